@@ -1,0 +1,97 @@
+//! Vocabulary of the consensus core: ids, entries, hard state, membership.
+//!
+//! Plain data without behaviour beyond small predicates. Must never know how it is stored or sent.
+
+use bytes::Bytes;
+
+/// Id of a member. Zero is nobody.
+pub type NodeId = u64;
+/// Leadership term. Zero is before any election.
+pub type Term = u64;
+/// Position in the log. The first entry has index 1; zero is before the log.
+pub type Index = u64;
+
+/// What an entry's payload says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum EntryKind {
+    /// Payload of the replicated state machine; empty for the entry of a new leader.
+    Normal = 0,
+    /// A membership change of one step, etcd's `ConfChange` encoding.
+    ConfChange = 1,
+    /// A membership change, etcd's `ConfChangeV2` encoding.
+    ConfChangeV2 = 2,
+}
+
+/// One entry of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Term of the leader that created it.
+    pub term: Term,
+    /// Its position.
+    pub index: Index,
+    /// How to read `data`.
+    pub kind: EntryKind,
+    /// Opaque payload.
+    pub data: Bytes,
+}
+
+/// What must be durable before a member answers. Source: Raft paper, figure 2; etcd's `raftpb.HardState`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HardState {
+    /// Latest term seen.
+    pub term: Term,
+    /// Who got this member's vote in `term`; zero for nobody.
+    pub vote: NodeId,
+    /// Highest index known to be committed. Moving this alone needs no sync.
+    pub commit: Index,
+}
+
+impl HardState {
+    /// True for the state of a member that never took part.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Membership as of some index, in joint form while `voters_outgoing` is not empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConfState {
+    /// Voters of the incoming (or only) configuration, ascending.
+    pub voters: Vec<NodeId>,
+    /// Learners, ascending.
+    pub learners: Vec<NodeId>,
+    /// Voters of the outgoing configuration of a joint one.
+    pub voters_outgoing: Vec<NodeId>,
+    /// Outgoing voters that become learners when the joint configuration is left.
+    pub learners_next: Vec<NodeId>,
+    /// Leave the joint configuration as soon as it is applied.
+    pub auto_leave: bool,
+}
+
+/// Where a snapshot stands in the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SnapshotMeta {
+    /// Membership at `index`.
+    pub conf_state: ConfState,
+    /// Last index the snapshot covers.
+    pub index: Index,
+    /// Term of that index.
+    pub term: Term,
+}
+
+/// A snapshot as the core sees it: its place, and opaque bytes that say where the data is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Place in the log; index zero means "no snapshot".
+    pub meta: SnapshotMeta,
+    /// Opaque to the core.
+    pub data: Bytes,
+}
+
+impl Snapshot {
+    /// True when there is none.
+    pub fn is_empty(&self) -> bool {
+        self.meta.index == 0
+    }
+}
