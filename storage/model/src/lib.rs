@@ -1,1 +1,16 @@
-//! Being written.
+//! Vocabulary of the replicated state machine: what a log entry can say, what a read can ask, what comes of it.
+//!
+//! Plain data and checked codecs. Must never touch a disk, a clock, a socket or a runtime.
+
+pub mod command;
+pub mod envelope;
+pub mod error;
+pub mod kv;
+pub mod outcome;
+pub mod request;
+
+pub use command::Command;
+pub use envelope::{Envelope, EnvelopeError, Origin};
+pub use error::{ApplyError, ReadError};
+pub use kv::{Event, EventType, KeyRange, KeyValue, Revision};
+pub use outcome::{AlarmMember, Applied, OpOutcome, Outcome, RangeOutcome};

@@ -1,0 +1,49 @@
+//! What can go wrong with a command or a read that was itself well formed.
+//!
+//! Must never carry a gRPC code or etcd's text: `net` has the one table for that.
+
+/// Why a committed command had no effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum ApplyError {
+    /// ignore_value or ignore_lease on a key that does not exist.
+    #[error("key not found")]
+    KeyNotFound,
+    /// The lease does not exist.
+    #[error("requested lease not found")]
+    LeaseNotFound,
+    /// The lease exists already.
+    #[error("lease already exists")]
+    LeaseExists,
+    /// The revision has been compacted.
+    #[error("required revision has been compacted")]
+    Compacted,
+    /// The revision lies in the future.
+    #[error("required revision is a future revision")]
+    FutureRevision,
+    /// The NOSPACE alarm stands.
+    #[error("database space exceeded")]
+    NoSpace,
+    /// The CORRUPT alarm stands.
+    #[error("corrupt cluster")]
+    Corrupt,
+    /// An internal proposal of an earlier term.
+    #[error("proposed in an earlier term")]
+    StaleTerm,
+}
+
+/// Why a read was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// The revision has been compacted.
+    #[error("required revision has been compacted")]
+    Compacted,
+    /// The revision lies in the future.
+    #[error("required revision is a future revision")]
+    FutureRevision,
+    /// The CORRUPT alarm stands.
+    #[error("corrupt cluster")]
+    Corrupt,
+    /// The store could not be read; the node stops.
+    #[error("store read failed: {0}")]
+    Store(String),
+}
