@@ -95,3 +95,84 @@ impl Snapshot {
         self.meta.index == 0
     }
 }
+
+/// Role of a member in its term.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Takes entries from a leader, or waits for one.
+    #[default]
+    Follower,
+    /// Asks whether an election could be won, without moving the term.
+    PreCandidate,
+    /// Asks for votes in its term.
+    Candidate,
+    /// Decides the order of entries in its term.
+    Leader,
+}
+
+/// What observers want to know at once and nobody needs to persist.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SoftState {
+    /// Leader of the current term as far as known; zero for nobody.
+    pub leader: NodeId,
+    /// Own role.
+    pub role: Role,
+}
+
+/// Caller's tag on a linearizable read. A member should start its tags from a random epoch, so that an answer to
+/// a read of its former life matches nothing.
+pub type ReadTag = u64;
+
+/// A granted read: once `index` is applied, a read tagged `tag` sees everything committed before it was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadState {
+    /// Index that must be applied before the read is served.
+    pub index: Index,
+    /// Tag given to [`read_index`](crate::Node::read_index).
+    pub tag: ReadTag,
+}
+
+/// Place of an entry in all possible logs: two logs that share it are equal up to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogId {
+    /// Term of the entry.
+    pub term: Term,
+    /// Index of the entry.
+    pub index: Index,
+}
+
+impl Entry {
+    /// Bytes this entry takes in etcd's `raftpb.Entry` encoding; all size limits are counted in these.
+    pub fn encoded_len(&self) -> u64 {
+        let kind = if self.kind == EntryKind::Normal { 0 } else { 2 };
+        let data = if self.data.is_empty() { 0 } else { 1 + varint_len(self.data.len() as u64) + self.data.len() as u64 };
+        kind + 1 + varint_len(self.term) + 1 + varint_len(self.index) + data
+    }
+}
+
+/// Bytes of `v` as a protobuf varint.
+fn varint_len(v: u64) -> u64 {
+    u64::from((70 - (v | 1).leading_zeros()) / 7)
+}
+
+/// Sum of [`Entry::encoded_len`].
+pub fn encoded_len(entries: &[Entry]) -> u64 {
+    entries.iter().map(Entry::encoded_len).sum()
+}
+
+/// Sum of payload lengths, without framing.
+pub fn payload_len(entries: &[Entry]) -> u64 {
+    entries.iter().map(|e| e.data.len() as u64).sum()
+}
+
+/// How many of `entries` fit into `max` encoded bytes; at least one when there is any.
+pub fn fitting(entries: &[Entry], max: u64) -> usize {
+    let mut size = 0u64;
+    for (n, entry) in entries.iter().enumerate() {
+        size = size.saturating_add(entry.encoded_len());
+        if size > max && n > 0 {
+            return n;
+        }
+    }
+    entries.len()
+}

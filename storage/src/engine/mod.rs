@@ -1,0 +1,177 @@
+//! The engine: ordered bytes in five families, written in atomic batches, read through snapshots.
+//!
+//! Two implementations, [`rocks`] and [`sim`] (deterministic, in memory), are held to the same contract by one property test.
+//! An engine must never interpret a row: what the bytes mean is written in `schema`.
+//!
+//! Contract. A batch is atomic and visible as a whole. Durability comes by [`Engine::flush`] or in the background, always for
+//! all families together and in batch order: a crash returns the state after some prefix of the batches that includes every
+//! batch before the last completed flush. There is no other log below: the raft log is the log.
+
+use bytes::Bytes;
+use std::path::Path;
+
+/// A family of rows. The discriminants are stored in snapshots: never change or reuse one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Family {
+    /// Every version, once, in revision order.
+    Log = 0,
+    /// The present, by key.
+    Cur = 1,
+    /// Superseded versions, by key.
+    Hist = 2,
+    /// Key counts.
+    Cnt = 3,
+    /// Everything else of the state machine.
+    Meta = 4,
+}
+
+impl Family {
+    /// All of them, in order of their discriminants.
+    pub const ALL: [Self; 5] = [Self::Log, Self::Cur, Self::Hist, Self::Cnt, Self::Meta];
+
+    /// Name of the column family.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Log => "log",
+            Self::Cur => "cur",
+            Self::Hist => "hist",
+            Self::Cnt => "cnt",
+            Self::Meta => "meta",
+        }
+    }
+}
+
+/// One change of one row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// Write a row.
+    Put {
+        /// Where.
+        family: Family,
+        /// Row key.
+        key: Bytes,
+        /// Row value.
+        value: Bytes,
+    },
+    /// Remove a row; removing what is not there is fine.
+    Delete {
+        /// Where.
+        family: Family,
+        /// Row key.
+        key: Bytes,
+    },
+}
+
+/// Why an engine call failed. Every one of them stops the node: none is retried.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The operating system said no.
+    #[error("store {op} failed: {why}; the node stops, nothing acknowledged is lost: check the disk, then start it again")]
+    Io {
+        /// What was being done.
+        op: &'static str,
+        /// In the engine's words.
+        why: String,
+    },
+    /// No space left on the device.
+    #[error("store {op} failed, the disk is full: {why}; free space under the data folder, then start the member again")]
+    NoSpace {
+        /// What was being done.
+        op: &'static str,
+        /// In the engine's words.
+        why: String,
+    },
+    /// Stored bytes are damaged.
+    #[error("store is corrupt: {0}; restore this member from a snapshot or remove it and add it again")]
+    Corrupt(String),
+    /// Another live process holds the store.
+    #[error("store is locked by another process: {0}; is another member running on this data folder?")]
+    Locked(String),
+}
+
+/// Rows of a snapshot in key order.
+pub trait Scan {
+    /// The next row, or `None` behind the last one.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the engine cannot read.
+    fn next(&mut self) -> Result<Option<(&[u8], &[u8])>, EngineError>;
+
+    /// Jumps forward (in scan direction) so that the next row is the first at or past `key`. Bounds stay in force.
+    fn seek(&mut self, key: &[u8]);
+}
+
+/// Direction of a scan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Ascending keys.
+    Forward,
+    /// Descending keys.
+    Backward,
+}
+
+/// An immutable state of all families. Cheap to clone and to drop, may outlive the handle it came from.
+pub trait Snapshot: Clone + Send + Sync + 'static {
+    /// A scan over this snapshot.
+    type Scan<'a>: Scan
+    where
+        Self: 'a;
+
+    /// One row.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the engine cannot read.
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>, EngineError>;
+
+    /// Several rows, in the order asked.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the engine cannot read.
+    fn multi_get(&self, family: Family, keys: &[&[u8]]) -> Result<Vec<Option<Bytes>>, EngineError>;
+
+    /// Rows with `lower <= key < upper`; `None` is no bound.
+    fn scan<'a>(&'a self, family: Family, lower: &[u8], upper: Option<&[u8]>, direction: Direction) -> Self::Scan<'a>;
+}
+
+/// A store of rows. Calls are thread safe; there is one writer.
+pub trait Engine: Send + Sync + 'static {
+    /// Its snapshots.
+    type Snapshot: Snapshot;
+
+    /// Applies a batch atomically.
+    ///
+    /// # Errors
+    /// [`EngineError`]; after one the engine must not be written again.
+    fn write(&self, batch: Vec<Op>) -> Result<(), EngineError>;
+
+    /// The state after the last batch.
+    fn snapshot(&self) -> Self::Snapshot;
+
+    /// Makes everything written so far durable, all families at one point.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    fn flush(&self) -> Result<(), EngineError>;
+
+    /// One row of `meta` as a crash now would leave it.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    fn get_persisted(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError>;
+
+    /// Writes a complete copy, openable as a store of its own, into `dir` (which must not exist yet).
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    fn checkpoint(&self, dir: &Path) -> Result<(), EngineError>;
+
+    /// Bytes the engine occupies on disk, for metrics only: never for a decision about an entry.
+    fn disk_bytes(&self) -> u64;
+
+    /// Rewrites what garbage can be dropped (defragmentation); readers and the writer go on meanwhile.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    fn compact_files(&self) -> Result<(), EngineError>;
+}
