@@ -42,7 +42,7 @@ impl Revision {
 }
 
 /// `mvccpb.KeyValue`.
-#[derive(Clone, PartialEq, Eq, prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
 pub struct KeyValue {
     /// The key; never empty.
     #[prost(bytes = "bytes", tag = "1")]
@@ -75,7 +75,7 @@ pub enum EventType {
 }
 
 /// `mvccpb.Event`.
-#[derive(Clone, PartialEq, Eq, prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
 pub struct Event {
     /// What happened.
     #[prost(enumeration = "EventType", tag = "1")]
