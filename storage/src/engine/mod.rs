@@ -7,6 +7,9 @@
 //! all families together and in batch order: a crash returns the state after some prefix of the batches that includes every
 //! batch before the last completed flush. There is no other log below: the raft log is the log.
 
+mod rows;
+pub mod sim;
+
 use bytes::Bytes;
 use std::path::Path;
 
@@ -98,7 +101,7 @@ pub trait Scan {
     /// [`EngineError`] when the engine cannot read.
     fn next(&mut self) -> Result<Option<(&[u8], &[u8])>, EngineError>;
 
-    /// Jumps forward (in scan direction) so that the next row is the first at or past `key`. Bounds stay in force.
+    /// Jumps (in either direction) so that the next row is the first, in scan direction, at or past `key`. Bounds stay in force.
     fn seek(&mut self, key: &[u8]);
 }
 
