@@ -1,0 +1,176 @@
+//! What a door (or an in-process client) holds of a node: the sending ends, and what is shared.
+//!
+//! Shared are immutable views behind [`Reads`] and the counters in [`Gauges`], nothing else.
+
+use crate::admin::{Control, RunJob};
+use crate::lease::LeaseRequests;
+use crate::propose::Propose;
+use crate::read::{ReadIndex, Reads, RunQuery};
+use crate::reply::Sinks;
+use crate::watch::WatchRequests;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Who this node is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Cluster id.
+    pub cluster_id: u64,
+    /// Member id.
+    pub member_id: u64,
+    /// Member name.
+    pub name: String,
+}
+
+/// Counters and positions that owners publish for everybody. Monotonic or single-word; never a basis for two reads at once.
+#[derive(Debug, Default)]
+pub struct Gauges {
+    /// Current term.
+    pub term: AtomicU64,
+    /// Leader's id, zero for none.
+    pub leader: AtomicU64,
+    /// Commit index.
+    pub committed: AtomicU64,
+    /// Applied index.
+    pub applied: AtomicU64,
+    /// Last index of the log.
+    pub last_index: AtomicU64,
+    /// Proposals waiting for their outcome.
+    pub pending: AtomicU64,
+    /// Leader changes seen.
+    pub leader_changes: AtomicU64,
+    /// Proposals that failed.
+    pub proposals_failed: AtomicU64,
+    /// This member is a learner.
+    pub learner: AtomicBool,
+    /// This member leads, is the only voter and has applied the first entry of its term: every acknowledged write is in the
+    /// published view, so a linearizable read needs no leave from the core.
+    pub sole_voter: AtomicBool,
+    /// Service may begin: see "Start of service" in the architecture.
+    pub serving: AtomicBool,
+    /// A defragmentation is running.
+    pub defragmenting: AtomicBool,
+    /// The node is stopping.
+    pub stopping: AtomicBool,
+    /// WAL syncs done and microseconds spent in them.
+    pub wal_syncs: AtomicU64,
+    /// Microseconds spent in WAL syncs.
+    pub wal_sync_micros: AtomicU64,
+    /// Bytes written to the WAL.
+    pub wal_bytes: AtomicU64,
+    /// Bytes the store occupies on disk.
+    pub disk_bytes: AtomicU64,
+    /// Watchers, and watch streams.
+    pub watchers: AtomicU64,
+    /// Watch streams.
+    pub watch_streams: AtomicU64,
+    /// Watchers that read behind the head.
+    pub slow_watchers: AtomicU64,
+    /// Events sent to watchers.
+    pub events: AtomicU64,
+    /// Leases granted, revoked, renewed, expired.
+    pub leases_granted: AtomicU64,
+    /// Leases revoked.
+    pub leases_revoked: AtomicU64,
+    /// Leases renewed.
+    pub leases_renewed: AtomicU64,
+    /// Leases expired.
+    pub leases_expired: AtomicU64,
+}
+
+impl Gauges {
+    /// Relaxed load of the leader's id, `None` without one.
+    pub fn leader_id(&self) -> Option<u64> {
+        Some(self.leader.load(Ordering::Acquire)).filter(|id| *id != 0)
+    }
+}
+
+/// Sending ends. Cheap to clone.
+#[derive(Clone)]
+pub struct Ports {
+    /// Who this is.
+    pub identity: Arc<Identity>,
+    /// Shared counters.
+    pub gauges: Arc<Gauges>,
+    /// The read side of the store.
+    pub reads: Arc<dyn Reads>,
+    /// Where answers go.
+    pub sinks: Arc<Sinks>,
+    /// To the raft core: proposals, leave to read, control.
+    pub core: CorePort,
+    /// To the reader pool.
+    pub query: crossbeam_channel::Sender<RunQuery>,
+    /// To the snapshotter.
+    pub jobs: crossbeam_channel::Sender<crate::admin::ToSnapshotter>,
+    /// To the watch hub.
+    pub hub: actix::Recipient<WatchRequests>,
+    /// To the lease manager.
+    pub leases: actix::Recipient<LeaseRequests>,
+}
+
+impl Ports {
+    /// Hands a job to the snapshotter; false when it cannot take one now.
+    pub fn run_job(&self, job: RunJob) -> bool {
+        self.jobs.try_send(crate::admin::ToSnapshotter::Run(job)).is_ok()
+    }
+}
+
+/// The raft core's client queues and the bell that wakes it.
+#[derive(Clone)]
+pub struct CorePort {
+    /// Proposals.
+    pub propose: crossbeam_channel::Sender<Propose>,
+    /// Reads.
+    pub read: crossbeam_channel::Sender<ReadIndex>,
+    /// Control.
+    pub control: crossbeam_channel::Sender<Control>,
+    /// Rung after every send.
+    pub bell: Bell,
+}
+
+impl CorePort {
+    /// Hands over proposals, or gives them back when the queue is full: keep them and try again next round.
+    ///
+    /// # Errors
+    /// The list, when the core cannot take it now.
+    pub fn propose(&self, list: Propose) -> Result<(), Propose> {
+        self.propose.try_send(list).map_err(crossbeam_channel::TrySendError::into_inner)?;
+        self.bell.ring();
+        Ok(())
+    }
+
+    /// Asks for leave to read, or gives the list back when the queue is full.
+    ///
+    /// # Errors
+    /// The list, when the core cannot take it now.
+    pub fn read(&self, list: ReadIndex) -> Result<(), ReadIndex> {
+        self.read.try_send(list).map_err(crossbeam_channel::TrySendError::into_inner)?;
+        self.bell.ring();
+        Ok(())
+    }
+
+    /// Sends a control order; false when the core is gone or busy.
+    pub fn control(&self, order: Control) -> bool {
+        let sent = self.control.try_send(order).is_ok();
+        self.bell.ring();
+        sent
+    }
+}
+
+/// Wakes an owner that has several queues. Ringing twice before it looks is one wake.
+#[derive(Clone, Debug)]
+pub struct Bell(crossbeam_channel::Sender<()>);
+
+impl Bell {
+    /// A bell and the end the owner sleeps on.
+    pub fn new() -> (Self, crossbeam_channel::Receiver<()>) {
+        let (sender, receiver) = crossbeam_channel::bounded(1);
+        (Self(sender), receiver)
+    }
+
+    /// Wakes the owner.
+    pub fn ring(&self) {
+        // full means it was rung already and the owner has not looked yet
+        let _ = self.0.try_send(());
+    }
+}

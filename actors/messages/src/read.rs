@@ -1,0 +1,130 @@
+//! Client ↔ raft core: may I read (etcd's readStateC)? Client ↔ reader pool: big or cold reads, chunk by chunk.
+
+use crate::reply::{SinkId, Token};
+use bytes::Bytes;
+use model::request::RangeRequest;
+use model::{AlarmMember, RangeOutcome, ReadError};
+
+/// Asks for leave to read linearizably. Answered by `Reply::ReadGranted` once the member has applied far enough.
+#[derive(Clone, Debug)]
+pub struct ReadIndex {
+    /// Where the answers go.
+    pub sink: SinkId,
+    /// The calls, all granted or refused.
+    pub tokens: Vec<Token>,
+}
+
+/// A long answer pulled chunk by chunk; holds no view between two pulls.
+pub trait ChunkSource: Send {
+    /// The next chunk of about `max_bytes`, `None` behind the last one. Runs on a thread of the reader pool.
+    ///
+    /// # Errors
+    /// [`ReadError::Compacted`] when compaction overtook the revision read.
+    fn next(&mut self, max_bytes: usize) -> Result<Option<Bytes>, ReadError>;
+}
+
+/// A measured big range. The chunks of `source` are whole `kvs` fields (tag, length, key-value) of the response.
+pub struct RangePlan {
+    /// Current revision of the view it was planned on, for the header.
+    pub revision: i64,
+    /// Term of that view's last entry.
+    pub term: u64,
+    /// Bytes that all chunks will have together.
+    pub kvs_bytes: u64,
+    /// Key-values that all chunks will hold together.
+    pub kvs: u64,
+    /// As in the response.
+    pub more: bool,
+    /// As in the response.
+    pub count: i64,
+    /// The chunks.
+    pub source: Box<dyn ChunkSource>,
+}
+
+/// Work for the reader pool.
+pub enum Work {
+    /// Measure a big range.
+    PlanRange(RangeRequest),
+    /// The next chunk of a source.
+    NextChunk {
+        /// The source.
+        source: Box<dyn ChunkSource>,
+        /// Bytes wanted.
+        max_bytes: usize,
+    },
+    /// HashKV at a revision, zero for the current one.
+    HashKv {
+        /// The revision.
+        revision: i64,
+    },
+    /// Hash over every row.
+    Hash,
+}
+
+/// A job for the reader pool.
+pub struct RunQuery {
+    /// Where the answer goes.
+    pub sink: SinkId,
+    /// The call.
+    pub token: Token,
+    /// What to do.
+    pub work: Work,
+}
+
+/// What the store looked like in one view, for headers, status and health.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreStatus {
+    /// Current revision.
+    pub revision: i64,
+    /// Compact revision, -1 before any compaction.
+    pub compact_revision: i64,
+    /// Last applied index.
+    pub applied_index: u64,
+    /// Its term.
+    pub applied_term: u64,
+    /// Logical bytes, history included: what the quota is about.
+    pub logical_bytes: i64,
+    /// Logical bytes that are not garbage.
+    pub live_bytes: i64,
+    /// Living keys.
+    pub keys: i64,
+    /// Standing alarms.
+    pub alarms: Vec<AlarmMember>,
+}
+
+/// What a member publishes of itself, and its addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MemberInfo {
+    /// Member id.
+    pub id: u64,
+    /// Name; empty until published.
+    pub name: String,
+    /// Peer URLs.
+    pub peer_urls: Vec<String>,
+    /// Client URLs; empty until published.
+    pub client_urls: Vec<String>,
+    /// Learner.
+    pub is_learner: bool,
+}
+
+/// The read side of the store as a connection thread sees it. Every call takes exactly one view.
+pub trait Reads: Send + Sync {
+    /// Status of the newest view.
+    fn status(&self) -> StoreStatus;
+
+    /// Revision and term of the newest view, for headers; cheaper than `status`.
+    fn position(&self) -> (i64, u64);
+
+    /// Serves a range at once when it is small (a point read, or a short scan); `None` means: ask the pool to plan it.
+    /// The revision is the view's, for the header.
+    fn range(&self, request: &RangeRequest) -> Option<Result<(i64, RangeOutcome), ReadError>>;
+
+    /// Members of the cluster, ascending by id.
+    fn members(&self) -> Result<Vec<MemberInfo>, ReadError>;
+
+    /// Cluster version as text, empty until decided.
+    fn cluster_version(&self) -> Result<String, ReadError>;
+
+    /// Keys attached to a lease, ascending, and the view's revision.
+    fn lease_keys(&self, id: i64) -> Result<(i64, Vec<Bytes>), ReadError>;
+}

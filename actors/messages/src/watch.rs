@@ -1,0 +1,181 @@
+//! Applier, client ↔ watch hub.
+
+use crate::reply::{SinkId, Token};
+use bytes::Bytes;
+use model::KeyRange;
+use std::sync::Arc;
+
+/// One event as the applier produced it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogEvent {
+    /// True for a delete.
+    pub delete: bool,
+    /// True for the first version of a key.
+    pub create: bool,
+    /// The key.
+    pub key: Bytes,
+    /// Encoded key-value as stored in `log` (a tombstone's has key and mod_revision).
+    pub kv: Bytes,
+    /// The version it superseded, (main, sub); (0, 0) for none.
+    pub superseded: (i64, i64),
+}
+
+/// All events of one main revision, in sub order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RevisionEvents {
+    /// The main revision.
+    pub revision: i64,
+    /// Its events.
+    pub events: Vec<LogEvent>,
+}
+
+/// Applier → hub: the store reached `revision`. `events` are the revisions since the last message; left out when the hub is
+/// behind by more than the ring holds (it then reads the store).
+#[derive(Clone, Debug)]
+pub struct Advanced {
+    /// Current revision of the published view.
+    pub revision: i64,
+    /// Compact revision of the published view.
+    pub compact_revision: i64,
+    /// New revisions, ascending; `None` means: read the store.
+    pub events: Option<Arc<[RevisionEvents]>>,
+}
+
+/// A watch stream of a client: its connection thread and its number there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamKey {
+    /// The thread.
+    pub sink: SinkId,
+    /// The stream.
+    pub token: Token,
+}
+
+/// A checked create request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreateWatch {
+    /// Zero: the hub picks the next free id of the stream.
+    pub watch_id: i64,
+    /// What to watch.
+    pub range: KeyRange,
+    /// Zero: from the next revision on.
+    pub start_revision: i64,
+    /// Periodic progress.
+    pub progress_notify: bool,
+    /// Leave out puts.
+    pub no_put: bool,
+    /// Leave out deletes.
+    pub no_delete: bool,
+    /// Send the key-value before each event.
+    pub prev_kv: bool,
+    /// Split big responses.
+    pub fragment: bool,
+}
+
+/// Client → hub.
+#[derive(Clone, Debug)]
+pub enum ToHub {
+    /// A stream begins with `credit` bytes that may be sent on it before more is granted.
+    OpenStream {
+        /// The stream.
+        stream: StreamKey,
+        /// Bytes.
+        credit: usize,
+    },
+    /// A watcher.
+    Create {
+        /// The stream.
+        stream: StreamKey,
+        /// What.
+        create: CreateWatch,
+    },
+    /// End a watcher.
+    Cancel {
+        /// The stream.
+        stream: StreamKey,
+        /// Which.
+        watch_id: i64,
+    },
+    /// A promise of progress for the whole stream.
+    Progress {
+        /// The stream.
+        stream: StreamKey,
+    },
+    /// The client took this much: so much more may be sent.
+    Credit {
+        /// The stream.
+        stream: StreamKey,
+        /// Bytes.
+        bytes: usize,
+    },
+    /// The stream is gone.
+    CloseStream {
+        /// The stream.
+        stream: StreamKey,
+    },
+}
+
+/// Several messages to the hub, in order: one send per connection thread and round.
+#[derive(Clone, Debug)]
+pub struct WatchRequests(pub Vec<ToHub>);
+
+/// What the hub sends on a stream, in order. `revision` is the header's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WatchFrame {
+    /// Answer to a create.
+    Created {
+        /// The id in force.
+        watch_id: i64,
+        /// Header revision.
+        revision: i64,
+    },
+    /// A watcher ended (or never began: then `created` is set as well and the id is -1).
+    Canceled {
+        /// The id.
+        watch_id: i64,
+        /// Also answer to the create.
+        created: bool,
+        /// Header revision; zero after compaction.
+        revision: i64,
+        /// Not zero: why, the start had been compacted away up to here.
+        compact_revision: i64,
+        /// Text for the client; empty after compaction.
+        reason: String,
+    },
+    /// Events of whole revisions (or a part of one, in a fragment).
+    Events {
+        /// The watcher.
+        watch_id: i64,
+        /// Header revision.
+        revision: i64,
+        /// Encoded `events` fields (tag, length, event) of the response, shared between watchers.
+        events: Vec<Bytes>,
+        /// More of the same response follows.
+        fragment: bool,
+    },
+    /// Every event up to `revision` has been sent before: for one watcher, or with id -1 for the stream.
+    Progress {
+        /// The watcher or -1.
+        watch_id: i64,
+        /// Header revision.
+        revision: i64,
+    },
+}
+
+impl WatchFrame {
+    /// Bytes it counts against the stream's credit: events and a fixed share for the rest.
+    pub fn cost(&self) -> usize {
+        const FRAME: usize = 64;
+        match self {
+            Self::Events { events, .. } => FRAME + events.iter().map(Bytes::len).sum::<usize>(),
+            _ => FRAME,
+        }
+    }
+}
+
+impl actix::Message for Advanced {
+    type Result = ();
+}
+
+impl actix::Message for WatchRequests {
+    type Result = ();
+}
