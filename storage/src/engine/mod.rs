@@ -7,6 +7,7 @@
 //! all families together and in batch order: a crash returns the state after some prefix of the batches that includes every
 //! batch before the last completed flush. There is no other log below: the raft log is the log.
 
+pub mod rocks;
 mod rows;
 pub mod sim;
 
@@ -64,6 +65,23 @@ pub enum Op {
         /// Row key.
         key: Bytes,
     },
+}
+
+impl Op {
+    /// Key of the row.
+    pub fn key(&self) -> &Bytes {
+        match self {
+            Self::Put { key, .. } | Self::Delete { key, .. } => key,
+        }
+    }
+
+    /// Bytes of the value; zero for a removal.
+    pub fn value_len(&self) -> usize {
+        match self {
+            Self::Put { value, .. } => value.len(),
+            Self::Delete { .. } => 0,
+        }
+    }
 }
 
 /// Why an engine call failed. Every one of them stops the node: none is retried.

@@ -1,0 +1,212 @@
+//! The engine over RocksDB. Its own write-ahead log is off and all families flush as one: the raft log is the log.
+//!
+//! Must never acknowledge a row as durable: only [`Engine::get_persisted`] and a completed flush say so.
+
+mod options;
+mod snapshot;
+
+pub use options::{RocksMemory, RocksOptions};
+pub use snapshot::{RocksScan, RocksSnapshot};
+
+use super::{Engine, EngineError, Family, Op};
+use bytes::Bytes;
+use rocksdb::checkpoint::Checkpoint;
+use rocksdb::{
+    BottommostLevelCompaction, ColumnFamily, CompactOptions, DB, ErrorKind, FlushOptions, ReadOptions, ReadTier,
+    WriteBatch, WriteOptions,
+};
+use self_cell::self_cell;
+use std::path::Path;
+use std::sync::Arc;
+
+type Families<'a> = [&'a ColumnFamily; Family::ALL.len()];
+
+self_cell!(
+    /// The database with the handles of its families, so that no call looks one up by name.
+    struct Store {
+        owner: DB,
+        #[covariant]
+        dependent: Families,
+    }
+);
+
+impl Store {
+    fn db(&self) -> &DB {
+        self.borrow_owner()
+    }
+
+    fn family(&self, family: Family) -> &ColumnFamily {
+        self.borrow_dependent()[family as usize]
+    }
+}
+
+/// A RocksDB store. The last handle or snapshot to go closes it.
+pub struct RocksEngine {
+    store: Arc<Store>,
+    memory: RocksMemory,
+    without_log: WriteOptions,
+    persisted: ReadOptions,
+}
+
+impl RocksEngine {
+    /// Opens the store in `dir` or creates it, with memory of its own. Its parent must exist.
+    ///
+    /// # Errors
+    /// [`EngineError::Locked`] when it is open elsewhere, [`EngineError::Corrupt`], [`EngineError::NoSpace`] or
+    /// [`EngineError::Io`].
+    pub fn open(dir: &Path, options: &RocksOptions) -> Result<Self, EngineError> {
+        Self::open_sharing(dir, options, &RocksMemory::new(options))
+    }
+
+    /// As [`RocksEngine::open`], with the cache and write buffers of another store.
+    ///
+    /// # Errors
+    /// As [`RocksEngine::open`].
+    pub fn open_sharing(dir: &Path, options: &RocksOptions, memory: &RocksMemory) -> Result<Self, EngineError> {
+        let of_store = options::of_store(options, memory)?;
+        let db = DB::open_cf_descriptors(&of_store, dir, options::of_families(options, memory))
+            .map_err(|e| error("open", &e))?;
+        let store = Store::new(db, |db| {
+            Family::ALL.map(|family| db.cf_handle(family.name()).expect("RocksDB opened every family asked for"))
+        });
+        let mut without_log = WriteOptions::default();
+        without_log.disable_wal(true);
+        let mut persisted = ReadOptions::default();
+        persisted.set_read_tier(ReadTier::Persisted);
+        Ok(Self { store: Arc::new(store), memory: memory.clone(), without_log, persisted })
+    }
+
+    /// Its cache and write buffers.
+    pub fn memory(&self) -> &RocksMemory {
+        &self.memory
+    }
+}
+
+impl std::fmt::Debug for RocksEngine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RocksEngine({})", self.store.db().path().display())
+    }
+}
+
+impl Engine for RocksEngine {
+    type Snapshot = RocksSnapshot;
+
+    fn write(&self, batch: Vec<Op>) -> Result<(), EngineError> {
+        let bytes: usize = batch.iter().map(|op| 16 + op.key().len() + op.value_len()).sum();
+        let mut to = WriteBatch::with_capacity_bytes(12 + bytes);
+        for op in &batch {
+            match op {
+                Op::Put { family, key, value } => to.put_cf(&self.store.family(*family), key, value),
+                Op::Delete { family, key } => to.delete_cf(&self.store.family(*family), key),
+            }
+        }
+        self.store.db().write_opt(to, &self.without_log).map_err(|e| error("write", &e))
+    }
+
+    fn snapshot(&self) -> RocksSnapshot {
+        RocksSnapshot::take(&self.store)
+    }
+
+    fn flush(&self) -> Result<(), EngineError> {
+        let families: Vec<_> = self.store.borrow_dependent().iter().collect();
+        self.store.db().flush_cfs_opt(&families, &FlushOptions::default()).map_err(|e| error("flush", &e))
+    }
+
+    fn get_persisted(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        let row = self.store.db().get_pinned_cf_opt(&self.store.family(Family::Meta), key, &self.persisted);
+        Ok(row.map_err(|e| error("read", &e))?.map(|row| Bytes::copy_from_slice(&row)))
+    }
+
+    fn checkpoint(&self, dir: &Path) -> Result<(), EngineError> {
+        Checkpoint::new(self.store.db())
+            .and_then(|checkpoint| checkpoint.create_checkpoint(dir))
+            .map_err(|e| error("checkpoint", &e))
+    }
+
+    fn disk_bytes(&self) -> u64 {
+        let bytes = |family: &&ColumnFamily| {
+            self.store.db().property_int_value_cf(family, "rocksdb.total-sst-files-size").ok().flatten().unwrap_or(0)
+        };
+        self.store.borrow_dependent().iter().map(bytes).sum()
+    }
+
+    fn compact_files(&self) -> Result<(), EngineError> {
+        let mut how = CompactOptions::default();
+        how.set_exclusive_manual_compaction(false);
+        how.set_bottommost_level_compaction(BottommostLevelCompaction::ForceOptimized);
+        self.flush()?;
+        for family in self.store.borrow_dependent() {
+            self.store.db().compact_range_cf_opt(family, None::<&[u8]>, None::<&[u8]>, &how);
+        }
+        Ok(())
+    }
+}
+
+/// RocksDB's errors are text; the kinds that need another reaction of the operator are told apart.
+fn error(op: &'static str, error: &rocksdb::Error) -> EngineError {
+    let why = error.as_ref();
+    let text = || String::from(why);
+    if why.contains("lock hold by current process") || why.contains("While lock file") {
+        return EngineError::Locked(text());
+    }
+    if why.contains("No space left on device") {
+        return EngineError::NoSpace { op, why: text() };
+    }
+    match error.kind() {
+        ErrorKind::Corruption => EngineError::Corrupt(text()),
+        _ => EngineError::Io { op, why: text() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn small() -> RocksOptions {
+        RocksOptions { cache_bytes: 1 << 20, write_buffer_bytes: 1 << 20, ..RocksOptions::default() }
+    }
+
+    #[test]
+    fn a_second_opener_is_told_that_the_store_is_locked() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = RocksEngine::open(folder.path(), &small()).unwrap();
+        let second = RocksEngine::open_sharing(folder.path(), &small(), first.memory());
+        assert!(matches!(second, Err(EngineError::Locked(_))), "{second:?}");
+    }
+
+    #[test]
+    fn damaged_files_are_told_as_corruption() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = RocksEngine::open(folder.path(), &small()).unwrap();
+        let row =
+            |n: u32| Op::Put { family: Family::Cur, key: n.to_be_bytes().to_vec().into(), value: vec![7; 100].into() };
+        engine.write((0..1000).map(row).collect()).unwrap();
+        engine.flush().unwrap();
+        drop(engine);
+        for entry in std::fs::read_dir(folder.path()).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|e| e == "sst") {
+                let mut bytes = std::fs::read(&path).unwrap();
+                bytes.iter_mut().step_by(64).for_each(|byte| *byte ^= 0x55);
+                std::fs::write(&path, bytes).unwrap();
+            }
+        }
+        let read = RocksEngine::open(folder.path(), &small())
+            .and_then(|engine| super::super::Snapshot::get(&engine.snapshot(), Family::Cur, &5u32.to_be_bytes()));
+        assert!(matches!(read, Err(EngineError::Corrupt(_))), "{read:?}");
+    }
+
+    #[test]
+    fn a_snapshot_outlives_the_engine_it_came_from() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = RocksEngine::open(folder.path(), &small()).unwrap();
+        engine.write(vec![Op::Put { family: Family::Cur, key: "a".into(), value: "1".into() }]).unwrap();
+        let snapshot = engine.snapshot();
+        engine.write(vec![Op::Delete { family: Family::Cur, key: "a".into() }]).unwrap();
+        drop(engine);
+        assert_eq!(super::super::Snapshot::get(&snapshot, Family::Cur, b"a").unwrap(), Some("1".into()));
+        assert!(matches!(RocksEngine::open(folder.path(), &small()), Err(EngineError::Locked(_))));
+        drop(snapshot);
+        RocksEngine::open(folder.path(), &small()).unwrap();
+    }
+}

@@ -1,0 +1,124 @@
+//! Snapshots of a RocksDB store that own what they read from, and their scans.
+//!
+//! Must never block the writer: a snapshot only keeps RocksDB from dropping versions it can still see.
+
+use super::{Store, error};
+use crate::engine::{Direction, EngineError, Family, Scan, Snapshot};
+use bytes::Bytes;
+use rocksdb::{DB, DBRawIteratorWithThreadMode, ReadOptions, SnapshotWithThreadMode};
+use self_cell::self_cell;
+use std::sync::Arc;
+
+struct Pinned<'a> {
+    store: &'a Store,
+    /// Names the snapshot below; made once, because a point read is not much dearer than making one.
+    options: ReadOptions,
+    snapshot: SnapshotWithThreadMode<'a, DB>,
+}
+
+self_cell!(
+    struct Cell {
+        owner: Arc<Store>,
+        #[covariant]
+        dependent: Pinned,
+    }
+);
+
+/// An immutable state of a RocksDB store; keeps the store open.
+#[derive(Clone)]
+pub struct RocksSnapshot(Arc<Cell>);
+
+impl RocksSnapshot {
+    pub(super) fn take(store: &Arc<Store>) -> Self {
+        Self(Arc::new(Cell::new(Arc::clone(store), |store| {
+            let snapshot = store.db().snapshot();
+            let mut options = ReadOptions::default();
+            options.set_snapshot(&snapshot);
+            Pinned { store, options, snapshot }
+        })))
+    }
+}
+
+impl std::fmt::Debug for RocksSnapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RocksSnapshot({})", self.0.borrow_dependent().snapshot.sequence_number())
+    }
+}
+
+impl Snapshot for RocksSnapshot {
+    type Scan<'a> = RocksScan<'a>;
+
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        let Pinned { store, options, .. } = self.0.borrow_dependent();
+        let row = store.db().get_pinned_cf_opt(&store.family(family), key, options);
+        Ok(row.map_err(|e| error("read", &e))?.map(|row| Bytes::copy_from_slice(&row)))
+    }
+
+    fn multi_get(&self, family: Family, keys: &[&[u8]]) -> Result<Vec<Option<Bytes>>, EngineError> {
+        let Pinned { store, options, .. } = self.0.borrow_dependent();
+        let rows = store.db().batched_multi_get_cf_opt(&store.family(family), keys.iter().copied(), false, options);
+        let row = |row: Option<rocksdb::DBPinnableSlice<'_>>| row.map(|row| Bytes::copy_from_slice(&row));
+        rows.into_iter().map(|result| result.map(row).map_err(|e| error("read", &e))).collect()
+    }
+
+    fn scan<'a>(&'a self, family: Family, lower: &[u8], upper: Option<&[u8]>, direction: Direction) -> RocksScan<'a> {
+        let Pinned { store, snapshot, .. } = self.0.borrow_dependent();
+        let mut options = ReadOptions::default();
+        if !lower.is_empty() {
+            options.set_iterate_lower_bound(lower);
+        }
+        if let Some(upper) = upper {
+            options.set_iterate_upper_bound(upper);
+        }
+        let nothing = upper.is_some_and(|upper| upper <= lower);
+        let rows = snapshot.raw_iterator_cf_opt(&store.family(family), options);
+        RocksScan { rows, direction, at: if nothing { At::End } else { At::Start } }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum At {
+    /// Nowhere yet.
+    Start,
+    /// On a row not yet handed out.
+    Fresh,
+    /// On a row already handed out.
+    Taken,
+    /// The bounds leave room for nothing; RocksDB does not define a scan over that.
+    End,
+}
+
+/// A scan over a [`RocksSnapshot`].
+pub struct RocksScan<'a> {
+    rows: DBRawIteratorWithThreadMode<'a, DB>,
+    direction: Direction,
+    at: At,
+}
+
+impl Scan for RocksScan<'_> {
+    fn next(&mut self) -> Result<Option<(&[u8], &[u8])>, EngineError> {
+        match (self.at, self.direction) {
+            (At::End, _) => return Ok(None),
+            (At::Fresh, _) => {}
+            (At::Start, Direction::Forward) => self.rows.seek_to_first(),
+            (At::Start, Direction::Backward) => self.rows.seek_to_last(),
+            (At::Taken, Direction::Forward) => self.rows.next(),
+            (At::Taken, Direction::Backward) => self.rows.prev(),
+        }
+        self.at = At::Taken;
+        if !self.rows.valid() {
+            // Behind the last row, or unable to read: only the status tells.
+            self.rows.status().map_err(|e| error("scan", &e))?;
+        }
+        Ok(self.rows.item())
+    }
+
+    fn seek(&mut self, key: &[u8]) {
+        match (self.at, self.direction) {
+            (At::End, _) => return,
+            (_, Direction::Forward) => self.rows.seek(key),
+            (_, Direction::Backward) => self.rows.seek_for_prev(key),
+        }
+        self.at = At::Fresh;
+    }
+}
