@@ -1,5 +1,56 @@
-//! Sans-IO raft: messages and ticks in, a [`Ready`](types) out. No clock, no randomness, no thread, no socket.
+//! Sans-IO raft: messages, ticks and completions in, a [`Ready`] out. No clock, no randomness, no thread, no socket.
+//!
+//! - Inputs are calls on [`Node`]. Each runs to completion; afterwards [`Node::has_ready`] says whether there is work.
+//! - A [`Ready`] has independent parts: messages to send now, an [`Append`] for the log, [`Apply`] for the state machine, granted
+//!   reads. Append and apply carry a token that comes back when they are done, and an append carries the messages that may only
+//!   go out once it is durable.
+//! - Appends are written, and their tokens given back, in order; so are applies. Between the two there is no order: only
+//!   durable entries are handed out for applying.
+//! - Invariants have names, see [`invariant`]; a broken one panics.
 
+pub mod changer;
+pub mod confchange;
+pub mod confchange_codec;
+pub mod config;
+pub mod error;
+pub mod inflights;
+pub mod invariant;
+pub mod memory;
+pub mod message;
+pub mod node;
+pub mod progress;
+pub mod quorum;
+pub mod ready;
+pub mod restore;
+pub mod status;
+pub mod storage;
+pub mod trace;
+pub mod tracker;
 pub mod types;
 
+mod candidate;
+mod follower;
+mod leader;
+mod log;
+mod membership;
+mod propose;
+mod read_index;
+mod replicate;
+mod role;
+mod step;
+mod take_ready;
+mod transfer;
+mod unstable;
+
+pub use confchange::{AnyConfChange, ConfChange, ConfChangeKind, ConfChangeSingle, ConfChangeV2, Transition};
+pub use config::{Config, ConfigError, NO_LIMIT, ReadOnly};
+pub use error::{ProposalDropped, StepError};
+pub use memory::MemoryStorage;
+pub use message::{Body, Message, MessageKind, Proposal, VoteRequest};
+pub use node::{Node, Proposed};
+pub use progress::{Progress, ProgressMap, ProgressState};
+pub use ready::{AppliedToken, Append, Apply, PersistedToken, Ready};
+pub use status::{BasicStatus, Status};
+pub use storage::{Storage, StorageError};
+pub use trace::{NoTrace, Trace, TraceEvent};
 pub use types::*;
