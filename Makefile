@@ -1,0 +1,67 @@
+# Two commands do everything on a Debian machine with Rust: `make run` and `make test`. Build output lives outside the checkout.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+CACHE ?= $(HOME)/.cache/conclave
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+
+# RocksDB is built once, with these flags, into a folder named after version and flags (see docs/adr/0002-rocksdb-once.md).
+ROCKSDB_SYS := 0.19.0
+ROCKSDB_VERSION := 11.8.1
+ROCKSDB_CXXFLAGS := $(if $(filter x86_64,$(shell uname -m)),-msse4.2 -mpclmul,)
+ROCKSDB_DIR := $(CACHE)/rocksdb-$(ROCKSDB_VERSION)-lz4$(if $(ROCKSDB_CXXFLAGS),-sse42,)
+export ROCKSDB_LIB_DIR := $(ROCKSDB_DIR)
+export ROCKSDB_STATIC := 1
+
+.PHONY: help run test deps build dist check unit env
+
+help: ## Show this list.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: deps ## Build and start a single member on 127.0.0.1:2379 (data in ./default.etcd).
+	cargo build --release -p conclave
+	$(CARGO_TARGET_DIR)/release/conclave $(ARGS)
+
+build: deps ## Build the daemon.
+	cargo build --release -p conclave
+
+dist: deps ## Build the daemon as it is packaged and benchmarked (fat LTO).
+	cargo build --profile dist -p conclave
+
+test: deps check unit ## Every check and every test.
+
+check: deps ## Formatting, lints, sizes, headers and crate edges.
+	cargo fmt --all --check
+	cargo run -q -p conclave-tidy -- .
+	cargo clippy -q --workspace --all-targets -- -D warnings
+
+unit: deps ## Every test; ends with the test runner's own summary.
+	cargo build --release -p conclave
+	CONCLAVE_BIN=$(CARGO_TARGET_DIR)/release/conclave cargo test --workspace
+
+env: ## Print what a shell needs to call cargo directly: eval "$(make env)".
+	@echo 'export CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)" ROCKSDB_LIB_DIR="$(ROCKSDB_LIB_DIR)" ROCKSDB_STATIC=1'
+
+deps: $(ROCKSDB_DIR)/librocksdb.a ## Install what the build needs, and build RocksDB once.
+
+# A C++ compiler for RocksDB, libclang for its bindings: installed where apt-get may, named where it may not.
+.PHONY: packages
+packages:
+	@missing=; for tool in cc:build-essential c++:build-essential; do \
+	    command -v $${tool%%:*} >/dev/null || missing="$$missing $${tool##*:}"; done; \
+	ls /usr/lib/llvm-*/lib/libclang*.so* >/dev/null 2>&1 || missing="$$missing libclang-dev"; \
+	if [ -n "$$missing" ]; then \
+	    if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	    else echo "Please install:$$missing   (Debian: sudo apt-get install --no-install-recommends$$missing)"; exit 1; fi; fi
+	@command -v cargo >/dev/null || { echo "Please install Rust 1.88 or newer: https://rustup.rs"; exit 1; }
+
+$(ROCKSDB_DIR)/librocksdb.a: | packages
+	@echo "Building RocksDB $(ROCKSDB_VERSION) once (about 12 minutes on two cores) into $(ROCKSDB_DIR)"
+	env -u ROCKSDB_LIB_DIR -u ROCKSDB_STATIC CXXFLAGS="$(ROCKSDB_CXXFLAGS)" CARGO_TARGET_DIR=$(CACHE)/rocksdb-build \
+	    cargo build --release -p librocksdb-sys@$(ROCKSDB_SYS)+$(ROCKSDB_VERSION)
+	mkdir -p $(ROCKSDB_DIR)
+	cp "$$(ls -t $(CACHE)/rocksdb-build/release/build/librocksdb-sys-*/out/librocksdb.a | head -1)" $@.part
+	mv $@.part $@
+	rm -rf $(CACHE)/rocksdb-build
