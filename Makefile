@@ -38,7 +38,10 @@ check: deps ## Formatting, lints, sizes, headers and crate edges.
 
 unit: deps ## Every test; ends with the test runner's own summary.
 	cargo build --release -p conclave
-	CONCLAVE_BIN=$(CARGO_TARGET_DIR)/release/conclave cargo test --workspace
+	@log=$$(mktemp); trap 'rm -f $$log' EXIT; status=0; \
+	CONCLAVE_BIN=$(CARGO_TARGET_DIR)/release/conclave cargo test --workspace --no-fail-fast 2>&1 | tee $$log || status=$$?; \
+	awk '/^test result:/ {passed += $$4; failed += $$6; ignored += $$8} \
+	     END {printf "%d passed, %d failed, %d skipped\n", passed, failed, ignored}' $$log; exit $$status
 
 env: ## Print what a shell needs to call cargo directly: eval "$(make env)".
 	@echo 'export CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)" ROCKSDB_LIB_DIR="$(ROCKSDB_LIB_DIR)" ROCKSDB_STATIC=1'

@@ -1,1 +1,29 @@
-//! Being written.
+//! The actors: shells that own state and threads, around the pure cores of `raft` and `storage`.
+//!
+//! | owner | file | runs on | owns |
+//! |---|---|---|---|
+//! | raft core | [`raft_core`] | own thread | consensus state, who waits for what |
+//! | WAL writer | [`wal_writer`] | own thread, blocking | log segments |
+//! | applier | [`applier`] | own thread, blocking | the write side of the store |
+//! | reader pool | [`reader_pool`] | two threads | nothing |
+//! | snapshotter | [`snapshotter`] | own thread | checkpoints |
+//! | lease manager | [`lease_manager`] | own arbiter | expiry wheel |
+//! | watch hub | [`watch_hub`] | own arbiter | watchers, cursors, event ring |
+//! | ticker | [`ticker`] | own thread | nothing |
+//! | kernel | [`kernel`] | caller | wiring, start and stop order, death watch |
+//!
+//! Two things alone are shared: views published whole, and counters. Must never know a socket or a flag.
+
+pub mod applier;
+pub mod death_watch;
+pub mod kernel;
+pub mod lease_manager;
+pub mod limits;
+pub mod peers;
+pub mod raft_core;
+pub mod reader_pool;
+pub mod snapshotter;
+pub mod store_reads;
+pub mod ticker;
+pub mod wal_writer;
+pub mod watch_hub;
