@@ -90,7 +90,11 @@ struct Draft<'a> {
 }
 
 /// Carries out `change`, whatever its form. `last_index` is the end of the own log, where new members are probed first.
-pub fn change(tracker: &Tracker, last_index: Index, change: &ConfChangeV2) -> Result<(ConfState, ProgressMap), ChangeError> {
+pub fn change(
+    tracker: &Tracker,
+    last_index: Index,
+    change: &ConfChangeV2,
+) -> Result<(ConfState, ProgressMap), ChangeError> {
     if change.leaves_joint() {
         leave_joint(tracker, last_index)
     } else if let Some(auto_leave) = change.enters_joint() {
@@ -101,7 +105,11 @@ pub fn change(tracker: &Tracker, last_index: Index, change: &ConfChangeV2) -> Re
 }
 
 /// Changes at most one voter, without a joint configuration.
-pub fn simple(tracker: &Tracker, last_index: Index, steps: &[ConfChangeSingle]) -> Result<(ConfState, ProgressMap), ChangeError> {
+pub fn simple(
+    tracker: &Tracker,
+    last_index: Index,
+    steps: &[ConfChangeSingle],
+) -> Result<(ConfState, ProgressMap), ChangeError> {
     let mut draft = Draft::new(tracker, last_index)?;
     if draft.is_joint() {
         return Err(ChangeError::SimpleInJoint);

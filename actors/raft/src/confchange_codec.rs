@@ -207,7 +207,8 @@ mod tests {
 
     #[test]
     fn known_bytes() {
-        let v1 = ConfChange { id: 300, kind: ConfChangeKind::AddLearnerNode, node_id: 5, context: Bytes::from_static(b"x") };
+        let v1 =
+            ConfChange { id: 300, kind: ConfChangeKind::AddLearnerNode, node_id: 5, context: Bytes::from_static(b"x") };
         assert_eq!(&encode_v1(&v1)[..], [0x08, 0xac, 0x02, 0x10, 0x03, 0x18, 0x05, 0x22, 0x01, b'x']);
         let v2 = ConfChangeV2 {
             transition: Transition::JointExplicit,

@@ -142,7 +142,9 @@ impl fmt::Display for ConfigError {
             ConfigError::ElectionTick => "election tick must be greater than heartbeat tick",
             ConfigError::InflightMsgs => "max inflight messages must be greater than 0",
             ConfigError::InflightBytes => "max inflight bytes must be >= max message size",
-            ConfigError::LeaseWithoutCheckQuorum => "CheckQuorum must be enabled when ReadOnlyOption is ReadOnlyLeaseBased",
+            ConfigError::LeaseWithoutCheckQuorum => {
+                "CheckQuorum must be enabled when ReadOnlyOption is ReadOnlyLeaseBased"
+            }
         })
     }
 }

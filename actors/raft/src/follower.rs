@@ -3,6 +3,7 @@
 //! Must never acknowledge what differs from the leader's log, and never give up a committed entry.
 
 use crate::candidate::Campaign;
+use crate::config::ReadOnly;
 use crate::error::{ProposalDropped, StepError};
 use crate::log::Appended;
 use crate::message::{Append, Body, Message};
@@ -10,7 +11,6 @@ use crate::node::Node;
 use crate::storage::Storage;
 use crate::trace::{Trace, TraceEvent, trace};
 use crate::types::{Index, LogId, NodeId, ReadState};
-use crate::config::ReadOnly;
 use crate::unstable::{StableOutcome, Truncation};
 
 impl<S: Storage, T: Trace> Node<S, T> {

@@ -28,10 +28,17 @@ use crate::types::Role;
 impl<S: Storage, T: Trace> Node<S, T> {
     /// Id and text of the first invariant that does not hold, for simulators. Runs after every call in debug builds.
     pub fn violated_invariant(&self) -> Option<&'static str> {
-        [self.position_order(), self.nothing_lost(), self.tail_order(), self.role_order(), self.members(), self.sending()]
-            .into_iter()
-            .flatten()
-            .next()
+        [
+            self.position_order(),
+            self.nothing_lost(),
+            self.tail_order(),
+            self.role_order(),
+            self.members(),
+            self.sending(),
+        ]
+        .into_iter()
+        .flatten()
+        .next()
     }
 
     #[inline]
@@ -45,9 +52,8 @@ impl<S: Storage, T: Trace> Node<S, T> {
 
     fn position_order(&self) -> Option<&'static str> {
         let log = &self.log;
-        let ordered = log.applied() <= log.applying()
-            && log.applying() <= log.committed()
-            && log.committed() <= log.last_index();
+        let ordered =
+            log.applied() <= log.applying() && log.applying() <= log.committed() && log.committed() <= log.last_index();
         (!ordered).then_some("RI-1 applied <= applying <= committed <= last")
     }
 

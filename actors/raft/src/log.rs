@@ -235,7 +235,9 @@ impl<S: Storage> RaftLog<S> {
                 self.applying_waits = true;
                 Vec::new()
             }
-            Err(why) => panic!("RI-2 entries {lo}..{hi} are committed and not applied, so they must be readable: {why}"),
+            Err(why) => {
+                panic!("RI-2 entries {lo}..{hi} are committed and not applied, so they must be readable: {why}")
+            }
         }
     }
 

@@ -2,10 +2,10 @@
 //!
 //! Must never let two memberships that differ pass for one: what is restored is compared with what was stored.
 
-use crate::config::Config;
-use crate::config::ConfigError;
 use crate::changer;
 use crate::confchange::ConfChangeV2;
+use crate::config::Config;
+use crate::config::ConfigError;
 use crate::log::RaftLog;
 use crate::message::Body;
 use crate::node::Node;

@@ -5,19 +5,17 @@
 
 use bytes::Bytes;
 
-use crate::config::{Config, ConfigError};
 use crate::confchange::{AnyConfChange, ConfChangeV2};
 use crate::confchange_codec;
+use crate::config::{Config, ConfigError};
 use crate::error::{ProposalDropped, StepError};
 use crate::log::RaftLog;
 use crate::message::{Body, Message, Proposal};
 use crate::read_index::ReadIndexQueue;
 use crate::storage::Storage;
-use crate::trace::{NoTrace, Trace, TraceEvent, trace};
+use crate::trace::{NoTrace, Trace};
 use crate::tracker::Tracker;
-use crate::types::{
-    ConfState, EntryKind, HardState, Index, NodeId, ReadState, ReadTag, Role, SoftState, Term,
-};
+use crate::types::{ConfState, EntryKind, HardState, Index, NodeId, ReadState, ReadTag, Role, SoftState, Term};
 
 /// Where a batch of proposals went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +74,7 @@ pub struct Node<S: Storage, T: Trace = NoTrace> {
     pub(crate) electable: bool,
     pub(crate) previous_soft: SoftState,
     pub(crate) previous_hard: HardState,
-    /// Appends handed out, and given back.
+    /// Number of the next append to be handed out, and of the lowest that may still be given back.
     pub(crate) appends_out: u64,
     pub(crate) appends_back: u64,
 }
@@ -91,7 +89,11 @@ impl<S: Storage, T: Trace> Node<S, T> {
 
     /// Lets one tick pass.
     pub fn tick(&mut self) {
-        if self.role == Role::Leader { self.tick_leader() } else { self.tick_election() }
+        if self.role == Role::Leader {
+            self.tick_leader()
+        } else {
+            self.tick_election()
+        }
         self.check_invariants();
     }
 

@@ -95,10 +95,12 @@ impl<S: Storage, T: Trace> Node<S, T> {
         }
         self.uncommitted_size += size;
         let (term, first) = (self.term, self.log.last_index() + 1);
-        let entries = proposals
-            .into_iter()
-            .zip(first..)
-            .map(|(Proposal { kind, data }, index)| Entry { term, index, kind, data });
+        let entries = proposals.into_iter().zip(first..).map(|(Proposal { kind, data }, index)| Entry {
+            term,
+            index,
+            kind,
+            data,
+        });
         let last = self.log.append_own(entries);
         // The own acknowledgement, delivered once this is durable.
         self.send(self.config.id, Body::AppendAccepted { index: last });

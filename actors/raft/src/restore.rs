@@ -9,7 +9,11 @@ use crate::tracker::Tracker;
 use crate::types::{ConfState, Index, NodeId};
 
 /// Membership and progress for `conf_state`. `empty` gives limits and must have no members.
-pub fn restore(empty: &Tracker, last_index: Index, conf_state: &ConfState) -> Result<(ConfState, ProgressMap), ChangeError> {
+pub fn restore(
+    empty: &Tracker,
+    last_index: Index,
+    conf_state: &ConfState,
+) -> Result<(ConfState, ProgressMap), ChangeError> {
     let mut tracker = empty.clone();
     let incoming = incoming_steps(conf_state);
     if conf_state.voters_outgoing.is_empty() {

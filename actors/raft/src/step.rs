@@ -51,8 +51,7 @@ impl<S: Storage, T: Trace> Node<S, T> {
             _ => {
                 let (term, from, message_term) = (self.term, message.from, message.term);
                 trace!(self, TraceEvent::HigherTerm { term, kind, from, message_term });
-                let from_leader =
-                    matches!(kind, MessageKind::Append | MessageKind::Heartbeat | MessageKind::Snapshot);
+                let from_leader = matches!(kind, MessageKind::Append | MessageKind::Heartbeat | MessageKind::Snapshot);
                 self.become_follower(message_term, if from_leader { from } else { 0 });
             }
         }

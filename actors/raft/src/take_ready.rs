@@ -5,7 +5,7 @@
 
 use crate::message::Message;
 use crate::node::Node;
-use crate::ready::{AppliedToken, Append, Apply, PersistedToken, Ready};
+use crate::ready::{Append, AppliedToken, Apply, PersistedToken, Ready};
 use crate::storage::Storage;
 use crate::trace::{Trace, TraceEvent, trace};
 use crate::types::{HardState, encoded_len, payload_len};
@@ -117,8 +117,13 @@ impl<S: Storage, T: Trace> Node<S, T> {
 
     /// With `merge`, of several own acknowledgements in a row only the last is handled: it covers the others.
     fn persisted(&mut self, token: PersistedToken, merge: bool) {
-        assert!(token.sequence == self.appends_back, "RI-9 appends complete in the order in which they were handed out");
-        self.appends_back += 1;
+        if token.is_acknowledgement() {
+            assert!(
+                token.sequence >= self.appends_back,
+                "RI-9 appends complete in the order in which they were handed out"
+            );
+            self.appends_back = token.sequence + 1;
+        }
         let mut local = token.local.into_iter().map(|(_, message)| message).peekable();
         while let Some(message) = local.next() {
             let covered = merge && local.peek().is_some_and(|next| covers(next, &message));

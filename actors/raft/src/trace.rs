@@ -2,8 +2,8 @@
 //!
 //! A sink turns events into log lines or counters; the core never formats text. With [`NoTrace`] no event is even built.
 
-use crate::error::ProposalDropped;
 use crate::confchange::ConfChangeV2;
+use crate::error::ProposalDropped;
 use crate::message::MessageKind;
 use crate::progress::Progress;
 use crate::types::{ConfState, Index, LogId, NodeId, Role, Term};

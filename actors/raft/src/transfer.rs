@@ -11,7 +11,8 @@ use crate::types::NodeId;
 
 impl<S: Storage, T: Trace> Node<S, T> {
     pub(crate) fn on_transfer_leader(&mut self, transferee: NodeId) {
-        let Some((is_learner, matched)) = self.tracker.progress.get(transferee).map(|p| (p.is_learner, p.matched)) else {
+        let Some((is_learner, matched)) = self.tracker.progress.get(transferee).map(|p| (p.is_learner, p.matched))
+        else {
             trace!(self, TraceEvent::NoProgress { from: transferee });
             return;
         };

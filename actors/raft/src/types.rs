@@ -145,7 +145,8 @@ impl Entry {
     /// Bytes this entry takes in etcd's `raftpb.Entry` encoding; all size limits are counted in these.
     pub fn encoded_len(&self) -> u64 {
         let kind = if self.kind == EntryKind::Normal { 0 } else { 2 };
-        let data = if self.data.is_empty() { 0 } else { 1 + varint_len(self.data.len() as u64) + self.data.len() as u64 };
+        let data =
+            if self.data.is_empty() { 0 } else { 1 + varint_len(self.data.len() as u64) + self.data.len() as u64 };
         kind + 1 + varint_len(self.term) + 1 + varint_len(self.index) + data
     }
 }
