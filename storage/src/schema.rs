@@ -114,15 +114,19 @@ impl Head {
 
     /// Row bytes: the head, and the key-value when it is small enough to stand here.
     pub fn encode(&self, kv: &[u8]) -> Bytes {
-        let inline = if kv.len() <= INLINE_MAX { kv } else { &[] };
-        let mut out = Vec::with_capacity(Self::LEN + inline.len());
+        let mut out = Vec::with_capacity(Self::LEN + kv.len().min(INLINE_MAX));
+        self.encode_into(kv, &mut out);
+        out.into()
+    }
+
+    /// As [`Self::encode`], appended to `out`: at most [`Self::LEN`] and [`INLINE_MAX`] bytes.
+    pub fn encode_into(&self, kv: &[u8], out: &mut impl BufMut) {
         out.put_i64(self.create);
         out.put_slice(&self.modified.to_bytes());
         out.put_i64(self.version);
         out.put_i64(self.lease);
         out.put_u32(self.len);
-        out.put_slice(inline);
-        out.into()
+        out.put_slice(if kv.len() <= INLINE_MAX { kv } else { &[] });
     }
 
     /// Reads the head of a row.
@@ -168,11 +172,16 @@ impl HistRow {
     /// Row bytes.
     pub fn encode(&self) -> Bytes {
         let mut out = Vec::with_capacity(Self::LEN);
+        self.encode_into(&mut out);
+        out.into()
+    }
+
+    /// As [`Self::encode`], appended to `out`: [`Self::LEN`] bytes.
+    pub fn encode_into(&self, out: &mut impl BufMut) {
         out.put_u8(self.kind as u8);
         out.put_i64(self.create);
         out.put_i64(self.version);
         out.put_i64(self.lease);
-        out.into()
     }
 
     /// Reads a row.
@@ -206,9 +215,21 @@ pub fn escape_key(key: &[u8]) -> Vec<u8> {
 
 /// Key in `hist`: newest version first within a key.
 pub fn hist_key(key: &[u8], revision: Revision) -> Vec<u8> {
-    let mut out = escape_key(key);
-    out.extend(revision.to_bytes().iter().map(|b| !b));
+    let mut out = Vec::with_capacity(key.len() + 2 + Revision::LEN);
+    hist_key_into(key, revision, &mut out);
     out
+}
+
+/// As [`hist_key`], appended to `out`: at most twice the key's length, two, and [`Revision::LEN`] bytes.
+pub fn hist_key_into(key: &[u8], revision: Revision, out: &mut impl BufMut) {
+    let mut parts = key.split(|byte| *byte == 0);
+    out.put_slice(parts.next().unwrap_or_default());
+    for part in parts {
+        out.put_slice(&[0, 0xff]);
+        out.put_slice(part);
+    }
+    out.put_slice(&[0, 1]);
+    out.put_slice(&revision.to_bytes().map(|byte| !byte));
 }
 
 /// Reverse of [`hist_key`].

@@ -1,0 +1,79 @@
+//! The rows that wait for the next engine write.
+//!
+//! Small rows are cut from one arena, so that a put does not pay an allocation for each of them. Must never interpret a row.
+
+use super::meta_rows::State;
+use crate::engine::{Family, Op};
+use crate::schema::meta;
+use bytes::{Bytes, BytesMut};
+
+/// Bytes the arena takes from the allocator at once.
+const ARENA: usize = 64 << 10;
+/// What a row costs beside its bytes: handles in the batch and a node in the engine's write buffer.
+const ROW_OVERHEAD: usize = 64;
+
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    ops: Vec<Op>,
+    bytes: usize,
+    arena: BytesMut,
+}
+
+impl Batch {
+    pub(super) fn put(&mut self, family: Family, key: Bytes, value: Bytes) {
+        self.bytes += key.len() + value.len() + ROW_OVERHEAD;
+        self.ops.push(Op::Put { family, key, value });
+    }
+
+    pub(super) fn delete(&mut self, family: Family, key: Bytes) {
+        self.bytes += key.len() + ROW_OVERHEAD;
+        self.ops.push(Op::Delete { family, key });
+    }
+
+    /// Bytes cut from the arena: `fill` appends at most `len` of them.
+    pub(super) fn cut(&mut self, len: usize, fill: impl FnOnce(&mut BytesMut)) -> Bytes {
+        if self.arena.capacity() < len {
+            self.arena = BytesMut::with_capacity(ARENA.max(len));
+        }
+        fill(&mut self.arena);
+        self.arena.split().freeze()
+    }
+
+    /// The rows for what changed between two states.
+    pub(super) fn numbers(&mut self, old: &State, new: &State) {
+        if old.applied != new.applied {
+            self.put(Family::Meta, Bytes::from_static(meta::APPLIED), new.applied_row());
+        }
+        if (old.revision, old.compact, old.compact_done) != (new.revision, new.compact, new.compact_done) {
+            self.put(Family::Meta, Bytes::from_static(meta::REVISIONS), new.revisions_row());
+        }
+        let sizes = |s: &State| (s.log_bytes, s.cur_bytes, s.keys, s.leases, s.live_log_bytes);
+        if sizes(old) != sizes(new) {
+            self.put(Family::Meta, Bytes::from_static(meta::SIZES), new.sizes_row());
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.ops.is_empty()
+    }
+
+    /// Memory the batch stands for.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn ops_mut(&mut self) -> &mut Vec<Op> {
+        &mut self.ops
+    }
+
+    /// Rows of which only the count is known.
+    pub(super) fn extend(&mut self, ops: Vec<Op>) {
+        self.ops.extend(ops);
+    }
+
+    pub(super) fn take(&mut self) -> Vec<Op> {
+        self.bytes = 0;
+        let room = self.ops.len().min(4096);
+        std::mem::replace(&mut self.ops, Vec::with_capacity(room))
+    }
+}

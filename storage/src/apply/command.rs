@@ -1,0 +1,167 @@
+//! One entry: which commands may act now, and who carries them out.
+//!
+//! Must never look at anything but the entry and replicated state.
+
+use super::chunk::Job;
+use super::{Applier, ApplyFatal, Committed};
+use crate::engine::{Engine, EngineError};
+use crate::schema::Damaged;
+use bytes::Bytes;
+use model::request::{AlarmType, RequestOp, RequestUnion, TxnRequest};
+use model::{Applied, ApplyError, Command, Envelope, OpOutcome, Origin, Outcome};
+use raft::{EntryKind, LogId};
+
+/// Why a command does not come to its end.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// It has no effect, and the caller hears why.
+    Refused(ApplyError),
+    /// The node stops.
+    Fatal(ApplyFatal),
+}
+
+/// Result of a step of a command.
+pub(super) type Run<T> = Result<T, Stop>;
+
+impl From<ApplyError> for Stop {
+    fn from(e: ApplyError) -> Self {
+        Self::Refused(e)
+    }
+}
+
+impl From<ApplyFatal> for Stop {
+    fn from(e: ApplyFatal) -> Self {
+        Self::Fatal(e)
+    }
+}
+
+impl From<EngineError> for Stop {
+    fn from(e: EngineError) -> Self {
+        Self::Fatal(e.into())
+    }
+}
+
+impl From<Damaged> for Stop {
+    fn from(e: Damaged) -> Self {
+        Self::Fatal(e.into())
+    }
+}
+
+/// Refusals are answers, the rest stops the node.
+fn answer<T>(run: Run<T>) -> Result<Result<T, ApplyError>, ApplyFatal> {
+    match run {
+        Ok(outcome) => Ok(Ok(outcome)),
+        Err(Stop::Refused(e)) => Ok(Err(e)),
+        Err(Stop::Fatal(e)) => Err(e),
+    }
+}
+
+pub(super) fn decode(id: LogId, bytes: &Bytes) -> Result<Command, ApplyFatal> {
+    Command::decode(bytes.clone()).map_err(|why| ApplyFatal::Command { index: id.index, term: id.term, why })
+}
+
+pub(super) fn decode_envelope(id: LogId, bytes: &Bytes) -> Result<Envelope, ApplyFatal> {
+    Envelope::decode(bytes).map_err(|why| ApplyFatal::Envelope { index: id.index, term: id.term, why })
+}
+
+/// True when the transaction could write a value: what a full store refuses.
+fn writes_values(txn: &TxnRequest) -> bool {
+    let writes = |op: &RequestOp| match &op.request {
+        Some(RequestUnion::Put(_)) => true,
+        Some(RequestUnion::Txn(txn)) => writes_values(txn),
+        _ => false,
+    };
+    txn.success.iter().any(writes) || txn.failure.iter().any(writes)
+}
+
+impl<E: Engine> Applier<E> {
+    /// What one entry does, up to the applied index (which the caller moves).
+    pub(super) fn apply_one(&mut self, committed: &Committed) -> Result<Option<(Origin, Applied)>, ApplyFatal> {
+        let entry = &committed.entry;
+        let id = LogId { term: entry.term, index: entry.index };
+        if entry.kind != EntryKind::Normal {
+            return self.conf_change(id, committed);
+        }
+        if entry.data.is_empty() {
+            return Ok(None);
+        }
+        let (envelope, command) = self.take_decoded(entry)?;
+        let result = if envelope.only_in_term != 0 && envelope.only_in_term != entry.term {
+            Err(ApplyError::StaleTerm)
+        } else if let Some(refusal) = self.alarm_refuses(&command) {
+            Err(refusal)
+        } else {
+            let mut job = Job::new(id, envelope.command, self.effects.events.len());
+            answer(self.start(&mut job, command))?
+        };
+        self.close_revision();
+        Ok(Some((envelope.origin, Applied { revision: self.state.revision, term: entry.term, result })))
+    }
+
+    /// All writes of an entry share one main revision; without writes there is none.
+    pub(super) fn close_revision(&mut self) {
+        if self.sub > 0 {
+            self.state.revision += 1;
+            self.sub = 0;
+        }
+    }
+
+    fn alarm_refuses(&self, command: &Command) -> Option<ApplyError> {
+        if self.alarms.is_empty() {
+            return None;
+        }
+        let stands = |alarm| self.alarms.iter().any(|a| a.alarm == alarm);
+        let corrupt = match command {
+            Command::Put(_) | Command::DeleteRange(_) | Command::Txn(_) | Command::Compaction(_) => true,
+            Command::LeaseGrant(_) | Command::LeaseRevoke(_) => true,
+            Command::LeaseCheckpoint(_) | Command::Alarm(_) => false,
+            Command::ClusterVersionSet(_) | Command::MemberAttrSet(_) => false,
+        };
+        if corrupt && stands(AlarmType::Corrupt) {
+            return Some(ApplyError::Corrupt);
+        }
+        let costs = match command {
+            Command::Put(_) | Command::LeaseGrant(_) => true,
+            Command::Txn(txn) => writes_values(txn),
+            _ => false,
+        };
+        (costs && stands(AlarmType::Nospace)).then_some(ApplyError::NoSpace)
+    }
+
+    fn start(&mut self, job: &mut Job, command: Command) -> Run<Outcome> {
+        match command {
+            Command::Put(put) => {
+                self.check_put(&put)?;
+                Ok(Outcome::Op(self.put(put)?))
+            }
+            Command::DeleteRange(delete) => {
+                if !delete.range_end.is_empty() {
+                    self.commit()?;
+                }
+                Ok(Outcome::Op(self.delete_range(job, &delete)?))
+            }
+            Command::Txn(txn) => Ok(Outcome::Op(self.txn(job, &txn)?)),
+            Command::Compaction(request) => self.compact(request),
+            Command::LeaseGrant(request) => self.lease_grant(request),
+            Command::LeaseRevoke(request) => self.lease_revoke(job, request),
+            Command::LeaseCheckpoint(request) => self.lease_checkpoint(&request),
+            Command::Alarm(request) => Ok(self.alarm(request)),
+            Command::ClusterVersionSet(request) => Ok(self.set_cluster_version(request)),
+            Command::MemberAttrSet(request) => Ok(self.set_attributes(request)?),
+        }
+    }
+
+    /// Goes on with a command whose effects were written in part. Only what deletes ranges can be in that state.
+    pub(super) fn finish(&mut self, job: &mut Job, command: &Command) -> Result<Result<(), ApplyError>, ApplyFatal> {
+        let done = match command {
+            Command::DeleteRange(delete) => self.delete_range(job, delete).map(drop),
+            Command::Txn(txn) => {
+                self.written = Some(super::overlay::Written::default());
+                self.execute(job, txn).map(|_: OpOutcome| ())
+            }
+            Command::LeaseRevoke(request) => self.revoke_keys(job, *request).map(drop),
+            _ => Err(Damaged { family: "meta", why: "a chunk cursor of a command that has no chunks" }.into()),
+        };
+        answer(done)
+    }
+}

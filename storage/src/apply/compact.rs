@@ -1,0 +1,57 @@
+//! Compaction: the entry forgets history at once, steps between entries delete it.
+//!
+//! What may go is planned by `read`. Must never delete what the compact revision does not cover.
+
+use super::command::Run;
+use super::{Applier, ApplyFatal, CompactionProgress};
+use crate::engine::Engine;
+use crate::read::Compaction;
+use model::request::CompactionRequest;
+use model::{ApplyError, Outcome};
+
+/// Bytes of rows that one step deletes at most.
+const STEP_BYTES: usize = 1 << 20;
+
+/// A compaction whose rows are being deleted.
+#[derive(Debug)]
+pub(super) struct Running {
+    plan: Compaction,
+    target: i64,
+}
+
+impl<E: Engine> Applier<E> {
+    pub(super) fn compact(&mut self, request: CompactionRequest) -> Run<Outcome> {
+        if request.revision <= self.state.compact {
+            return Err(ApplyError::Compacted.into());
+        }
+        if request.revision > self.state.revision {
+            return Err(ApplyError::FutureRevision.into());
+        }
+        self.state.compact = request.revision;
+        self.effects.compaction = Some(request.revision);
+        Ok(Outcome::Compaction)
+    }
+
+    /// Deletes some of the history that compactions have forgotten: at most `budget_rows` rows are walked. Called between
+    /// applies, as often as the actor likes; a compaction that a restart interrupted goes on by itself.
+    ///
+    /// # Errors
+    /// [`ApplyFatal`]: the node must stop.
+    pub fn compaction_step(&mut self, budget_rows: usize) -> Result<CompactionProgress, ApplyFatal> {
+        let (done, target) = (self.state.compact_done, self.state.compact);
+        if self.running.is_none() && done == target {
+            return Ok(CompactionProgress::Idle);
+        }
+        let running = self.running.get_or_insert_with(|| Running { plan: Compaction::new(done, target), target });
+        let target = running.target;
+        let step = running.plan.step(&self.snapshot, budget_rows, STEP_BYTES).map_err(ApplyFatal::Read)?;
+        self.state.log_bytes -= step.freed_bytes;
+        self.batch.extend(step.ops);
+        if step.done {
+            self.state.compact_done = target;
+            self.running = None;
+        }
+        self.commit()?;
+        Ok(if step.done { CompactionProgress::Finished(target) } else { CompactionProgress::More })
+    }
+}

@@ -1,0 +1,141 @@
+//! Opening a store for applying: a new one, or one that a crash may have left in the middle of a large entry.
+//!
+//! Must never guess: a missing or damaged row is an error that says what to do.
+
+use super::alarm::from_row_key;
+use super::batch::Batch;
+use super::members::member_key;
+use super::meta_rows::{
+    ChunkRow, FORMAT_VERSION, Identity, MemberRow, State, damaged, decode_conf_state, encode_conf_state,
+};
+use super::{Applier, CHUNK_BYTES, Effects, OpenError};
+use crate::count::Counts;
+use crate::engine::{Direction, Engine, Family, Op, Scan, Snapshot};
+use crate::schema::{Damaged, meta};
+use bytes::Bytes;
+use model::AlarmMember;
+use prost::Message;
+use raft::{ConfState, LogId};
+use std::sync::Arc;
+
+/// What a new store starts from.
+#[derive(Clone, Debug)]
+pub struct Bootstrap {
+    /// Who it belongs to.
+    pub identity: Identity,
+    /// Where the log starts: its first entry is the one after this. The default for a new cluster.
+    pub applied: LogId,
+    /// First membership; empty for a member that joins and will learn it from the log.
+    pub conf_state: ConfState,
+    /// First members by id.
+    pub members: Vec<(u64, MemberRow)>,
+}
+
+fn alarms<S: Snapshot>(snapshot: &S) -> Result<Arc<[AlarmMember]>, OpenError> {
+    let mut out = Vec::new();
+    let mut scan = snapshot.scan(Family::Meta, &[meta::ALARM], Some(&[meta::ALARM + 1]), Direction::Forward);
+    while let Some((key, _)) = scan.next()? {
+        out.push(from_row_key(key)?);
+    }
+    out.sort_unstable();
+    Ok(out.into())
+}
+
+fn check_format<S: Snapshot>(snapshot: &S) -> Result<(), OpenError> {
+    let row = snapshot.get(Family::Meta, meta::FORMAT)?.ok_or(OpenError::Empty)?;
+    let found = row.as_ref().try_into().map_err(|_| damaged("bad format version"))?;
+    let found = u32::from_be_bytes(found);
+    match found == FORMAT_VERSION {
+        true => Ok(()),
+        false => Err(OpenError::Format { found, known: FORMAT_VERSION }),
+    }
+}
+
+/// Makes a store out of an empty engine. What it writes is durable when this returns.
+///
+/// # Errors
+/// [`OpenError::NotEmpty`] when the engine holds a store already.
+pub fn bootstrap<E: Engine>(engine: &E, first: &Bootstrap) -> Result<(), OpenError> {
+    if let Some(row) = engine.snapshot().get(Family::Meta, meta::IDENTITY)? {
+        let Identity { cluster_id, member_id } = Identity::decode(&row)?;
+        return Err(OpenError::NotEmpty { cluster_id, member_id });
+    }
+    let state = State::new(first.applied);
+    let put = |key: Bytes, value: Bytes| Op::Put { family: Family::Meta, key, value };
+    let mut ops = vec![
+        put(Bytes::from_static(meta::FORMAT), Bytes::copy_from_slice(&FORMAT_VERSION.to_be_bytes())),
+        put(Bytes::from_static(meta::IDENTITY), first.identity.encode()),
+        put(Bytes::from_static(meta::APPLIED), state.applied_row()),
+        put(Bytes::from_static(meta::REVISIONS), state.revisions_row()),
+        put(Bytes::from_static(meta::SIZES), state.sizes_row()),
+        put(Bytes::from_static(meta::CONF_STATE), encode_conf_state(&first.conf_state)),
+    ];
+    for (id, row) in &first.members {
+        ops.push(put(member_key(*id), row.encode_to_vec().into()));
+    }
+    engine.write(ops)?;
+    Ok(engine.flush()?)
+}
+
+impl<E: Engine> Applier<E> {
+    /// Bootstraps an empty engine and opens it.
+    ///
+    /// # Errors
+    /// [`OpenError::NotEmpty`] when the engine holds a store already.
+    pub fn bootstrap(engine: Arc<E>, first: &Bootstrap) -> Result<Self, OpenError> {
+        bootstrap(engine.as_ref(), first)?;
+        Self::open(engine)
+    }
+
+    /// Opens a store, and finishes the large entry that a crash may have left half done.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(engine: Arc<E>) -> Result<Self, OpenError> {
+        Self::open_with(engine, CHUNK_BYTES)
+    }
+
+    /// As [`Self::open`] with another size of chunks, for tests. Rows and outcomes do not depend on it.
+    #[doc(hidden)]
+    pub fn open_with(engine: Arc<E>, chunk_bytes: usize) -> Result<Self, OpenError> {
+        let snapshot = engine.snapshot();
+        check_format(&snapshot)?;
+        let row = |key: &[u8]| -> Result<Bytes, OpenError> {
+            let missing = Damaged { family: "meta", why: "a row that every store has is missing" };
+            Ok(snapshot.get(Family::Meta, key)?.ok_or(missing)?)
+        };
+        let state = State::decode(&row(meta::APPLIED)?, &row(meta::REVISIONS)?, &row(meta::SIZES)?)?;
+        let version = snapshot.get(Family::Meta, meta::CLUSTER_VERSION)?;
+        let version = version.map(|v| String::from_utf8(v.to_vec())).transpose();
+        let chunk = snapshot.get(Family::Meta, meta::CHUNK)?;
+        let mut applier = Self {
+            identity: Identity::decode(&row(meta::IDENTITY)?)?,
+            conf_state: decode_conf_state(&row(meta::CONF_STATE)?)?,
+            cluster_version: version.map_err(|_| damaged("bad cluster version"))?,
+            alarms: alarms(&snapshot)?,
+            counts: Counts::new(&snapshot)?,
+            created: Vec::new(),
+            deleted: Vec::new(),
+            engine,
+            snapshot,
+            state,
+            saved: state,
+            batch: Batch::default(),
+            heads: Default::default(),
+            leases: Default::default(),
+            reattached: Default::default(),
+            written: None,
+            chunked: false,
+            sub: 0,
+            chunk_bytes,
+            decoded: Default::default(),
+            running: None,
+            effects: Effects::default(),
+        };
+        if let Some(chunk) = chunk {
+            let chunk = ChunkRow::decode(chunk).map_err(|_| damaged("bad chunk cursor"))?;
+            applier.resume(chunk)?;
+        }
+        Ok(applier)
+    }
+}

@@ -1,0 +1,107 @@
+//! Decoding entries and fetching the heads they will need, ahead of applying them: one multi-get while the log syncs.
+//!
+//! May be called for entries that are not committed yet and never will be. Must never change a result: what it decodes is
+//! found again by term and index, what it fetches is what a look-up would find.
+
+use super::command::{decode, decode_envelope};
+use super::heads::Slot;
+use super::{Applier, ApplyFatal};
+use crate::engine::{Engine, Family, Snapshot};
+use bytes::Bytes;
+use model::request::{RequestUnion, TxnRequest};
+use model::{Command, Envelope};
+use raft::{Entry, EntryKind, LogId};
+
+/// An entry that waits to be applied.
+#[derive(Debug)]
+pub(super) struct Decoded {
+    id: LogId,
+    envelope: Envelope,
+    command: Command,
+}
+
+impl Decoded {
+    pub(super) fn index(&self) -> u64 {
+        self.id.index
+    }
+}
+
+fn txn_keys<'a>(txn: &'a TxnRequest, out: &mut Vec<&'a Bytes>) {
+    out.extend(txn.compare.iter().filter(|c| c.range_end.is_empty()).map(|c| &c.key));
+    for op in txn.success.iter().chain(&txn.failure) {
+        match &op.request {
+            Some(RequestUnion::Put(put)) => out.push(&put.key),
+            Some(RequestUnion::Range(r)) if r.range_end.is_empty() && r.revision <= 0 => out.push(&r.key),
+            Some(RequestUnion::DeleteRange(d)) if d.range_end.is_empty() => out.push(&d.key),
+            Some(RequestUnion::Txn(nested)) => txn_keys(nested, out),
+            _ => {}
+        }
+    }
+}
+
+fn keys_of<'a>(command: &'a Command, out: &mut Vec<&'a Bytes>) {
+    match command {
+        Command::Put(put) => out.push(&put.key),
+        Command::DeleteRange(delete) if delete.range_end.is_empty() => out.push(&delete.key),
+        Command::Txn(txn) => txn_keys(txn, out),
+        _ => {}
+    }
+}
+
+impl<E: Engine> Applier<E> {
+    /// Gets ready for entries that will probably be applied next, in order. What cannot be decoded is left for
+    /// [`Self::apply`] to refuse.
+    ///
+    /// # Errors
+    /// [`ApplyFatal`] when the engine cannot read.
+    pub fn prefetch<'a>(&mut self, entries: impl IntoIterator<Item = &'a Entry>) -> Result<(), ApplyFatal> {
+        let mut fresh = 0;
+        for entry in entries {
+            let id = LogId { term: entry.term, index: entry.index };
+            if entry.kind != EntryKind::Normal || entry.data.is_empty() || id.index <= self.state.applied.index {
+                continue;
+            }
+            let at = self.decoded.partition_point(|d| d.id.index < id.index);
+            if self.decoded.get(at).is_some_and(|d| d.id == id) {
+                continue;
+            }
+            self.decoded.truncate(at);
+            fresh = fresh.min(at);
+            let Ok(envelope) = decode_envelope(id, &entry.data) else { continue };
+            let Ok(command) = decode(id, &envelope.command) else { continue };
+            self.decoded.push_back(Decoded { id, envelope, command });
+            fresh += 1;
+        }
+        let mut keys = Vec::with_capacity(fresh);
+        for decoded in self.decoded.iter().skip(self.decoded.len() - fresh) {
+            keys_of(&decoded.command, &mut keys);
+        }
+        keys.retain(|key| !self.heads.contains_key(*key));
+        if keys.len() < 2 {
+            return Ok(());
+        }
+        let refs: Vec<&[u8]> = keys.iter().map(|key| key.as_ref()).collect();
+        let rows = self.snapshot.multi_get(Family::Cur, &refs)?;
+        for (key, row) in keys.into_iter().zip(rows) {
+            let slot = match row {
+                Some(row) => Some(Slot::from_row(&row)?),
+                None => None,
+            };
+            self.heads.insert(key.clone(), slot);
+        }
+        Ok(())
+    }
+
+    /// The command of an entry, decoded earlier or now.
+    pub(super) fn take_decoded(&mut self, entry: &Entry) -> Result<(Envelope, Command), ApplyFatal> {
+        let id = LogId { term: entry.term, index: entry.index };
+        while let Some(first) = self.decoded.pop_front_if(|d| d.id.index <= id.index) {
+            if first.id == id {
+                return Ok((first.envelope, first.command));
+            }
+        }
+        let envelope = decode_envelope(id, &entry.data)?;
+        let command = decode(id, &envelope.command)?;
+        Ok((envelope, command))
+    }
+}
