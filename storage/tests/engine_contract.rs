@@ -1,0 +1,250 @@
+//! One contract, two engines: the same random operations on RocksDB and on its deterministic model, compared at every step.
+//!
+//! A crash of RocksDB is a close without flush: with its own log off, only flushed tables are found again.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use storage::engine::rocks::{RocksEngine, RocksOptions, RocksSnapshot};
+use storage::engine::sim::{SimEngine, SimSnapshot};
+use storage::engine::{Direction, Engine, Family, Op, Scan, Snapshot};
+
+#[derive(Clone, Debug)]
+enum Move {
+    Next(u8),
+    Seek(Vec<u8>),
+}
+
+#[derive(Clone, Debug)]
+struct Walk {
+    family: Family,
+    lower: Vec<u8>,
+    upper: Option<Vec<u8>>,
+    direction: Direction,
+    moves: Vec<Move>,
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Write(Vec<(Family, Vec<u8>, Option<Vec<u8>>)>),
+    Keep,
+    Forget(usize),
+    Get(usize, Family, Vec<Vec<u8>>),
+    Scan(usize, Walk),
+    Persisted(Vec<u8>),
+    Flush,
+    CompactFiles,
+    Checkpoint,
+    Crash,
+}
+
+fn key() -> impl Strategy<Value = Vec<u8>> {
+    vec(prop_oneof![Just(0u8), Just(1), Just(7), Just(0xff)], 0..4)
+}
+
+fn family() -> impl Strategy<Value = Family> {
+    proptest::sample::select(&Family::ALL[..])
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let value = prop_oneof![3 => vec(any::<u8>(), 0..20).prop_map(Some), 1 => Just(None)];
+    let moves = vec(prop_oneof![3 => (1u8..6).prop_map(Move::Next), 1 => key().prop_map(Move::Seek)], 1..8);
+    let direction = prop_oneof![Just(Direction::Forward), Just(Direction::Backward)];
+    let walk = (family(), key(), proptest::option::of(key()), direction, moves)
+        .prop_map(|(family, lower, upper, direction, moves)| Walk { family, lower, upper, direction, moves });
+    prop_oneof![
+        12 => vec((family(), key(), value), 1..12).prop_map(Step::Write),
+        3 => Just(Step::Keep),
+        1 => (0usize..4).prop_map(Step::Forget),
+        4 => (0usize..5, family(), vec(key(), 1..5)).prop_map(|(n, family, keys)| Step::Get(n, family, keys)),
+        8 => (0usize..5, walk).prop_map(|(n, walk)| Step::Scan(n, walk)),
+        4 => key().prop_map(Step::Persisted),
+        2 => Just(Step::Flush),
+        1 => Just(Step::CompactFiles),
+        1 => Just(Step::Checkpoint),
+        2 => Just(Step::Crash),
+    ]
+}
+
+type Row = (Vec<u8>, Vec<u8>);
+
+fn walk<S: Snapshot>(snapshot: &S, walk: &Walk) -> Vec<Option<Row>> {
+    let mut scan = snapshot.scan(walk.family, &walk.lower, walk.upper.as_deref(), walk.direction);
+    let mut seen = vec![];
+    for step in &walk.moves {
+        match step {
+            Move::Next(times) => {
+                for _ in 0..*times {
+                    seen.push(scan.next().unwrap().map(|(key, value)| (key.to_vec(), value.to_vec())));
+                }
+            }
+            Move::Seek(key) => scan.seek(key),
+        }
+    }
+    seen
+}
+
+fn all<S: Snapshot>(snapshot: &S) -> Vec<Vec<Option<Row>>> {
+    let moves = vec![Move::Next(255)];
+    let of = |family| Walk { family, lower: vec![], upper: None, direction: Direction::Forward, moves: moves.clone() };
+    Family::ALL.iter().map(|family| walk(snapshot, &of(*family))).collect()
+}
+
+/// Both engines, and the snapshots of both that are kept.
+struct Pair {
+    folder: tempfile::TempDir,
+    sim: SimEngine,
+    rocks: Option<RocksEngine>,
+    kept: Vec<(SimSnapshot, RocksSnapshot)>,
+    checkpoints: usize,
+}
+
+fn options() -> RocksOptions {
+    RocksOptions { cache_bytes: 1 << 20, write_buffer_bytes: 8 << 20, flush_on_close: false, ..RocksOptions::default() }
+}
+
+impl Pair {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let rocks = RocksEngine::open(&folder.path().join("store"), &options()).unwrap();
+        Self { folder, sim: SimEngine::new(), rocks: Some(rocks), kept: vec![], checkpoints: 0 }
+    }
+
+    fn rocks(&self) -> &RocksEngine {
+        self.rocks.as_ref().expect("open between the steps")
+    }
+
+    /// A kept pair of snapshots, or a fresh one.
+    fn snapshots(&self, n: usize) -> (SimSnapshot, RocksSnapshot) {
+        self.kept.get(n).cloned().unwrap_or_else(|| (self.sim.snapshot(), self.rocks().snapshot()))
+    }
+
+    fn step(&mut self, step: Step) -> Result<(), TestCaseError> {
+        match step {
+            Step::Write(rows) => {
+                let op = |(family, key, value): (Family, Vec<u8>, Option<Vec<u8>>)| match value {
+                    Some(value) => Op::Put { family, key: key.into(), value: value.into() },
+                    None => Op::Delete { family, key: key.into() },
+                };
+                let batch: Vec<_> = rows.into_iter().map(op).collect();
+                self.sim.write(batch.clone()).unwrap();
+                self.rocks().write(batch).unwrap();
+            }
+            Step::Keep => self.kept.push(self.snapshots(usize::MAX)),
+            Step::Forget(n) if n < self.kept.len() => drop(self.kept.remove(n)),
+            Step::Forget(_) => {}
+            Step::Get(n, family, keys) => {
+                let (sim, rocks) = self.snapshots(n);
+                let keys: Vec<_> = keys.iter().map(|key| &key[..]).collect();
+                let found = sim.multi_get(family, &keys).unwrap();
+                prop_assert_eq!(&found, &rocks.multi_get(family, &keys).unwrap());
+                for (key, row) in keys.iter().zip(&found) {
+                    prop_assert_eq!(row, &sim.get(family, key).unwrap());
+                    prop_assert_eq!(row, &rocks.get(family, key).unwrap());
+                }
+            }
+            Step::Scan(n, steps) => {
+                let (sim, rocks) = self.snapshots(n);
+                prop_assert_eq!(walk(&sim, &steps), walk(&rocks, &steps));
+            }
+            Step::Persisted(key) => {
+                prop_assert_eq!(self.sim.get_persisted(&key).unwrap(), self.rocks().get_persisted(&key).unwrap());
+            }
+            Step::Flush => {
+                self.sim.flush().unwrap();
+                self.rocks().flush().unwrap();
+            }
+            Step::CompactFiles => {
+                self.sim.compact_files().unwrap();
+                self.rocks().compact_files().unwrap();
+            }
+            Step::Checkpoint => self.checkpoint()?,
+            Step::Crash => self.crash(),
+        }
+        Ok(())
+    }
+
+    fn checkpoint(&mut self) -> Result<(), TestCaseError> {
+        let dir = |engine: &str| self.folder.path().join(format!("{engine}-{}", self.checkpoints));
+        let (sim, rocks) = (dir("sim"), dir("rocks"));
+        self.sim.checkpoint(&sim).unwrap();
+        self.rocks().checkpoint(&rocks).unwrap();
+        prop_assert!(self.sim.checkpoint(&sim).is_err() && self.rocks().checkpoint(&rocks).is_err());
+        let copies = (SimEngine::open(&sim).unwrap(), RocksEngine::open(&rocks, &options()).unwrap());
+        let now = all(&self.sim.snapshot());
+        prop_assert_eq!(&now, &all(&copies.0.snapshot()));
+        prop_assert_eq!(&now, &all(&copies.1.snapshot()));
+        self.checkpoints += 1;
+        Ok(())
+    }
+
+    fn crash(&mut self) {
+        self.kept.clear();
+        self.sim = self.sim.crash();
+        self.rocks = None;
+        self.rocks = Some(RocksEngine::open(&self.folder.path().join("store"), &options()).unwrap());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn both_engines_keep_the_contract(steps in vec(step(), 1..80)) {
+        let mut pair = Pair::new();
+        for step in steps {
+            pair.step(step)?;
+            prop_assert_eq!(all(&pair.sim.snapshot()), all(&pair.rocks().snapshot()));
+        }
+        for (sim, rocks) in &pair.kept {
+            prop_assert_eq!(all(sim), all(rocks));
+        }
+    }
+}
+
+#[test]
+fn a_clean_close_keeps_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = RocksOptions { flush_on_close: true, ..options() };
+    let engine = RocksEngine::open(folder.path(), &options).unwrap();
+    engine.write(vec![Op::Put { family: Family::Meta, key: "applied".into(), value: "7".into() }]).unwrap();
+    assert_eq!(engine.get_persisted(b"applied").unwrap(), None);
+    drop(engine);
+    let engine = RocksEngine::open(folder.path(), &options).unwrap();
+    assert_eq!(engine.get_persisted(b"applied").unwrap(), Some("7".into()));
+}
+
+/// Background flushes happen in the middle of the batches: what a crash leaves must still be one state of all families.
+#[test]
+fn a_background_flush_takes_all_families_at_one_point() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = RocksOptions { write_buffer_bytes: 8 << 20, ..options() };
+    let mut next = 0u64;
+    let mut flushed_alone = 0;
+    for _ in 0..6 {
+        let engine = RocksEngine::open(folder.path(), &small).unwrap();
+        let snapshot = engine.snapshot();
+        let applied = snapshot.get(Family::Meta, b"applied").unwrap();
+        let applied = applied.map_or(0, |row| u64::from_be_bytes(row[..].try_into().unwrap()));
+        assert!(applied <= next);
+        flushed_alone += u64::from(applied > 0 && applied < next);
+        for family in [Family::Log, Family::Cur, Family::Hist, Family::Cnt] {
+            let mut last = snapshot.scan(family, &[], None, Direction::Backward);
+            let last = last.next().unwrap().map_or(0, |(key, _)| u64::from_be_bytes(key.try_into().unwrap()));
+            assert_eq!(last, applied, "{family:?} and the applied index disagree after a crash");
+        }
+        next = applied;
+        for _ in 0..4_000 {
+            next += 1;
+            let row = |family| Op::Put {
+                family,
+                key: next.to_be_bytes().to_vec().into(),
+                value: vec![next as u8; 1000].into(),
+            };
+            let mut batch: Vec<_> = [Family::Log, Family::Cur, Family::Hist, Family::Cnt].map(row).into();
+            let value = next.to_be_bytes().to_vec().into();
+            batch.push(Op::Put { family: Family::Meta, key: "applied".into(), value });
+            engine.write(batch).unwrap();
+        }
+    }
+    assert!(flushed_alone > 0, "no background flush happened, the test shows nothing");
+}
