@@ -7,7 +7,7 @@ use crate::confchange::ConfChangeV2;
 use crate::config::Config;
 use crate::config::ConfigError;
 use crate::log::RaftLog;
-use crate::message::Body;
+use crate::message::{Body, Message};
 use crate::node::Node;
 use crate::progress::ProgressMap;
 use crate::read_index::ReadIndexQueue;
@@ -43,6 +43,7 @@ impl<S: Storage, T: Trace> Node<S, T> {
             heartbeat_elapsed: 0,
             randomized_election_timeout: 0,
             jitter: config.seed,
+            deferred_snapshot: None,
             is_learner: false,
             electable: true,
             previous_soft: SoftState::default(),
@@ -126,7 +127,15 @@ impl<S: Storage, T: Trace> Node<S, T> {
         membership
     }
 
+    /// Takes a snapshot from the leader of the own term. Its membership comes into force at once, so it must not overtake
+    /// membership changes that are being applied: it waits for them.
     pub(crate) fn on_snapshot(&mut self, from: NodeId, snapshot: Snapshot) {
+        if self.log.applied() < self.log.applying() {
+            trace!(self, TraceEvent::SnapshotDeferred { from, index: snapshot.meta.index });
+            let (to, term) = (self.config.id, self.term);
+            self.deferred_snapshot = Some(Message { from, to, term, body: Body::Snapshot(snapshot) });
+            return;
+        }
         let id = LogId { term: snapshot.meta.term, index: snapshot.meta.index };
         let restored = self.restore_snapshot(snapshot);
         let committed = self.log.committed();
@@ -138,6 +147,16 @@ impl<S: Storage, T: Trace> Node<S, T> {
             committed
         };
         self.send(from, Body::AppendAccepted { index });
+    }
+
+    /// Goes on with a snapshot that waited, once nothing is being applied.
+    pub(crate) fn take_deferred_snapshot(&mut self) {
+        if self.log.applied() == self.log.applying()
+            && let Some(message) = self.deferred_snapshot.take()
+        {
+            let done = self.handle(message);
+            assert!(done.is_ok(), "RI-11 a snapshot is never refused with an error");
+        }
     }
 
     /// Replaces log and membership by a snapshot, unless it is not needed.

@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 
+use crate::changer::{self, ChangeError};
 use crate::confchange::{AnyConfChange, ConfChangeV2};
 use crate::confchange_codec;
 use crate::config::{Config, ConfigError};
@@ -12,7 +13,7 @@ use crate::error::{ProposalDropped, StepError};
 use crate::log::RaftLog;
 use crate::message::{Body, Message, Proposal};
 use crate::read_index::ReadIndexQueue;
-use crate::storage::Storage;
+use crate::storage::{Storage, StorageError};
 use crate::trace::{NoTrace, Trace};
 use crate::tracker::Tracker;
 use crate::types::{ConfState, EntryKind, HardState, Index, NodeId, ReadState, ReadTag, Role, SoftState, Term};
@@ -70,6 +71,8 @@ pub struct Node<S: Storage, T: Trace = NoTrace> {
     pub(crate) randomized_election_timeout: u32,
     /// State of the generator that draws election timeouts.
     pub(crate) jitter: u64,
+    /// A snapshot that waits until what was handed out for applying is applied.
+    pub(crate) deferred_snapshot: Option<Message>,
     pub(crate) is_learner: bool,
     pub(crate) electable: bool,
     pub(crate) previous_soft: SoftState,
@@ -131,6 +134,12 @@ impl<S: Storage, T: Trace> Node<S, T> {
         let conf_state = self.switch_membership(change);
         self.check_invariants();
         conf_state
+    }
+
+    /// What [`apply_conf_change`](Self::apply_conf_change) would lead to, or why it would panic. Depends on the membership in
+    /// force alone, so all members that ask before applying the same entry get the same answer.
+    pub fn preview_conf_change(&self, change: &ConfChangeV2) -> Result<ConfState, ChangeError> {
+        changer::change(&self.tracker, self.log.last_index(), change).map(|(membership, _)| membership)
     }
 
     /// Asks for an index that makes a read linearizable; the answer is a [`ReadState`] in a later [`Ready`](crate::Ready), or never (leader
@@ -231,6 +240,11 @@ impl<S: Storage, T: Trace> Node<S, T> {
     /// Last index of the log, durable or not.
     pub fn last_index(&self) -> Index {
         self.log.last_index()
+    }
+
+    /// Term of the entry at `index`, for `first_index - 1 ..= last_index`, durable or not.
+    pub fn term_of(&self, index: Index) -> Result<Term, StorageError> {
+        self.log.term(index)
     }
 
     /// Member to which leadership is being handed, zero if none.

@@ -37,10 +37,10 @@ impl<S: Storage, T: Trace> Node<S, T> {
             trace!(self, TraceEvent::ProposalDuringTransfer { term: self.term, transferee: self.lead_transferee });
             return Err(ProposalDropped::Transferring);
         }
-        for at in 0..proposals.len() {
-            if proposals[at].kind != EntryKind::Normal {
-                let index = self.log.last_index() + at as u64 + 1;
-                self.validate_conf_change(&mut proposals[at], index)?;
+        let next = self.log.last_index() + 1;
+        for (proposal, index) in proposals.iter_mut().zip(next..) {
+            if proposal.kind != EntryKind::Normal {
+                self.validate_conf_change(proposal, index)?;
             }
         }
         let (first, last) = self.append_entries(proposals)?;
@@ -109,6 +109,8 @@ impl<S: Storage, T: Trace> Node<S, T> {
 
     /// Notes that the state machine has applied up to `index`, and leaves a joint configuration that wants to be left.
     pub(crate) fn applied_to(&mut self, index: Index, size: u64) {
+        // A snapshot may have overtaken entries that were handed out before it.
+        let index = index.max(self.log.applied());
         self.log.applied_to(index, size);
         let leave = self.tracker.membership.auto_leave && index >= self.pending_conf_index && self.is_leader();
         if !leave {

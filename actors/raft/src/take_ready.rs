@@ -50,6 +50,7 @@ impl<S: Storage, T: Trace> Node<S, T> {
     pub fn on_applied(&mut self, token: AppliedToken) {
         self.applied_to(token.index, token.encoded);
         self.uncommitted_size = self.uncommitted_size.saturating_sub(token.payload);
+        self.take_deferred_snapshot();
         self.check_invariants();
     }
 
@@ -143,7 +144,7 @@ impl<S: Storage, T: Trace> Node<S, T> {
         // A snapshot is committed state: it stays applied whatever the term is by now.
         if let Some(index) = token.snapshot {
             self.log.stable_snapshot_to(index);
-            self.applied_to(index.max(self.log.applied()), 0);
+            self.applied_to(index, 0);
         }
     }
 }

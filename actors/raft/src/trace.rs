@@ -229,6 +229,8 @@ pub enum TraceEvent<'a> {
     RestoredSnapshot { committed: Index, snapshot: LogId },
     /// A snapshot was not needed.
     IgnoredSnapshot { committed: Index, snapshot: LogId },
+    /// A snapshot waits until what was handed out for applying is applied.
+    SnapshotDeferred { from: NodeId, index: Index },
     /// A snapshot came to a member that is no follower.
     SnapshotToNonFollower,
     /// A snapshot came to somebody it does not name.

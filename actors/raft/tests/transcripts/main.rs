@@ -25,14 +25,24 @@ fn root() -> PathBuf {
     std::env::var_os("RAFT_TRANSCRIPTS").map_or_else(default, PathBuf::from)
 }
 
+/// Files of a sub-folder, also where etcd's own tree has them.
+fn files(folder: &str) -> Vec<PathBuf> {
+    let upstream = if folder == "interaction" { "testdata".to_owned() } else { format!("{folder}/testdata") };
+    let mut files: Vec<PathBuf> = [folder, &upstream]
+        .iter()
+        .filter_map(|sub| std::fs::read_dir(root().join(sub)).ok())
+        .flat_map(|listing| listing.map(|file| file.expect("a directory entry").path()))
+        .filter(|path| path.is_file())
+        .collect();
+    files.sort();
+    let anywhere = ["interaction", "testdata", "confchange", "quorum"].iter().any(|sub| root().join(sub).is_dir());
+    assert!(anywhere, "{} has no transcripts", root().display());
+    files
+}
+
 /// Runs every file of a sub-folder with a fresh handler and compares all outputs.
 fn run_folder<H: FnMut(&Directive) -> String>(folder: &str, mut fresh: impl FnMut() -> H) {
-    let directory = root().join(folder);
-    let listing = std::fs::read_dir(&directory).unwrap_or_else(|why| panic!("{}: {why}", directory.display()));
-    let mut files: Vec<PathBuf> = listing.map(|file| file.expect("a directory entry").path()).collect();
-    files.retain(|path| path.is_file());
-    files.sort();
-    assert!(!files.is_empty(), "{} has no transcripts", directory.display());
+    let files = files(folder);
     let (mut directives, mut failures) = (0, Vec::new());
     for path in &files {
         let text = std::fs::read_to_string(path).unwrap_or_else(|why| panic!("{}: {why}", path.display()));
