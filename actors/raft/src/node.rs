@@ -179,7 +179,8 @@ impl<S: Storage, T: Trace> Node<S, T> {
         self.check_invariants();
     }
 
-    /// Says how sending a snapshot to `peer` ended.
+    /// Says how sending a snapshot to `peer` ended. Must be said in the end for every snapshot sent: its acknowledgement may get
+    /// lost, and until then the peer gets nothing.
     pub fn report_snapshot(&mut self, peer: NodeId, delivered: bool) {
         self.on_snapshot_status(peer, delivered);
         self.check_invariants();
