@@ -1,0 +1,115 @@
+//! The write-ahead log: raft's entries and hard state, durable in group commits of one write and one sync.
+//!
+//! Must never acknowledge what is not durable, hand out an entry that was only half written, or guess: a tail that cannot have been
+//! acknowledged is cut, anything else that is damaged refuses to open. Knows no thread and no clock; waits only for the disk.
+//!
+//! # Why the torn-tail rule holds
+//!
+//! A segment is a file of batches, each starting on a 4 KiB boundary with a header of 64 bytes ([`format`]): log id (random, drawn when
+//! the log was made), segment number (never used twice), batch number (consecutive over the whole log), checksums. Call a header **ours**
+//! when its own checksum is right and log id and segment are those of the segment it is found in.
+//!
+//! *One write in flight*: batch k+1 is written only after the sync of batch k succeeded ([`Wal::write`] asserts it). So of all batches
+//! at most the last may be unsynced, and
+//!
+//! 1. **A header of ours with a number above k proves that k was durable.** If batch k is damaged and such a header exists at any later
+//!    boundary of the segment, or a later segment exists (its head was synced and its name made durable after k's sync), that is
+//!    corruption. The header is inside one sector, hence there whole or not at all, and has its own checksum: it counts as proof even when
+//!    its payload is damaged too.
+//! 2. **Otherwise k was never acknowledged**, because the next batch would have been... never written; it may be the last synced one,
+//!    damaged later. These two cannot be told apart by any reader: a last batch that rots is cut. That is the rule's price (design §6), paid
+//!    back above: the store's applied index and the leader's match index notice a log that ends too early.
+//!
+//! What an unsynced batch may leave behind is any subset of its sectors over what was there before. Before means, one of:
+//!
+//! * *zeros* (a prepared file): a missing header sector reads as no header; a missing payload sector fails the payload's checksum.
+//! * *recycled bytes*: old headers carry another segment number, so they are not ours, wherever they lie and whatever their batch number.
+//!   Old payload blocks, or payload blocks of k whose header is lost, can only pose as a header if their bytes contain the log id, which no
+//!   user knows. A batch assembled from new and old sectors fails its checksum: header and payload are bound by the payload's checksum inside
+//!   the header, and the header by its own.
+//! * *an earlier attempt at batch k*, cut at an earlier start. It held the same number k at the same place (the place after batch k-1 is
+//!   fixed by what precedes it), and no header above k: it had been in flight alone. So nothing it left can ever be a proof in the sense of 1,
+//!   neither now nor after k was written again. Its own header, if it survived, would make a mixture of both attempts fail the checksum.
+//!   Still, opening a log **zeroes the place of batch k, and as much of the attempt as can be recognised, and syncs it**, before anything
+//!   is written: the cut is on the disk, not in the reasoning.
+//!
+//! *The cache is not the disk.* After a crash of the process alone the last batch may be in the page cache only, and after a failed sync
+//! Linux shows pages that it will never write. So opening **writes the last batch once more and syncs** before anything is reported.
+//!
+//! *Names.* A new segment gets its head (synced), then its name, then the folder is synced, and only then a batch. A file that has a
+//! segment's name and no valid head is therefore always corruption. Released segments are renamed to spares, oldest first; a spare is written
+//! to only after the folder was synced once more, so that a file can never come back under its old name with new bytes. After a crash some
+//! of the released ones may be back; the newest run of consecutive numbers counts, and the truncation record in it says whether that is enough.
+//!
+//! *Heads.* Each head repeats what is in force (hard state, truncation, last entry, a pending install): older segments can go, and when they
+//! are still there, what they add up to must equal it.
+
+mod batch;
+mod error;
+mod format;
+mod index;
+mod open;
+mod reader;
+mod record;
+mod replay;
+mod scan;
+mod segment;
+mod writer;
+
+
+pub use error::WalError;
+pub use format::{BLOCK, FORMAT_VERSION};
+pub use open::{Recovered, TornTail, UncheckedWal};
+pub use reader::{ReadError, WalReader};
+pub use record::Install;
+pub use segment::{PrepareRequest, Prepared, prepare_segment};
+pub use writer::{Batch, Wal};
+
+use raft::{HardState, LogId};
+
+/// Whose log this is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WalMeta {
+    /// Cluster id.
+    pub cluster: u64,
+    /// Member id.
+    pub member: u64,
+    /// Random number drawn when the log is made. Not secret to those who can read the disk, but never shown to users: it is what keeps
+    /// their values from being mistaken for batches.
+    pub log_id: u64,
+}
+
+/// Where a new log begins: all zero for a new member, the snapshot's place for one that starts from a restored store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Start {
+    /// Everything up to here is in the store already.
+    pub at: LogId,
+    /// Hard state to begin with.
+    pub hard_state: HardState,
+}
+
+/// Sizes; the default is for production, tests use small ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WalConfig {
+    /// Size of the first segment, in bytes; each next one is twice the last, up to `max_segment`. Multiples of [`BLOCK`].
+    pub min_segment: u64,
+    /// Largest size of a segment, unless one batch needs more.
+    pub max_segment: u64,
+    /// Prepared and recycled files kept for reuse.
+    pub max_spares: usize,
+    /// One mark of the reader's index per this many bytes of a segment.
+    pub mark_every: u64,
+}
+
+impl Default for WalConfig {
+    fn default() -> Self {
+        Self { min_segment: 4 << 20, max_segment: 64 << 20, max_spares: 2, mark_every: 256 << 10 }
+    }
+}
+
+impl WalConfig {
+    /// Size of the segment after one of `size` bytes, which must take `need` bytes.
+    fn next_size(&self, size: u64, need: u64) -> u64 {
+        (size * 2).clamp(self.min_segment, self.max_segment).max(need).next_multiple_of(BLOCK)
+    }
+}

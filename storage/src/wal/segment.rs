@@ -1,0 +1,255 @@
+//! Files of the log: their names, their preparation, and the pool of spare ones.
+//!
+//! Must never write to a file that a crash could bring back as a live segment: see [`Spares::settle`].
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::error::WalError;
+use super::format::{HEADER_LEN, Header, padded};
+use super::record::{Head, put_head};
+use crate::disk::{Disk, DiskFile};
+
+/// The lock file's name.
+pub(super) const LOCK: &str = "LOCK";
+
+/// What a name in the log's folder says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Name {
+    Segment(u64),
+    Spare(u64),
+    /// A preparation that was not finished.
+    Partial,
+    Foreign,
+}
+
+pub(super) fn segment_path(dir: &Path, id: u64) -> PathBuf {
+    dir.join(format!("{id:016x}.wal"))
+}
+
+fn spare_path(dir: &Path, number: u64) -> PathBuf {
+    dir.join(format!("{number:016x}.spare"))
+}
+
+/// Reads a name; only names exactly as written here are ours.
+pub(super) fn parse_name(name: &str) -> Name {
+    let Some((stem, ext)) = name.split_once('.') else { return Name::Foreign };
+    let lower_hex = stem.len() == 16 && stem.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let (true, Ok(number)) = (lower_hex, u64::from_str_radix(stem, 16)) else { return Name::Foreign };
+    match ext {
+        "wal" => Name::Segment(number),
+        "spare" => Name::Spare(number),
+        "partial" => Name::Partial,
+        _ => Name::Foreign,
+    }
+}
+
+/// A file to be made ready for the log, on a thread that may wait for the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrepareRequest {
+    /// The log's folder.
+    pub(super) dir: PathBuf,
+    /// Number in the file's name.
+    pub(super) number: u64,
+    /// Bytes to fill with zeros.
+    pub size: u64,
+}
+
+/// A file ready to become a segment: allocated, and durable as such.
+#[derive(Debug)]
+pub struct Prepared {
+    pub(super) path: PathBuf,
+    pub(super) file: Arc<dyn DiskFile>,
+    pub(super) size: u64,
+    /// It may hold bytes of an earlier use.
+    pub(super) recycled: bool,
+}
+
+/// Makes the file asked for, zero-filled and synced. A half-made one is removed on failure, and at the next start.
+///
+/// # Errors
+/// [`WalError::NoSpace`] and [`WalError::Io`]; the log itself is untouched by either.
+pub fn prepare_segment(disk: &dyn Disk, request: &PrepareRequest) -> Result<Prepared, WalError> {
+    let path = spare_path(&request.dir, request.number);
+    let partial = path.with_extension("partial");
+    match disk.remove(&partial) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(WalError::io("remove", &partial)(error));
+        }
+        _ => {}
+    }
+    let file = disk.create(&partial).map_err(WalError::io("create", &partial))?;
+    let filled = file.fill_zero(0, request.size).and_then(|()| file.sync_data());
+    let named = filled.and_then(|()| disk.rename(&partial, &path));
+    if let Err(error) = named {
+        // The first error is the one to report; what cannot be removed now is removed at the next start.
+        let _ = disk.remove(&partial);
+        return Err(WalError::io("prepare", &partial)(error));
+    }
+    Ok(Prepared { path, file, size: request.size, recycled: false })
+}
+
+/// Files waiting to become segments.
+#[derive(Debug)]
+pub(super) struct Spares {
+    dir: PathBuf,
+    ready: VecDeque<Prepared>,
+    max: usize,
+    next_number: u64,
+    /// A request is out and not yet answered.
+    asked: bool,
+    /// The folder was synced since the last rename into the pool.
+    settled: bool,
+}
+
+impl Spares {
+    pub(super) fn new(dir: &Path, max: usize) -> Self {
+        Self { dir: dir.to_owned(), ready: VecDeque::new(), max, next_number: 1, asked: false, settled: false }
+    }
+
+    /// Takes over a spare found at start. What it holds is unknown.
+    pub(super) fn adopt(&mut self, disk: &dyn Disk, number: u64) -> Result<(), WalError> {
+        self.next_number = self.next_number.max(number + 1);
+        let path = spare_path(&self.dir, number);
+        let file = disk.open(&path).map_err(WalError::io("open", &path))?;
+        let size = file.len().map_err(WalError::io("measure", &path))?;
+        self.put(disk, Prepared { path, file, size, recycled: true })
+    }
+
+    fn put(&mut self, disk: &dyn Disk, file: Prepared) -> Result<(), WalError> {
+        if self.ready.len() >= self.max {
+            return disk.remove(&file.path).map_err(WalError::io("remove", &file.path));
+        }
+        self.ready.push_back(file);
+        Ok(())
+    }
+
+    /// Takes over a released segment, if it is of a useful size.
+    pub(super) fn recycle(
+        &mut self,
+        disk: &dyn Disk,
+        path: &Path,
+        file: Arc<dyn DiskFile>,
+        size: u64,
+        useful: std::ops::RangeInclusive<u64>,
+    ) -> Result<(), WalError> {
+        if self.ready.len() >= self.max || !useful.contains(&size) {
+            return disk.remove(path).map_err(WalError::io("remove", path));
+        }
+        let number = self.take_number();
+        let spare = spare_path(&self.dir, number);
+        disk.rename(path, &spare).map_err(WalError::io("rename", path))?;
+        self.settled = false;
+        self.ready.push_back(Prepared { path: spare, file, size, recycled: true });
+        Ok(())
+    }
+
+    fn take_number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number - 1
+    }
+
+    /// What should be prepared now, if anything.
+    pub(super) fn wanted(&mut self, size: u64) -> Option<PrepareRequest> {
+        if self.asked || !self.ready.is_empty() {
+            return None;
+        }
+        self.asked = true;
+        Some(PrepareRequest { dir: self.dir.clone(), number: self.take_number(), size })
+    }
+
+    pub(super) fn offer(&mut self, disk: &dyn Disk, file: Prepared) -> Result<(), WalError> {
+        self.asked = false;
+        self.put(disk, file)
+    }
+
+    pub(super) fn declined(&mut self) {
+        self.asked = false;
+    }
+
+    /// A file of at least `need` bytes, made on the spot when there is none.
+    pub(super) fn take(&mut self, disk: &dyn Disk, need: u64, size: u64) -> Result<Prepared, WalError> {
+        self.settle(disk)?;
+        if let Some(at) = self.ready.iter().position(|f| f.size >= need) {
+            return Ok(self.ready.remove(at).expect("position is within the queue"));
+        }
+        let request = PrepareRequest { dir: self.dir.clone(), number: self.take_number(), size };
+        prepare_segment(disk, &request)
+    }
+
+    /// Makes renames into the pool durable before any spare is written to: otherwise a crash could undo the rename and show new bytes
+    /// under the old segment's name.
+    fn settle(&mut self, disk: &dyn Disk) -> Result<(), WalError> {
+        if !self.settled {
+            disk.sync_dir(&self.dir).map_err(WalError::io("sync", &self.dir))?;
+            self.settled = true;
+        }
+        Ok(())
+    }
+}
+
+/// A segment that has a durable head and name.
+#[derive(Debug)]
+pub(super) struct Segment {
+    pub(super) id: u64,
+    pub(super) path: PathBuf,
+    pub(super) file: Arc<dyn DiskFile>,
+    pub(super) size: u64,
+    /// Highest index of an entry ever written to it.
+    pub(super) max_index: u64,
+}
+
+/// The bytes of a segment's first batch.
+pub(super) fn encode_head(head: &Head, segment: u64, number: u64) -> Vec<u8> {
+    let mut bytes = vec![0; HEADER_LEN];
+    put_head(&mut bytes, head);
+    let payload = &bytes[HEADER_LEN..];
+    let header = Header {
+        records: 1,
+        log_id: head.meta.log_id,
+        segment,
+        number,
+        payload_len: payload.len() as u32,
+        payload_crc: crc32c::crc32c(payload),
+        first_index: 0,
+        span: 0,
+    };
+    header.encode(&mut bytes);
+    bytes.resize(padded(bytes.len()) as usize, 0);
+    bytes
+}
+
+/// Turns `prepared` into segment `id`: head, sync, name, sync of the folder. Returns the segment and where its second batch goes.
+pub(super) fn start_segment(
+    disk: &dyn Disk,
+    dir: &Path,
+    prepared: Prepared,
+    head: &Head,
+    id: u64,
+    number: u64,
+) -> Result<(Segment, u64), WalError> {
+    let bytes = encode_head(head, id, number);
+    let Prepared { path: from, file, size, .. } = prepared;
+    file.write_all_at(&bytes, 0).map_err(WalError::io("write", &from))?;
+    file.sync_data().map_err(WalError::io("sync", &from))?;
+    let path = segment_path(dir, id);
+    disk.rename(&from, &path).map_err(WalError::io("rename", &from))?;
+    disk.sync_dir(dir).map_err(WalError::io("sync", dir))?;
+    Ok((Segment { id, path, file, size, max_index: 0 }, bytes.len() as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_names_are_ours() {
+        assert_eq!(parse_name("00000000000000ff.wal"), Name::Segment(255));
+        assert_eq!(parse_name("0000000000000001.spare"), Name::Spare(1));
+        assert_eq!(parse_name("0000000000000001.partial"), Name::Partial);
+        for name in ["LOCK", "ff.wal", "00000000000000FF.wal", "+0000000000000ff.wal", "00000000000000ff.wal.bak"] {
+            assert_eq!(parse_name(name), Name::Foreign, "{name}");
+        }
+    }
+}
