@@ -6,5 +6,6 @@ pub mod disk;
 pub mod engine;
 pub mod read;
 pub mod schema;
+pub mod snapshot;
 pub mod view;
 pub mod wal;

@@ -88,7 +88,9 @@ impl Op {
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The operating system said no.
-    #[error("store {op} failed: {why}; the node stops, nothing acknowledged is lost: check the disk, then start it again")]
+    #[error(
+        "store {op} failed: {why}; the node stops, nothing acknowledged is lost: check the disk, then start it again"
+    )]
     Io {
         /// What was being done.
         op: &'static str,
@@ -96,7 +98,9 @@ pub enum EngineError {
         why: String,
     },
     /// No space left on the device.
-    #[error("store {op} failed, the disk is full: {why}; free space under the data folder, then start the member again")]
+    #[error(
+        "store {op} failed, the disk is full: {why}; free space under the data folder, then start the member again"
+    )]
     NoSpace {
         /// What was being done.
         op: &'static str,
@@ -111,13 +115,16 @@ pub enum EngineError {
     Locked(String),
 }
 
+/// Key and value.
+pub type Row<'r> = (&'r [u8], &'r [u8]);
+
 /// Rows of a snapshot in key order.
 pub trait Scan {
     /// The next row, or `None` behind the last one.
     ///
     /// # Errors
     /// [`EngineError`] when the engine cannot read.
-    fn next(&mut self) -> Result<Option<(&[u8], &[u8])>, EngineError>;
+    fn next(&mut self) -> Result<Option<Row<'_>>, EngineError>;
 
     /// Jumps (in either direction) so that the next row is the first, in scan direction, at or past `key`. Bounds stay in force.
     fn seek(&mut self, key: &[u8]);
@@ -153,6 +160,18 @@ pub trait Snapshot: Clone + Send + Sync + 'static {
 
     /// Rows with `lower <= key < upper`; `None` is no bound.
     fn scan<'a>(&'a self, family: Family, lower: &[u8], upper: Option<&[u8]>, direction: Direction) -> Self::Scan<'a>;
+
+    /// As [`Snapshot::scan`], for long walks over rows that will not be read again soon: they do not displace what the cache
+    /// holds.
+    fn scan_once<'a>(
+        &'a self,
+        family: Family,
+        lower: &[u8],
+        upper: Option<&[u8]>,
+        direction: Direction,
+    ) -> Self::Scan<'a> {
+        self.scan(family, lower, upper, direction)
+    }
 }
 
 /// A store of rows. Calls are thread safe; there is one writer.

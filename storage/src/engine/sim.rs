@@ -4,7 +4,7 @@
 //! chance. Must never stand behind real data: only [`SimEngine::checkpoint`](Engine::checkpoint) touches a disk.
 
 use super::rows::{Gap, Rows};
-use super::{Direction, Engine, EngineError, Family, Op, Scan, Snapshot};
+use super::{Direction, Engine, EngineError, Family, Op, Row, Scan, Snapshot};
 use bytes::{Buf, BufMut, Bytes};
 use std::io::Write;
 use std::path::Path;
@@ -246,7 +246,7 @@ pub struct SimScan<'a> {
 }
 
 impl Scan for SimScan<'_> {
-    fn next(&mut self) -> Result<Option<(&[u8], &[u8])>, EngineError> {
+    fn next(&mut self) -> Result<Option<Row<'_>>, EngineError> {
         let row = match self.direction {
             Direction::Forward => self.rows.right(self.gap),
             Direction::Backward => self.rows.left(self.gap),

@@ -3,11 +3,14 @@
 //! Must never block the writer: a snapshot only keeps RocksDB from dropping versions it can still see.
 
 use super::{Store, error};
-use crate::engine::{Direction, EngineError, Family, Scan, Snapshot};
+use crate::engine::{Direction, EngineError, Family, Row, Scan, Snapshot};
 use bytes::Bytes;
 use rocksdb::{DB, DBRawIteratorWithThreadMode, ReadOptions, SnapshotWithThreadMode};
 use self_cell::self_cell;
 use std::sync::Arc;
+
+/// Bytes read at once by a scan that leaves the cache alone.
+const READ_AHEAD: usize = 256 << 10;
 
 struct Pinned<'a> {
     store: &'a Store,
@@ -62,8 +65,32 @@ impl Snapshot for RocksSnapshot {
     }
 
     fn scan<'a>(&'a self, family: Family, lower: &[u8], upper: Option<&[u8]>, direction: Direction) -> RocksScan<'a> {
-        let Pinned { store, snapshot, .. } = self.0.borrow_dependent();
+        self.scan_with(ReadOptions::default(), family, (lower, upper), direction)
+    }
+
+    fn scan_once<'a>(
+        &'a self,
+        family: Family,
+        lower: &[u8],
+        upper: Option<&[u8]>,
+        direction: Direction,
+    ) -> RocksScan<'a> {
         let mut options = ReadOptions::default();
+        options.fill_cache(false);
+        options.set_readahead_size(READ_AHEAD);
+        self.scan_with(options, family, (lower, upper), direction)
+    }
+}
+
+impl RocksSnapshot {
+    fn scan_with<'a>(
+        &'a self,
+        mut options: ReadOptions,
+        family: Family,
+        (lower, upper): (&[u8], Option<&[u8]>),
+        direction: Direction,
+    ) -> RocksScan<'a> {
+        let Pinned { store, snapshot, .. } = self.0.borrow_dependent();
         if !lower.is_empty() {
             options.set_iterate_lower_bound(lower);
         }
@@ -96,7 +123,7 @@ pub struct RocksScan<'a> {
 }
 
 impl Scan for RocksScan<'_> {
-    fn next(&mut self) -> Result<Option<(&[u8], &[u8])>, EngineError> {
+    fn next(&mut self) -> Result<Option<Row<'_>>, EngineError> {
         match (self.at, self.direction) {
             (At::End, _) => return Ok(None),
             (At::Fresh, _) => {}
