@@ -114,6 +114,7 @@ impl<S: Storage, T: Trace> Node<S, T> {
         }
         if self.maybe_commit() {
             // A smaller quorum may have committed more.
+            self.release_early_reads();
             self.broadcast_append();
         } else {
             // New members need not wait for the next heartbeat.
@@ -121,6 +122,7 @@ impl<S: Storage, T: Trace> Node<S, T> {
                 node.maybe_send_append(peer, false);
             });
         }
+        self.grant_confirmed_reads();
         if self.lead_transferee != 0 && !self.tracker.is_voter(self.lead_transferee) {
             self.lead_transferee = 0;
         }

@@ -56,9 +56,8 @@ impl ReadIndexQueue {
 impl<S: Storage, T: Trace> Node<S, T> {
     /// As a leader: a member, possibly this one, asks.
     pub(crate) fn on_read_index(&mut self, from: NodeId, tag: ReadTag) {
-        if self.tracker.is_singleton() {
-            self.grant_read(from, tag, self.log.committed());
-        } else if self.committed_in_own_term() {
+        // Holds for a group of one too (etcd's library grants at once there): after a restart it may not know its own commits.
+        if self.committed_in_own_term() {
             self.start_read(from, tag);
         } else {
             self.early_reads.push((from, tag));
@@ -66,7 +65,11 @@ impl<S: Storage, T: Trace> Node<S, T> {
     }
 
     fn start_read(&mut self, from: NodeId, tag: ReadTag) {
+        // Only if the one voter is this member: a leader that was removed may have been replaced by the voter that is left
+        // (etcd's library grants here too; the simulation found the stale read).
+        let alone = self.tracker.is_singleton() && self.tracker.is_voter(self.config.id);
         match self.config.read_only {
+            _ if alone => self.grant_read(from, tag, self.log.committed()),
             ReadOnly::LeaseBased => self.grant_read(from, tag, self.log.committed()),
             ReadOnly::Safe => {
                 self.reads.push(from, tag, self.log.committed());
@@ -90,6 +93,11 @@ impl<S: Storage, T: Trace> Node<S, T> {
     /// A member has answered a heartbeat of `round`.
     pub(crate) fn confirm_reads(&mut self, from: NodeId, round: u64) {
         self.reads.acknowledge(from, round);
+        self.grant_confirmed_reads();
+    }
+
+    /// Grants what the answers so far confirm; a smaller quorum may need no more of them.
+    pub(crate) fn grant_confirmed_reads(&mut self) {
         while let Some((from, tag, index)) = self.reads.pop_confirmed(&self.tracker.membership) {
             self.grant_read(from, tag, index);
         }

@@ -27,6 +27,7 @@ impl<S: Storage, T: Trace> Node<S, T> {
         self.pending_conf_index = 0;
         self.uncommitted_size = 0;
         self.reads = ReadIndexQueue::default();
+        self.early_reads.clear();
     }
 
     fn reset_progress(&mut self) {
