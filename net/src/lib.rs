@@ -1,1 +1,6 @@
-//! Being written.
+//! Sockets in, messages out: the doors clients come through, the services behind them, the transport between members.
+//!
+//! Must never touch the store or the actors: it speaks to them by messages alone.
+
+pub mod door;
+pub mod services;

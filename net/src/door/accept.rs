@@ -1,0 +1,216 @@
+//! From an accepted socket to an HTTP/2 or HTTP/1.1 connection: TLS or not, which protocol, in bounded time.
+//!
+//! Runs as one short task per connection on its loop (HTTP/1.1 connections stay in it). Must not read more than it needs to decide.
+
+use super::call::{Peer, PeerTls};
+use super::conn;
+use super::ctx::LoopCtx;
+use super::http::{self, HttpHandler};
+use super::io::{Io, IoKind, IoStats, Sock, SockKind};
+use bytes::{Bytes, BytesMut};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::io::AsyncReadExt;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// First byte of a TLS handshake record.
+const TLS_HANDSHAKE: u8 = 0x16;
+
+/// What a listener serves and how.
+#[derive(Clone)]
+pub struct ListenSpec {
+    /// Number that [`Peer::listener`] shows, chosen by the caller.
+    pub number: u32,
+    /// TLS, offered with ALPN `h2` and `http/1.1`. Certificates are reloaded by the config's own resolver.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Plain connections are taken (with [`Self::tls`] too: the first byte tells them apart).
+    pub plain: bool,
+    /// gRPC is served.
+    pub grpc: bool,
+}
+
+impl ListenSpec {
+    /// Plain only.
+    pub fn plain(number: u32) -> Self {
+        Self { number, tls: None, plain: true, grpc: true }
+    }
+
+    /// TLS only.
+    pub fn tls(number: u32, config: &rustls::ServerConfig) -> Self {
+        let mut config = config.clone();
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Self { number, tls: Some(Arc::new(config)), plain: false, grpc: true }
+    }
+
+    /// Takes plain connections as well.
+    pub fn and_plain(mut self) -> Self {
+        self.plain = true;
+        self
+    }
+
+    /// Serves HTTP but no gRPC (`--listen-client-http-urls`, `--listen-metrics-urls`).
+    pub fn http_only(mut self) -> Self {
+        self.grpc = false;
+        self
+    }
+}
+
+/// One of the connections a door allows; given back when dropped.
+pub(super) struct Permit(pub(super) Arc<AtomicUsize>);
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// An accepted socket on its way to a loop.
+pub(super) struct Socket {
+    pub(super) kind: StdSocket,
+    pub(super) spec: Arc<ListenSpec>,
+    pub(super) permit: Permit,
+}
+
+pub(super) enum StdSocket {
+    Tcp(std::net::TcpStream),
+    #[cfg(unix)]
+    Unix(std::os::unix::net::UnixStream),
+}
+
+/// An HTTP/2 connection whose handshake is done.
+pub(super) struct Fresh {
+    pub(super) h2: h2::server::Connection<Io, Bytes>,
+    pub(super) peer: Rc<Peer>,
+    pub(super) stats: Rc<IoStats>,
+    pub(super) permit: Permit,
+}
+
+/// Where the connection will live.
+pub(super) struct Place {
+    pub(super) ctx: Rc<LoopCtx>,
+    pub(super) http: Rc<dyn HttpHandler>,
+    pub(super) fresh: Rc<RefCell<Vec<Fresh>>>,
+    pub(super) tasks: Rc<Cell<usize>>,
+    pub(super) stop: watch::Receiver<bool>,
+}
+
+/// Counts a task of the loop while it runs, and wakes the loop when it ends.
+struct Task(Rc<Cell<usize>>, Rc<LoopCtx>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+        self.1.ready.wake_loop();
+    }
+}
+
+/// Starts the task that finds out what a socket speaks.
+pub(super) fn start(socket: Socket, place: Place) {
+    place.tasks.set(place.tasks.get() + 1);
+    let task = Task(place.tasks.clone(), place.ctx.clone());
+    tokio::task::spawn_local(async move {
+        if let Err(error) = serve(socket, place).await {
+            tracing::debug!(%error, "client connection refused");
+        }
+        drop(task);
+    });
+}
+
+async fn serve(socket: Socket, place: Place) -> io::Result<()> {
+    let limit = place.ctx.limits.handshake_timeout;
+    let (mut io, peer, alpn) = timeout(limit, secure(&socket.spec, socket.kind)).await??;
+    let peer = Rc::new(peer);
+    let is_h2 = match alpn {
+        Some(is_h2) => is_h2,
+        // a plain connection may stay silent as long as an HTTP/1.1 head may take
+        None => timeout(place.ctx.limits.http1_header_timeout, sniff(&mut io)).await??,
+    };
+    if !is_h2 {
+        return serve_http1(io, peer, place).await;
+    }
+    let stats = io.stats.clone();
+    let handshake = conn::builder(&place.ctx.limits).handshake(io);
+    let h2 = timeout(limit, handshake).await?.map_err(io::Error::other)?;
+    place.fresh.borrow_mut().push(Fresh { h2, peer, stats, permit: socket.permit });
+    place.ctx.ready.wake_loop();
+    Ok(())
+}
+
+/// TLS where it is asked for. The last value tells what ALPN chose: HTTP/2 or not, or nothing.
+async fn secure(spec: &ListenSpec, socket: StdSocket) -> io::Result<(Io, Peer, Option<bool>)> {
+    let (inner, addr) = match socket {
+        StdSocket::Tcp(tcp) => {
+            tcp.set_nonblocking(true)?;
+            tcp.set_nodelay(true)?;
+            let addr = tcp.peer_addr().ok();
+            (SockKind::Tcp(tokio::net::TcpStream::from_std(tcp)?), addr)
+        }
+        #[cfg(unix)]
+        StdSocket::Unix(unix) => {
+            unix.set_nonblocking(true)?;
+            (SockKind::Unix(tokio::net::UnixStream::from_std(unix)?), None)
+        }
+    };
+    let mut sock = Sock { ahead: Bytes::new(), inner };
+    let mut peer = Peer { addr, tls: None, listener: spec.number, grpc: spec.grpc };
+    let stats = Rc::new(IoStats::default());
+    let tls = match &spec.tls {
+        Some(config) if spec.plain => {
+            let mut first = [0];
+            sock.read_exact(&mut first).await?;
+            sock.ahead = Bytes::copy_from_slice(&first);
+            (first[0] == TLS_HANDSHAKE).then_some(config)
+        }
+        config => config.as_ref(),
+    };
+    let Some(config) = tls else {
+        return Ok((Io { stats, ahead: Bytes::new(), kind: IoKind::Plain(sock) }, peer, None));
+    };
+    let stream = TlsAcceptor::from(config.clone()).accept(sock).await?;
+    let (_, session) = stream.get_ref();
+    peer.tls = Some(PeerTls {
+        certs: session.peer_certificates().unwrap_or_default().iter().map(|c| c.clone().into_owned()).collect(),
+        server_name: session.server_name().map(str::to_owned),
+    });
+    let alpn = session.alpn_protocol().map(|p| p == b"h2");
+    Ok((Io { stats, ahead: Bytes::new(), kind: IoKind::Tls(Box::new(stream)) }, peer, alpn))
+}
+
+/// Reads until the bytes are the HTTP/2 preface or cannot become it; the bytes stay in front of the stream.
+async fn sniff(io: &mut Io) -> io::Result<bool> {
+    let mut seen = BytesMut::with_capacity(PREFACE.len());
+    while seen.len() < PREFACE.len() && PREFACE.starts_with(&seen) {
+        let mut buf = [0; PREFACE.len()];
+        let n = io.read(&mut buf[..PREFACE.len() - seen.len()]).await?;
+        if n == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        seen.extend_from_slice(&buf[..n]);
+    }
+    io.ahead = seen.freeze();
+    Ok(io.ahead == PREFACE[..])
+}
+
+async fn serve_http1(io: Io, peer: Rc<Peer>, mut place: Place) -> io::Result<()> {
+    let limits = place.ctx.limits.clone();
+    let service = service_fn(|request| http::serve_h1(place.http.clone(), peer.clone(), limits.clone(), request));
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(limits.http1_header_timeout);
+    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(io), service));
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        _ = place.stop.wait_for(|stop| *stop) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    result.map_err(io::Error::other)
+}

@@ -1,0 +1,152 @@
+//! One HTTP/2 connection of a loop: taking requests in, flushing answers out, keeping it honest.
+//!
+//! Must not call services: it only collects what was accepted.
+
+use super::accept::Permit;
+use super::ctx::{ConnGuard, ConnShared, LoopCtx};
+use super::io::{Io, IoStats};
+use super::limits::DoorLimits;
+use super::read::Accepted;
+use bytes::Bytes;
+use h2::{Ping, PingPong};
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
+use tokio::time::Instant;
+
+pub(super) struct Conn {
+    h2: h2::server::Connection<Io, Bytes>,
+    pub(super) shared: Rc<ConnShared>,
+    waker: Waker,
+    ping: Option<PingPong>,
+    stats: Rc<IoStats>,
+    /// Traffic seen by the last sweep.
+    seen_read: u64,
+    seen_written: u64,
+    last_read: Instant,
+    blocked_since: Option<Instant>,
+    pinged: Option<Instant>,
+    /// Counts the connection against the door's limit while it lives.
+    _permit: Permit,
+}
+
+/// h2 with the door's limits.
+pub(super) fn builder(limits: &DoorLimits) -> h2::server::Builder {
+    let mut builder = h2::server::Builder::new();
+    builder
+        .initial_window_size(limits.stream_window)
+        .initial_connection_window_size(limits.connection_window)
+        .max_concurrent_streams(limits.max_concurrent_streams)
+        .max_header_list_size(limits.max_header_list)
+        .max_send_buffer_size(limits.max_send_buffer)
+        .max_pending_accept_reset_streams(limits.max_pending_reset)
+        .max_local_error_reset_streams(Some(limits.max_error_reset));
+    builder
+}
+
+impl Conn {
+    pub(super) fn new(
+        mut h2: h2::server::Connection<Io, Bytes>,
+        shared: Rc<ConnShared>,
+        stats: Rc<IoStats>,
+        permit: Permit,
+        now: Instant,
+    ) -> Self {
+        let waker = Waker::from(shared.waker.clone());
+        let ping = h2.ping_pong();
+        Self {
+            h2,
+            shared,
+            waker,
+            ping,
+            stats,
+            seen_read: 0,
+            seen_written: 0,
+            last_read: now,
+            blocked_since: None,
+            pinged: None,
+            _permit: permit,
+        }
+    }
+
+    /// Reads everything that is there, flushes everything that waits. False when the connection is over.
+    pub(super) fn poll(&mut self, ctx: &LoopCtx, accepted: &mut Vec<Accepted>) -> bool {
+        self.shared.waker.queued.store(false, Ordering::Release);
+        let mut cx = Context::from_waker(&self.waker);
+        loop {
+            let full = self.shared.open_calls.get() >= ctx.limits.max_concurrent_streams as usize;
+            let blocked = self.stats.blocked.get();
+            if full || blocked || !ctx.has_room() {
+                // drives reading and writing, but hands out no request
+                if self.h2.poll_closed(&mut cx).is_ready() {
+                    return false;
+                }
+                if blocked && !self.stats.blocked.get() {
+                    continue;
+                }
+                self.shared.full.set(full);
+                if !full && !blocked && !self.shared.gated.replace(true) {
+                    ctx.gated.borrow_mut().push(self.shared.clone());
+                }
+                return true;
+            }
+            match self.h2.poll_accept(&mut cx) {
+                Poll::Ready(Some(Ok((request, respond)))) => {
+                    accepted.push(Accepted { conn: ConnGuard::new(&self.shared), request, respond });
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    tracing::debug!(peer = ?self.shared.peer.addr, %error, "client connection ended");
+                    return false;
+                }
+                Poll::Ready(None) => return false,
+                Poll::Pending => return true,
+            }
+        }
+    }
+
+    /// Says that no new call will be taken; the connection ends with its last call.
+    pub(super) fn go_away(&mut self) {
+        self.h2.graceful_shutdown();
+        self.waker.wake_by_ref();
+    }
+
+    /// Looks for stalls and silence; called about once a second. False when the connection must be closed.
+    pub(super) fn sweep(&mut self, ctx: &LoopCtx, now: Instant) -> bool {
+        let limits = &ctx.limits;
+        let (read, written) = (self.stats.read.get(), self.stats.written.get());
+        ctx.observer().bytes_in(read - self.seen_read);
+        ctx.observer().bytes_out(written - self.seen_written);
+        let took = written != self.seen_written;
+        if read != self.seen_read {
+            self.last_read = now;
+        }
+        (self.seen_read, self.seen_written) = (read, written);
+
+        self.blocked_since = match self.blocked_since {
+            Some(since) if self.stats.blocked.get() && !took => Some(since),
+            _ => self.stats.blocked.get().then_some(now),
+        };
+        if self.blocked_since.is_some_and(|since| now - since > limits.write_stall) {
+            tracing::info!(peer = ?self.shared.peer.addr, "client takes no bytes: closing its connection");
+            return false;
+        }
+        self.keep_alive(limits, now)
+    }
+
+    fn keep_alive(&mut self, limits: &DoorLimits, now: Instant) -> bool {
+        let Some(ping) = &mut self.ping else { return true };
+        if let Some(sent) = self.pinged {
+            let mut cx = Context::from_waker(&self.waker);
+            if ping.poll_pong(&mut cx).is_ready() {
+                self.pinged = None;
+            } else if now - self.last_read.max(sent) > limits.keepalive_timeout {
+                tracing::info!(peer = ?self.shared.peer.addr, "client does not answer pings: closing its connection");
+                return false;
+            }
+        } else if now - self.last_read > limits.keepalive_interval && ping.send_ping(Ping::opaque()).is_ok() {
+            self.pinged = Some(now);
+            self.waker.wake_by_ref();
+        }
+        true
+    }
+}

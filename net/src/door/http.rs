@@ -1,0 +1,191 @@
+//! Plain HTTP on the same port: health, metrics, JSON. HTTP/1.1 by hyper, HTTP/2 by the connection it came on.
+//!
+//! Not a hot path: requests are collected, handlers are futures. Must not know any URL.
+
+use super::call::Peer;
+use super::limits::DoorLimits;
+use super::read::Accepted;
+use bytes::{Bytes, BytesMut};
+use futures_util::Stream;
+use futures_util::StreamExt;
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream::LocalBoxStream;
+use h2::SendStream;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::{Body, Frame, Incoming};
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+/// A whole HTTP request.
+pub struct HttpRequest {
+    /// Its method.
+    pub method: Method,
+    /// Its target; path and query are in here.
+    pub uri: Uri,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body, at most [`DoorLimits::http_body`] long.
+    pub body: Bytes,
+    /// Who asks.
+    pub peer: Rc<Peer>,
+}
+
+/// Body of an answer.
+pub enum HttpBody {
+    /// All of it.
+    Full(Bytes),
+    /// Chunks as they come; pulled while the peer takes them.
+    Stream(LocalBoxStream<'static, Bytes>),
+}
+
+/// Serves plain HTTP requests of a loop.
+pub trait HttpHandler {
+    /// Answers one request.
+    fn handle(&self, request: HttpRequest) -> LocalBoxFuture<'static, Response<HttpBody>>;
+
+    /// Whether this `Host` may be asked for; a refused one gets 421. `secure` is true over TLS.
+    fn allow_host(&self, host: &str, secure: bool) -> bool {
+        let _ = (host, secure);
+        true
+    }
+}
+
+/// An answer with a plain text body.
+pub fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<HttpBody> {
+    let mut response = Response::new(HttpBody::Full(body.into()));
+    *response.status_mut() = status;
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(http::header::CONTENT_TYPE, plain);
+    response
+}
+
+async fn answer(
+    handler: &dyn HttpHandler,
+    peer: Rc<Peer>,
+    head: http::request::Parts,
+    body: Option<Bytes>,
+) -> Response<HttpBody> {
+    let host = head.uri.authority().map(|a| a.as_str().to_owned());
+    let header = || Some(head.headers.get(http::header::HOST)?.to_str().ok()?.to_owned());
+    let host = host.or_else(header).unwrap_or_default();
+    if !handler.allow_host(&host, peer.tls.is_some()) {
+        return text(StatusCode::MISDIRECTED_REQUEST, "");
+    }
+    let Some(body) = body else {
+        return text(StatusCode::PAYLOAD_TOO_LARGE, "request body too large\n");
+    };
+    let request = HttpRequest { method: head.method, uri: head.uri, headers: head.headers, body, peer };
+    handler.handle(request).await
+}
+
+/// Serves a non-gRPC request that came over HTTP/2.
+pub(super) async fn serve_h2(handler: Rc<dyn HttpHandler>, accepted: Accepted, limits: Rc<DoorLimits>) {
+    let Accepted { conn, request, mut respond } = accepted;
+    let peer = conn.0.peer.clone();
+    let (head, mut rx) = request.into_parts();
+    let mut body = Some(BytesMut::new());
+    while let Some(chunk) = rx.data().await {
+        let Ok(chunk) = chunk else { return };
+        let _ = rx.flow_control().release_capacity(chunk.len());
+        body = body.filter(|b| b.len() + chunk.len() <= limits.http_body);
+        match &mut body {
+            Some(body) => body.extend_from_slice(&chunk),
+            None => break,
+        }
+    }
+    let response = answer(&*handler, peer, head, body.map(BytesMut::freeze)).await;
+    let (mut head, body) = response.into_parts();
+    head.version = http::Version::HTTP_2;
+    let Ok(mut tx) = respond.send_response(Response::from_parts(head, ()), false) else { return };
+    let sent = match body {
+        HttpBody::Full(bytes) => send_all(&mut tx, bytes).await,
+        HttpBody::Stream(mut stream) => loop {
+            match stream.next().await {
+                Some(chunk) => {
+                    if send_all(&mut tx, chunk).await.is_none() {
+                        break None;
+                    }
+                }
+                None => break Some(()),
+            }
+        },
+    };
+    if sent.is_some() {
+        let _ = tx.send_data(Bytes::new(), true);
+    }
+}
+
+/// Writes bytes as the peer's window allows; `None` when the peer is gone.
+async fn send_all(tx: &mut SendStream<Bytes>, mut bytes: Bytes) -> Option<()> {
+    while !bytes.is_empty() {
+        tx.reserve_capacity(bytes.len().min(64 << 10));
+        let mut room = tx.capacity();
+        if room == 0 {
+            room = poll_fn(|cx| tx.poll_capacity(cx)).await?.ok()?;
+        }
+        tx.send_data(bytes.split_to(room.min(bytes.len())), false).ok()?;
+    }
+    Some(())
+}
+
+/// A stream of chunks as hyper wants it.
+struct Chunks(LocalBoxStream<'static, Bytes>);
+
+impl Body for Chunks {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.0).poll_next(cx).map(|chunk| chunk.map(|c| Ok(Frame::data(c))))
+    }
+}
+
+/// Body of an HTTP/1.1 answer.
+pub(super) enum H1Body {
+    Full(UnsyncBoxBody<Bytes, Infallible>),
+    Stream(Box<dyn Body<Data = Bytes, Error = Infallible> + Unpin>),
+}
+
+impl Body for H1Body {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.get_mut() {
+            Self::Full(body) => Pin::new(body).poll_frame(cx),
+            Self::Stream(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        match self {
+            Self::Full(body) => body.size_hint(),
+            Self::Stream(body) => body.size_hint(),
+        }
+    }
+}
+
+/// Serves one HTTP/1.1 request.
+pub(super) async fn serve_h1(
+    handler: Rc<dyn HttpHandler>,
+    peer: Rc<Peer>,
+    limits: Rc<DoorLimits>,
+    request: Request<Incoming>,
+) -> Result<Response<H1Body>, Box<dyn std::error::Error + Send + Sync>> {
+    let (head, body) = request.into_parts();
+    let body = match Limited::new(body, limits.http_body).collect().await {
+        Ok(body) => Some(body.to_bytes()),
+        Err(e) if e.is::<LengthLimitError>() => None,
+        Err(e) => return Err(e),
+    };
+    let response = answer(&*handler, peer, head, body).await;
+    Ok(response.map(|body| match body {
+        HttpBody::Full(bytes) => H1Body::Full(Full::new(bytes).boxed_unsync()),
+        HttpBody::Stream(stream) => H1Body::Stream(Box::new(Chunks(stream))),
+    }))
+}

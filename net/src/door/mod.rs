@@ -1,0 +1,61 @@
+//! The client door: gRPC over HTTP/2 and plain HTTP on the same port, TLS or not, on a few single-threaded loops.
+//!
+//! The door knows nothing of etcd. A service is a function from bytes and metadata to bytes:
+//!
+//! ```text
+//! Door::new(limits, loops, max_connections, setup)     setup runs once on each loop's thread and returns a LoopSetup:
+//!   LoopSetup { methods, http, hooks, observer }
+//!     methods: MethodTable   path -> unary(Call, Bytes) | server_stream(CallMeta, Bytes, StreamHandle) | bidi(CallMeta, StreamHandle)
+//!     http:    HttpHandler   everything that is not gRPC
+//!     hooks:   LoopHooks<M>  on_messages(Vec<M>) from other threads, end_of_round()
+//!     observer: DoorObserver metrics
+//! runner.run()      on a thread of its own, inside a LocalSet (an actix arbiter)
+//! door.listen(..)   anywhere
+//! ```
+//!
+//! The rhythm of a loop is *accept all, hand on as one list, answer all, flush once*: unary handlers collect requests while
+//! the loop reads every ready connection, `end_of_round` sends them to the core as one list, answers come back as one list
+//! through [`LoopSender`], and everything answered in a round leaves in one write per connection.
+//!
+//! A service must copy what it keeps for long: a message shares the buffer it was read into (16 KiB and more).
+//!
+//! Not done, because h2 gives no way: enforcing a least interval between a client's pings (`too_many_pings`). A ping flood is
+//! bounded by h2, which owes one answer at a time and reads nothing more until it is written.
+
+mod accept;
+mod answer;
+mod call;
+mod conn;
+mod ctx;
+mod event_loop;
+mod frame;
+mod head;
+mod http;
+mod inbox;
+mod io;
+mod limits;
+mod method;
+mod observer;
+mod read;
+mod respond;
+mod server;
+mod status;
+mod stream;
+mod table;
+mod wake;
+
+pub use accept::ListenSpec;
+pub use answer::{Answer, AnswerSource, Message};
+pub use call::{Call, CallMeta, CallToken, Peer, PeerTls};
+pub use ctx::LoopHandle;
+pub use event_loop::{LoopHooks, LoopRunner, LoopSetup, SetupFn};
+pub use http::{HttpBody, HttpHandler, HttpRequest, text};
+pub use inbox::LoopSender;
+pub use limits::DoorLimits;
+pub use method::{
+    BidiHandler, Inbound, MethodInfo, MethodKind, MethodTable, ServerStreamHandler, StreamEvents, UnaryHandler,
+};
+pub use observer::{DoorObserver, NoObserver};
+pub use server::{Door, Listener};
+pub use status::{Code, Status};
+pub use stream::{SendError, StreamHandle};

@@ -1,0 +1,236 @@
+//! From an accepted HTTP/2 request to a service: head checks, the request message, the hand-over.
+//!
+//! A message that is there as a whole goes straight to its service; the table is used only when it is not.
+
+use super::call::{Call, CallMeta, CallToken, Open, Responder};
+use super::ctx::{ConnGuard, LoopCtx};
+use super::frame::{Decoder, PREFIX};
+use super::head::{self, Head};
+use super::method::Handler;
+use super::respond;
+use super::status::{Code, Status};
+use super::stream::{self, StreamHandle, Streaming, Tx};
+use super::table::{Entry, Reading, State};
+use bytes::Bytes;
+use h2::RecvStream;
+use h2::server::SendResponse;
+use http::{Request, StatusCode};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+/// A request as h2 hands it out.
+pub(super) struct Accepted {
+    pub(super) conn: ConnGuard,
+    pub(super) request: Request<RecvStream>,
+    pub(super) respond: SendResponse<Bytes>,
+}
+
+/// Starts a request; gives it back when it is not gRPC.
+pub(super) fn accept(ctx: &Rc<LoopCtx>, accepted: Accepted) -> Option<Accepted> {
+    let request = &accepted.request;
+    if !accepted.conn.0.peer.grpc {
+        return Some(accepted);
+    }
+    let method = ctx.methods().find(request.uri().path());
+    let timeout = match head::judge(request.method(), request.headers(), || method.is_some()) {
+        Head::Http => return Some(accepted),
+        Head::Refused(http, status) => {
+            refuse(accepted.respond, http, &status);
+            return None;
+        }
+        Head::Grpc(timeout) => timeout,
+    };
+    let Some(method) = method else {
+        let status = ctx.methods().unknown(request.uri().path());
+        refuse(accepted.respond, StatusCode::OK, &status);
+        return None;
+    };
+    let Accepted { conn, request, respond } = accepted;
+    let (parts, body) = request.into_parts();
+    ctx.observer().started(&method.info);
+    let deadline = timeout.and_then(|t| ctx.now().checked_add(t));
+    let peer = conn.0.peer.clone();
+    let open = Open {
+        ctx: ctx.clone(),
+        _conn: Some(conn),
+        method: method.info.clone(),
+        started: ctx.now(),
+        deadline,
+        charged: 0,
+        code: Code::Canceled,
+    };
+    if let Err(status) = head::check_encoding(&parts.headers) {
+        respond::answer(open, Responder::H2(respond), status.into());
+        return None;
+    }
+    let authority = parts.uri.into_parts().authority;
+    let meta = CallMeta { method: method.info.clone(), headers: parts.headers, authority, deadline, peer };
+    match &method.handler {
+        Handler::Bidi(handler) => {
+            let (handler, decoder) = (handler.clone(), Decoder::new(ctx.limits.max_recv_message));
+            let handle = open_stream(ctx, open, respond, Some(body), decoder);
+            let events = handler.open(meta, handle.clone());
+            stream::start(ctx, handle.token, events);
+        }
+        handler => first_look(ctx, open, meta, handler.clone(), respond, body),
+    }
+    None
+}
+
+/// Answers without a service.
+fn refuse(mut respond: SendResponse<Bytes>, http: StatusCode, status: &Status) {
+    // an error means that the peer is gone
+    let _ = respond.send_response(head::trailers_only(http, status, None), true);
+}
+
+/// The usual case: the whole request came in one DATA frame, which ended the stream.
+fn first_look(
+    ctx: &Rc<LoopCtx>,
+    open: Open,
+    meta: CallMeta,
+    handler: Handler,
+    respond: SendResponse<Bytes>,
+    mut body: RecvStream,
+) {
+    let mut decoder = Decoder::new(ctx.limits.max_recv_message);
+    let mut held = 0;
+    if let Poll::Ready(Some(Ok(chunk))) = body.poll_data(&mut Context::from_waker(Waker::noop())) {
+        if let Some(message) = whole(&chunk, ctx)
+            && body.is_end_stream()
+        {
+            return dispatch(ctx, open, meta, &handler, respond, message);
+        }
+        held = chunk.len();
+        decoder.push(chunk);
+    }
+    let last_progress = ctx.now();
+    let reading = Reading { meta, handler, respond, body, decoder, message: None, held, reserved: 0, last_progress };
+    let token = ctx.insert(Entry { open, waker: None, state: State::Reading(Box::new(reading)) });
+    more(ctx, token);
+}
+
+/// The message, when `chunk` is exactly one uncompressed message small enough to keep its window.
+fn whole(chunk: &Bytes, ctx: &LoopCtx) -> Option<Bytes> {
+    let prefix: &[u8; PREFIX] = chunk.first_chunk()?;
+    let len = u32::from_be_bytes([prefix[1], prefix[2], prefix[3], prefix[4]]) as usize;
+    let fits = len <= ctx.limits.max_recv_message && chunk.len() <= ctx.limits.hold_body;
+    (prefix[0] == 0 && chunk.len() == PREFIX + len && fits).then(|| chunk.slice(PREFIX..))
+}
+
+/// Reads on; hands over when the message is whole and the peer has ended its side.
+pub(super) fn more(ctx: &Rc<LoopCtx>, token: CallToken) {
+    let Some(waker) = ctx.waker(token) else { return };
+    let Some(State::Reading(mut r)) = ctx.table.borrow_mut().take_state(token) else { return };
+    let outcome = read_some(ctx, &mut r, &mut Context::from_waker(&waker));
+    if outcome.is_pending() {
+        ctx.table.borrow_mut().put_state(token, State::Reading(r));
+        return;
+    }
+    let entry = ctx.table.borrow_mut().remove(token);
+    let Some(Entry { open, .. }) = entry else { return };
+    release(ctx, &r);
+    match outcome {
+        Poll::Ready(Read::Message(message)) => dispatch(ctx, open, r.meta, &r.handler, r.respond, message),
+        Poll::Ready(Read::Fail(status)) => respond::answer(open, Responder::H2(r.respond), status.into()),
+        Poll::Ready(Read::Gone) | Poll::Pending => {}
+    }
+}
+
+/// Gives back what a read that ends had reserved.
+pub(super) fn release(ctx: &LoopCtx, r: &Reading) {
+    ctx.assembly_bytes.set(ctx.assembly_bytes.get() - r.reserved);
+}
+
+enum Read {
+    Message(Bytes),
+    Fail(Status),
+    Gone,
+}
+
+fn read_some(ctx: &LoopCtx, r: &mut Reading, cx: &mut Context<'_>) -> Poll<Read> {
+    loop {
+        if r.message.is_none() {
+            match r.decoder.next() {
+                Ok(message) => r.message = message,
+                Err(status) => return Poll::Ready(Read::Fail(status)),
+            }
+        }
+        if r.message.is_none() && r.reserved == 0 && r.decoder.declared() > ctx.limits.hold_body {
+            let total = ctx.assembly_bytes.get() + r.decoder.declared();
+            if total > ctx.limits.loop_assembly_bytes {
+                let status = Status::new(Code::ResourceExhausted, "too many large requests are being received");
+                return Poll::Ready(Read::Fail(status));
+            }
+            r.reserved = r.decoder.declared();
+            ctx.assembly_bytes.set(total);
+        }
+        if r.message.is_some() && r.decoder.is_partial() {
+            let text = "grpc: more than one message was sent to a method that takes one";
+            return Poll::Ready(Read::Fail(Status::new(Code::Internal, text)));
+        }
+        match r.body.poll_data(cx) {
+            Poll::Ready(Some(Ok(chunk))) => {
+                r.held += chunk.len();
+                r.last_progress = ctx.now();
+                r.decoder.push(chunk);
+                if r.held > ctx.limits.hold_body {
+                    let _ = r.body.flow_control().release_capacity(std::mem::take(&mut r.held));
+                }
+            }
+            Poll::Ready(Some(Err(_))) => return Poll::Ready(Read::Gone),
+            Poll::Ready(None) => {
+                return Poll::Ready(match r.message.take() {
+                    Some(message) => Read::Message(message),
+                    // grpc-go reports the reader's error as it is
+                    None if r.decoder.is_partial() => Read::Fail(Status::new(Code::Unknown, "unexpected EOF")),
+                    None => Read::Fail(Status::new(Code::Unknown, "EOF")),
+                });
+            }
+            Poll::Pending => return Poll::Pending,
+        }
+    }
+}
+
+/// Hands a whole request to its service.
+fn dispatch(
+    ctx: &Rc<LoopCtx>,
+    mut open: Open,
+    meta: CallMeta,
+    handler: &Handler,
+    respond: SendResponse<Bytes>,
+    message: Bytes,
+) {
+    ctx.observer().msg_received(&open.method, message.len());
+    match handler {
+        Handler::Unary(handler) => {
+            open.charge(message.len());
+            handler.call(Call { meta, right: Some((open, Responder::H2(respond))) }, message);
+        }
+        Handler::ServerStream(handler) => {
+            let handle = open_stream(ctx, open, respond, None, Decoder::new(0));
+            let events = handler.open(meta, message, handle.clone());
+            stream::start(ctx, handle.token, events);
+        }
+        Handler::Bidi(_) => unreachable!("a bidi method reads its own messages"),
+    }
+}
+
+fn open_stream(
+    ctx: &Rc<LoopCtx>,
+    open: Open,
+    respond: SendResponse<Bytes>,
+    rx: Option<RecvStream>,
+    decoder: Decoder,
+) -> StreamHandle {
+    let streaming = Streaming {
+        tx: Tx::Unsent(respond),
+        rx,
+        decoder,
+        events: None,
+        paused: false,
+        outstanding: 0,
+        wants_ready: false,
+    };
+    let token = ctx.insert(Entry { open, waker: None, state: State::Streaming(Box::new(streaming)) });
+    StreamHandle { ctx: ctx.clone(), token }
+}

@@ -1,0 +1,344 @@
+//! Streams: messages both ways under credit, and the events they cause.
+//!
+//! Must never hold more of a slow reader's messages than its credit, and must not borrow the call table while a service runs.
+
+use super::answer::Message;
+use super::call::CallToken;
+use super::ctx::LoopCtx;
+use super::frame::Decoder;
+use super::head;
+use super::method::{Inbound, StreamEvents};
+use super::status::{Code, Status};
+use super::table::{Entry, State};
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{RecvStream, SendStream};
+use http::{HeaderMap, StatusCode};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+/// State of a stream in the table.
+pub(super) struct Streaming {
+    pub(super) tx: Tx,
+    /// `None` once the peer has ended its side.
+    pub(super) rx: Option<RecvStream>,
+    pub(super) decoder: Decoder,
+    /// Taken out while it is being called.
+    pub(super) events: Option<Box<dyn StreamEvents>>,
+    pub(super) paused: bool,
+    /// Bytes handed to h2 and not known to be covered by the peer's window.
+    pub(super) outstanding: usize,
+    /// `on_ready` is owed.
+    pub(super) wants_ready: bool,
+}
+
+/// The sending side; headers go out with the first message, as grpc-go does.
+pub(super) enum Tx {
+    Unsent(SendResponse<Bytes>),
+    Open(SendStream<Bytes>),
+    /// The response could not be started: the stream is being torn down.
+    Dead,
+}
+
+/// Why a message was not taken.
+#[derive(Debug)]
+pub enum SendError {
+    /// No credit; the message is given back, `on_ready` will be called.
+    Full(Message),
+    /// The stream is over.
+    Closed,
+}
+
+/// A service's handle of a stream. Cheap to clone; not `Send`.
+#[derive(Clone)]
+pub struct StreamHandle {
+    pub(super) ctx: Rc<LoopCtx>,
+    pub(super) token: CallToken,
+}
+
+impl StreamHandle {
+    /// Name of the stream on its loop, for messages of other threads; see [`LoopHandle::stream`](super::LoopHandle::stream).
+    pub fn token(&self) -> CallToken {
+        self.token
+    }
+
+    /// Sends a message; it leaves at the end of the round. Returns the credit left in bytes; when that is zero, `on_ready` will follow.
+    /// A stream with nothing outstanding always takes one message, however large.
+    ///
+    /// # Errors
+    /// [`SendError::Full`] gives the message back, [`SendError::Closed`] means the stream is over.
+    pub fn try_send(&self, message: impl Into<Message>) -> Result<usize, SendError> {
+        let message = message.into();
+        let ctx = &*self.ctx;
+        let Some(waker) = ctx.waker(self.token) else { return Err(SendError::Closed) };
+        let mut table = ctx.table.borrow_mut();
+        let Some(Entry { open, state: State::Streaming(s), .. }) = table.get_mut(self.token) else {
+            return Err(SendError::Closed);
+        };
+        if !s.has_room(ctx) && !s.settle(ctx) {
+            s.wants_ready = true;
+            s.watch_capacity(&mut Context::from_waker(&waker));
+            return Err(SendError::Full(message));
+        }
+        let len = message.len();
+        if s.write(message).is_err() {
+            return Err(SendError::Closed);
+        }
+        ctx.observer().msg_sent(&open.method, len);
+        s.outstanding += len + super::frame::PREFIX;
+        ctx.outstanding.set(ctx.outstanding.get() + len + super::frame::PREFIX);
+        let limit = ctx.limits.stream_send_credit;
+        if s.outstanding > limit / 4 && !s.settle(ctx) {
+            s.watch_capacity(&mut Context::from_waker(&waker));
+            s.wants_ready |= !s.has_room(ctx);
+        }
+        Ok(if s.has_room(ctx) { limit.saturating_sub(s.outstanding).max(1) } else { 0 })
+    }
+
+    /// Bytes `try_send` would take now; zero when the stream is over.
+    pub fn credit(&self) -> usize {
+        let ctx = &*self.ctx;
+        match ctx.table.borrow().get(self.token).map(|e| &e.state) {
+            Some(State::Streaming(s)) if s.has_room(ctx) => {
+                ctx.limits.stream_send_credit.saturating_sub(s.outstanding).max(1)
+            }
+            _ => 0,
+        }
+    }
+
+    /// True until `finish`, cancellation or the end of the connection.
+    pub fn is_open(&self) -> bool {
+        self.ctx.table.borrow().contains(self.token)
+    }
+
+    /// Ends the stream after everything sent before. No event follows.
+    pub fn finish(&self, status: Status) {
+        self.finish_with(status, None);
+    }
+
+    /// As [`Self::finish`], with trailing metadata.
+    pub fn finish_with(&self, status: Status, trailers: Option<HeaderMap>) {
+        let entry = self.ctx.table.borrow_mut().remove(self.token);
+        if let Some(entry) = entry {
+            drop(end(&self.ctx, entry, &status, trailers));
+        }
+    }
+
+    /// Reads on after [`Inbound::Pause`].
+    pub fn resume(&self) {
+        let Some(waker) = self.ctx.waker(self.token) else { return };
+        if let Some(Entry { state: State::Streaming(s), .. }) = self.ctx.table.borrow_mut().get_mut(self.token) {
+            s.paused = false;
+            waker.wake();
+        }
+    }
+}
+
+/// Writes the end of a stream and gives its event object back.
+pub(super) fn end(
+    ctx: &LoopCtx,
+    mut entry: Entry,
+    status: &Status,
+    trailers: Option<HeaderMap>,
+) -> Option<Box<dyn StreamEvents>> {
+    let State::Streaming(mut s) = entry.state else { return None };
+    entry.open.code = status.code;
+    ctx.outstanding.set(ctx.outstanding.get() - s.outstanding);
+    // an error here means that the peer reset the stream: nobody is left to tell
+    match &mut s.tx {
+        Tx::Unsent(respond) => {
+            let _ = respond.send_response(head::trailers_only(StatusCode::OK, status, trailers.map(Box::new)), true);
+        }
+        Tx::Open(tx) => {
+            let mut map = trailers.unwrap_or_default();
+            status.write(&mut map);
+            let _ = tx.send_trailers(map);
+        }
+        Tx::Dead => {}
+    }
+    s.events.take()
+}
+
+impl Streaming {
+    fn has_room(&self, ctx: &LoopCtx) -> bool {
+        self.outstanding == 0
+            || (self.outstanding < ctx.limits.stream_send_credit && ctx.outstanding.get() < ctx.limits.loop_send_credit)
+    }
+
+    fn write(&mut self, message: Message) -> Result<(), h2::Error> {
+        if let Tx::Unsent(_) = self.tx {
+            let Tx::Unsent(mut respond) = std::mem::replace(&mut self.tx, Tx::Dead) else { return Ok(()) };
+            self.tx = Tx::Open(respond.send_response(head::ok(), false)?);
+        }
+        let Tx::Open(tx) = &mut self.tx else { return Err(h2::Reason::CANCEL.into()) };
+        let mut result = Ok(());
+        message.into_frames(|frame| {
+            if result.is_ok() {
+                result = tx.send_data(frame, false);
+            }
+        });
+        result
+    }
+
+    /// True when everything sent is covered by the peer's window and the socket takes it: then nothing is outstanding.
+    fn settle(&mut self, ctx: &LoopCtx) -> bool {
+        let Tx::Open(tx) = &mut self.tx else { return true };
+        // one byte above what is buffered is assigned only when all of that is covered
+        tx.reserve_capacity(1);
+        if tx.capacity() == 0 {
+            return false;
+        }
+        // an idle stream must not keep a share of the connection's window
+        tx.reserve_capacity(0);
+        ctx.outstanding.set(ctx.outstanding.get() - self.outstanding);
+        self.outstanding = 0;
+        true
+    }
+
+    fn watch_capacity(&mut self, cx: &mut Context<'_>) {
+        if let Tx::Open(tx) = &mut self.tx
+            && tx.poll_capacity(cx).is_ready()
+        {
+            // capacity came between the two looks: look again next round
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    fn is_reset(&mut self, cx: &mut Context<'_>) -> bool {
+        match &mut self.tx {
+            Tx::Unsent(respond) => respond.poll_reset(cx).is_ready(),
+            Tx::Open(tx) => tx.poll_reset(cx).is_ready(),
+            Tx::Dead => true,
+        }
+    }
+
+    /// What happened next, if anything; registers wakers for what did not.
+    fn next(&mut self, ctx: &LoopCtx, cx: &mut Context<'_>) -> Happened {
+        if self.is_reset(cx) {
+            return Happened::Cancel;
+        }
+        if self.wants_ready || self.outstanding > ctx.limits.stream_send_credit / 4 {
+            if self.settle(ctx) {
+                if std::mem::take(&mut self.wants_ready) {
+                    return Happened::Ready;
+                }
+            } else {
+                self.watch_capacity(cx);
+            }
+        }
+        while !self.paused {
+            match self.decoder.next() {
+                Ok(Some(message)) => return Happened::Message(message),
+                Ok(None) => {}
+                Err(status) => return Happened::Fail(status),
+            }
+            let Some(rx) = &mut self.rx else { break };
+            match rx.poll_data(cx) {
+                Poll::Ready(Some(Ok(chunk))) => {
+                    // the peer may send as much again: what we hold is one message at most
+                    let _ = rx.flow_control().release_capacity(chunk.len());
+                    self.decoder.push(chunk);
+                }
+                Poll::Ready(Some(Err(_))) => return Happened::Cancel,
+                Poll::Ready(None) => {
+                    self.rx = None;
+                    if self.decoder.is_partial() {
+                        return Happened::Fail(Status::new(Code::Internal, "unexpected EOF"));
+                    }
+                    return Happened::HalfClose;
+                }
+                Poll::Pending => break,
+            }
+        }
+        Happened::Nothing
+    }
+}
+
+enum Happened {
+    Message(Bytes),
+    HalfClose,
+    Ready,
+    Cancel,
+    Fail(Status),
+    Nothing,
+}
+
+/// Delivers everything that happened on a stream to its service.
+pub(super) fn deliver(ctx: &Rc<LoopCtx>, token: CallToken) {
+    let Some(waker) = ctx.waker(token) else { return };
+    let mut cx = Context::from_waker(&waker);
+    let handle = StreamHandle { ctx: ctx.clone(), token };
+    loop {
+        let (happened, mut events) = {
+            let mut table = ctx.table.borrow_mut();
+            let Some(Entry { open, state: State::Streaming(s), .. }) = table.get_mut(token) else { return };
+            // no object: its `open` is still running; what happened is delivered when that returns
+            let Some(events) = s.events.take() else { return };
+            let happened = s.next(ctx, &mut cx);
+            if let Happened::Message(m) = &happened {
+                ctx.observer().msg_received(&open.method, m.len());
+            }
+            (happened, events)
+        };
+        match happened {
+            Happened::Nothing => return give_back(ctx, token, events),
+            Happened::Message(message) => {
+                if events.on_message(&handle, message) == Inbound::Pause
+                    && let Some(Entry { state: State::Streaming(s), .. }) = ctx.table.borrow_mut().get_mut(token)
+                {
+                    s.paused = true;
+                }
+            }
+            Happened::HalfClose => events.on_half_close(&handle),
+            Happened::Ready => events.on_ready(&handle),
+            Happened::Cancel => {
+                stop(ctx, token, None);
+                return events.on_cancel();
+            }
+            Happened::Fail(status) => {
+                stop(ctx, token, Some(&status));
+                return events.on_cancel();
+            }
+        }
+        give_back(ctx, token, events);
+    }
+}
+
+/// Puts the event object back, or drops it when the stream is over.
+fn give_back(ctx: &LoopCtx, token: CallToken, events: Box<dyn StreamEvents>) {
+    let mut spare = Some(events);
+    if let Some(Entry { state: State::Streaming(s), .. }) = ctx.table.borrow_mut().get_mut(token) {
+        s.events = spare.take();
+    }
+}
+
+/// Gives a new stream its event object and delivers what came meanwhile.
+pub(super) fn start(ctx: &Rc<LoopCtx>, token: CallToken, events: Box<dyn StreamEvents>) {
+    give_back(ctx, token, events);
+    deliver(ctx, token);
+}
+
+/// Removes a stream, with a last word to the peer or none.
+fn stop(ctx: &LoopCtx, token: CallToken, status: Option<&Status>) {
+    let entry = ctx.table.borrow_mut().remove(token);
+    let Some(mut entry) = entry else { return };
+    match status {
+        Some(status) => drop(end(ctx, entry, status, None)),
+        None => {
+            entry.open.code = Code::Canceled;
+            if let State::Streaming(s) = &entry.state {
+                ctx.outstanding.set(ctx.outstanding.get() - s.outstanding);
+            }
+        }
+    }
+}
+
+/// Ends a stream from our side and tells its service: deadline or shutdown.
+pub(super) fn abort(ctx: &LoopCtx, token: CallToken, status: &Status) {
+    let entry = ctx.table.borrow_mut().remove(token);
+    if let Some(entry) = entry
+        && let Some(mut events) = end(ctx, entry, status, None)
+    {
+        events.on_cancel();
+    }
+}
