@@ -3,4 +3,8 @@
 //! Must never touch the store or the actors: it speaks to them by messages alone.
 
 pub mod door;
+pub mod http;
+pub mod server;
 pub mod services;
+
+pub use server::{Doors, Listen, Loops};

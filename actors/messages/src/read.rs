@@ -2,8 +2,8 @@
 
 use crate::reply::{SinkId, Token};
 use bytes::Bytes;
-use model::request::RangeRequest;
-use model::{AlarmMember, RangeOutcome, ReadError};
+use model::request::{RangeRequest, TxnRequest};
+use model::{AlarmMember, OpOutcome, RangeOutcome, ReadError};
 
 /// Asks for leave to read linearizably. Answered by `Reply::ReadGranted` once the member has applied far enough.
 #[derive(Clone, Debug)]
@@ -114,6 +114,12 @@ pub trait Reads: Send + Sync {
 
     /// Revision and term of the newest view, for headers; cheaper than `status`.
     fn position(&self) -> (i64, u64);
+
+    /// Logical bytes of the newest view, for the quota.
+    fn logical_bytes(&self) -> i64;
+
+    /// Evaluates a read-only transaction (ranges only) in one view. The revision is the view's.
+    fn read_txn(&self, request: &TxnRequest) -> Result<(i64, OpOutcome), ReadError>;
 
     /// Serves a range at once when it is small (a point read, or a short scan); `None` means: ask the pool to plan it.
     /// The revision is the view's, for the header.

@@ -25,11 +25,11 @@ pub enum ToWal {
     Append(AppendBatch),
     /// Entries up to here are in the store for good: segments below may be recycled.
     Release {
-        /// Last index not needed any more.
-        index: u64,
+        /// Last entry not needed any more.
+        to: raft::LogId,
     },
-    /// A zero-filled segment is ready.
-    Prepared(Box<dyn std::any::Any + Send>),
+    /// A zero-filled segment is ready, or could not be made (`None`: ask again).
+    Prepared(Option<Box<dyn std::any::Any + Send>>),
     /// Write what is queued, sync, and end.
     Stop,
 }

@@ -1,0 +1,272 @@
+//! The applier's shell: committed entries in; one write batch, one published view, one list of answers per sink out.
+//!
+//! The order is fixed: write, publish, answer, signal (AI-APPLY-ORDER). Own thread, the only one that writes the store.
+//! Must never wait for another owner: what a consumer cannot take now it reads later from the store.
+
+use crate::death_watch::DeathWatch;
+use crate::limits::{COMPACTION_STEP_ROWS, DURABLE_CHECK_ENTRIES, HUB_BACKLOG_BYTES};
+use crate::raft_core::inbox::InnerPort;
+use actix::Recipient;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use messages::admin::ToSnapshotter;
+use messages::advance::{Advance, Applied as AppliedUpTo};
+use messages::apply::{ApplyBatch, CommittedEntry, ToApplier};
+use messages::lease::{LeaseChange, LeasesAdvanced};
+use messages::reply::Outbox;
+use messages::watch::{Advanced, LogEvent, RevisionEvents};
+use messages::{Reply, SinkId, Sinks, Token};
+use model::{Applied, Command, Envelope, Origin, Outcome};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use storage::apply::{Applier as Store, ApplyFatal, Committed, CompactionProgress, Report, StoreEvent};
+use storage::engine::Engine;
+use storage::schema::Kind;
+use storage::view::{View, Views};
+
+/// Ends the applier talks to.
+pub struct ApplierParts<E: Engine> {
+    /// Its queue.
+    pub inbox: Receiver<ToApplier>,
+    /// Completions go here.
+    pub core: InnerPort,
+    /// Views are published here.
+    pub views: Arc<Views<E::Snapshot>>,
+    /// Answers.
+    pub sinks: Arc<Sinks>,
+    /// To the watch hub.
+    pub hub: Recipient<Advanced>,
+    /// Bytes of events the hub has not taken yet; the hub subtracts what it took.
+    pub hub_backlog: Arc<AtomicUsize>,
+    /// To the lease manager.
+    pub leases: Recipient<LeasesAdvanced>,
+    /// To the snapshotter, which watches what is durable.
+    pub snapshotter: Sender<ToSnapshotter>,
+    /// Pause between two compaction steps, so that compaction never takes more than a share of the disk.
+    pub compaction_pause: Duration,
+}
+
+/// Who waits for a compaction to be finished.
+struct Physical {
+    revision: i64,
+    sink: SinkId,
+    reply: Reply,
+}
+
+/// The applier.
+pub struct Applier<E: Engine> {
+    store: Store<E>,
+    parts: ApplierParts<E>,
+    physical: Vec<Physical>,
+    compacting: bool,
+    next_step: Instant,
+    since_check: u64,
+}
+
+impl<E: Engine> Applier<E> {
+    /// Around an opened store.
+    pub fn new(store: Store<E>, parts: ApplierParts<E>) -> Self {
+        // a compaction that a crash interrupted goes on; an idle store says so at the first step
+        Self { store, parts, physical: Vec::new(), compacting: true, next_step: Instant::now(), since_check: 0 }
+    }
+
+    /// Runs until it is told to stop or the store fails.
+    pub fn run(mut self, mut watch: DeathWatch) {
+        match self.serve() {
+            Ok(()) => watch.finish(),
+            Err(why) => watch.fail(why),
+        }
+    }
+
+    fn serve(&mut self) -> Result<(), ApplyFatal> {
+        loop {
+            let first = match self.next() {
+                Some(message) => message,
+                None if self.compacting => {
+                    self.compact()?;
+                    continue;
+                }
+                None => return Ok(()),
+            };
+            let mut stop = false;
+            let mut batches = Vec::new();
+            for message in std::iter::once(first).chain(self.parts.inbox.try_iter()) {
+                match message {
+                    ToApplier::Apply(batch) => batches.push(batch),
+                    ToApplier::Stop => stop = true,
+                }
+            }
+            if !batches.is_empty() {
+                self.apply(batches)?;
+            }
+            if stop {
+                return Ok(());
+            }
+            if self.compacting && Instant::now() >= self.next_step {
+                self.compact()?;
+            }
+        }
+    }
+
+    /// The next message; `None` when a compaction step is due (or everybody is gone).
+    fn next(&self) -> Option<ToApplier> {
+        if !self.compacting {
+            return self.parts.inbox.recv().ok();
+        }
+        match self.parts.inbox.recv_deadline(self.next_step) {
+            Ok(message) => Some(message),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => Some(ToApplier::Stop),
+        }
+    }
+
+    fn apply(&mut self, batches: Vec<ApplyBatch>) -> Result<(), ApplyFatal> {
+        let sequence = batches.last().expect("not empty").sequence;
+        let count = batches.iter().map(|b| b.entries.len()).sum();
+        let mut entries = Vec::with_capacity(count);
+        let mut waiters = Vec::with_capacity(count);
+        for CommittedEntry { entry, conf_state, waiter } in batches.into_iter().flat_map(|b| b.entries) {
+            entries.push(Committed { entry, conf_state });
+            waiters.push(waiter);
+        }
+        let mut report = self.store.apply(&entries)?;
+        self.parts.views.publish(view_of(&report), false);
+        self.answer(&entries, &waiters, std::mem::take(&mut report.replies));
+        let index = report.view.applied_index;
+        self.signal(report);
+        self.parts.core.advance(Advance::Applied(AppliedUpTo { sequence, index }));
+        self.since_check += entries.len() as u64;
+        if self.since_check >= DURABLE_CHECK_ENTRIES && self.parts.snapshotter.try_send(ToSnapshotter::Flush).is_ok() {
+            self.since_check = 0;
+        }
+        Ok(())
+    }
+
+    fn answer(
+        &mut self,
+        entries: &[Committed],
+        waiters: &[Option<(SinkId, Token)>],
+        replies: Vec<Option<(Origin, Applied)>>,
+    ) {
+        let mut out = Outbox::default();
+        for ((waiter, reply), committed) in waiters.iter().zip(replies).zip(entries) {
+            let (Some((sink, token)), Some((_, applied))) = (waiter, reply) else { continue };
+            let physical = physical_compaction(&applied, committed);
+            let answer = Reply::Applied { token: *token, result: Ok(applied) };
+            match physical {
+                Some(revision) => self.physical.push(Physical { revision, sink: *sink, reply: answer }),
+                None => out.push(*sink, answer),
+            }
+        }
+        out.flush(&self.parts.sinks);
+    }
+
+    /// Tells watch hub and lease manager what changed. Both run behind unbounded mailboxes, so what waits there is counted.
+    fn signal(&mut self, report: Report<E::Snapshot>) {
+        if report.compaction.is_some() {
+            self.compacting = true;
+            self.next_step = Instant::now();
+        }
+        if !report.leases.is_empty() {
+            let changes = report.leases.into_iter().map(lease_change).collect();
+            self.parts.leases.do_send(LeasesAdvanced { changes });
+        }
+        if report.events.is_empty() && report.unlisted.is_empty() && report.compaction.is_none() {
+            return;
+        }
+        let bytes: usize = report.events.iter().map(|e| e.kv.len() + EVENT_OVERHEAD).sum();
+        let fits = self.parts.hub_backlog.load(Ordering::Relaxed) + bytes <= HUB_BACKLOG_BYTES;
+        let events = (fits && report.unlisted.is_empty()).then(|| by_revision(report.events));
+        if events.is_some() {
+            self.parts.hub_backlog.fetch_add(bytes, Ordering::Relaxed);
+        }
+        self.parts.hub.do_send(Advanced {
+            revision: report.view.revision,
+            compact_revision: report.view.compact_revision,
+            events,
+        });
+    }
+
+    fn compact(&mut self) -> Result<(), ApplyFatal> {
+        let progress = self.store.compaction_step(COMPACTION_STEP_ROWS)?;
+        self.next_step = Instant::now() + self.parts.compaction_pause;
+        let finished = match progress {
+            CompactionProgress::More => return Ok(()),
+            CompactionProgress::Finished(revision) => revision,
+            CompactionProgress::Idle => i64::MAX,
+        };
+        self.compacting = progress != CompactionProgress::Idle;
+        self.parts.views.publish(self.store.view(), false);
+        if progress != CompactionProgress::Idle {
+            tracing::info!("compact-revision" = finished, "finished scheduled compaction");
+        }
+        let mut out = Outbox::default();
+        let (done, waiting) = std::mem::take(&mut self.physical).into_iter().partition(|p| p.revision <= finished);
+        self.physical = waiting;
+        let done: Vec<Physical> = done;
+        for Physical { sink, reply, .. } in done {
+            out.push(sink, reply);
+        }
+        out.flush(&self.parts.sinks);
+        Ok(())
+    }
+}
+
+/// What an event occupies in the hub besides its key-value.
+pub const EVENT_OVERHEAD: usize = 96;
+
+fn view_of<S: Clone>(report: &Report<S>) -> View<S> {
+    let view = &report.view;
+    View {
+        snapshot: view.snapshot.clone(),
+        revision: view.revision,
+        compact_revision: view.compact_revision,
+        applied_index: view.applied_index,
+        applied_term: view.applied_term,
+        logical_bytes: view.logical_bytes,
+        live_bytes: view.live_bytes,
+        keys: view.keys,
+        alarms: view.alarms.clone(),
+    }
+}
+
+/// The revision of a compaction whose answer has to wait until its rows are gone.
+fn physical_compaction(applied: &Applied, committed: &Committed) -> Option<i64> {
+    if applied.result != Ok(Outcome::Compaction) {
+        return None;
+    }
+    let envelope = Envelope::decode(&committed.entry.data).ok()?;
+    match Command::decode(envelope.command).ok()? {
+        Command::Compaction(request) if request.physical => Some(request.revision),
+        _ => None,
+    }
+}
+
+fn lease_change(change: storage::apply::LeaseChange) -> LeaseChange {
+    use storage::apply::LeaseChange as Stored;
+    match change {
+        Stored::Granted { id, ttl } => LeaseChange::Granted { id, ttl },
+        Stored::Revoked { id } => LeaseChange::Revoked { id },
+        Stored::Checkpoint { id, remaining_ttl } => LeaseChange::Checkpoint { id, remaining: remaining_ttl },
+    }
+}
+
+/// Events as the hub takes them: grouped by main revision.
+pub(crate) fn by_revision(events: Vec<StoreEvent>) -> Arc<[RevisionEvents]> {
+    let mut out: Vec<RevisionEvents> = Vec::new();
+    for event in events {
+        let revision = event.revision.main;
+        let log = LogEvent {
+            delete: event.kind == Kind::Delete,
+            create: event.kind == Kind::Create,
+            key: event.key,
+            kv: event.kv,
+            superseded: (event.superseded.main, event.superseded.sub),
+        };
+        match out.last_mut() {
+            Some(last) if last.revision == revision => last.events.push(log),
+            _ => out.push(RevisionEvents { revision, events: vec![log] }),
+        }
+    }
+    out.into()
+}

@@ -1,0 +1,125 @@
+//! The raft core's queues and their order: completions, ticks, control, peer control, peer data, reads, proposals.
+//!
+//! Hides that they are crossbeam channels with one bell. A later class never delays an earlier one by more than
+//! [`TAKE_PER_TURN`] lists.
+
+use crate::limits::{COMPLETIONS, CONTROLS, DURABLES_IN_FLIGHT, PROPOSAL_LISTS, READ_LISTS, RECEIVES, TAKE_PER_TURN, TICKS};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+use messages::admin::Control;
+use messages::advance::Advance;
+use messages::ports::{Bell, CorePort};
+use messages::propose::Propose;
+use messages::read::ReadIndex;
+use messages::receive::{Receive, Tick};
+use std::time::{Duration, Instant};
+
+/// Receiving ends.
+pub struct Inbox {
+    bell: Receiver<()>,
+    pub(crate) advance: Receiver<Advance>,
+    pub(crate) durable: Receiver<Advance>,
+    pub(crate) tick: Receiver<Tick>,
+    pub(crate) control: Receiver<Control>,
+    pub(crate) peer_control: Receiver<Receive>,
+    pub(crate) peer_data: Receiver<Receive>,
+    pub(crate) read: Receiver<ReadIndex>,
+    pub(crate) propose: Receiver<Propose>,
+}
+
+/// Sending ends of owners inside the node.
+#[derive(Clone)]
+pub struct InnerPort {
+    bell: Bell,
+    advance: Sender<Advance>,
+    durable: Sender<Advance>,
+    tick: Sender<Tick>,
+    peer_control: Sender<Receive>,
+    peer_data: Sender<Receive>,
+}
+
+impl InnerPort {
+    /// Reports a completion.
+    ///
+    /// # Panics
+    /// When the queue is full: credits make that impossible (AI-CREDITS).
+    pub fn advance(&self, completion: Advance) {
+        match self.advance.try_send(completion) {
+            Err(TrySendError::Full(_)) => panic!("AI-CREDITS: more completions than work was handed out"),
+            Err(TrySendError::Disconnected(_)) | Ok(()) => self.bell.ring(),
+        }
+    }
+
+    /// Reports how far the store is durable. Only a notice: one that meets a full queue is repeated with the next flush.
+    pub fn durable(&self, notice: Advance) {
+        if self.durable.try_send(notice).is_ok() {
+            self.bell.ring();
+        }
+    }
+
+    /// Lets time pass. A tick that meets a full queue is given back to be merged into the next one.
+    pub fn tick(&self, tick: Tick) -> Result<(), Tick> {
+        self.tick.try_send(tick).map_err(TrySendError::into_inner)?;
+        self.bell.ring();
+        Ok(())
+    }
+
+    /// Hands over messages of a peer; false when they were dropped.
+    pub fn receive(&self, messages: Receive, control: bool) -> bool {
+        let queue = if control { &self.peer_control } else { &self.peer_data };
+        let taken = queue.try_send(messages).is_ok();
+        self.bell.ring();
+        taken
+    }
+}
+
+impl Inbox {
+    /// The queues: receiving ends, ends for clients, ends for owners.
+    pub fn new() -> (Self, CorePort, InnerPort) {
+        let (bell, rung) = Bell::new();
+        let (advance, advance_in) = bounded(COMPLETIONS);
+        let (durable, durable_in) = bounded(DURABLES_IN_FLIGHT);
+        let (tick, tick_in) = bounded(TICKS);
+        let (control, control_in) = bounded(CONTROLS);
+        let (peer_control, peer_control_in) = bounded(RECEIVES);
+        let (peer_data, peer_data_in) = bounded(RECEIVES);
+        let (read, read_in) = bounded(READ_LISTS);
+        let (propose, propose_in) = bounded(PROPOSAL_LISTS);
+        let inbox = Self {
+            bell: rung,
+            advance: advance_in,
+            durable: durable_in,
+            tick: tick_in,
+            control: control_in,
+            peer_control: peer_control_in,
+            peer_data: peer_data_in,
+            read: read_in,
+            propose: propose_in,
+        };
+        let port = CorePort { propose, read, control, bell: bell.clone() };
+        (inbox, port, InnerPort { bell, advance, durable, tick, peer_control, peer_data })
+    }
+
+    /// Sleeps until somebody rings, spinning for up to `spin` first. False when everybody who could ring is gone.
+    pub fn wait(&self, spin: Duration) -> bool {
+        if !spin.is_zero() {
+            let start = Instant::now();
+            while start.elapsed() < spin {
+                if self.bell.try_recv().is_ok() {
+                    return true;
+                }
+                std::hint::spin_loop();
+            }
+        }
+        !matches!(self.bell.recv_timeout(Duration::from_secs(3600)), Err(RecvTimeoutError::Disconnected))
+    }
+
+    /// Whether lists were left behind by a turn that took its share.
+    pub fn has_more(&self) -> bool {
+        !self.propose.is_empty() || !self.read.is_empty() || !self.peer_data.is_empty() || !self.peer_control.is_empty()
+    }
+
+    /// Up to [`TAKE_PER_TURN`] lists of a class.
+    pub fn take<T>(queue: &Receiver<T>) -> impl Iterator<Item = T> + '_ {
+        queue.try_iter().take(TAKE_PER_TURN)
+    }
+}

@@ -1,0 +1,238 @@
+//! Who waits for what: proposals by sequence, reads by round. Decides which answer a waiter gets, never when time passes.
+//!
+//! A proposal is attempted once. Its waiter gets exactly one answer: applied (from the applier), certainly not applied, or
+//! unknown after the deadline.
+
+use messages::{Reply, RequestError, SinkId, Token, reply::Outbox};
+use raft::{Entry, Index, Term};
+use std::collections::VecDeque;
+
+/// A waiting proposal.
+#[derive(Clone, Copy, Debug)]
+struct Waiter {
+    sink: SinkId,
+    token: Token,
+    /// Tick at which its outcome becomes "unknown".
+    deadline: u64,
+}
+
+/// Where an own proposal stands in the log.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    index: Index,
+    term: Term,
+    sequence: u64,
+}
+
+/// Proposals of this run that have no outcome yet.
+#[derive(Debug, Default)]
+pub struct PendingProposals {
+    /// Sequence of the front of `window`.
+    base: u64,
+    window: VecDeque<Option<Waiter>>,
+    places: VecDeque<Place>,
+    waiting: u64,
+}
+
+impl PendingProposals {
+    /// Notes a waiter and names it.
+    pub fn add(&mut self, sink: SinkId, token: Token, deadline: u64) -> u64 {
+        self.window.push_back(Some(Waiter { sink, token, deadline }));
+        self.waiting += 1;
+        self.base + self.window.len() as u64 - 1
+    }
+
+    /// The last `count` waiters stand in the own log at `first..`, in order.
+    pub fn placed(&mut self, first: Index, term: Term, count: usize) {
+        let start = self.base + (self.window.len() - count) as u64;
+        // a leader of an earlier term may have put entries here that are replaced now
+        for i in 0..count as u64 {
+            self.places.push_back(Place { index: first + i, term, sequence: start + i });
+        }
+    }
+
+    /// Takes the waiter of a sequence, if it still waits.
+    pub fn take(&mut self, sequence: u64) -> Option<(SinkId, Token)> {
+        let at = sequence.checked_sub(self.base)?;
+        let waiter = self.window.get_mut(at as usize)?.take()?;
+        self.waiting -= 1;
+        while self.window.front().is_some_and(Option::is_none) {
+            self.window.pop_front();
+            self.base += 1;
+        }
+        Some((waiter.sink, waiter.token))
+    }
+
+    /// An entry was committed: own proposals that stood at or before its index in another term are certainly not applied.
+    pub fn committed(&mut self, entry: &Entry, out: &mut Outbox) {
+        while let Some(place) = self.places.front().copied().filter(|p| p.index <= entry.index) {
+            self.places.pop_front();
+            if (place.index, place.term) != (entry.index, entry.term)
+                && let Some((sink, token)) = self.take(place.sequence)
+            {
+                out.push(sink, Reply::Applied { token, result: Err(RequestError::LeaderChanged) });
+            }
+        }
+    }
+
+    /// Answers waiters whose deadline has passed: the outcome is unknown.
+    pub fn expire(&mut self, now: u64, why: RequestError, out: &mut Outbox) -> u64 {
+        let mut expired = 0;
+        while let Some(waiter) = self.window.front().copied() {
+            if waiter.is_some_and(|w| w.deadline > now) {
+                break;
+            }
+            if let Some(waiter) = waiter {
+                out.push(waiter.sink, Reply::Applied { token: waiter.token, result: Err(why) });
+                self.waiting -= 1;
+                expired += 1;
+            }
+            self.window.pop_front();
+            self.base += 1;
+        }
+        expired
+    }
+
+    /// Waiters without an outcome.
+    pub fn len(&self) -> u64 {
+        self.waiting
+    }
+}
+
+/// One round of reads: all that were asked before it began share it.
+#[derive(Debug)]
+struct Round {
+    tag: u64,
+    /// Index that must be applied, once the round is confirmed.
+    index: Option<Index>,
+    deadline: u64,
+    waiters: Vec<(SinkId, Vec<Token>)>,
+}
+
+/// Reads that wait for a quorum's word or for the applier.
+#[derive(Debug, Default)]
+pub struct PendingReads {
+    rounds: VecDeque<Round>,
+}
+
+impl PendingReads {
+    /// Opens a round.
+    pub fn open(&mut self, tag: u64, deadline: u64, waiters: Vec<(SinkId, Vec<Token>)>) {
+        self.rounds.push_back(Round { tag, index: None, deadline, waiters });
+    }
+
+    /// A round was confirmed. Confirms every earlier one as well: they were asked before.
+    pub fn confirm(&mut self, tag: u64, index: Index) {
+        let Some(at) = self.rounds.iter().position(|r| r.tag == tag) else { return };
+        for round in self.rounds.range_mut(..=at) {
+            round.index = Some(round.index.map_or(index, |i| i.min(index)));
+        }
+    }
+
+    /// Grants rounds whose index is applied.
+    pub fn applied(&mut self, applied: Index, out: &mut Outbox) {
+        while self.rounds.front().is_some_and(|r| r.index.is_some_and(|i| i <= applied)) {
+            Self::answer(self.rounds.pop_front().expect("just seen"), Ok(()), out);
+        }
+    }
+
+    /// Refuses rounds whose deadline has passed.
+    pub fn expire(&mut self, now: u64, why: RequestError, out: &mut Outbox) {
+        while self.rounds.front().is_some_and(|r| r.deadline <= now) {
+            Self::answer(self.rounds.pop_front().expect("just seen"), Err(why), out);
+        }
+    }
+
+    /// Tags that were not confirmed yet, newest last: asked again after a while, because a round can be lost.
+    pub fn unconfirmed(&self) -> impl Iterator<Item = u64> + '_ {
+        self.rounds.iter().filter(|r| r.index.is_none()).map(|r| r.tag)
+    }
+
+    /// No round waits.
+    pub fn is_empty(&self) -> bool {
+        self.rounds.is_empty()
+    }
+
+    fn answer(round: Round, result: Result<(), RequestError>, out: &mut Outbox) {
+        for (sink, tokens) in round.waiters {
+            for token in tokens {
+                out.push(sink, Reply::ReadGranted { token, result });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use messages::{ReplySink, Sinks};
+    use raft::EntryKind;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Default)]
+    struct Seen(Mutex<Vec<(Token, Option<RequestError>)>>);
+
+    impl ReplySink for Seen {
+        fn deliver(&self, replies: Vec<Reply>) {
+            for reply in replies {
+                let seen = match reply {
+                    Reply::Applied { token, result } => (token, result.err()),
+                    Reply::ReadGranted { token, result } => (token, result.err()),
+                    _ => continue,
+                };
+                self.0.lock().expect("not poisoned").push(seen);
+            }
+        }
+    }
+
+    fn answers(mut out: Outbox) -> Vec<(Token, Option<RequestError>)> {
+        let seen = Arc::new(Seen::default());
+        let sinks = Sinks::default();
+        sinks.register(vec![seen.clone()]);
+        out.flush(&sinks);
+        let list = seen.0.lock().expect("not poisoned").clone();
+        list
+    }
+
+    const SINK: SinkId = SinkId(0);
+
+    fn entry(index: Index, term: Term) -> Entry {
+        Entry { term, index, kind: EntryKind::Normal, data: Bytes::new() }
+    }
+
+    #[test]
+    fn a_proposal_replaced_by_another_leader_is_certainly_not_applied() {
+        let (mut pending, mut out) = (PendingProposals::default(), Outbox::default());
+        let first = pending.add(SINK, 10, 100);
+        pending.add(SINK, 11, 100);
+        pending.placed(5, 2, 2);
+        pending.committed(&entry(5, 2), &mut out);
+        assert_eq!(pending.take(first), Some((SINK, 10)));
+        pending.committed(&entry(6, 3), &mut out);
+        assert_eq!((answers(out), pending.len()), (vec![(11, Some(RequestError::LeaderChanged))], 0));
+    }
+
+    #[test]
+    fn the_deadline_answers_unknown_once_and_in_order() {
+        let (mut pending, mut out) = (PendingProposals::default(), Outbox::default());
+        let sequences: Vec<_> = (0..3).map(|i| pending.add(SINK, i, 10 + i)).collect();
+        assert_eq!(pending.take(sequences[1]), Some((SINK, 1)));
+        pending.expire(11, RequestError::Timeout, &mut out);
+        assert_eq!((answers(out), pending.len()), (vec![(0, Some(RequestError::Timeout))], 1));
+        assert_eq!(pending.take(sequences[0]), None);
+        assert_eq!(pending.take(sequences[2]), Some((SINK, 2)));
+    }
+
+    #[test]
+    fn a_later_round_confirms_the_earlier_ones_and_apply_grants_them() {
+        let (mut reads, mut out) = (PendingReads::default(), Outbox::default());
+        reads.open(1, 10, vec![(SINK, vec![1])]);
+        reads.open(2, 10, vec![(SINK, vec![2, 3])]);
+        reads.confirm(2, 7);
+        reads.applied(6, &mut out);
+        assert!(!reads.is_empty());
+        reads.applied(7, &mut out);
+        assert_eq!(answers(out), [(1, None), (2, None), (3, None)]);
+    }
+}

@@ -1,0 +1,155 @@
+//! The end of every round: take what raft wants done, spend credits, dispatch, publish positions.
+//!
+//! Must never block: without credit it leaves the work inside raft until a completion comes back.
+
+use super::core::{Opening, RaftCore};
+use crate::limits::{APPENDS_IN_FLIGHT, APPLIES_IN_FLIGHT};
+use messages::apply::{ApplyBatch, CommittedEntry, ToApplier};
+use messages::lease::RoleChanged;
+use messages::ready::{AppendBatch, ToWal};
+use model::Envelope;
+use raft::{Append, Apply, Entry, EntryKind};
+use std::sync::atomic::Ordering::{Relaxed, Release};
+
+impl RaftCore {
+    /// Dispatches until raft has nothing more to hand out or a credit is missing.
+    pub(super) fn turn(&mut self) {
+        self.ask_opening();
+        while self.node.has_ready()
+            && self.appends.len() < APPENDS_IN_FLIGHT
+            && self.applies.len() < APPLIES_IN_FLIGHT
+        {
+            let ready = self.node.ready();
+            if !ready.messages.is_empty() {
+                self.parts.peers.send(ready.messages);
+            }
+            if let Some(append) = ready.append {
+                self.dispatch_append(append);
+            }
+            for read in ready.read_states {
+                self.on_read_state(read.tag, read.index);
+            }
+            if let Some(apply) = ready.apply {
+                self.dispatch_apply(apply);
+            }
+        }
+        self.publish();
+        self.out.flush(&self.parts.sinks);
+    }
+
+    fn dispatch_append(&mut self, append: Append) {
+        assert!(append.snapshot.is_none(), "a member without peers is never sent a snapshot");
+        self.node.storage_mut().append(&append.entries);
+        let sequence = self.next_append;
+        self.next_append += 1;
+        let batch = AppendBatch {
+            sequence,
+            entries: append.entries,
+            hard_state: append.hard_state,
+            must_sync: append.must_sync,
+            release: append.responses,
+        };
+        self.appends.push_back((sequence, append.token));
+        // a closed queue means that the WAL writer died: its death watch stops the node
+        let sent = self.parts.wal.try_send(ToWal::Append(batch));
+        assert!(!matches!(sent, Err(crossbeam_channel::TrySendError::Full(_))), "AI-CREDITS: WAL queue");
+    }
+
+    fn dispatch_apply(&mut self, apply: Apply) {
+        let entries: Vec<_> = apply.entries.into_iter().map(|entry| self.committed(entry)).collect();
+        let sequence = self.next_apply;
+        self.next_apply += 1;
+        self.applies.push_back((sequence, apply.token));
+        let sent = self.parts.applier.try_send(ToApplier::Apply(ApplyBatch { sequence, entries }));
+        assert!(!matches!(sent, Err(crossbeam_channel::TrySendError::Full(_))), "AI-CREDITS: applier queue");
+    }
+
+    /// Attaches to an entry who waits for it, and to a conf change the membership after it.
+    fn committed(&mut self, entry: Entry) -> CommittedEntry {
+        self.proposals.committed(&entry, &mut self.out);
+        match entry.kind {
+            EntryKind::Normal => {
+                let waiter = self.waiter(&entry);
+                CommittedEntry { entry, conf_state: None, waiter }
+            }
+            EntryKind::ConfChange | EntryKind::ConfChangeV2 => {
+                let conf_state = raft::ConfChangeV2::decode(entry.kind, &entry.data)
+                    .ok()
+                    .map(|change| self.node.apply_conf_change(&change));
+                CommittedEntry { entry, conf_state, waiter: None }
+            }
+        }
+    }
+
+    fn waiter(&mut self, entry: &Entry) -> Option<(messages::SinkId, messages::Token)> {
+        if entry.data.is_empty() {
+            return None;
+        }
+        // what cannot be read is left to the applier, which stops the node with the reason
+        let origin = Envelope::decode(&entry.data).ok()?.origin;
+        if (origin.member, origin.epoch) != (self.config.raft.id, self.config.epoch) {
+            return None;
+        }
+        self.proposals.take(origin.sequence)
+    }
+
+    fn on_read_state(&mut self, tag: u64, index: u64) {
+        if self.opening == (Opening::Asked { tag }) {
+            self.opening = Opening::Granted { index };
+        }
+        self.reads.confirm(tag, index);
+        let applied = self.parts.gauges.applied.load(Relaxed);
+        self.reads.applied(applied, &mut self.out);
+    }
+
+    /// Publishes positions and role, and opens service once this member knows what was committed before it started.
+    fn publish(&mut self) {
+        let gauges = &self.parts.gauges;
+        gauges.term.store(self.node.term(), Relaxed);
+        gauges.committed.store(self.node.committed(), Relaxed);
+        gauges.last_index.store(self.node.last_index(), Relaxed);
+        gauges.pending.store(self.proposals.len(), Relaxed);
+        gauges.learner.store(self.node.is_learner(), Relaxed);
+        let leader = self.node.leader();
+        if leader != self.last_leader {
+            gauges.leader.store(leader, Release);
+            if leader != 0 {
+                gauges.leader_changes.fetch_add(1, Relaxed);
+                tracing::info!(
+                    leader = format!("{leader:x}"),
+                    term = self.node.term(),
+                    "raft.node: elected leader"
+                );
+            }
+            self.last_leader = leader;
+        }
+        let leading = self.is_settled_leader();
+        gauges.sole_voter.store(leading && self.is_sole_voter(), Release);
+        if leading != self.was_leading {
+            self.was_leading = leading;
+            self.parts.leases.do_send(RoleChanged { leading, term: self.node.term() });
+        }
+        self.open_service(leading);
+    }
+
+    /// Asks for the read index that opens service, as soon as there is a leader to ask.
+    fn ask_opening(&mut self) {
+        if self.opening == Opening::NoLeader && self.node.leader() != 0 {
+            let tag = self.tag();
+            self.opening = Opening::Asked { tag };
+            self.node.read_index(tag);
+        }
+    }
+
+    fn open_service(&mut self, leading: bool) {
+        let applied = self.parts.gauges.applied.load(Relaxed);
+        // raft answers a singleton's read index before the first entry of its term is applied; service waits for that too
+        if let Opening::Granted { index } = self.opening
+            && applied >= index
+            && (leading || !self.node.is_leader())
+        {
+            self.opening = Opening::Open;
+            self.parts.gauges.serving.store(true, Release);
+        }
+    }
+}

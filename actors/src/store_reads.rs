@@ -1,0 +1,192 @@
+//! The read side of the store as connection threads, reader pool and watch hub see it: each call takes the newest view.
+//!
+//! Must never write, and never hold a view between two calls.
+
+use crate::reader_pool::PoolReads;
+use bytes::{BufMut, Bytes, BytesMut};
+use messages::read::{ChunkSource, MemberInfo, RangePlan, Reads, RunQuery, StoreStatus, Work};
+use messages::reply::HashAnswer;
+use messages::{Reply, RequestError};
+use model::request::{RangeRequest, TxnRequest};
+use model::{OpOutcome, RangeOutcome, ReadError};
+use prost::encoding::encode_varint;
+use std::sync::Arc;
+use storage::engine::Snapshot;
+use storage::read::cursor::{Budget, RangeCursor};
+use storage::view::Views;
+
+/// Key-values a connection thread may collect by itself; what is longer goes to the pool.
+const INLINE_KEYS: i64 = 64;
+
+/// Reads over the published views.
+#[derive(Debug)]
+pub struct StoreReads<S> {
+    views: Arc<Views<S>>,
+}
+
+impl<S> Clone for StoreReads<S> {
+    fn clone(&self) -> Self {
+        Self { views: self.views.clone() }
+    }
+}
+
+impl<S: Snapshot> StoreReads<S> {
+    /// Over these views.
+    pub fn new(views: Arc<Views<S>>) -> Self {
+        Self { views }
+    }
+
+    fn plan(&self, request: &RangeRequest) -> Result<RangePlan, ReadError> {
+        let view = self.views.load();
+        let mut cursor = RangeCursor::new(&view, request)?;
+        let measured = cursor.measure(&view)?;
+        Ok(RangePlan {
+            revision: view.revision,
+            term: view.applied_term,
+            kvs_bytes: measured.encoded_bytes,
+            kvs: measured.kvs as u64,
+            more: measured.more,
+            count: measured.count,
+            source: Box::new(RangeChunks { views: self.views.clone(), cursor, done: false }),
+        })
+    }
+
+    fn hash(&self, run: &RunQuery) -> Result<HashAnswer, ReadError> {
+        let view = self.views.load();
+        let revision = view.revision;
+        match run.work {
+            Work::HashKv { revision: asked } => {
+                let hash = storage::read::hash::hash_kv(&view, asked)?;
+                Ok(HashAnswer {
+                    hash: hash.hash,
+                    compact_revision: hash.compact_revision,
+                    hash_revision: hash.hash_revision,
+                    revision,
+                })
+            }
+            _ => Ok(HashAnswer {
+                hash: storage::read::hash::hash_db(&view)?,
+                compact_revision: view.compact_revision,
+                hash_revision: revision,
+                revision,
+            }),
+        }
+    }
+}
+
+impl<S: Snapshot> Reads for StoreReads<S> {
+    fn status(&self) -> StoreStatus {
+        let view = self.views.load();
+        StoreStatus {
+            revision: view.revision,
+            compact_revision: view.compact_revision,
+            applied_index: view.applied_index,
+            applied_term: view.applied_term,
+            logical_bytes: view.logical_bytes,
+            live_bytes: view.live_bytes,
+            keys: view.keys,
+            alarms: view.alarms.to_vec(),
+        }
+    }
+
+    fn position(&self) -> (i64, u64) {
+        let view = self.views.load();
+        (view.revision, view.applied_term)
+    }
+
+    fn logical_bytes(&self) -> i64 {
+        self.views.load().logical_bytes
+    }
+
+    fn read_txn(&self, request: &TxnRequest) -> Result<(i64, OpOutcome), ReadError> {
+        let view = self.views.load();
+        Ok((view.revision, storage::apply::read_txn(&view, request)?))
+    }
+
+    fn range(&self, request: &RangeRequest) -> Option<Result<(i64, RangeOutcome), ReadError>> {
+        let view = self.views.load();
+        let single = request.range_end.is_empty();
+        let short = request.count_only || (1..=INLINE_KEYS).contains(&request.limit) && !sorts(request);
+        // a short store has only short answers
+        (single || short || view.keys <= INLINE_KEYS)
+            .then(|| storage::read::range(&view, request).map(|outcome| (view.revision, outcome)))
+    }
+
+    fn members(&self) -> Result<Vec<MemberInfo>, ReadError> {
+        let view = self.views.load();
+        let learners = storage::read::meta::conf_state(&view)?.learners;
+        let members = storage::read::meta::members(&view)?;
+        Ok(members
+            .into_iter()
+            .map(|(id, row)| MemberInfo {
+                id,
+                name: row.name,
+                peer_urls: row.peer_urls,
+                client_urls: row.client_urls,
+                is_learner: learners.contains(&id),
+            })
+            .collect())
+    }
+
+    fn cluster_version(&self) -> Result<String, ReadError> {
+        Ok(storage::read::meta::cluster_version(&self.views.load())?.unwrap_or_default())
+    }
+
+    fn lease_keys(&self, id: i64) -> Result<(i64, Vec<Bytes>), ReadError> {
+        let view = self.views.load();
+        Ok((view.revision, storage::read::meta::attached_keys(&view, id)?))
+    }
+}
+
+/// True when the answer's order or filters force the whole range to be looked at.
+fn sorts(request: &RangeRequest) -> bool {
+    request.sort_order != 0
+        || request.sort_target != 0
+        || request.min_mod_revision != 0
+        || request.max_mod_revision != 0
+        || request.min_create_revision != 0
+        || request.max_create_revision != 0
+}
+
+impl<S: Snapshot> PoolReads for StoreReads<S> {
+    fn run(&self, run: RunQuery) -> Reply {
+        let token = run.token;
+        match run.work {
+            Work::PlanRange(request) => Reply::RangePlanned { token, result: self.plan(&request) },
+            Work::HashKv { .. } | Work::Hash => Reply::Hash { token, result: self.hash(&run) },
+            // pulled by the pool itself
+            Work::NextChunk { .. } => Reply::JobDone { token, result: Err(RequestError::Failed) },
+        }
+    }
+}
+
+/// Chunks of a range at the revision it was planned at, each read from the view that is newest then.
+struct RangeChunks<S> {
+    views: Arc<Views<S>>,
+    cursor: RangeCursor,
+    done: bool,
+}
+
+impl<S: Snapshot> ChunkSource for RangeChunks<S> {
+    fn next(&mut self, max_bytes: usize) -> Result<Option<Bytes>, ReadError> {
+        if self.done {
+            return Ok(None);
+        }
+        let view = self.views.load();
+        let chunk = self.cursor.next_chunk(&view, Budget { keys: usize::MAX, bytes: max_bytes })?;
+        self.done = chunk.done;
+        if chunk.kvs.is_empty() {
+            return Ok(None);
+        }
+        let mut out = BytesMut::with_capacity(chunk.kvs.iter().map(|kv| kv.len() + 8).sum());
+        for kv in chunk.kvs {
+            out.put_u8(KVS_TAG);
+            encode_varint(kv.len() as u64, &mut out);
+            out.put_slice(&kv);
+        }
+        Ok(Some(out.freeze()))
+    }
+}
+
+/// Field 2, length-delimited: `RangeResponse.kvs`.
+const KVS_TAG: u8 = 2 << 3 | 2;

@@ -1,0 +1,222 @@
+//! Events in memory, ascending by revision: the ring behind the head, and chunks read from the store.
+//!
+//! Each event is encoded at most once without and once with its previous key-value; all watchers share the bytes. The ring
+//! must never drop a revision before it was offered to the watchers at the head.
+
+use super::encode;
+use bytes::Bytes;
+use messages::watch::LogEvent;
+use std::collections::VecDeque;
+
+/// What is known of the key-value before an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Prev {
+    /// Nobody asked.
+    Unknown,
+    /// A reader thread is asked, or will be.
+    Wanted,
+    /// This, or that there is none.
+    Known(Option<Bytes>),
+}
+
+/// An event with its encodings.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    event: LogEvent,
+    prev: Prev,
+    plain: Option<Bytes>,
+    with_prev: Option<Bytes>,
+}
+
+/// Events of one main revision.
+#[derive(Clone, Debug)]
+pub struct StoredRevision {
+    /// The main revision.
+    pub revision: i64,
+    /// In sub order.
+    pub events: Vec<Stored>,
+}
+
+impl Stored {
+    /// Around an event.
+    pub fn new(event: LogEvent, prev: Prev) -> Self {
+        let prev = if event.create { Prev::Known(None) } else { prev };
+        Self { event, prev, plain: None, with_prev: None }
+    }
+
+    fn bytes(&self) -> usize {
+        let prev = if let Prev::Known(Some(prev)) = &self.prev { prev.len() } else { 0 };
+        // once sent it is held as encoded, which is the key-value and a few bytes
+        size_of::<Self>() + self.event.kv.len() + prev + self.with_prev.as_ref().map_or(0, |_| self.event.kv.len())
+    }
+
+    fn encoded(&mut self) -> Bytes {
+        if let Some(bytes) = &self.plain {
+            return bytes.clone();
+        }
+        let encoded = encode::event(self.event.delete, &self.event.kv, None);
+        // the buffer the event came in is not held any longer
+        if let Some(key) = encode::key_in(&encoded.kv, &self.event.key) {
+            (self.event.key, self.event.kv) = (key, encoded.kv);
+        }
+        self.plain = Some(encoded.bytes.clone());
+        encoded.bytes
+    }
+
+    /// `None` while the previous key-value is not known.
+    fn encoded_with_prev(&mut self) -> Option<Bytes> {
+        if self.with_prev.is_some() {
+            return self.with_prev.clone();
+        }
+        match &self.prev {
+            Prev::Unknown | Prev::Wanted => None,
+            Prev::Known(None) => Some(self.encoded()),
+            Prev::Known(Some(prev)) => {
+                let encoded = encode::event(self.event.delete, &self.event.kv, Some(prev));
+                self.prev = Prev::Known(encoded.prev);
+                self.with_prev = Some(encoded.bytes.clone());
+                Some(encoded.bytes)
+            }
+        }
+    }
+}
+
+/// Ascending revisions.
+#[derive(Debug)]
+pub(super) struct Log {
+    revisions: VecDeque<StoredRevision>,
+    /// Every event from this revision on is here.
+    start: i64,
+    bytes: usize,
+    /// Events whose previous key-value somebody waits for: revision and place.
+    wanted: Vec<(i64, u32)>,
+}
+
+impl Log {
+    pub(super) fn new(start: i64) -> Self {
+        Self { revisions: VecDeque::new(), start, bytes: 0, wanted: Vec::new() }
+    }
+
+    pub(super) fn of(revisions: Vec<StoredRevision>, start: i64) -> Self {
+        Self { revisions: revisions.into(), ..Self::new(start) }
+    }
+
+    /// First revision from which on nothing is missing.
+    pub(super) fn start(&self) -> i64 {
+        self.start
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Revisions held.
+    pub(super) fn len(&self) -> usize {
+        self.revisions.len()
+    }
+
+    pub(super) fn push(&mut self, revision: StoredRevision) {
+        self.bytes += revision.events.iter().map(Stored::bytes).sum::<usize>();
+        self.revisions.push_back(revision);
+    }
+
+    /// Forgets everything; what comes next is `start`.
+    pub(super) fn restart(&mut self, start: i64) {
+        *self = Self::new(start);
+    }
+
+    /// Drops the oldest revisions until at most `bytes` are held.
+    pub(super) fn trim(&mut self, bytes: usize) {
+        while self.bytes > bytes {
+            let Some(oldest) = self.revisions.pop_front() else { break };
+            self.bytes = self.bytes.saturating_sub(oldest.events.iter().map(Stored::bytes).sum());
+            self.start = oldest.revision + 1;
+        }
+    }
+
+    /// Place of the first revision that is not below `revision`.
+    pub(super) fn seek(&self, revision: i64) -> usize {
+        self.revisions.partition_point(|r| r.revision < revision)
+    }
+
+    pub(super) fn revision(&self, at: usize) -> i64 {
+        self.revisions[at].revision
+    }
+
+    pub(super) fn events(&self, at: usize) -> usize {
+        self.revisions[at].events.len()
+    }
+
+    pub(super) fn event(&self, at: usize, place: usize) -> &LogEvent {
+        &self.revisions[at].events[place].event
+    }
+
+    pub(super) fn encoded(&mut self, at: usize, place: usize) -> Bytes {
+        self.revisions[at].events[place].encoded()
+    }
+
+    /// The event with its previous key-value; `None` while that has to be read, which is noted.
+    pub(super) fn encoded_with_prev(&mut self, at: usize, place: usize) -> Option<Bytes> {
+        if self.revisions[at].events[place].prev == Prev::Unknown {
+            let prev = match self.prev_in_memory(at, place) {
+                Some(prev) => Prev::Known(prev),
+                None => {
+                    self.wanted.push((self.revisions[at].revision, place as u32));
+                    Prev::Wanted
+                }
+            };
+            self.change(at, place, |stored| stored.prev = prev);
+        }
+        let before = self.revisions[at].events[place].bytes();
+        let encoded = self.revisions[at].events[place].encoded_with_prev();
+        self.bytes = self.bytes + self.revisions[at].events[place].bytes() - before;
+        encoded
+    }
+
+    fn change(&mut self, at: usize, place: usize, change: impl FnOnce(&mut Stored)) {
+        let stored = &mut self.revisions[at].events[place];
+        let before = stored.bytes();
+        change(stored);
+        self.bytes = self.bytes + stored.bytes() - before;
+    }
+
+    /// The key-value before the revision of an event, when it is in memory itself.
+    fn prev_in_memory(&self, at: usize, place: usize) -> Option<Option<Bytes>> {
+        let revision = &self.revisions[at];
+        let key = &revision.events[place].event.key;
+        // a key changed twice in one revision: what counts is what the first change superseded
+        let first = revision.events.iter().map(|s| &s.event).find(|event| event.key == key).expect("holds the event itself");
+        if first.create {
+            return Some(None);
+        }
+        let (main, _) = first.superseded;
+        let before = self.revisions.get(self.seek(main)).filter(|r| r.revision == main)?;
+        let found = before.events.iter().map(|s| &s.event).rfind(|event| event.key == key)?;
+        Some((!found.delete).then(|| found.kv.clone()))
+    }
+
+    /// Takes up to `most` questions for previous key-values of events that are still here.
+    pub(super) fn take_wanted(&mut self, most: usize) -> Vec<(i64, u32, LogEvent)> {
+        let mut asks = Vec::new();
+        let rest = self.wanted.split_off(self.wanted.len().min(most));
+        for (revision, place) in std::mem::replace(&mut self.wanted, rest) {
+            let at = self.seek(revision);
+            if at < self.len() && self.revision(at) == revision {
+                asks.push((revision, place, self.event(at, place as usize).clone()));
+            }
+        }
+        asks
+    }
+
+    pub(super) fn has_wanted(&self) -> bool {
+        !self.wanted.is_empty()
+    }
+
+    /// Notes the answer to a question, if the event is still here.
+    pub(super) fn set_prev(&mut self, revision: i64, place: u32, prev: Option<Bytes>) {
+        let at = self.seek(revision);
+        if at < self.len() && self.revision(at) == revision {
+            self.change(at, place as usize, |stored| stored.prev = Prev::Known(prev));
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! From a data folder to what the actors start with: a new member, or the one that lives there.
+//!
+//! Order on disk for a new member: store (flushed), then log, so that a log always finds its store; a store without a log is
+//! one whose first start was interrupted, and is begun again. Must never change a folder that belongs to somebody else.
+
+use crate::config::Config;
+use crate::ids::{cluster_id, member_id};
+use actors::limits::LOG_TAIL_BYTES;
+use actors::raft_core::log_tail::LogTail;
+use messages::Identity;
+use raft::{ConfState, HardState, LogId};
+use ring::rand::{SecureRandom, SystemRandom};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use storage::apply::{self, Applier, MemberRow, OpenError};
+use storage::disk::{Disk, OsDisk};
+use storage::engine::EngineError;
+use storage::engine::rocks::{RocksEngine, RocksMemory, RocksOptions};
+use storage::wal::{ReadError, Start, UncheckedWal, Wal, WalConfig, WalError, WalMeta};
+
+/// Why a data folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BootstrapError {
+    /// The folder cannot be made or read.
+    #[error("cannot use data folder {}: {source}; check that it exists, is writable and belongs to this user", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// This member is not in its own initial cluster.
+    #[error("couldn't find local name \"{0}\" in the initial cluster configuration")]
+    NotInCluster(String),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The engine below it.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The log.
+    #[error(transparent)]
+    Wal(#[from] WalError),
+    /// The log, while reading its entries.
+    #[error("write-ahead log: {0}")]
+    WalRead(#[from] ReadError),
+    /// Log and store do not fit together.
+    #[error("log and store in {} do not fit together: {why}; restore this member from a snapshot, or remove it from the cluster and add it again", path.display())]
+    Mismatch {
+        /// The data folder.
+        path: PathBuf,
+        /// How.
+        why: String,
+    },
+    /// No randomness from the operating system.
+    #[error("the operating system gives no random numbers")]
+    Random,
+}
+
+/// Folders of a member.
+#[derive(Clone, Debug)]
+pub struct Folders {
+    /// RocksDB.
+    pub store: PathBuf,
+    /// Log segments.
+    pub wal: PathBuf,
+    /// Checkpoints in the making; emptied at start.
+    pub scratch: PathBuf,
+}
+
+impl Folders {
+    /// Below the data folder, the log elsewhere if asked for.
+    pub fn of(config: &Config) -> Self {
+        let member = config.data_dir.join("member");
+        Self {
+            store: member.join("store"),
+            wal: config.wal_dir.clone().unwrap_or_else(|| member.join("wal")),
+            scratch: member.join("scratch"),
+        }
+    }
+}
+
+/// What a member starts with.
+pub struct Booted {
+    /// Who it is.
+    pub identity: Identity,
+    /// The engine.
+    pub engine: Arc<RocksEngine>,
+    /// Memory that stores of this member share.
+    pub memory: RocksMemory,
+    /// The write side of the store.
+    pub store: Applier<RocksEngine>,
+    /// The log.
+    pub wal: Wal,
+    /// The log's file system.
+    pub disk: Arc<dyn Disk>,
+    /// The log as the raft core sees it.
+    pub tail: LogTail,
+    /// Applied index of the store.
+    pub applied: u64,
+    /// Folders.
+    pub folders: Folders,
+}
+
+/// Opens or makes the member that the configuration describes. Blocking.
+///
+/// # Errors
+/// [`BootstrapError`], each saying what to do.
+pub fn boot(config: &Config) -> Result<Booted, BootstrapError> {
+    let folders = Folders::of(config);
+    for dir in [&config.data_dir, &folders.store] {
+        make_private(dir)?;
+    }
+    let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+    let options = RocksOptions::default();
+    let memory = RocksMemory::new(&options);
+    let engine = Arc::new(RocksEngine::open_sharing(&folders.store, &options, &memory)?);
+    let store = open_store(config, engine.clone())?;
+    let identity = store.identity();
+    let (wal, recovered) = open_wal(&disk, &folders, config, &store)?;
+    let applied = store.applied();
+    let tail = tail(&wal, &recovered, store.conf_state().clone(), applied, config)?;
+    Ok(Booted {
+        identity: Identity {
+            cluster_id: identity.cluster_id,
+            member_id: identity.member_id,
+            name: config.name.clone(),
+        },
+        engine,
+        memory,
+        store,
+        wal,
+        disk,
+        tail,
+        applied: applied.index,
+        folders,
+    })
+}
+
+fn make_private(dir: &Path) -> Result<(), BootstrapError> {
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+    let failed = |source| BootstrapError::Folder { path: dir.to_owned(), source };
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
+    let mode = std::fs::metadata(dir).map_err(failed)?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        tracing::warn!(dir = %dir.display(), mode = format!("{mode:o}"), "data folder is open to other users, etcd and Conclave make it 0700");
+    }
+    Ok(())
+}
+
+/// Members of a new cluster all start from the same store: one entry per member is taken as applied, in term 1.
+fn open_store(config: &Config, engine: Arc<RocksEngine>) -> Result<Applier<RocksEngine>, BootstrapError> {
+    match Applier::open(engine.clone()) {
+        Err(OpenError::Empty) => {}
+        opened => return Ok(opened?),
+    }
+    let members: Vec<(u64, MemberRow)> = config
+        .initial_cluster
+        .iter()
+        .map(|member| {
+            let row = MemberRow { peer_urls: member.peer_urls.clone(), ..MemberRow::default() };
+            (member_id(&member.peer_urls, &config.initial_cluster_token), row)
+        })
+        .collect();
+    let own = config.initial_cluster.iter().position(|m| m.name == config.name);
+    let own = own.ok_or_else(|| BootstrapError::NotInCluster(config.name.clone()))?;
+    let mut voters: Vec<u64> = members.iter().map(|(id, _)| *id).collect();
+    let identity = apply::Identity { cluster_id: cluster_id(&voters), member_id: voters[own] };
+    voters.sort_unstable();
+    let at = first_entry(&voters);
+    let conf_state = ConfState { voters, ..ConfState::default() };
+    let store = Applier::bootstrap(engine, identity, at, conf_state, members)?;
+    tracing::info!(
+        "local-member-id" = format!("{:x}", identity.member_id),
+        "cluster-id" = format!("{:x}", identity.cluster_id),
+        "made a new member"
+    );
+    Ok(store)
+}
+
+/// Where the log of a new cluster begins.
+fn first_entry(voters: &[u64]) -> LogId {
+    LogId { term: 1, index: voters.len() as u64 }
+}
+
+fn open_wal(
+    disk: &Arc<dyn Disk>,
+    folders: &Folders,
+    config: &Config,
+    store: &Applier<RocksEngine>,
+) -> Result<(Wal, storage::wal::Recovered), BootstrapError> {
+    let identity = store.identity();
+    match UncheckedWal::open(disk.clone(), &folders.wal, WalConfig::default()) {
+        Ok(unchecked) => {
+            unchecked.expect(identity.cluster_id, identity.member_id)?;
+            let (wal, recovered) = unchecked.recover()?;
+            if let Some(cut) = &recovered.cut {
+                tracing::warn!(file = %cut.file.display(), offset = cut.offset, "cut a torn, never acknowledged write off the log");
+            }
+            return Ok((wal, recovered));
+        }
+        Err(WalError::Missing { .. }) => {}
+        Err(why) => return Err(why.into()),
+    }
+    let at = store.applied();
+    if at != first_entry(&store.conf_state().voters) {
+        let why = format!("the store has applied entry {} and there is no log in {}", at.index, folders.wal.display());
+        return Err(BootstrapError::Mismatch { path: config.data_dir.clone(), why });
+    }
+    let meta = WalMeta { cluster: identity.cluster_id, member: identity.member_id, log_id: random()? };
+    let hard_state = HardState { term: at.term, vote: 0, commit: at.index };
+    let wal = Wal::create(disk.clone(), &folders.wal, WalConfig::default(), meta, Start { at, hard_state })?;
+    sync_parents(disk.as_ref(), &folders.wal)?;
+    let recovered =
+        storage::wal::Recovered { meta, hard_state, truncated: at, last: at, ..storage::wal::Recovered::default() };
+    Ok((wal, recovered))
+}
+
+/// Makes the names of new folders durable, up to the first one that is not ours.
+fn sync_parents(disk: &dyn Disk, dir: &Path) -> Result<(), BootstrapError> {
+    for parent in dir.ancestors().skip(1).take(3).filter(|p| !p.as_os_str().is_empty()) {
+        disk.sync_dir(parent).map_err(|source| BootstrapError::Folder { path: parent.to_owned(), source })?;
+    }
+    Ok(())
+}
+
+fn tail(
+    wal: &Wal,
+    recovered: &storage::wal::Recovered,
+    conf_state: ConfState,
+    applied: LogId,
+    config: &Config,
+) -> Result<LogTail, BootstrapError> {
+    if recovered.last.index < applied.index {
+        let why = format!("the log ends at entry {}, the store has applied {}", recovered.last.index, applied.index);
+        return Err(BootstrapError::Mismatch { path: config.data_dir.clone(), why });
+    }
+    let mut hard_state = recovered.hard_state;
+    // commit is written lazily: what the store has applied was committed
+    hard_state.commit = hard_state.commit.max(applied.index);
+    let mut entries = Vec::new();
+    let mut reader = wal.reader();
+    let mut next = (applied.index + 1).max(recovered.truncated.index + 1);
+    while next <= recovered.last.index {
+        entries.extend(reader.read(next, recovered.last.index + 1, LOG_TAIL_BYTES as usize)?);
+        next = entries.last().map_or(next, |e: &raft::Entry| e.index + 1);
+    }
+    tracing::info!(
+        applied = applied.index,
+        last = recovered.last.index,
+        replay = entries.len(),
+        "opened log and store"
+    );
+    Ok(LogTail::new(hard_state, conf_state, recovered.truncated, &recovered.terms, recovered.last.index, entries))
+}
+
+/// A random number from the operating system.
+///
+/// # Errors
+/// When it has none.
+pub(crate) fn random() -> Result<u64, BootstrapError> {
+    let mut bytes = [0; 8];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| BootstrapError::Random)?;
+    Ok(u64::from_be_bytes(bytes))
+}

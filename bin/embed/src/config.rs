@@ -1,0 +1,99 @@
+//! Settings of an embedded node: typed, complete, and checked once.
+//!
+//! Must never read flags, files or the environment: that is the daemon's.
+
+use net::door::DoorLimits;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A member of the initial cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InitialMember {
+    /// Name.
+    pub name: String,
+    /// Peer URLs.
+    pub peer_urls: Vec<String>,
+}
+
+/// Settings of a node.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Name of the member; must be in `initial_cluster`.
+    pub name: String,
+    /// Data folder.
+    pub data_dir: PathBuf,
+    /// Folder of the log, when it is to lie on another disk.
+    pub wal_dir: Option<PathBuf>,
+    /// Members of the new cluster. Ignored when the data folder holds a member already.
+    pub initial_cluster: Vec<InitialMember>,
+    /// Makes ids of otherwise equal clusters different.
+    pub initial_cluster_token: String,
+    /// Client URLs told to clients.
+    pub advertise_client_urls: Vec<String>,
+    /// Where clients are served. Empty: no socket at all, in-process clients only.
+    pub listeners: Vec<net::Listen>,
+    /// Time between heartbeats, and length of a tick.
+    pub heartbeat: Duration,
+    /// Time without a leader after which a member campaigns.
+    pub election: Duration,
+    /// Entries kept in the log behind what is durable in the store.
+    pub catch_up_entries: u64,
+    /// Largest log entry in bytes.
+    pub max_request_bytes: usize,
+    /// Most operations of a transaction level.
+    pub max_txn_ops: usize,
+    /// Logical bytes the store may hold; zero or less for no limit.
+    pub quota_bytes: i64,
+    /// Period of progress notices on watches that asked for them.
+    pub watch_progress: Duration,
+    /// Pause between two steps of a compaction.
+    pub compaction_pause: Duration,
+    /// Bounds of the door.
+    pub door: DoorLimits,
+    /// Connection threads; zero for one per core.
+    pub connection_threads: usize,
+}
+
+impl Config {
+    /// A single member with etcd's defaults and no sockets.
+    pub fn new(name: impl Into<String>, data_dir: impl Into<PathBuf>) -> Self {
+        let name = name.into();
+        let initial_cluster =
+            vec![InitialMember { name: name.clone(), peer_urls: vec!["http://localhost:2380".into()] }];
+        Self {
+            name,
+            data_dir: data_dir.into(),
+            wal_dir: None,
+            initial_cluster,
+            initial_cluster_token: "etcd-cluster".into(),
+            advertise_client_urls: vec!["http://localhost:2379".into()],
+            listeners: Vec::new(),
+            heartbeat: Duration::from_millis(100),
+            election: Duration::from_secs(1),
+            catch_up_entries: 5_000,
+            max_request_bytes: 1536 << 10,
+            max_txn_ops: 128,
+            quota_bytes: 2 << 30,
+            watch_progress: Duration::from_secs(600),
+            compaction_pause: Duration::from_millis(10),
+            door: DoorLimits::default(),
+            connection_threads: 0,
+        }
+    }
+
+    /// Ticks of an election timeout.
+    pub(crate) fn election_ticks(&self) -> u32 {
+        let ticks = self.election.as_millis() / self.heartbeat.as_millis().max(1);
+        (ticks as u32).max(2)
+    }
+
+    /// Time after which a request without an outcome is given up: etcd's rule.
+    pub(crate) fn request_timeout(&self) -> Duration {
+        Duration::from_secs(5) + 2 * self.election
+    }
+
+    /// Least TTL of a lease in seconds: one and a half election timeouts, rounded up.
+    pub(crate) fn min_lease_ttl(&self) -> i64 {
+        (self.election.as_millis() as i64 * 3 + 1999) / 2000
+    }
+}

@@ -1,0 +1,172 @@
+//! A node's doors: loops on arbiters of their own, services on each loop, listeners in front.
+//!
+//! Loops exist before the actors start (answers go there), listeners open after service has begun.
+
+use crate::door::{
+    Door, DoorLimits, HttpHandler, ListenSpec, Listener, LoopHandle, LoopHooks, LoopRunner, LoopSender, LoopSetup,
+    Status,
+};
+use crate::http::metrics::Observer;
+use crate::http::{Http, Metrics};
+use crate::services::{Loop, ServiceConfig};
+use actix_rt::{Arbiter, ArbiterHandle};
+use messages::{Ports, Reply, ReplySink, SinkId};
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// A socket to serve clients on.
+pub struct Listen {
+    /// The bound socket.
+    pub listener: Listener,
+    /// How it is spoken.
+    pub spec: ListenSpec,
+}
+
+/// Open connections over all loops, beyond which accepting waits.
+const MAX_CONNECTIONS: usize = 32_768;
+/// How soon a list that the core could not take is offered again.
+const RETRY: Duration = Duration::from_millis(1);
+
+/// The loops, before they know whom to ask.
+pub struct Loops {
+    door: Arc<Door>,
+    runners: Vec<LoopRunner<Reply>>,
+    senders: Vec<LoopSender<Reply>>,
+    service: Arc<OnceLock<Service>>,
+    metrics: Metrics,
+}
+
+/// What a loop's services need, known once the actors run.
+struct Service {
+    ports: Ports,
+    config: Arc<ServiceConfig>,
+    first_sink: u32,
+}
+
+impl Loops {
+    /// Prepares `threads` loops.
+    pub fn new(limits: &DoorLimits, threads: usize) -> Self {
+        let service: Arc<OnceLock<Service>> = Arc::default();
+        let metrics = Metrics::new(threads.max(1));
+        let (known, counters) = (service.clone(), metrics.clone());
+        let setup = Arc::new(move |handle: LoopHandle, _: LoopSender<Reply>| {
+            let service = known.get().expect("loops are run after the actors have started");
+            set_up(service, handle, &counters)
+        });
+        let (door, runners, senders) = Door::new(limits, threads.max(1), MAX_CONNECTIONS, setup);
+        Self { door, runners, senders, service, metrics }
+    }
+
+    /// Where the actors send answers for these loops, in order of their sink ids.
+    pub fn sinks(&self) -> Vec<Arc<dyn ReplySink>> {
+        self.senders.iter().map(|sender| Arc::new(LoopSink(sender.clone())) as Arc<dyn ReplySink>).collect()
+    }
+
+    /// Runs the loops on arbiters of their own. The first loop's sink has id `first_sink`.
+    ///
+    /// # Panics
+    /// When called outside an actix system, or twice.
+    pub fn run(self, ports: Ports, config: ServiceConfig, first_sink: u32) -> Doors {
+        let service = Service { ports, config: Arc::new(config), first_sink };
+        assert!(self.service.set(service).is_ok(), "loops are run once");
+        let arbiters: Vec<Arbiter> = self
+            .runners
+            .into_iter()
+            .map(|runner| {
+                let arbiter = Arbiter::new();
+                arbiter.spawn_fn(move || {
+                    actix_rt::spawn(runner.run());
+                });
+                arbiter
+            })
+            .collect();
+        Doors { door: self.door, arbiters, metrics: self.metrics }
+    }
+}
+
+struct LoopSink(LoopSender<Reply>);
+
+impl ReplySink for LoopSink {
+    fn deliver(&self, replies: Vec<Reply>) {
+        // a loop that has ended needs no answers any more
+        self.0.send(replies);
+    }
+}
+
+/// Running loops.
+pub struct Doors {
+    door: Arc<Door>,
+    arbiters: Vec<Arbiter>,
+    metrics: Metrics,
+}
+
+impl Doors {
+    /// Accepts clients on a socket, on the first loop's arbiter.
+    pub fn open(&self, listen: Listen) {
+        let door = self.door.clone();
+        let acceptor: ArbiterHandle = self.arbiters[0].handle();
+        acceptor.spawn(async move {
+            if let Err(why) = door.listen(listen.listener, listen.spec).await {
+                tracing::error!(error = %why, "cannot serve clients on a socket");
+            }
+        });
+    }
+
+    /// Counters of the loops, for a metrics page elsewhere.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Ends: streams with "server stopped", calls within `grace`, then the threads.
+    pub async fn close(self, grace: Duration, status: Status) {
+        self.door.shutdown(grace, status).await;
+        for arbiter in self.arbiters {
+            arbiter.stop();
+            // joining blocks for a moment; the arbiter has nothing left to do
+            let _ = arbiter.join();
+        }
+    }
+}
+
+fn set_up(service: &Service, handle: LoopHandle, metrics: &Metrics) -> LoopSetup<Reply> {
+    let index = handle.index();
+    let sink = SinkId(service.first_sink + index as u32);
+    let this = Loop::new(handle, service.ports.clone(), sink, service.config.clone());
+    let methods = this.methods();
+    let counters = metrics.0[index].clone();
+    counters.name_methods(methods.infos());
+    let http: Rc<dyn HttpHandler> = Rc::new(Http::new(this.clone(), metrics.clone()));
+    LoopSetup {
+        methods,
+        http,
+        hooks: Rc::new(Hooks { this, retrying: Rc::default() }),
+        observer: Rc::new(Observer(counters)),
+    }
+}
+
+struct Hooks {
+    this: Rc<Loop>,
+    retrying: Rc<Cell<bool>>,
+}
+
+impl LoopHooks<Reply> for Hooks {
+    fn on_messages(&self, list: Vec<Reply>) {
+        self.this.on_replies(list);
+    }
+
+    fn end_of_round(&self) {
+        self.this.end_of_round();
+        if self.this.has_backlog() && !self.retrying.replace(true) {
+            let (this, retrying) = (self.this.clone(), self.retrying.clone());
+            actix_rt::spawn(async move {
+                while this.has_backlog() {
+                    actix_rt::time::sleep(RETRY).await;
+                    this.end_of_round();
+                }
+                retrying.set(false);
+            });
+        }
+    }
+}

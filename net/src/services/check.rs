@@ -1,0 +1,242 @@
+//! The checked door from protobuf to commands: what passes here is trusted behind it, and never checked again.
+//!
+//! Answers are etcd's, in etcd's order. Must never look at the store.
+
+use super::status;
+use crate::door::Status;
+use bytes::Bytes;
+use model::request::{
+    DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, RequestUnion, SortOrder, SortTarget, TxnRequest,
+};
+use std::collections::HashSet;
+
+/// A range.
+///
+/// # Errors
+/// Empty key, unknown sort option.
+pub fn range(request: &RangeRequest) -> Result<(), Status> {
+    if request.key.is_empty() {
+        return Err(status::EMPTY_KEY);
+    }
+    if SortOrder::try_from(request.sort_order).is_err() || SortTarget::try_from(request.sort_target).is_err() {
+        return Err(status::INVALID_SORT);
+    }
+    Ok(())
+}
+
+/// A range to be streamed.
+///
+/// # Errors
+/// As [`range`]; custom orders and filters.
+pub fn range_stream(request: &RangeRequest) -> Result<(), Status> {
+    range(request)?;
+    let by_key = request.sort_target == SortTarget::Key as i32 && request.sort_order != SortOrder::Descend as i32;
+    if !by_key {
+        return Err(status::STREAM_SORT);
+    }
+    let filters =
+        [request.min_mod_revision, request.max_mod_revision, request.min_create_revision, request.max_create_revision];
+    if filters.iter().any(|f| *f != 0) { Err(status::STREAM_FILTER) } else { Ok(()) }
+}
+
+/// A put.
+///
+/// # Errors
+/// Empty key, value with ignore_value, lease with ignore_lease.
+pub fn put(request: &PutRequest) -> Result<(), Status> {
+    if request.key.is_empty() {
+        return Err(status::EMPTY_KEY);
+    }
+    if request.ignore_value && !request.value.is_empty() {
+        return Err(status::VALUE_PROVIDED);
+    }
+    if request.ignore_lease && request.lease != 0 {
+        return Err(status::LEASE_PROVIDED);
+    }
+    Ok(())
+}
+
+/// A delete.
+///
+/// # Errors
+/// Empty key.
+pub fn delete_range(request: &DeleteRangeRequest) -> Result<(), Status> {
+    if request.key.is_empty() { Err(status::EMPTY_KEY) } else { Ok(()) }
+}
+
+/// A transaction: operations, limits, and keys put twice.
+///
+/// # Errors
+/// As the operations; too many of them; duplicate keys.
+pub fn txn(request: &TxnRequest, max_ops: usize) -> Result<(), Status> {
+    operations(request, max_ops)?;
+    touched(&request.success)?;
+    touched(&request.failure)?;
+    Ok(())
+}
+
+/// Limits count per level: a nested transaction has what its parent left.
+fn operations(request: &TxnRequest, max_ops: usize) -> Result<(), Status> {
+    let level = request.compare.len().max(request.success.len()).max(request.failure.len());
+    let Some(left) = max_ops.checked_sub(level) else { return Err(status::TOO_MANY_OPS) };
+    if request.compare.iter().any(|c| c.key.is_empty()) {
+        return Err(status::EMPTY_KEY);
+    }
+    for op in request.success.iter().chain(&request.failure) {
+        match &op.request {
+            Some(RequestUnion::Range(r)) => range(r)?,
+            Some(RequestUnion::Put(r)) => put(r)?,
+            Some(RequestUnion::DeleteRange(r)) => delete_range(r)?,
+            Some(RequestUnion::Txn(r)) => operations(r, left)?,
+            None => return Err(status::KEY_NOT_FOUND),
+        }
+    }
+    Ok(())
+}
+
+/// Keys put and ranges deleted by a branch.
+#[derive(Default)]
+struct Touched {
+    puts: HashSet<Bytes>,
+    deletes: Vec<(Bytes, Bytes)>,
+}
+
+impl Touched {
+    /// An open-ended delete hits nothing here: etcd compares its end (one zero byte) literally, so a put beside a delete of
+    /// everything passes there too.
+    fn deleted(&self, key: &[u8]) -> bool {
+        self.deletes
+            .iter()
+            .any(|(from, end)| if end.is_empty() { from == key } else { from <= key && key < end.as_ref() })
+    }
+
+    fn add(&mut self, key: &Bytes, also_allowed: Option<&HashSet<Bytes>>) -> Result<(), Status> {
+        let twice = self.puts.contains(key) && also_allowed.is_none_or(|other| !other.contains(key));
+        if twice || self.deleted(key) {
+            return Err(status::DUPLICATE_KEY);
+        }
+        self.puts.insert(key.clone());
+        Ok(())
+    }
+}
+
+/// Deletes of this level count against puts of nested ones, the two branches of a nested transaction exclude each other.
+fn touched(ops: &[RequestOp]) -> Result<Touched, Status> {
+    let mut all = Touched::default();
+    for op in ops {
+        if let Some(RequestUnion::DeleteRange(r)) = &op.request {
+            all.deletes.push((r.key.clone(), r.range_end.clone()));
+        }
+    }
+    for op in ops {
+        if let Some(RequestUnion::Txn(r)) = &op.request {
+            let (then, otherwise) = (touched(&r.success)?, touched(&r.failure)?);
+            for key in &then.puts {
+                all.add(key, None)?;
+            }
+            for key in &otherwise.puts {
+                all.add(key, Some(&then.puts))?;
+            }
+            all.deletes.extend(then.deletes);
+            all.deletes.extend(otherwise.deletes);
+        }
+    }
+    for op in ops {
+        if let Some(RequestUnion::Put(r)) = &op.request {
+            all.add(&r.key, None)?;
+        }
+    }
+    Ok(all)
+}
+
+/// Bytes a put is taken to cost.
+pub fn put_cost(request: &PutRequest) -> i64 {
+    const OVERHEAD: i64 = 256;
+    OVERHEAD + (request.key.len() + request.value.len()) as i64
+}
+
+/// Bytes a lease is taken to cost.
+pub const LEASE_COST: i64 = 64;
+
+/// Bytes a transaction is taken to cost: its dearer branch, nested ones included.
+pub fn txn_cost(request: &TxnRequest) -> i64 {
+    let branch = |ops: &[RequestOp]| -> i64 {
+        ops.iter()
+            .map(|op| match &op.request {
+                Some(RequestUnion::Put(r)) => put_cost(r),
+                Some(RequestUnion::Txn(r)) => txn_cost(r),
+                _ => 0,
+            })
+            .sum()
+    };
+    branch(&request.success).max(branch(&request.failure))
+}
+
+/// True when a transaction only reads: no write and no nested transaction. Such a one is not proposed.
+pub fn is_read_only(request: &TxnRequest) -> bool {
+    let reads = |op: &RequestOp| matches!(op.request, Some(RequestUnion::Range(_)));
+    request.success.iter().chain(&request.failure).all(reads)
+}
+
+/// True when every range of a read-only transaction is serializable.
+pub fn is_serializable(request: &TxnRequest) -> bool {
+    let serializable = |op: &RequestOp| matches!(&op.request, Some(RequestUnion::Range(r)) if r.serializable);
+    request.success.iter().chain(&request.failure).all(serializable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn op(request: RequestUnion) -> RequestOp {
+        RequestOp { request: Some(request) }
+    }
+
+    fn put_op(key: &'static str) -> RequestOp {
+        op(RequestUnion::Put(PutRequest { key: key.into(), ..Default::default() }))
+    }
+
+    fn delete_op(key: &'static str, end: &'static str) -> RequestOp {
+        let request = DeleteRangeRequest { key: key.into(), range_end: end.into(), prev_kv: false };
+        op(RequestUnion::DeleteRange(request))
+    }
+
+    fn nested(success: Vec<RequestOp>, failure: Vec<RequestOp>) -> RequestOp {
+        op(RequestUnion::Txn(TxnRequest { compare: vec![], success, failure }))
+    }
+
+    fn check(success: Vec<RequestOp>) -> Result<(), Status> {
+        txn(&TxnRequest { compare: vec![], success, failure: vec![] }, 128)
+    }
+
+    #[test]
+    fn a_key_is_put_at_most_once_on_any_path() {
+        assert_eq!(check(vec![put_op("a"), put_op("a")]), Err(status::DUPLICATE_KEY));
+        assert_eq!(check(vec![put_op("a"), delete_op("a", "b")]), Err(status::DUPLICATE_KEY));
+        assert_eq!(check(vec![put_op("b"), delete_op("a", "b")]), Ok(()));
+        assert_eq!(check(vec![delete_op("a", "c"), delete_op("b", "")]), Ok(()));
+        assert_eq!(check(vec![nested(vec![put_op("a")], vec![put_op("a")])]), Ok(()));
+        assert_eq!(check(vec![nested(vec![put_op("a")], vec![]), put_op("a")]), Err(status::DUPLICATE_KEY));
+        let twins = vec![nested(vec![put_op("a")], vec![]), nested(vec![], vec![put_op("a")])];
+        assert_eq!(check(twins), Err(status::DUPLICATE_KEY));
+    }
+
+    #[test]
+    fn an_open_ended_delete_passes_beside_a_put_as_in_etcd() {
+        assert_eq!(check(vec![put_op("a"), delete_op("a", "\0")]), Ok(()));
+    }
+
+    #[test]
+    fn the_limit_counts_down_through_levels() {
+        let deep = |n: usize| nested((0..n).map(|i| delete_op("k", if i == 0 { "" } else { "l" })).collect(), vec![]);
+        let request = |n| TxnRequest { compare: vec![], success: vec![deep(n)], failure: vec![] };
+        assert_eq!(txn(&request(3), 4), Ok(()));
+        assert_eq!(txn(&request(4), 4), Err(status::TOO_MANY_OPS));
+    }
+
+    #[test]
+    fn empty_operations_and_keys_are_refused() {
+        assert_eq!(check(vec![RequestOp::default()]), Err(status::KEY_NOT_FOUND));
+        assert_eq!(check(vec![put_op("")]), Err(status::EMPTY_KEY));
+    }
+}

@@ -1,0 +1,269 @@
+//! Responses of the KV service, spliced from stored bytes: a key-value is never decoded on its way out.
+//!
+//! Field numbers are etcd's (`etcd-features.md` §1.2). Must never look at the store.
+
+use crate::door::Message;
+use bytes::{BufMut, Bytes, BytesMut};
+use model::{OpOutcome, RangeOutcome};
+use prost::encoding::{encode_varint, encoded_len_varint};
+
+/// Identity and position that stand in every header.
+#[derive(Clone, Copy, Debug)]
+pub struct Header {
+    /// Cluster id.
+    pub cluster_id: u64,
+    /// Member id.
+    pub member_id: u64,
+    /// Revision of the store after the operation.
+    pub revision: i64,
+    /// Raft term.
+    pub term: u64,
+}
+
+impl Header {
+    fn write(&self, out: &mut BytesMut) {
+        let mut body = BytesMut::with_capacity(44);
+        put_uint(&mut body, 1, self.cluster_id);
+        put_uint(&mut body, 2, self.member_id);
+        put_uint(&mut body, 3, self.revision as u64);
+        put_uint(&mut body, 4, self.term);
+        put_bytes(out, 1, &body);
+    }
+}
+
+/// Writes a varint field, unless it has the default value.
+pub fn put_uint(out: &mut BytesMut, field: u32, value: u64) {
+    if value != 0 {
+        encode_varint(u64::from(field << 3), out);
+        encode_varint(value, out);
+    }
+}
+
+/// Writes a length-delimited field.
+pub fn put_bytes(out: &mut BytesMut, field: u32, value: &[u8]) {
+    put_length(out, field, value.len());
+    out.put_slice(value);
+}
+
+fn put_length(out: &mut BytesMut, field: u32, length: usize) {
+    encode_varint(u64::from(field << 3 | 2), out);
+    encode_varint(length as u64, out);
+}
+
+/// Length of a length-delimited field with a one-byte tag.
+pub fn field_len(length: usize) -> usize {
+    1 + encoded_len_varint(length as u64) + length
+}
+
+/// Key-values above this size travel by reference, below it copying is cheaper.
+const SPLICE: usize = 4 << 10;
+
+/// Pieces of a message under construction: small parts merge, large ones are referred to.
+struct Pieces {
+    done: Vec<Bytes>,
+    open: BytesMut,
+}
+
+impl Pieces {
+    fn new(capacity: usize) -> Self {
+        Self { done: Vec::new(), open: BytesMut::with_capacity(capacity) }
+    }
+
+    fn field(&mut self, field: u32, value: &Bytes) {
+        put_length(&mut self.open, field, value.len());
+        if value.len() < SPLICE {
+            self.open.put_slice(value);
+        } else {
+            self.done.push(self.open.split().freeze());
+            self.done.push(value.clone());
+        }
+    }
+
+    fn finish(mut self) -> Message {
+        if self.done.is_empty() {
+            return Message::One(self.open.freeze());
+        }
+        self.done.push(self.open.freeze());
+        Message::Many(self.done)
+    }
+}
+
+fn kvs_len(kvs: &[Bytes]) -> usize {
+    kvs.iter().map(|kv| if kv.len() < SPLICE { field_len(kv.len()) } else { 6 }).sum()
+}
+
+/// `RangeResponse`.
+pub fn range(header: Header, outcome: &RangeOutcome) -> Message {
+    let mut pieces = Pieces::new(64 + kvs_len(&outcome.kvs));
+    header.write(&mut pieces.open);
+    for kv in &outcome.kvs {
+        pieces.field(2, kv);
+    }
+    range_tail(&mut pieces.open, outcome.more, outcome.count);
+    pieces.finish()
+}
+
+/// What stands before the key-values of a `RangeResponse`.
+pub fn range_head(header: Header) -> Bytes {
+    let mut out = BytesMut::with_capacity(48);
+    header.write(&mut out);
+    out.freeze()
+}
+
+/// What stands behind the key-values of a `RangeResponse`.
+pub fn range_tail(out: &mut BytesMut, more: bool, count: i64) {
+    put_uint(out, 3, u64::from(more));
+    put_uint(out, 4, count as u64);
+}
+
+/// `PutResponse`, `DeleteRangeResponse` or `TxnResponse`, as the outcome says.
+pub fn op(header: Header, outcome: &OpOutcome) -> Message {
+    let mut pieces = Pieces::new(128);
+    header.write(&mut pieces.open);
+    let mut place =
+        TxnPlace { after: header.revision, before: header.revision - i64::from(writes(outcome)), wrote: false };
+    op_body(&mut pieces, outcome, &mut place);
+    pieces.finish()
+}
+
+/// Which revision the next operation of a transaction reports: the one before it until something was written.
+struct TxnPlace {
+    before: i64,
+    after: i64,
+    wrote: bool,
+}
+
+impl TxnPlace {
+    fn revision(&self) -> i64 {
+        if self.wrote { self.after } else { self.before }
+    }
+}
+
+fn writes(outcome: &OpOutcome) -> bool {
+    match outcome {
+        OpOutcome::Put { .. } => true,
+        OpOutcome::DeleteRange { deleted, .. } => *deleted > 0,
+        OpOutcome::Txn { responses, .. } => responses.iter().any(writes),
+        OpOutcome::Range(_) => false,
+    }
+}
+
+fn op_body(pieces: &mut Pieces, outcome: &OpOutcome, place: &mut TxnPlace) {
+    match outcome {
+        OpOutcome::Range(range) => {
+            for kv in &range.kvs {
+                pieces.field(2, kv);
+            }
+            range_tail(&mut pieces.open, range.more, range.count);
+        }
+        OpOutcome::Put { prev_kv } => {
+            if let Some(kv) = prev_kv {
+                pieces.field(2, kv);
+            }
+        }
+        OpOutcome::DeleteRange { deleted, prev_kvs } => {
+            put_uint(&mut pieces.open, 2, *deleted as u64);
+            for kv in prev_kvs {
+                pieces.field(3, kv);
+            }
+        }
+        OpOutcome::Txn { succeeded, responses } => {
+            put_uint(&mut pieces.open, 2, u64::from(*succeeded));
+            for response in responses {
+                nested(pieces, response, place);
+            }
+        }
+    }
+}
+
+/// One `ResponseOp` as field 3 of a `TxnResponse`. Inner headers hold the revision alone; that of a nested transaction is empty.
+fn nested(pieces: &mut Pieces, outcome: &OpOutcome, place: &mut TxnPlace) {
+    let number = match outcome {
+        OpOutcome::Range(_) => 1,
+        OpOutcome::Put { .. } => 2,
+        OpOutcome::DeleteRange { .. } => 3,
+        OpOutcome::Txn { .. } => 4,
+    };
+    if !matches!(outcome, OpOutcome::Txn { .. }) {
+        place.wrote |= writes(outcome);
+    }
+    let mut inner = Pieces::new(64);
+    let mut header = BytesMut::new();
+    if number != 4 {
+        put_uint(&mut header, 3, place.revision() as u64);
+    }
+    put_bytes(&mut inner.open, 1, &header);
+    op_body(&mut inner, outcome, place);
+    let inner = inner.finish();
+    let length = inner.len();
+    put_length(&mut pieces.open, 3, field_len(length));
+    put_length(&mut pieces.open, number, length);
+    match inner {
+        Message::One(bytes) => pieces.open.put_slice(&bytes),
+        Message::Many(chunks) => {
+            pieces.done.push(pieces.open.split().freeze());
+            pieces.done.extend(chunks);
+        }
+    }
+}
+
+/// A response that is nothing but a header.
+pub fn header_only(header: Header) -> Message {
+    Message::One(range_head(header))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use api::etcdserverpb as pb;
+    use prost::Message as _;
+
+    const HEADER: Header = Header { cluster_id: 1, member_id: u64::MAX, revision: 9, term: 3 };
+
+    fn bytes(message: Message) -> Bytes {
+        match message {
+            Message::One(bytes) => bytes,
+            Message::Many(chunks) => chunks.concat().into(),
+        }
+    }
+
+    fn kv(key: &'static str, len: usize) -> (model::KeyValue, Bytes) {
+        let kv = model::KeyValue { key: key.into(), value: vec![7; len].into(), version: 1, ..Default::default() };
+        let encoded = kv.encode_to_vec().into();
+        (kv, encoded)
+    }
+
+    #[test]
+    fn a_range_reads_back_small_and_large() {
+        for len in [0, 10, SPLICE, 100_000] {
+            let (plain, encoded) = kv("a", len);
+            let outcome = RangeOutcome { kvs: vec![encoded.clone(), encoded], more: true, count: 5 };
+            let read = pb::RangeResponse::decode(bytes(range(HEADER, &outcome))).expect("valid");
+            assert_eq!((read.kvs, read.more, read.count), (vec![plain.clone(), plain], true, 5));
+            assert_eq!(read.header.map(|h| (h.member_id, h.revision, h.raft_term)), Some((u64::MAX, 9, 3)));
+        }
+    }
+
+    #[test]
+    fn operations_of_a_txn_report_the_revision_they_saw() {
+        let (plain, encoded) = kv("a", SPLICE);
+        let outcome = OpOutcome::Txn {
+            succeeded: true,
+            responses: vec![
+                OpOutcome::Range(RangeOutcome { kvs: vec![encoded], more: false, count: 1 }),
+                OpOutcome::Put { prev_kv: None },
+                OpOutcome::Txn { succeeded: false, responses: vec![OpOutcome::Range(RangeOutcome::default())] },
+            ],
+        };
+        let read = pb::TxnResponse::decode(bytes(op(HEADER, &outcome))).expect("valid");
+        let revisions = |op: &pb::ResponseOp| match op.response.clone().expect("set") {
+            pb::response_op::Response::ResponseRange(r) => (r.header.expect("set").revision, r.kvs),
+            pb::response_op::Response::ResponsePut(r) => (r.header.expect("set").revision, vec![]),
+            pb::response_op::Response::ResponseDeleteRange(r) => (r.header.expect("set").revision, vec![]),
+            pb::response_op::Response::ResponseTxn(r) => (r.header.expect("set").revision, vec![]),
+        };
+        let seen: Vec<_> = read.responses.iter().map(revisions).collect();
+        assert_eq!(seen, [(8, vec![plain]), (9, vec![]), (0, vec![])]);
+        assert!(read.succeeded);
+    }
+}

@@ -1,0 +1,125 @@
+//! The one table from errors to gRPC codes and etcd's texts. Clients match on both, byte for byte.
+//!
+//! Nothing outside this file may write an error text that a client sees. Source: etcd's `rpctypes`.
+
+use crate::door::{Code, Status};
+use messages::RequestError;
+use model::{ApplyError, ReadError};
+
+macro_rules! table {
+    ($($(#[$doc:meta])* $name:ident = $code:ident, $text:literal;)*) => {
+        $($(#[$doc])* pub const $name: Status = Status { code: Code::$code, message: std::borrow::Cow::Borrowed($text) };)*
+    };
+}
+
+table! {
+    /// Empty key.
+    EMPTY_KEY = InvalidArgument, "etcdserver: key is not provided";
+    /// Empty operation in a transaction, or ignore_value/ignore_lease on a missing key.
+    KEY_NOT_FOUND = InvalidArgument, "etcdserver: key not found";
+    /// ignore_value with a value.
+    VALUE_PROVIDED = InvalidArgument, "etcdserver: value is provided";
+    /// ignore_lease with a lease.
+    LEASE_PROVIDED = InvalidArgument, "etcdserver: lease is provided";
+    /// More operations than `--max-txn-ops`.
+    TOO_MANY_OPS = InvalidArgument, "etcdserver: too many operations in txn request";
+    /// A key is put twice in one transaction.
+    DUPLICATE_KEY = InvalidArgument, "etcdserver: duplicate key given in txn request";
+    /// Unknown sort order or target.
+    INVALID_SORT = InvalidArgument, "etcdserver: invalid sort option";
+    /// The metadata `client-api-version` is not UTF-8.
+    INVALID_CLIENT_API_VERSION = InvalidArgument, "etcdserver: invalid client api version";
+    /// The log entry would exceed `--max-request-bytes`.
+    TOO_LARGE = InvalidArgument, "etcdserver: request is too large";
+    /// The revision has been compacted.
+    COMPACTED = OutOfRange, "etcdserver: mvcc: required revision has been compacted";
+    /// The revision lies in the future.
+    FUTURE_REVISION = OutOfRange, "etcdserver: mvcc: required revision is a future revision";
+    /// The quota is used up.
+    NO_SPACE = ResourceExhausted, "etcdserver: mvcc: database space exceeded";
+    /// A lease TTL above the limit.
+    TTL_TOO_LARGE = OutOfRange, "etcdserver: too large lease TTL";
+    /// No such lease.
+    LEASE_NOT_FOUND = NotFound, "etcdserver: requested lease not found";
+    /// The lease exists.
+    LEASE_EXISTS = FailedPrecondition, "etcdserver: lease already exists";
+    /// No such member.
+    MEMBER_NOT_FOUND = NotFound, "etcdserver: member not found";
+    /// Sent with etcd's client-side value, hence the code.
+    TOO_MANY_REQUESTS = Unknown, "etcdserver: too many requests";
+    /// No leader.
+    NO_LEADER = Unavailable, "etcdserver: no leader";
+    /// Not the leader.
+    NOT_LEADER = FailedPrecondition, "etcdserver: not leader";
+    /// The leader changed under a read or proposal.
+    LEADER_CHANGED = Unavailable, "etcdserver: leader changed";
+    /// The server stops.
+    STOPPED = Unavailable, "etcdserver: server stopped";
+    /// Unknown outcome.
+    TIMEOUT = Unavailable, "etcdserver: request timed out";
+    /// Unknown outcome, the leader was lost.
+    TIMEOUT_LEADER_LOST = Unavailable, "etcdserver: request timed out, possibly due to previous leader failure";
+    /// The member or cluster is not healthy enough.
+    UNHEALTHY = Unavailable, "etcdserver: unhealthy cluster";
+    /// The CORRUPT alarm stands.
+    CORRUPT = DataLoss, "etcdserver: corrupt cluster";
+    /// RangeStream with a sort order.
+    STREAM_SORT = Unimplemented, "RangeStream does not support custom sort orders";
+    /// RangeStream with revision filters.
+    STREAM_FILTER = Unimplemented, "RangeStream does not support revision filters";
+    /// Transfer of leadership to somebody who is no voter.
+    BAD_TRANSFEREE = FailedPrecondition, "etcdserver: bad leader transferee";
+    /// Auth calls while auth is off.
+    AUTH_NOT_ENABLED = FailedPrecondition, "etcdserver: authentication is not enabled";
+    /// A call that this version does not offer yet.
+    NOT_CAPABLE = FailedPrecondition, "etcdserver: not capable";
+    /// A stream was ended because the client closed it.
+    WATCH_CANCELED = Canceled, "etcdserver: watch canceled";
+}
+
+/// A message that is not the protobuf expected. Source: grpc-go's text.
+pub fn malformed(why: &prost::DecodeError) -> Status {
+    Status::new(Code::Internal, format!("grpc: error unmarshalling request: {why}"))
+}
+
+/// Health of a service that is not served. Source: grpc-go's health server.
+pub fn unknown_health_service() -> Status {
+    Status::new(Code::NotFound, "unknown service")
+}
+
+/// Status of a command that was committed and had no effect.
+pub fn of_apply(error: ApplyError) -> Status {
+    match error {
+        ApplyError::KeyNotFound => KEY_NOT_FOUND,
+        ApplyError::LeaseNotFound => LEASE_NOT_FOUND,
+        ApplyError::LeaseExists => LEASE_EXISTS,
+        ApplyError::Compacted => COMPACTED,
+        ApplyError::FutureRevision => FUTURE_REVISION,
+        ApplyError::NoSpace => NO_SPACE,
+        ApplyError::Corrupt => CORRUPT,
+        ApplyError::StaleTerm => LEADER_CHANGED,
+    }
+}
+
+/// Status of a refused read.
+pub fn of_read(error: &ReadError) -> Status {
+    match error {
+        ReadError::Compacted => COMPACTED,
+        ReadError::FutureRevision => FUTURE_REVISION,
+        ReadError::Corrupt => CORRUPT,
+        ReadError::Store(why) => Status::new(Code::Unknown, format!("etcdserver: {why}")),
+    }
+}
+
+/// Status of a request that was not carried out, or is not known to have been.
+pub fn of_request(error: RequestError) -> Status {
+    match error {
+        RequestError::NoLeader => NO_LEADER,
+        RequestError::LeaderChanged => LEADER_CHANGED,
+        RequestError::NotLeader => NOT_LEADER,
+        RequestError::TooManyRequests | RequestError::Busy => TOO_MANY_REQUESTS,
+        RequestError::Timeout => TIMEOUT,
+        RequestError::TimeoutLeaderLost => TIMEOUT_LEADER_LOST,
+        RequestError::Stopped | RequestError::Failed => STOPPED,
+    }
+}

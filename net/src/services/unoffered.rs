@@ -1,0 +1,41 @@
+//! Services of etcd that a later issue brings: each answers with etcd's own error for "not now", so that tools say something
+//! sensible instead of "unknown service".
+
+use super::status;
+use crate::door::{Answer, Call, MethodTable};
+use api::etcdserverpb as pb;
+use bytes::Bytes;
+use prost::Message as _;
+
+/// Registers the methods.
+pub fn register(table: &mut MethodTable) {
+    for name in ["MemberAdd", "MemberRemove", "MemberUpdate", "MemberPromote"] {
+        table.unary(&format!("/etcdserverpb.Cluster/{name}"), |call: Call, _: Bytes| call.reply(status::NOT_CAPABLE));
+    }
+    table.unary("/etcdserverpb.Maintenance/Downgrade", |call: Call, _: Bytes| call.reply(status::NOT_CAPABLE));
+    // auth is off: its state can be asked for, a log-in gets etcd's answer, its administration is refused
+    table.unary("/etcdserverpb.Auth/AuthStatus", |call: Call, _: Bytes| {
+        let status = pb::AuthStatusResponse { header: None, enabled: false, auth_revision: 1 };
+        call.reply(Answer::message(status.encode_to_vec()));
+    });
+    table.unary("/etcdserverpb.Auth/Authenticate", |call: Call, _: Bytes| call.reply(status::AUTH_NOT_ENABLED));
+    const ADMINISTRATION: [&str; 14] = [
+        "AuthEnable",
+        "AuthDisable",
+        "UserAdd",
+        "UserGet",
+        "UserList",
+        "UserDelete",
+        "UserChangePassword",
+        "UserGrantRole",
+        "UserRevokeRole",
+        "RoleAdd",
+        "RoleGet",
+        "RoleList",
+        "RoleDelete",
+        "RoleGrantPermission",
+    ];
+    for name in ADMINISTRATION.into_iter().chain(["RoleRevokePermission"]) {
+        table.unary(&format!("/etcdserverpb.Auth/{name}"), |call: Call, _: Bytes| call.reply(status::NOT_CAPABLE));
+    }
+}

@@ -1,0 +1,227 @@
+//! What deferred calls wait for, and the way back to them: linearizable reads, outcomes of commands, pulled chunks.
+//!
+//! Every entry is removed by exactly one answer. Must never answer a call twice: tokens of finished calls find nothing.
+
+use super::{Loop, cluster, encode, kv, lease, maintenance, range_stream, status};
+use crate::door::{Answer, AnswerSource, Call, Status};
+use bytes::Bytes;
+use messages::read::{ChunkSource, Work};
+use messages::{RequestError, Token};
+use model::request::{RangeRequest, TxnRequest};
+use model::{Applied, Outcome, ReadError};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+/// What a call waits for.
+pub enum Waiting {
+    /// A range, until it may be read.
+    Range(RangeRequest),
+    /// A read-only transaction, until it may be read.
+    ReadTxn(TxnRequest),
+    /// A range to be streamed.
+    Stream(range_stream::Streamed),
+    /// The list of members.
+    Members,
+    /// A lease's time to live, with its keys where asked for.
+    TimeToLive(lease::TtlCall),
+    /// Chunks for an answer on its way.
+    Pull(Rc<RefCell<Pull>>),
+    /// A hash: true for HashKV.
+    Hash(bool),
+    /// The end of a defragmentation.
+    Defragment,
+    /// A health check that only wants to know whether it may read.
+    Probe(tokio::sync::oneshot::Sender<Result<(), RequestError>>),
+    /// Alarms of the whole cluster, until they may be read.
+    Alarms(model::request::AlarmRequest),
+}
+
+/// Leave to read came, or was refused.
+pub(super) fn read_granted(this: &Rc<Loop>, token: Token, result: Result<(), RequestError>) {
+    let Some(what) = this.waiting.borrow_mut().remove(&token) else { return };
+    if let Waiting::Probe(granted) = what {
+        // a probe that gave up is none of our business any more
+        let _ = granted.send(result);
+        return;
+    }
+    match result {
+        Ok(()) => serve_deferred(this, token, what),
+        Err(why) => fail(this, token, what, status::of_request(why)),
+    }
+}
+
+/// A call ends before it was served.
+fn fail(this: &Loop, token: Token, what: Waiting, status: Status) {
+    match what {
+        Waiting::Stream(streamed) => streamed.fail(status),
+        _ => this.complete(token, status),
+    }
+}
+
+/// Serves a call from the newest view, now.
+pub(super) fn serve(this: &Rc<Loop>, call: Call, what: Waiting) {
+    match answer_now(this, &what) {
+        Some(answer) => call.reply(answer),
+        None => {
+            let token = call.defer().as_u64();
+            serve_later(this, token, what);
+        }
+    }
+}
+
+/// As [`serve`], for a call that was deferred.
+pub(super) fn serve_deferred(this: &Rc<Loop>, token: Token, what: Waiting) {
+    match answer_now(this, &what) {
+        Some(answer) => this.complete(token, answer),
+        None => serve_later(this, token, what),
+    }
+}
+
+fn answer_now(this: &Loop, what: &Waiting) -> Option<Answer> {
+    match what {
+        Waiting::Range(request) => kv::try_range(this, request),
+        Waiting::ReadTxn(request) => Some(match this.ports.reads.read_txn(request) {
+            Ok((revision, outcome)) => Answer::message(encode::op(this.header(revision), &outcome)),
+            Err(why) => status::of_read(&why).into(),
+        }),
+        Waiting::Members => Some(cluster::member_list(this)),
+        Waiting::Alarms(request) => Some(maintenance::alarm_list(this, request)),
+        _ => None,
+    }
+}
+
+fn serve_later(this: &Rc<Loop>, token: Token, what: Waiting) {
+    match what {
+        Waiting::Range(request) => kv::plan_range(this, token, request),
+        Waiting::Stream(streamed) => range_stream::start(this, streamed),
+        Waiting::TimeToLive(ttl) => lease::ask_ttl(this, token, ttl),
+        // everything else is answered at once or waits for its own kind of reply
+        what => {
+            this.waiting.borrow_mut().insert(token, what);
+        }
+    }
+}
+
+/// Answer to a command that was applied.
+pub(super) fn applied_answer(this: &Loop, token: Token, applied: Applied) -> Answer {
+    this.waiting.borrow_mut().remove(&token);
+    let outcome = match applied.result {
+        Ok(outcome) => outcome,
+        Err(why) => return status::of_apply(why).into(),
+    };
+    let header = this.header(applied.revision);
+    Answer::message(match outcome {
+        Outcome::Op(op) => encode::op(header, &op),
+        Outcome::LeaseGrant { id, ttl } => lease::granted(header, id, ttl),
+        Outcome::Alarm(alarms) => maintenance::alarms(header, &alarms),
+        Outcome::Compaction | Outcome::LeaseRevoke | Outcome::LeaseCheckpoint | Outcome::Done => {
+            encode::header_only(header)
+        }
+    })
+}
+
+/// A chunk came back from the pool.
+pub(super) fn chunk(
+    this: &Rc<Loop>,
+    token: Token,
+    source: Box<dyn ChunkSource>,
+    chunk: Result<Option<Bytes>, ReadError>,
+) {
+    let pull = match this.waiting.borrow_mut().get(&token) {
+        Some(Waiting::Pull(pull)) => pull.clone(),
+        _ if this.flows.borrow().contains_key(&token) => return range_stream::chunk(this, token, source, chunk),
+        _ => return maintenance::snapshot_chunk(this, token, source, chunk),
+    };
+    let mut pull = pull.borrow_mut();
+    pull.source = Some(source);
+    pull.ready = Some(chunk.map_err(|why| status::of_read(&why)));
+    if let Some(waker) = pull.waker.take() {
+        waker.wake();
+    }
+}
+
+/// The state a [`PulledSource`] shares with the reply that fills it.
+#[derive(Default)]
+pub struct Pull {
+    source: Option<Box<dyn ChunkSource>>,
+    ready: Option<Result<Option<Bytes>, Status>>,
+    waker: Option<Waker>,
+}
+
+/// A large answer whose middle is pulled from the reader pool, one chunk at a time, as the client takes it.
+pub struct PulledSource {
+    this: Rc<Loop>,
+    token: Token,
+    total: usize,
+    before: VecDeque<Bytes>,
+    after: VecDeque<Bytes>,
+    pull: Rc<RefCell<Pull>>,
+    asked: bool,
+}
+
+/// Bytes of one chunk.
+const CHUNK: usize = 256 << 10;
+
+impl PulledSource {
+    /// An answer of `head`, `middle` bytes from `source`, and `tail`.
+    pub fn new(this: &Rc<Loop>, head: Bytes, middle: usize, tail: Bytes, source: Box<dyn ChunkSource>) -> Self {
+        let pull = Rc::new(RefCell::new(Pull { source: Some(source), ..Pull::default() }));
+        let token = this.pull_token();
+        this.waiting.borrow_mut().insert(token, Waiting::Pull(pull.clone()));
+        Self {
+            this: this.clone(),
+            token,
+            total: head.len() + middle + tail.len(),
+            before: [head].into(),
+            after: [tail].into(),
+            pull,
+            asked: false,
+        }
+    }
+}
+
+impl Drop for PulledSource {
+    fn drop(&mut self) {
+        self.this.waiting.borrow_mut().remove(&self.token);
+    }
+}
+
+impl AnswerSource for PulledSource {
+    fn total_len(&self) -> usize {
+        self.total
+    }
+
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Status>>> {
+        if let Some(head) = self.before.pop_front() {
+            return Poll::Ready(Some(Ok(head)));
+        }
+        let mut pull = self.pull.borrow_mut();
+        match pull.ready.take() {
+            Some(Ok(Some(chunk))) => {
+                self.asked = false;
+                return Poll::Ready(Some(Ok(chunk)));
+            }
+            Some(Ok(None)) => {
+                self.asked = false;
+                pull.source = None;
+            }
+            Some(Err(status)) => return Poll::Ready(Some(Err(status))),
+            None => {}
+        }
+        if !self.asked
+            && let Some(source) = pull.source.take()
+        {
+            if !self.this.query(self.token, Work::NextChunk { source, max_bytes: CHUNK }) {
+                return Poll::Ready(Some(Err(status::TOO_MANY_REQUESTS)));
+            }
+            self.asked = true;
+        }
+        if self.asked && pull.ready.is_none() {
+            pull.waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(self.after.pop_front().map(Ok))
+    }
+}
