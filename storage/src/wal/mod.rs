@@ -16,9 +16,9 @@
 //!    boundary of the segment, or a later segment exists (its head was synced and its name made durable after k's sync), that is
 //!    corruption. The header is inside one sector, hence there whole or not at all, and has its own checksum: it counts as proof even when
 //!    its payload is damaged too.
-//! 2. **Otherwise k was never acknowledged**, because the next batch would have been... never written; it may be the last synced one,
-//!    damaged later. These two cannot be told apart by any reader: a last batch that rots is cut. That is the rule's price (design §6), paid
-//!    back above: the store's applied index and the leader's match index notice a log that ends too early.
+//! 2. **Otherwise k is a torn tail and is cut.** Either it was never acknowledged, or it is the last acknowledged batch, damaged later while
+//!    nothing had followed it: no reader can tell these two apart. A WAL that then ends below the store's persisted applied index is refused by
+//!    its owner (design §6); what lies above that index is for raft's quorum to repair.
 //!
 //! What an unsynced batch may leave behind is any subset of its sectors over what was there before. Before means, one of:
 //!
@@ -56,6 +56,16 @@ mod scan;
 mod segment;
 mod writer;
 
+#[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
+mod golden_tests;
+#[cfg(test)]
+mod speed_tests;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod torn_tests;
 
 pub use error::WalError;
 pub use format::{BLOCK, FORMAT_VERSION};

@@ -133,8 +133,7 @@ impl Wal {
             poisoned: false,
             _lock: lock,
         };
-        wal.release()?;
-        wal.index.publish();
+        wal.settle()?;
         Ok(wal)
     }
 
@@ -208,9 +207,8 @@ impl Wal {
         let segment = self.current();
         segment.file.sync_data().map_err(WalError::io("sync", &segment.path))?;
         self.in_flight = false;
-        self.release()?;
+        self.settle()?;
         self.poisoned = false;
-        self.index.publish();
         Ok(())
     }
 
@@ -273,9 +271,8 @@ impl Wal {
         self.staged.state.clone_from(&self.state);
         self.index.reset(at.index);
         self.poisoned = true;
-        self.release()?;
+        self.settle()?;
         self.poisoned = false;
-        self.index.publish();
         Ok(())
     }
 
@@ -339,13 +336,16 @@ impl Wal {
         self.segments.back().expect("WAL invariant: an open log has a segment")
     }
 
-    /// Goes on in a new segment that has room for `extent` bytes behind its head. Only a failure to find a file for it leaves the log as it was.
+    /// Goes on in a new segment that has room for `extent` bytes behind its head. Only a lack of space for its file leaves the log usable.
     fn next_segment(&mut self, extent: u64, reset: bool) -> Result<(), WalError> {
         let mut head = Head { meta: self.meta, reset, recycled: false, state: self.state.clone() };
         let id = self.current().id + 1;
         let need = encode_head(&head, id, self.next_number).len() as u64 + padded(extent as usize);
         let size = self.config.next_size(self.current().size, need);
-        let prepared = self.spares.take(self.disk.as_ref(), need, size)?;
+        self.poisoned = true;
+        let taken = self.spares.take(self.disk.as_ref(), need, size);
+        self.poisoned = !matches!(taken, Ok(_) | Err(WalError::NoSpace { .. }));
+        let prepared = taken?;
         head.recycled = prepared.recycled;
         self.poisoned = true;
         let (segment, offset) = start_segment(self.disk.as_ref(), &self.dir, prepared, &head, id, self.next_number)?;
@@ -356,15 +356,18 @@ impl Wal {
         Ok(())
     }
 
-    /// Lets go of the oldest segments as far as the truncation, which must be durable, allows.
-    fn release(&mut self) -> Result<(), WalError> {
-        let useful = self.config.next_size(self.current().size / 2, 0)..=self.config.max_segment;
+    /// Shows readers what is durable, then lets go of the oldest segments as far as the truncation, which must be durable, allows: in
+    /// this order, so that a reader that finds a file gone or reused knows why.
+    fn settle(&mut self) -> Result<(), WalError> {
         let truncated = self.state.truncated.index;
-        while self.segments.len() > 1 && self.segments[0].max_index <= truncated {
-            let Segment { path, file, size, .. } = self.segments.pop_front().expect("checked above");
+        let released =
+            self.segments.iter().take(self.segments.len() - 1).take_while(|s| s.max_index <= truncated).count();
+        self.index.release(self.segments[released].id, truncated);
+        self.index.publish();
+        let useful = self.config.next_size(self.current().size / 2, 0)..=self.config.max_segment;
+        for Segment { path, file, size, .. } in self.segments.drain(..released) {
             self.spares.recycle(self.disk.as_ref(), &path, file, size, useful.clone())?;
         }
-        self.index.release(self.segments[0].id, truncated);
         Ok(())
     }
 }
