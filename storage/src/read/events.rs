@@ -136,7 +136,7 @@ pub fn events<S: Snapshot>(
     let mut scan = view.snapshot.scan(Family::Log, &from.to_bytes(), Some(&end.to_bytes()), Direction::Forward);
     while let Some((key, row)) = scan.next()? {
         let revision = Revision::from_bytes(key).ok_or_else(|| ReadError::Store("log row with a bad key".into()))?;
-        if scanned >= budget.scanned && !collector.begun(revision.main) {
+        if scanned >= budget.scanned.max(1) && !collector.begun(revision.main) {
             return Ok(collector.finish(revision));
         }
         scanned += row.len();

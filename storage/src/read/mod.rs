@@ -26,8 +26,12 @@ pub mod overlay;
 mod plan;
 mod point;
 mod sorted;
+pub mod txn;
 mod values;
 mod walk;
+
+#[cfg(test)]
+mod tests;
 
 pub use compaction::{Compaction, CompactionStep};
 pub use count::{CountMemo, count};
