@@ -16,31 +16,11 @@ pub(super) struct Block {
     pub(super) keys: u64,
     /// What its row says, `None` when it has none yet.
     pub(super) row: Option<u64>,
+    /// Touched by the batch in progress.
+    pub(super) touched: bool,
 }
 
-impl Block {
-    /// True when `key`, which is at or behind its start, belongs to it.
-    pub(super) fn reaches(&self, key: &[u8]) -> bool {
-        self.end.as_ref().is_none_or(|end| key < &end[..])
-    }
-}
-
-/// Blocks by start.
-pub(super) type Blocks = BTreeMap<Bytes, Block>;
-
-/// The block of `blocks` that owns `key`.
-pub(super) fn owner<'b>(blocks: &'b Blocks, key: &[u8]) -> Option<(&'b Bytes, &'b Block)> {
-    let floor = blocks.range::<[u8], _>((Unbounded, Included(key))).next_back();
-    floor.filter(|(_, block)| block.reaches(key))
-}
-
-/// Moves the end of the block before `dropped`, when it is among `blocks`.
-pub(super) fn extend(blocks: &mut Blocks, dropped: &Bytes, end: &Option<Bytes>) -> bool {
-    let before = blocks.range_mut::<[u8], _>((Unbounded, Excluded(&dropped[..]))).next_back();
-    let Some((_, block)) = before.filter(|(_, block)| block.end.as_ref() == Some(dropped)) else { return false };
-    block.end.clone_from(end);
-    true
-}
+type Blocks = BTreeMap<Bytes, Block>;
 
 /// Two generations: what is used moves to the young one, and when that is full the old one is forgotten.
 #[derive(Debug)]
@@ -57,41 +37,74 @@ impl Memo {
         Self { young: Blocks::new(), old: Blocks::new(), young_bytes: 0, budget }
     }
 
-    /// Takes out the block that owns `key`.
-    pub(super) fn take(&mut self, key: &[u8]) -> Option<(Bytes, Block)> {
-        if let Some((start, block)) = owner(&self.young, key) {
-            self.young_bytes -= cost(start, block);
-            let start = start.clone();
-            return self.young.remove_entry(&start);
+    /// Hands the block that owns `key` and its start to `change`; `None` when it is not known.
+    pub(super) fn with_owner<T>(&mut self, key: &[u8], change: impl FnOnce(&Bytes, &mut Block) -> T) -> Option<T> {
+        if let Some((start, block)) = owner(&mut self.young, key) {
+            return Some(change(start, block));
         }
-        let start = owner(&self.old, key)?.0.clone();
-        self.old.remove_entry(&start)
+        let start = owner(&mut self.old, key)?.0.clone();
+        let (start, mut block) = self.old.remove_entry(&start)?;
+        let out = change(&start, &mut block);
+        self.put(start, block);
+        Some(out)
     }
 
-    /// Puts a block (back) in; its start is not in the memo.
+    /// Adds a block that is not known.
     pub(super) fn put(&mut self, start: Bytes, block: Block) {
         self.young_bytes += cost(&start, &block);
         self.young.insert(start, block);
+    }
+
+    /// Removes a block that the batch in progress has touched.
+    pub(super) fn remove(&mut self, start: &Bytes) -> Block {
+        let (start, block) = self.young.remove_entry(start).expect("what is touched is young");
+        self.young_bytes -= cost(&start, &block);
+        block
+    }
+
+    /// Changes the end of a block, and so what it costs.
+    pub(super) fn set_end(&mut self, start: &Bytes, end: Option<Bytes>) {
+        let block = self.young.get_mut(start).expect("what is touched is young");
+        self.young_bytes -= cost(start, block);
+        block.end = end;
+        self.young_bytes += cost(start, block);
+    }
+
+    /// Tells the block before a dropped one, when it is known, that it now reaches to `end`.
+    pub(super) fn extend(&mut self, dropped: &Bytes, end: Option<Bytes>) {
+        let is_before = |block: &Block| block.end.as_ref() == Some(dropped);
+        if let Some((start, _)) = below(&mut self.young, dropped).filter(|(_, block)| is_before(block)) {
+            let start = start.clone();
+            self.set_end(&start, end);
+        } else if let Some((_, block)) = below(&mut self.old, dropped).filter(|(_, block)| is_before(block)) {
+            block.end = end;
+        }
+    }
+
+    /// To be called between batches: forgets the old generation when the young one is full.
+    pub(super) fn turn(&mut self) {
         if self.young_bytes > self.budget / 2 {
             self.old = std::mem::take(&mut self.young);
             self.young_bytes = 0;
         }
     }
 
-    /// Tells the block before a dropped one that it now reaches further.
-    pub(super) fn extend(&mut self, dropped: &Bytes, end: &Option<Bytes>) {
-        let len = |end: &Option<Bytes>| end.as_ref().map_or(0, Bytes::len);
-        if extend(&mut self.young, dropped, end) {
-            self.young_bytes = self.young_bytes + len(end) - dropped.len();
-        }
-        extend(&mut self.old, dropped, end);
-    }
-
     /// Bytes in both generations, roughly.
     #[cfg(test)]
-    pub(super) fn bytes(&self) -> usize {
+    fn bytes(&self) -> usize {
         self.young.iter().chain(&self.old).map(|(start, block)| cost(start, block)).sum()
     }
+}
+
+/// The block of `blocks` that owns `key`.
+fn owner<'b>(blocks: &'b mut Blocks, key: &[u8]) -> Option<(&'b Bytes, &'b mut Block)> {
+    let floor = blocks.range_mut::<[u8], _>((Unbounded, Included(key))).next_back();
+    floor.filter(|(_, block)| block.end.as_ref().is_none_or(|end| key < &end[..]))
+}
+
+/// The last of `blocks` that starts before `key`.
+fn below<'b>(blocks: &'b mut Blocks, key: &[u8]) -> Option<(&'b Bytes, &'b mut Block)> {
+    blocks.range_mut::<[u8], _>((Unbounded, Excluded(key))).next_back()
 }
 
 fn cost(start: &Bytes, block: &Block) -> usize {
@@ -105,14 +118,16 @@ mod tests {
     #[test]
     fn memory_is_bounded_and_what_is_used_stays() {
         let name = |n: u32| Bytes::copy_from_slice(&n.to_be_bytes());
-        let block = |n: u32| Block { end: Some(name(n + 1)), keys: 1, row: Some(1) };
+        let block = |n: u32| Block { end: Some(name(n + 1)), keys: 1, row: Some(1), touched: false };
         let mut memo = Memo::new(10_000);
         for n in 0..10_000 {
             memo.put(name(n), block(n));
+            memo.turn();
             assert!(memo.bytes() <= 10_000 + 2 * cost(&name(n), &block(n)));
-            let (start, used) = memo.take(&name(0)).expect("used all the time");
-            memo.put(start, used);
+            assert_eq!(memo.with_owner(&name(0), |start, _| start.clone()), Some(name(0)), "used all the time");
         }
-        assert!(memo.take(&name(5)).is_none());
+        assert!(memo.with_owner(&name(5), |_, _| ()).is_none());
+        (0..10_000).rev().for_each(|n| memo.extend(&name(n), None));
+        assert_eq!(memo.young_bytes, memo.young.iter().map(|(start, block)| cost(start, block)).sum());
     }
 }

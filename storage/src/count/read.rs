@@ -23,7 +23,9 @@ pub fn count_present<S: Snapshot>(snapshot: &S, range: &KeyRange) -> Result<i64,
     if range.is_single() {
         return Ok(i64::from(snapshot.get(Family::Cur, range.lower())?.is_some()));
     }
-    let (lower, upper) = (range.lower(), range.upper());
+    // No key is empty, so one zero byte is a bound before all keys as well, and the one that clients send for "everything".
+    let lower = if range.lower() == [0] { &[] } else { range.lower() };
+    let upper = range.upper();
     let upper = upper.as_deref();
     if !lower.is_empty() {
         let short = walk(snapshot, lower, upper, SHORT)?;

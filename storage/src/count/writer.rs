@@ -2,7 +2,7 @@
 //!
 //! Must never scan more than a bounded piece per batch: what has grown too large is cut in the batches that follow.
 
-use super::memo::{Block, Blocks, Memo, extend, owner};
+use super::memo::{Block, Memo};
 use super::{BLOCK, BLOCK_KEYS, GROUP, GROUP_BLOCKS, Group, behind, damaged, delete, put_block, put_group};
 use super::{read_block, read_group, row_key};
 use crate::engine::{Direction, EngineError, Family, Op, Scan, Snapshot};
@@ -10,12 +10,12 @@ use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Included, Unbounded};
 
-/// Bytes of the block memo: the bounds of about 8,000 blocks, 4 million keys.
+/// Bytes of the block memo: the bounds of about 8,000 blocks, 3 million keys.
 const MEMO_BYTES: usize = 2 << 20;
 /// Blocks cut per batch, unless the batch itself creates more.
 const CUTS: usize = 4;
 
-/// The one writer of `cnt`. Knows all groups (one per 100,000 keys) and the blocks it touched lately.
+/// The one writer of `cnt`. Knows all groups (one per 50,000 keys) and the blocks it touched lately.
 #[derive(Debug)]
 pub struct Counts {
     groups: BTreeMap<Bytes, Group>,
@@ -24,11 +24,11 @@ pub struct Counts {
     large_groups: BTreeSet<Bytes>,
 }
 
-/// What one batch has touched so far.
+/// Starts of what one batch has touched so far: of blocks, each once; of groups.
 #[derive(Default)]
 struct Touched {
-    blocks: Blocks,
-    groups: BTreeSet<Bytes>,
+    blocks: Vec<Bytes>,
+    groups: Vec<Bytes>,
 }
 
 impl Counts {
@@ -79,35 +79,41 @@ impl Counts {
         self.cut_group(before, &mut touched)?;
         self.cut_blocks(before, &mut touched, CUTS.max(created.len() / (BLOCK_KEYS as usize / 2)))?;
         for key in created {
-            self.block(before, &mut touched, key)?.keys += 1;
+            self.with_block(before, &mut touched, key, |block| block.keys += 1)?;
         }
         for key in deleted {
-            let block = self.block(before, &mut touched, key)?;
-            block.keys = block.keys.checked_sub(1).ok_or_else(|| damaged("more keys deleted than counted"))?;
+            let less = |block: &mut Block| block.keys.checked_sub(1).map(|keys| block.keys = keys);
+            let counted = self.with_block(before, &mut touched, key, less)?;
+            counted.ok_or_else(|| damaged("more keys deleted than counted"))?;
         }
-        self.finish(touched, ops)
+        self.finish(touched, ops)?;
+        self.memo.turn();
+        Ok(())
     }
 
-    /// The block that owns `key`, among the touched ones from now on.
-    fn block<'t, S: Snapshot>(
+    /// Changes the block that owns `key`.
+    fn with_block<S: Snapshot, T>(
         &mut self,
         before: &S,
-        touched: &'t mut Touched,
+        touched: &mut Touched,
         key: &[u8],
-    ) -> Result<&'t mut Block, EngineError> {
-        let start = match owner(&touched.blocks, key) {
-            Some((start, _)) => start.clone(),
-            None => {
-                // A block that this batch has cut or changed is among the touched, so the rows before the batch hold for all others.
-                let (start, block) = match self.memo.take(key) {
-                    Some(found) => found,
-                    None => find(before, key)?,
-                };
-                touched.blocks.insert(start.clone(), block);
-                start
+        change: impl Fn(&mut Block) -> T,
+    ) -> Result<T, EngineError> {
+        let mut change = |start: &Bytes, block: &mut Block| {
+            if !block.touched {
+                block.touched = true;
+                touched.blocks.push(start.clone());
             }
+            change(block)
         };
-        Ok(touched.blocks.get_mut(&start).expect("found or inserted above"))
+        if let Some(out) = self.memo.with_owner(key, &mut change) {
+            return Ok(out);
+        }
+        // The memo forgets nothing during a batch, so that the rows before it hold for every block that is not in there.
+        let (start, mut block) = find(before, key)?;
+        let out = change(&start, &mut block);
+        self.memo.put(start, block);
+        Ok(out)
     }
 
     /// Cuts one group that has grown too large. Nothing else is touched yet: the rows of `before` are exact.
@@ -133,7 +139,7 @@ impl Counts {
                 if group.blocks > 2 * GROUP_BLOCKS {
                     self.large_groups.insert(start.clone());
                 }
-                touched.groups.insert(start.clone());
+                touched.groups.push(start.clone());
                 self.groups.insert(start, group);
             }
             return Ok(());
@@ -150,9 +156,7 @@ impl Counts {
     ) -> Result<(), EngineError> {
         while budget > 0 {
             let Some(start) = self.large_blocks.pop_first() else { return Ok(()) };
-            let block = self.block(before, touched, &start)?;
-            let end = block.end.clone();
-            let mut left = block.keys;
+            let (mut left, end) = self.with_block(before, touched, &start, |block| (block.keys, block.end.clone()))?;
             let mut cuts = vec![];
             let mut keys = before.scan(Family::Cur, &start, end.as_deref(), Direction::Forward);
             let mut seen = 0;
@@ -165,40 +169,61 @@ impl Counts {
                 seen += 1;
             }
             budget -= cuts.len().max(1);
-            insert_cuts(touched, start, cuts, left);
+            self.insert_cuts(touched, start, (cuts, end), left);
         }
         Ok(())
     }
 
-    /// Turns what was touched into ops, and remembers it.
+    /// Replaces the block from `at` to `end` by itself and its cuts, each of `BLOCK_KEYS` keys but the last, which has `left`.
+    fn insert_cuts(
+        &mut self,
+        touched: &mut Touched,
+        mut at: Bytes,
+        (cuts, end): (Vec<Bytes>, Option<Bytes>),
+        left: u64,
+    ) {
+        for cut in cuts {
+            self.memo.set_end(&at, Some(cut.clone()));
+            self.memo.with_owner(&at, |_, block| block.keys = BLOCK_KEYS);
+            self.memo.put(cut.clone(), Block { end: end.clone(), keys: left, row: None, touched: true });
+            touched.blocks.push(cut.clone());
+            at = cut;
+        }
+    }
+
+    /// Turns what was touched into ops.
     fn finish(&mut self, touched: Touched, ops: &mut Vec<Op>) -> Result<(), EngineError> {
-        let Touched { mut blocks, groups: mut touched_groups } = touched;
-        let empty: Vec<_> =
-            blocks.iter().filter(|(s, b)| b.keys == 0 && !s.is_empty()).map(|(s, _)| s.clone()).collect();
+        let Touched { mut blocks, mut groups } = touched;
         // From the last to the first, so that the end found by a block reaches over all dropped ones behind it.
-        for start in empty.into_iter().rev() {
-            let block = blocks.remove(&start).expect("listed above");
-            if !extend(&mut blocks, &start, &block.end) {
-                self.memo.extend(&start, &block.end);
+        blocks.sort_unstable_by(|a, b| b.cmp(a));
+        for start in blocks {
+            let seen = self.memo.with_owner(&start, |_, block| {
+                let (row, keys) = (block.row, block.keys);
+                (block.touched, block.row) = (false, Some(keys));
+                (row, keys)
+            });
+            let (row, keys) = seen.expect("the memo forgets nothing during a batch");
+            if keys == 0 && !start.is_empty() {
+                let block = self.memo.remove(&start);
+                self.memo.extend(&start, block.end);
+                self.large_blocks.remove(&start);
+                if row.is_some() {
+                    ops.push(delete(BLOCK, &start));
+                    groups.push(self.shift(&start, row, None)?);
+                }
+                continue;
             }
-            self.large_blocks.remove(&start);
-            if block.row.is_some() {
-                ops.push(delete(BLOCK, &start));
+            if row != Some(keys) {
+                ops.push(put_block(&start, keys));
+                groups.push(self.shift(&start, row, Some(keys))?);
             }
-            touched_groups.insert(self.shift(&start, block.row, None)?);
+            if keys > 2 * BLOCK_KEYS {
+                self.large_blocks.insert(start);
+            }
         }
-        for (start, mut block) in blocks {
-            if block.row != Some(block.keys) {
-                ops.push(put_block(&start, block.keys));
-                touched_groups.insert(self.shift(&start, block.row, Some(block.keys))?);
-                block.row = Some(block.keys);
-            }
-            if block.keys > 2 * BLOCK_KEYS {
-                self.large_blocks.insert(start.clone());
-            }
-            self.memo.put(start, block);
-        }
-        for start in touched_groups {
+        groups.sort_unstable();
+        groups.dedup();
+        for start in groups {
             let Some(&group) = self.groups.get(&start) else { continue };
             if group.blocks == 0 && !start.is_empty() {
                 self.groups.remove(&start);
@@ -229,18 +254,6 @@ impl Counts {
     }
 }
 
-/// Replaces the touched block at `start` by itself and its cuts, each of `BLOCK_KEYS` keys but the last, which has `left`.
-fn insert_cuts(touched: &mut Touched, start: Bytes, cuts: Vec<Bytes>, left: u64) {
-    let mut at = start;
-    for cut in cuts {
-        let block = touched.blocks.get_mut(&at).expect("touched by the caller, or inserted here");
-        let end = block.end.replace(cut.clone());
-        block.keys = BLOCK_KEYS;
-        touched.blocks.insert(cut.clone(), Block { end, keys: left, row: None });
-        at = cut;
-    }
-}
-
 /// Reads the block that owns `key`; the very first may not have a row yet.
 fn find<S: Snapshot>(before: &S, key: &[u8]) -> Result<(Bytes, Block), EngineError> {
     let at = row_key(BLOCK, key);
@@ -254,5 +267,5 @@ fn find<S: Snapshot>(before: &S, key: &[u8]) -> Result<(Bytes, Block), EngineErr
     after.push(0);
     let mut next = before.scan(Family::Cnt, &after, Some(&behind(BLOCK)), Direction::Forward);
     let end = next.next()?.map(read_block).transpose()?.map(|(end, _)| Bytes::copy_from_slice(end));
-    Ok((start, Block { end, keys: row.unwrap_or(0), row }))
+    Ok((start, Block { end, keys: row.unwrap_or(0), row, touched: false }))
 }
