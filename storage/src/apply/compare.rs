@@ -6,7 +6,8 @@
 use super::heads::Slot;
 use super::{Applier, ApplyFatal};
 use crate::engine::Engine;
-use crate::schema::Damaged;
+use crate::schema::{Damaged, Head};
+use bytes::Bytes;
 use model::request::{Compare, CompareResult, CompareTarget, RequestUnion, TargetUnion, TxnRequest};
 use model::{KeyRange, KeyValue};
 use prost::Message;
@@ -75,25 +76,33 @@ impl<E: Engine> Applier<E> {
     }
 
     fn holds_for(&self, compare: &Compare, slot: &Slot) -> Result<bool, ApplyFatal> {
-        let head = &slot.head;
-        let ordering = match CompareTarget::try_from(compare.target) {
-            Ok(CompareTarget::Value) => {
-                let kv = KeyValue::decode(self.kv_of(slot)?)
-                    .map_err(|_| Damaged { family: "log", why: "a version holds no key-value" })?;
-                kv.value.as_ref().cmp(value_of(compare))
-            }
-            Ok(CompareTarget::Create) => head.create.cmp(&int_of(compare)),
-            Ok(CompareTarget::Mod) => head.modified.main.cmp(&int_of(compare)),
-            Ok(CompareTarget::Version) => head.version.cmp(&int_of(compare)),
-            Ok(CompareTarget::Lease) => head.lease.cmp(&int_of(compare)),
-            Err(_) => Ordering::Equal,
-        };
-        Ok(accepts(compare, ordering))
+        holds_for_head(compare, &slot.head, || {
+            let kv = KeyValue::decode(self.kv_of(slot)?)
+                .map_err(|_| Damaged { family: "log", why: "a version holds no key-value" })?;
+            Ok(kv.value)
+        })
     }
 }
 
+/// Whether a living key passes. Its value is asked for only when the compare is about it.
+pub(crate) fn holds_for_head<E>(
+    compare: &Compare,
+    head: &Head,
+    value: impl FnOnce() -> Result<Bytes, E>,
+) -> Result<bool, E> {
+    let ordering = match CompareTarget::try_from(compare.target) {
+        Ok(CompareTarget::Value) => value()?.as_ref().cmp(value_of(compare)),
+        Ok(CompareTarget::Create) => head.create.cmp(&int_of(compare)),
+        Ok(CompareTarget::Mod) => head.modified.main.cmp(&int_of(compare)),
+        Ok(CompareTarget::Version) => head.version.cmp(&int_of(compare)),
+        Ok(CompareTarget::Lease) => head.lease.cmp(&int_of(compare)),
+        Err(_) => Ordering::Equal,
+    };
+    Ok(accepts(compare, ordering))
+}
+
 /// A missing key compares as one with all numbers zero; its value compares with nothing.
-fn holds_for_missing(compare: &Compare) -> bool {
+pub(crate) fn holds_for_missing(compare: &Compare) -> bool {
     match CompareTarget::try_from(compare.target) {
         Ok(CompareTarget::Value) => false,
         Ok(_) => accepts(compare, 0.cmp(&int_of(compare))),

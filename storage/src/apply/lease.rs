@@ -4,17 +4,13 @@
 
 use super::chunk::Job;
 use super::command::Run;
+use super::present::{PIECE_BYTES, PIECE_KEYS};
 use super::{Applier, ApplyFatal, LeaseChange, LeaseRow};
 use crate::engine::{Direction, Engine, Family, Scan, Snapshot};
 use crate::schema::{Damaged, meta};
 use bytes::Bytes;
 use model::request::{LeaseCheckpointRequest, LeaseGrantRequest, LeaseRevokeRequest};
 use model::{ApplyError, Outcome};
-
-/// Attached keys read at once.
-const PIECE_KEYS: usize = 1024;
-/// Bytes of attached keys read at once.
-const PIECE_BYTES: usize = 1 << 20;
 
 impl<E: Engine> Applier<E> {
     /// A lease, changes of this batch included.

@@ -19,7 +19,7 @@ mod batch;
 mod chunk;
 mod command;
 mod compact;
-mod compare;
+pub(crate) mod compare;
 mod heads;
 mod lease;
 mod members;
@@ -31,6 +31,9 @@ mod present;
 mod report;
 mod txn;
 mod write;
+
+#[cfg(test)]
+mod tests;
 
 pub use members::MemberContext;
 pub use meta_rows::{FORMAT_VERSION, Identity, LeaseRow, MemberRow, State};
@@ -155,6 +158,7 @@ impl<E: Engine> Applier<E> {
         if self.batch.is_empty() {
             return Ok(());
         }
+        let large = self.batch.bytes() >= self.chunk_bytes;
         self.counts.note(&self.snapshot, &self.created, &self.deleted, self.batch.ops_mut())?;
         self.created.clear();
         self.deleted.clear();
@@ -164,7 +168,7 @@ impl<E: Engine> Applier<E> {
         if let Some(written) = &mut self.written {
             written.clear();
         }
-        if self.heads.len() > heads::KEEP {
+        if large || self.heads.len() > heads::KEEP {
             self.heads.clear();
         }
         Ok(())
@@ -174,7 +178,7 @@ impl<E: Engine> Applier<E> {
     fn forget(&mut self) {
         let applied = self.state.applied.index;
         self.decoded.retain(|d| d.index() > applied);
-        if self.decoded.is_empty() {
+        if self.decoded.is_empty() || self.heads.len() > heads::KEEP {
             self.heads.clear();
         }
         self.leases.clear();

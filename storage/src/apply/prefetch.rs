@@ -26,23 +26,23 @@ impl Decoded {
     }
 }
 
-fn txn_keys<'a>(txn: &'a TxnRequest, out: &mut Vec<&'a Bytes>) {
-    out.extend(txn.compare.iter().filter(|c| c.range_end.is_empty()).map(|c| &c.key));
+fn txn_keys(txn: &TxnRequest, out: &mut Vec<Bytes>) {
+    out.extend(txn.compare.iter().filter(|c| c.range_end.is_empty()).map(|c| c.key.clone()));
     for op in txn.success.iter().chain(&txn.failure) {
         match &op.request {
-            Some(RequestUnion::Put(put)) => out.push(&put.key),
-            Some(RequestUnion::Range(r)) if r.range_end.is_empty() && r.revision <= 0 => out.push(&r.key),
-            Some(RequestUnion::DeleteRange(d)) if d.range_end.is_empty() => out.push(&d.key),
+            Some(RequestUnion::Put(put)) => out.push(put.key.clone()),
+            Some(RequestUnion::Range(r)) if r.range_end.is_empty() && r.revision <= 0 => out.push(r.key.clone()),
+            Some(RequestUnion::DeleteRange(d)) if d.range_end.is_empty() => out.push(d.key.clone()),
             Some(RequestUnion::Txn(nested)) => txn_keys(nested, out),
             _ => {}
         }
     }
 }
 
-fn keys_of<'a>(command: &'a Command, out: &mut Vec<&'a Bytes>) {
+fn keys_of(command: &Command, out: &mut Vec<Bytes>) {
     match command {
-        Command::Put(put) => out.push(&put.key),
-        Command::DeleteRange(delete) if delete.range_end.is_empty() => out.push(&delete.key),
+        Command::Put(put) => out.push(put.key.clone()),
+        Command::DeleteRange(delete) if delete.range_end.is_empty() => out.push(delete.key.clone()),
         Command::Txn(txn) => txn_keys(txn, out),
         _ => {}
     }
@@ -55,7 +55,7 @@ impl<E: Engine> Applier<E> {
     /// # Errors
     /// [`ApplyFatal`] when the engine cannot read.
     pub fn prefetch<'a>(&mut self, entries: impl IntoIterator<Item = &'a Entry>) -> Result<(), ApplyFatal> {
-        let mut fresh = 0;
+        let mut keys = Vec::new();
         for entry in entries {
             let id = LogId { term: entry.term, index: entry.index };
             if entry.kind != EntryKind::Normal || entry.data.is_empty() || id.index <= self.state.applied.index {
@@ -65,18 +65,14 @@ impl<E: Engine> Applier<E> {
             if self.decoded.get(at).is_some_and(|d| d.id == id) {
                 continue;
             }
+            // What was announced from here on lost against another leader's entries.
             self.decoded.truncate(at);
-            fresh = fresh.min(at);
             let Ok(envelope) = decode_envelope(id, &entry.data) else { continue };
             let Ok(command) = decode(id, &envelope.command) else { continue };
+            keys_of(&command, &mut keys);
             self.decoded.push_back(Decoded { id, envelope, command });
-            fresh += 1;
         }
-        let mut keys = Vec::with_capacity(fresh);
-        for decoded in self.decoded.iter().skip(self.decoded.len() - fresh) {
-            keys_of(&decoded.command, &mut keys);
-        }
-        keys.retain(|key| !self.heads.contains_key(*key));
+        keys.retain(|key| !self.heads.contains_key(key));
         if keys.len() < 2 {
             return Ok(());
         }
@@ -87,7 +83,7 @@ impl<E: Engine> Applier<E> {
                 Some(row) => Some(Slot::from_row(&row)?),
                 None => None,
             };
-            self.heads.insert(key.clone(), slot);
+            self.heads.insert(key, slot);
         }
         Ok(())
     }
@@ -95,9 +91,10 @@ impl<E: Engine> Applier<E> {
     /// The command of an entry, decoded earlier or now.
     pub(super) fn take_decoded(&mut self, entry: &Entry) -> Result<(Envelope, Command), ApplyFatal> {
         let id = LogId { term: entry.term, index: entry.index };
-        while let Some(first) = self.decoded.pop_front_if(|d| d.id.index <= id.index) {
-            if first.id == id {
-                return Ok((first.envelope, first.command));
+        while self.decoded.front().is_some_and(|d| d.id.index <= id.index) {
+            match self.decoded.pop_front() {
+                Some(first) if first.id == id => return Ok((first.envelope, first.command)),
+                _ => {}
             }
         }
         let envelope = decode_envelope(id, &entry.data)?;

@@ -8,10 +8,10 @@ use crate::engine::{Direction, Engine, Family, Scan, Snapshot};
 use crate::schema::Head;
 use bytes::Bytes;
 
-/// Keys in a piece.
-const PIECE_KEYS: usize = 1024;
+/// Keys in a piece. Small in unit tests, so that few keys make many pieces.
+pub(super) const PIECE_KEYS: usize = if cfg!(test) { 3 } else { 1024 };
 /// Bytes of keys and key-values after which a piece ends.
-const PIECE_BYTES: usize = 1 << 20;
+pub(super) const PIECE_BYTES: usize = 1 << 20;
 
 /// Some living keys of a range, ascending.
 pub(super) struct Piece {
