@@ -4,15 +4,17 @@
 //! Must never build rows by hand: what is checked is what reads make of what the writer writes.
 
 mod chunks;
+mod etcd_hashes;
 mod hashes;
 mod history;
+mod leases;
 mod log;
 mod naive;
 mod ranges;
 mod requests;
 
 use super::*;
-use crate::apply::{Applier, Bootstrap, Committed, Identity, bootstrap};
+use crate::apply::{Applier, Bootstrap, Committed, Identity, MemberRow, bootstrap};
 use crate::engine::sim::{SimEngine, SimSnapshot};
 use ::model::{Applied, Command, Envelope, KeyValue, Origin, Revision};
 use bytes::Bytes;
@@ -36,7 +38,7 @@ impl Store {
             identity: Identity { cluster_id: 7, member_id: 1 },
             applied: LogId::default(),
             conf_state: ConfState { voters: vec![1], ..Default::default() },
-            members: Vec::new(),
+            members: vec![(1, MemberRow { peer_urls: vec!["http://a:2380".into()], ..Default::default() })],
         };
         bootstrap(engine.as_ref(), &first).expect("an empty engine can be bootstrapped");
         let applier = Applier::open(engine).expect("the store opens");
