@@ -8,8 +8,9 @@ use raft::{Body, Config, Entry, EntryKind, MemoryStorage, Message, Node, Storage
 /// One thing that happens to the follower.
 #[derive(Clone, Debug)]
 enum Event {
-    /// A leader of a new term sends `count` entries after cutting `back` entries.
-    Send { back: u64, count: u64 },
+    /// A leader of a new term sends `count` entries that start `back` entries before the end; they are of its own term, or of
+    /// an earlier one by `age`, so that entries that were overwritten come back.
+    Send { back: u64, count: u64, age: u64 },
     /// The core's work is taken.
     Ready,
     /// The oldest append becomes durable.
@@ -18,7 +19,7 @@ enum Event {
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
     let event = prop_oneof![
-        3 => (0..6u64, 0..5u64).prop_map(|(back, count)| Event::Send { back, count }),
+        3 => (0..6u64, 0..5u64, 0..4u64).prop_map(|(back, count, age)| Event::Send { back, count, age }),
         3 => Just(Event::Ready),
         2 => Just(Event::Persist),
     ];
@@ -38,21 +39,23 @@ proptest! {
         let mut node = follower();
         let mut in_flight = std::collections::VecDeque::new();
         let mut model: Vec<u64> = Vec::new();
-        let mut term = 0;
+        let mut term = 0u64;
         for event in events {
             match event {
-                Event::Send { back, count } => {
+                Event::Send { back, count, age } => {
                     term += 1;
-                    model.truncate(model.len().saturating_sub(back as usize));
-                    let prev_index = model.len() as u64;
-                    let prev_term = model.last().copied().unwrap_or(0);
-                    let entry = |index| Entry { term, index, kind: EntryKind::Normal, data: Bytes::new() };
+                    let prev_index = (model.len() as u64).saturating_sub(back);
+                    let prev_term = if prev_index == 0 { 0 } else { model[prev_index as usize - 1] };
+                    let entry_term = prev_term.max(term.saturating_sub(age)).max(1);
+                    let entry = |index| Entry { term: entry_term, index, kind: EntryKind::Normal, data: Bytes::new() };
                     let entries: Vec<Entry> = (prev_index + 1..=prev_index + count).map(entry).collect();
-                    // Without entries nothing is cut, as nothing is in conflict.
-                    if entries.is_empty() {
-                        model = (1..=node.last_index()).map(|index| node.term_of(index).unwrap_or(0)).collect();
+                    // The log is cut at the first entry that differs, and only there.
+                    for e in &entries {
+                        if model.get(e.index as usize - 1) != Some(&e.term) {
+                            model.truncate(e.index as usize - 1);
+                            model.push(e.term);
+                        }
                     }
-                    model.extend(entries.iter().map(|e| e.term));
                     let body = Body::Append(Append { prev_index, prev_term, commit: 0, entries });
                     let taken = node.step(Message { from: 2, to: 1, term, body });
                     prop_assert_eq!(taken, Ok(()));

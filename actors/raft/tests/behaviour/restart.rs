@@ -1,0 +1,95 @@
+//! Starting again from what was durable.
+
+use bytes::Bytes;
+use raft::{ConfChangeKind, ConfChangeSingle, ConfChangeV2, Config, Entry, EntryKind, Node, Storage};
+
+use crate::group::{Group, payload, storage};
+
+fn entry(index: u64) -> Entry {
+    Entry { term: 1, index, kind: EntryKind::Normal, data: Bytes::from_static(b"x") }
+}
+
+#[test]
+fn what_is_applied_is_committed() {
+    let mut disk = storage(&[1]);
+    disk.log.append(&[entry(2), entry(3), entry(4)]);
+    // The hard state was not synced when commit moved, the state machine was.
+    let node = Node::new(Config { applied: 3, ..Config::new(1) }, disk, raft::NoTrace).expect("a valid configuration");
+    assert_eq!((node.committed(), node.applied(), node.last_index()), (3, 3, 4));
+    assert!(!node.has_ready());
+}
+
+#[test]
+#[should_panic(expected = "RI-1 committed <= last")]
+fn a_lost_log_is_noticed() {
+    let disk = storage(&[1]);
+    let _ = Node::new(Config { applied: 3, ..Config::new(1) }, disk, raft::NoTrace);
+}
+
+#[test]
+fn a_single_voter_needs_no_messages() {
+    let mut group = Group::led(1, |_| {});
+    for n in 0..10 {
+        group.node(1).propose(payload(&n.to_string())).expect("a leader");
+    }
+    let ready = group.node(1).ready();
+    assert!(ready.messages.is_empty());
+    let append = ready.append.expect("entries");
+    assert!(append.responses.is_empty());
+    let log = &mut group.node(1).storage_mut().log;
+    log.append(&append.entries);
+    group.node(1).on_persisted(append.token);
+    let apply = group.node(1).ready().apply.expect("all ten");
+    assert_eq!(apply.entries.len(), 10);
+}
+
+#[test]
+#[should_panic(expected = "RI-9")]
+fn appends_complete_in_order() {
+    let mut group = Group::led(1, |_| {});
+    let mut take = |text| {
+        group.node(1).propose(payload(text)).expect("a leader");
+        group.node(1).ready().append.expect("entries")
+    };
+    let (first, second) = (take("a"), take("b"));
+    let log = &mut group.node(1).storage_mut().log;
+    log.append(&first.entries);
+    log.append(&second.entries);
+    group.node(1).on_persisted(second.token);
+    group.node(1).on_persisted(first.token);
+}
+
+#[test]
+fn commit_alone_needs_no_sync() {
+    let mut group = Group::led(1, |_| {});
+    group.node(1).propose(payload("a")).expect("a leader");
+    let append = group.node(1).ready().append.expect("entries");
+    assert!(append.must_sync);
+    group.node(1).storage_mut().log.append(&append.entries);
+    group.node(1).on_persisted(append.token);
+    let append = group.node(1).ready().append.expect("commit has moved");
+    assert!(!append.must_sync && append.entries.is_empty());
+    assert_eq!(append.hard_state.map(|hs| hs.commit), Some(group.node(1).committed()));
+}
+
+#[test]
+fn changes_that_cannot_be_carried_out_are_foreseen() {
+    let group = Group::led(1, |_| {});
+    let remove = ConfChangeSingle { kind: ConfChangeKind::RemoveNode, node_id: 1 };
+    let change = ConfChangeV2 { changes: vec![remove], ..ConfChangeV2::default() };
+    assert!(group.nodes[0].preview_conf_change(&change).is_err());
+    let add = ConfChangeSingle { kind: ConfChangeKind::AddLearnerNode, node_id: 2 };
+    let change = ConfChangeV2 { changes: vec![add], ..ConfChangeV2::default() };
+    assert_eq!(group.nodes[0].preview_conf_change(&change).map(|cs| cs.learners), Ok(vec![2]));
+    assert!(group.nodes[0].membership().learners.is_empty(), "a look changes nothing");
+}
+
+#[test]
+fn terms_are_known_across_the_log() {
+    let mut group = Group::led(1, |_| {});
+    group.node(1).propose(payload("a")).expect("a leader");
+    let (first, last) = (group.node(1).storage().first_index(), group.node(1).last_index());
+    assert_eq!(group.node(1).term_of(first - 1), Ok(1));
+    assert_eq!(group.node(1).term_of(last), Ok(group.node(1).term()));
+    assert_eq!(group.node(1).term_of(last + 1), Err(raft::StorageError::Unavailable));
+}
