@@ -189,6 +189,7 @@ fn updates_of_one_kilobyte() {
         (state ^ (state >> 29)).to_be_bytes()
     };
     let n = 400_000u64;
+    let mut most = 0;
     let (bytes, cpu) = spent();
     for at in 0..n {
         let key = key(u64::from_be_bytes(noise()) % 100_000);
@@ -198,7 +199,9 @@ fn updates_of_one_kilobyte() {
         let mut ops = vec![put(Family::Log, at.clone(), value.into()), put(Family::Cur, key, at.repeat(3).into())];
         ops.extend([put(Family::Hist, old, at.clone()), put(Family::Meta, "applied".into(), at)]);
         engine.write(ops).unwrap();
+        most = most.max(engine.memory().write_buffer_usage());
     }
+    println!("write buffers held at most {} KiB", most >> 10);
     engine.flush().unwrap();
     let (bytes, cpu) = (spent().0 - bytes, spent().1 - cpu);
     println!(
@@ -207,6 +210,9 @@ fn updates_of_one_kilobyte() {
         cpu as f64 / n as f64 / 1e3
     );
     println!("{} MiB on disk for {} MiB of values", engine.disk_bytes() >> 20, n >> 10);
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    status.lines().filter(|line| line.starts_with("VmHWM") || line.starts_with("VmRSS")).for_each(|l| println!("{l}"));
+    println!("{:?}", engine.memory());
 }
 
 /// Counts with blocks and groups of their real sizes, which the unit tests make small.

@@ -13,8 +13,9 @@ use rocksdb::{
 pub struct RocksOptions {
     /// Bytes of the block cache: data blocks, and the partitions of index and filters that are in use.
     pub cache_bytes: usize,
-    /// Bytes of all memtables of all stores that share a [`RocksMemory`]. A flush of all families starts at 7/8 of it; while
-    /// one runs, usage may exceed it by about half. What is not flushed is replayed from the raft log after a crash.
+    /// Bytes of all memtables of all stores that share a [`RocksMemory`], those being flushed included. A flush of all families
+    /// starts when about 60 % are in use; what is not flushed is replayed from the raft log after a crash. While the disk cannot
+    /// keep up, usage grows to about one and a half of it before the writer is made to wait.
     pub write_buffer_bytes: usize,
     /// Files kept open. A bound, because the usual limit for a process is 1,024 descriptors.
     pub max_open_files: i32,
@@ -49,7 +50,8 @@ impl RocksMemory {
         Self {
             cache: Cache::new_lru_cache(options.cache_bytes),
             // Never stall the writer on memory: raft bounds what is in flight, and an applier that waits would look like a dead disk.
-            write_buffers: WriteBufferManager::new_write_buffer_manager(options.write_buffer_bytes, false),
+            // It flushes at 7/8 of its size, and again when half of it has come in meanwhile: two thirds make the ceiling honest.
+            write_buffers: WriteBufferManager::new_write_buffer_manager(options.write_buffer_bytes / 3 * 2, false),
         }
     }
 
@@ -121,8 +123,8 @@ fn of_family(family: Family, options: &RocksOptions, memory: &RocksMemory) -> Op
     to.set_write_buffer_manager(&memory.write_buffers);
     // The shared manager decides when to flush; a single family must not do so long before.
     to.set_write_buffer_size(options.write_buffer_bytes.max(1 << 20));
-    // Each atomic flush closes five memtables; the default of two stalls the writer for 120 ms while one is written.
-    to.set_max_write_buffer_number(6);
+    // With the default of two the writer waits out every flush, 120 ms; a flush that is three behind must stop it, for memory.
+    to.set_max_write_buffer_number(4);
     to.set_arena_block_size(256 << 10);
     to.set_compression_type(DBCompressionType::Lz4);
     to.set_target_file_size_base(32 << 20);
