@@ -73,7 +73,8 @@ impl Compaction {
         let mut bytes = 0;
         let end = Revision::new(self.target.saturating_add(1), 0);
         if self.next < end {
-            let mut scan = snapshot.scan(Family::Log, &self.next.to_bytes(), Some(&end.to_bytes()), Direction::Forward);
+            let mut scan =
+                snapshot.scan_once(Family::Log, &self.next.to_bytes(), Some(&end.to_bytes()), Direction::Forward);
             loop {
                 let Some((key, row)) = scan.next()? else {
                     self.next = end;
@@ -113,7 +114,8 @@ impl Compaction {
 }
 
 fn drop_rows<S: Snapshot>(snapshot: &S, garbage: Vec<Garbage>, step: &mut CompactionStep) -> Result<(), ReadError> {
-    const LOOK_UP: usize = 128;
+    // Few at once, because each may be as large as a request.
+    const LOOK_UP: usize = 16;
     for part in garbage.chunks(LOOK_UP) {
         let keys: Vec<Bytes> = part.iter().map(|g| Bytes::copy_from_slice(&g.revision.to_bytes())).collect();
         let wanted: Vec<&[u8]> = keys.iter().map(|k| &k[..]).collect();

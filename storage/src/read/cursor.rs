@@ -19,8 +19,8 @@ use model::request::RangeRequest;
 use model::{KeyRange, RangeOutcome, ReadError, Revision};
 use std::ops::ControlFlow;
 
-/// Versions of unknown length that one pass collects before it fetches them.
-pub(super) const UNKNOWN: usize = 32;
+/// Versions of unknown length that are fetched together: few, because each may be as large as a request.
+pub(super) const UNKNOWN: usize = 4;
 
 /// Where a read looks: a snapshot, an overlay over it, and the revision the read is about.
 #[derive(Debug)]
@@ -218,23 +218,8 @@ impl RangeCursor {
             self.returned += kvs.len();
             return Ok(Chunk { kvs, done });
         }
-        let mut chunk = Chunk::default();
-        let mut bytes = 0;
-        while let State::Walk { .. } = self.state {
-            if chunk.kvs.len() >= budget.keys.max(1) || (bytes >= budget.bytes && !chunk.kvs.is_empty()) {
-                break;
-            }
-            let left = Budget { keys: budget.keys.max(1) - chunk.kvs.len(), bytes: budget.bytes.saturating_sub(bytes) };
-            let kvs = self.pass(source, left)?;
-            bytes += kvs.iter().map(Bytes::len).sum::<usize>();
-            if chunk.kvs.is_empty() {
-                chunk.kvs = kvs;
-            } else {
-                chunk.kvs.extend(kvs);
-            }
-        }
-        chunk.done = matches!(self.state, State::Done);
-        Ok(chunk)
+        let kvs = self.pass(source, Budget { keys: budget.keys.max(1), ..budget })?;
+        Ok(Chunk { kvs, done: matches!(self.state, State::Done) })
     }
 
     /// Walks on until range, limit or budget end, and fetches what was found.
@@ -247,7 +232,6 @@ impl RangeCursor {
         let (plan, returned) = (&self.plan, self.returned);
         let (mut pieces, mut bytes, mut unknown, mut end) = (Pieces::default(), 0, 0, End::Range);
         let mut walked = 0;
-        let unknown_max = if budget.bytes == usize::MAX { usize::MAX } else { UNKNOWN };
         let bounds = Bounds { lower, upper: upper.as_deref(), direction: plan.direction() };
         source.walk(bounds, |found| {
             if plan.passes(&found) {
@@ -255,8 +239,11 @@ impl RangeCursor {
                     end = End::Limit;
                     return Ok(ControlFlow::Break(()));
                 }
-                let full = pieces.len() >= budget.keys || unknown >= unknown_max || bytes >= budget.bytes;
-                if full && pieces.len() > 0 {
+                if unknown == UNKNOWN && budget.bytes < usize::MAX {
+                    bytes += pieces.settle(source.snapshot)?;
+                    unknown = 0;
+                }
+                if pieces.len() > 0 && (pieces.len() >= budget.keys || bytes >= budget.bytes) {
                     end = End::Budget(Bytes::copy_from_slice(found.key));
                     return Ok(ControlFlow::Break(()));
                 }

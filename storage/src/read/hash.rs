@@ -51,7 +51,7 @@ pub fn hash_kv<S: Snapshot>(view: &View<S>, revision: i64) -> Result<HashKv, Rea
     // A negative revision is no error in etcd: nothing is at or below it.
     if hash_revision > 0 {
         let end = Revision::new(hash_revision.saturating_add(1), 0);
-        let mut scan = view.snapshot.scan(Family::Log, &[], Some(&end.to_bytes()), Direction::Forward);
+        let mut scan = view.snapshot.scan_once(Family::Log, &[], Some(&end.to_bytes()), Direction::Forward);
         while let Some((key, row)) = scan.next()? {
             hasher.row(key, row)?;
         }
@@ -167,7 +167,7 @@ pub fn hash_db<S: Snapshot>(view: &View<S>) -> Result<u32, ReadError> {
     let mut hash = 0;
     for family in [Family::Log, Family::Cur, Family::Hist, Family::Meta] {
         hash = crc32c_append(hash, family.name().as_bytes());
-        let mut scan = view.snapshot.scan(family, &[], None, Direction::Forward);
+        let mut scan = view.snapshot.scan_once(family, &[], None, Direction::Forward);
         while let Some((key, value)) = scan.next()? {
             if family == Family::Meta && OWN.contains(&key) {
                 continue;

@@ -4,6 +4,7 @@
 
 use super::cursor::UNKNOWN;
 use super::events::{Collector, EventsChunk, LogEvent};
+use super::values::missing;
 use crate::engine::{Direction, Family, Scan, Snapshot};
 use crate::schema::{Head, hist_key, split_hist_key};
 use crate::view::View;
@@ -31,17 +32,22 @@ pub fn key_events<S: Snapshot>(
         let versions = versions(&view.snapshot, key, from, end)?;
         let Some(last) = versions.last() else { break };
         from = Revision::new(last.main, last.sub.saturating_add(1));
-        let keys: Vec<[u8; Revision::LEN]> = versions.iter().map(|r| r.to_bytes()).collect();
-        let keys: Vec<&[u8]> = keys.iter().map(|k| &k[..]).collect();
-        for (row, revision) in view.snapshot.multi_get(Family::Log, &keys)?.into_iter().zip(versions) {
-            let row = row.ok_or_else(|| ReadError::Store(format!("log row {revision:?} of a version is missing")))?;
-            if let Err(chunk) = collector.add(LogEvent::of_row(revision, row)?) {
-                return Ok(chunk);
+        for part in versions.chunks(UNKNOWN) {
+            let keys: Vec<[u8; Revision::LEN]> = part.iter().map(|r| r.to_bytes()).collect();
+            let keys: Vec<&[u8]> = keys.iter().map(|k| &k[..]).collect();
+            for (row, revision) in view.snapshot.multi_get(Family::Log, &keys)?.into_iter().zip(part) {
+                let row = row.ok_or_else(|| missing(*revision))?;
+                if let Err(chunk) = collector.add(LogEvent::of_row(*revision, row)?) {
+                    return Ok(chunk);
+                }
             }
         }
     }
     Ok(collector.finish(end.max(from)))
 }
+
+/// Versions listed at once.
+const VERSIONS: usize = if cfg!(test) { 3 } else { 256 };
 
 /// The next versions of a key, tombstones included, ascending; a bounded number of them.
 fn versions<S: Snapshot>(snapshot: &S, key: &[u8], from: Revision, end: Revision) -> Result<Vec<Revision>, ReadError> {
@@ -53,7 +59,7 @@ fn versions<S: Snapshot>(snapshot: &S, key: &[u8], from: Revision, end: Revision
     let mut scan = snapshot.scan(Family::Hist, &lower, Some(&upper), Direction::Backward);
     while let Some((row_key, _)) = scan.next()? {
         out.push(split_hist_key(row_key)?.1);
-        if out.len() == UNKNOWN {
+        if out.len() == VERSIONS {
             return Ok(out);
         }
     }

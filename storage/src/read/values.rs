@@ -19,8 +19,8 @@ const FETCH: usize = 256;
 pub(super) enum Piece {
     /// In the shared buffer, from here to there.
     Copied(usize, usize),
-    /// In `log`.
-    Log(Revision),
+    /// In `log`; the length is zero when unknown.
+    Log(Revision, usize),
     /// At hand.
     Ready(Bytes),
 }
@@ -46,15 +46,32 @@ impl Pieces {
                 Piece::Copied(start, self.buffer.len())
             }
             (Shape::Full, Kv::Shared(kv)) => Piece::Ready(kv.clone()),
-            (Shape::Full, Kv::Log) => Piece::Log(found.head.modified),
+            (Shape::Full, Kv::Log) => Piece::Log(found.head.modified, found.head.len as usize),
         };
         let len = match &piece {
             Piece::Copied(from, to) => to - from,
             Piece::Ready(kv) => kv.len(),
-            Piece::Log(_) => found.head.len as usize,
+            Piece::Log(_, len) => *len,
         };
         self.list.push(piece);
         len
+    }
+
+    /// Fetches those whose length is unknown; returns the length of these.
+    pub(super) fn settle<S: Snapshot>(&mut self, snapshot: &S) -> Result<usize, ReadError> {
+        let unknown = |piece: &Piece| match piece {
+            Piece::Log(revision, 0) => Some(*revision),
+            _ => None,
+        };
+        let wanted: Vec<Revision> = self.list.iter().filter_map(unknown).collect();
+        let mut fetched = fetch(snapshot, &wanted)?.into_iter();
+        let mut bytes = 0;
+        for piece in self.list.iter_mut().filter(|piece| unknown(piece).is_some()) {
+            let kv = fetched.next().expect("one row was fetched for each piece of unknown length");
+            bytes += kv.len();
+            *piece = Piece::Ready(kv);
+        }
+        Ok(bytes)
     }
 
     /// Number of pieces.
@@ -70,7 +87,7 @@ impl Pieces {
         let answer = self.list.into_iter().map(|piece| match piece {
             Piece::Copied(from, to) => buffer.slice(from..to),
             Piece::Ready(kv) => kv,
-            Piece::Log(_) => fetched.next().expect("one row was fetched for each piece in `log`"),
+            Piece::Log(..) => fetched.next().expect("one row was fetched for each piece in `log`"),
         });
         Ok(answer.collect())
     }
@@ -78,7 +95,7 @@ impl Pieces {
 
 fn revision_in_log(piece: &Piece) -> Option<Revision> {
     match piece {
-        Piece::Log(revision) => Some(*revision),
+        Piece::Log(revision, _) => Some(*revision),
         Piece::Copied(..) | Piece::Ready(_) => None,
     }
 }
@@ -102,7 +119,8 @@ pub(super) fn fetch_one<S: Snapshot>(snapshot: &S, revision: Revision) -> Result
     Ok(LogRow::decode(row.ok_or_else(|| missing(revision))?)?.kv)
 }
 
-fn missing(revision: Revision) -> ReadError {
+/// What is wrong when a version's row is not there.
+pub(super) fn missing(revision: Revision) -> ReadError {
     ReadError::Store(format!("log row {}.{} is missing though a key points at it", revision.main, revision.sub))
 }
 

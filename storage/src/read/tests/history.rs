@@ -61,10 +61,16 @@ const LEASE: i64 = 77;
 
 impl Store {
     pub(super) fn with(actions: &[Action]) -> Self {
-        let mut store = Self::new();
+        Self::new().after(actions)
+    }
+}
+
+impl<E: Engine> Store<E> {
+    pub(super) fn after(mut self, actions: &[Action]) -> Self {
+        let store = &mut self;
         store.run(Command::LeaseGrant(LeaseGrantRequest { id: LEASE, ttl: 10 }));
         actions.iter().for_each(|action| store.act(action));
-        store
+        self
     }
 
     pub(super) fn act(&mut self, action: &Action) {

@@ -12,10 +12,12 @@ mod log;
 mod naive;
 mod ranges;
 mod requests;
+mod rocks;
 
 use super::*;
 use crate::apply::{Applier, Bootstrap, Committed, Identity, MemberRow, bootstrap};
-use crate::engine::sim::{SimEngine, SimSnapshot};
+use crate::engine::Engine;
+use crate::engine::sim::SimEngine;
 use ::model::{Applied, Command, Envelope, KeyValue, Origin, Revision};
 use bytes::Bytes;
 use naive::Naive;
@@ -23,17 +25,21 @@ use prost::Message;
 use raft::{ConfState, Entry, EntryKind, LogId};
 use std::sync::Arc;
 
-type SimView = View<SimSnapshot>;
-
 /// A store with the naive model of its history beside it.
-struct Store {
-    applier: Applier<SimEngine>,
+struct Store<E: Engine = SimEngine> {
+    applier: Applier<E>,
     naive: Naive,
 }
 
 impl Store {
     fn new() -> Self {
-        let engine = Arc::new(SimEngine::new());
+        Self::over(SimEngine::new())
+    }
+}
+
+impl<E: Engine> Store<E> {
+    fn over(engine: E) -> Self {
+        let engine = Arc::new(engine);
         let first = Bootstrap {
             identity: Identity { cluster_id: 7, member_id: 1 },
             applied: LogId::default(),
@@ -60,7 +66,7 @@ impl Store {
         report.replies.remove(0).expect("a command has an answer").1
     }
 
-    fn view(&self) -> SimView {
+    fn view(&self) -> View<E::Snapshot> {
         self.applier.view()
     }
 

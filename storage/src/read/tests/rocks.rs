@@ -1,0 +1,125 @@
+//! The same reads over RocksDB: its scans and seeks must mean what the deterministic engine's mean.
+
+use super::history::actions;
+use super::requests::request;
+use super::*;
+use crate::engine::rocks::{RocksEngine, RocksOptions};
+use crate::read::hash::hash_kv;
+use proptest::prelude::*;
+use std::time::Instant;
+
+fn open(dir: &std::path::Path) -> RocksEngine {
+    RocksEngine::open(dir, &RocksOptions::default()).expect("an empty folder opens")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn rocks_reads_as_the_deterministic_engine(
+        history in actions(60),
+        requests in prop::collection::vec(request(), 1..12),
+    ) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut store = Store::over(open(&folder.path().join("db"))).after(&history);
+        for finished in [false, true] {
+            if finished {
+                store.drop_garbage(None);
+            }
+            let view = store.view();
+            for request in &requests {
+                for revision in -1..=view.revision + 1 {
+                    let request = RangeRequest { revision, ..request.clone() };
+                    let expected = store.naive.range(&request);
+                    prop_assert_eq!(range(&view, &request), expected.clone(), "{:?}", &request);
+                    let Ok(mut cursor) = RangeCursor::new(&view, &request) else { continue };
+                    let mut kvs = Vec::new();
+                    loop {
+                        let chunk = cursor.next_chunk(&view, Budget { keys: 2, bytes: 900 }).expect("the store reads");
+                        kvs.extend(chunk.kvs);
+                        if chunk.done {
+                            break;
+                        }
+                    }
+                    prop_assert_eq!(Ok(kvs), expected.map(|e| e.kvs), "{:?}", &request);
+                }
+            }
+            for revision in view.compact_revision.max(1)..=view.revision {
+                prop_assert_eq!(hash_kv(&view, revision).map(|h| h.hash), Ok(store.naive.hash(revision)));
+            }
+        }
+    }
+}
+
+/// Prints what reads cost; run by hand: `cargo test -p conclave-storage --lib read_costs -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement, not a check"]
+fn read_costs() {
+    use ::model::request::{PutRequest, RequestOp, RequestUnion, TxnRequest};
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut store = Store::over(open(&folder.path().join("db")));
+    const KEYS: usize = 50_000;
+    for (round, len) in [200, 200, 1024].into_iter().enumerate() {
+        for first in (0..KEYS).step_by(100) {
+            let puts = (first..first + 100).map(|i| {
+                let len = if i % 2 == 0 { 200 } else { len };
+                let value = Bytes::from(vec![b'v'; len]);
+                let put = PutRequest { key: format!("key/{i:07}").into(), value, ..Default::default() };
+                RequestOp { request: Some(RequestUnion::Put(put)) }
+            });
+            store.run(Command::Txn(TxnRequest { success: puts.collect(), ..Default::default() }));
+            store.naive = Naive::new();
+        }
+        println!("round {round} written");
+    }
+    let view = store.view();
+    let time = |what: &str, times: usize, f: &mut dyn FnMut(usize)| {
+        (0..times / 10 + 1).for_each(&mut *f);
+        let start = Instant::now();
+        (0..times).for_each(f);
+        println!("{what}: {:.2} us", start.elapsed().as_secs_f64() * 1e6 / times as f64);
+    };
+    let one = |i: usize, revision: i64| RangeRequest {
+        key: format!("key/{:07}", i * 7919 % KEYS).into(),
+        revision,
+        ..Default::default()
+    };
+    let all = |limit: i64, revision: i64| RangeRequest {
+        key: "key/".into(),
+        range_end: "key0".into(),
+        limit,
+        revision,
+        ..Default::default()
+    };
+    let small: Vec<_> = (0..KEYS).step_by(2).map(|i| one(i, 0)).collect();
+    let large: Vec<_> = (1..KEYS).step_by(2).map(|i| one(i, 0)).collect();
+    let keys: Vec<_> = small.iter().map(|r| r.key.clone()).collect();
+    time("engine get, inline value", 200_000, &mut |i| {
+        let row = view.snapshot.get(crate::engine::Family::Cur, &keys[i % keys.len()]);
+        assert!(row.expect("the store reads").is_some());
+    });
+    time("range of one key, inline value", 200_000, &mut |i| {
+        assert_eq!(range(&view, &small[i % small.len()]).expect("the store reads").count, 1);
+    });
+    time("range of one key, 1 KiB value in log", 200_000, &mut |i| {
+        assert_eq!(range(&view, &large[i % large.len()]).expect("the store reads").count, 1);
+    });
+    time("range of one key in the past", 100_000, &mut |i| {
+        assert_eq!(range(&view, &one(i, view.revision - 700)).expect("the store reads").count, 1);
+    });
+    time("list of 500 keys, present", 1000, &mut |_| {
+        assert_eq!(range(&view, &all(500, 0)).expect("the store reads").kvs.len(), 500);
+    });
+    time("list of 500 keys, past", 300, &mut |_| {
+        assert_eq!(range(&view, &all(500, view.revision - 700)).expect("the store reads").kvs.len(), 500);
+    });
+    time("measure of all 50,000 keys", 20, &mut |_| {
+        assert_eq!(measure(&view, &all(0, 0)).expect("the store reads").kvs, KEYS);
+    });
+    time("list of all 50,000 keys", 10, &mut |_| {
+        assert_eq!(range(&view, &all(0, 0)).expect("the store reads").kvs.len(), KEYS);
+    });
+    time("HashKV of 150,000 versions", 3, &mut |_| {
+        hash_kv(&view, 0).expect("the store reads");
+    });
+}
