@@ -36,6 +36,9 @@ pub struct Config {
     /// True: `append` and `apply` of a [`Ready`](crate::Ready) run on their own and only durable entries are applied.
     /// False: each `Ready` is carried out whole and given back by [`Node::advance`](crate::Node::advance).
     pub async_storage_writes: bool,
+    /// True: a commit index that moved alone makes no append of its own, it travels with the next one. Safe, as an append with
+    /// entries always carries the commit index known when they were taken, and what is applied is known to be committed.
+    pub lazy_commit: bool,
     /// Entries in one append message.
     pub max_size_per_msg: u64,
     /// Entries handed out for applying and not yet reported applied; zero means `max_size_per_msg`.
@@ -71,6 +74,7 @@ impl Config {
             seed: id,
             applied: 0,
             async_storage_writes: true,
+            lazy_commit: true,
             max_size_per_msg: NO_LIMIT,
             max_committed_size_per_ready: 0,
             max_uncommitted_size: 0,

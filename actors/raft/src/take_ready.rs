@@ -13,12 +13,11 @@ use crate::types::{HardState, encoded_len, payload_len};
 impl<S: Storage, T: Trace> Node<S, T> {
     /// Whether [`ready`](Self::ready) has anything to say. Cheap.
     pub fn has_ready(&self) -> bool {
-        let hard = self.hard_state();
         !self.messages.is_empty()
             || !self.after_append.is_empty()
             || !self.read_states.is_empty()
             || self.soft_state() != self.previous_soft
-            || (!hard.is_empty() && hard != self.previous_hard)
+            || self.hard_state_is_due()
             || self.log.has_next_unstable()
             || self.log.has_next_committed(!self.config.async_storage_writes)
     }
@@ -83,14 +82,21 @@ impl<S: Storage, T: Trace> Node<S, T> {
         Some(Apply { entries, token })
     }
 
+    /// Whether term, vote or commit alone are worth an append.
+    fn hard_state_is_due(&self) -> bool {
+        let (hard, previous) = (self.hard_state(), self.previous_hard);
+        let moved = (hard.term, hard.vote) != (previous.term, previous.vote);
+        moved || (hard.commit != previous.commit && !self.config.lazy_commit)
+    }
+
     fn take_append(&mut self) -> Option<Append> {
+        if !self.log.has_next_unstable() && !self.hard_state_is_due() && self.after_append.is_empty() {
+            return None;
+        }
         let hard = self.hard_state();
         let previous = std::mem::replace(&mut self.previous_hard, hard);
         let hard_state: Option<HardState> = (hard != previous).then_some(hard);
         let (entries, snapshot) = self.log.take_unstable();
-        if entries.is_empty() && hard_state.is_none() && snapshot.is_none() && self.after_append.is_empty() {
-            return None;
-        }
         let must_sync = !entries.is_empty() || hard.vote != previous.vote || hard.term != previous.term;
         let (responses, local) = self.split_after_append();
         let token = PersistedToken {

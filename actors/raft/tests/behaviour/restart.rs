@@ -61,7 +61,7 @@ fn appends_complete_in_order() {
 
 #[test]
 fn commit_alone_needs_no_sync() {
-    let mut group = Group::led(1, |_| {});
+    let mut group = Group::led(1, |config| config.lazy_commit = false);
     group.node(1).propose(payload("a")).expect("a leader");
     let append = group.node(1).ready().append.expect("entries");
     assert!(append.must_sync);
@@ -70,6 +70,18 @@ fn commit_alone_needs_no_sync() {
     let append = group.node(1).ready().append.expect("commit has moved");
     assert!(!append.must_sync && append.entries.is_empty());
     assert_eq!(append.hard_state.map(|hs| hs.commit), Some(group.node(1).committed()));
+}
+
+#[test]
+fn commit_travels_with_the_next_entries() {
+    let mut group = Group::led(1, |_| {});
+    group.node(1).propose(payload("a")).expect("a leader");
+    group.settle();
+    assert!(!group.node(1).has_ready(), "that commit has moved is not worth a write");
+    group.node(1).propose(payload("b")).expect("a leader");
+    let committed = group.node(1).committed();
+    let append = group.node(1).ready().append.expect("entries");
+    assert_eq!(append.hard_state.map(|hs| hs.commit), Some(committed));
 }
 
 #[test]

@@ -47,6 +47,7 @@ impl World {
             election_tick: 10,
             heartbeat_tick: 1 + rng.below(3) as u32,
             async_storage_writes: rng.chance(70),
+            lazy_commit: rng.chance(50),
             max_size_per_msg: rng.pick(&[1, 60, 300, u64::MAX]),
             max_committed_size_per_ready: rng.pick(&[1, 100, u64::MAX]),
             max_uncommitted_size: rng.pick(&[0, 200]),
@@ -283,7 +284,7 @@ impl World {
     fn calm_round(&mut self, round: u64) {
         for at in 0..self.members.len() {
             let removed = |node: &raft::Node<Disk>| node.is_leader() && !node.membership().voters.contains(&node.id());
-            if self.members[at].node.as_ref().is_some_and(removed) && round % 50 == 0 {
+            if self.members[at].node.as_ref().is_some_and(removed) && round.is_multiple_of(50) {
                 // Without stepping down by itself a removed leader leads on, until its host stops it.
                 self.members[at].crash(0);
                 self.oracle.check_member(&self.members[at]);
@@ -291,11 +292,11 @@ impl World {
             }
             if let Some(node) = &mut self.members[at].node {
                 node.tick();
-                if round % 50 == 0 {
+                if round.is_multiple_of(50) {
                     // A transport always says in the end what became of a snapshot; its acknowledgement may have been lost.
                     (1..=MEMBERS).for_each(|peer| node.report_snapshot(peer, true));
                 }
-                if node.is_leader() && round % 8 == 0 {
+                if node.is_leader() && round.is_multiple_of(8) {
                     let _ = node.propose(vec![Bytes::from_static(b"calm")]);
                 }
             }

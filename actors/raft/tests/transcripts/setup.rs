@@ -17,7 +17,8 @@ impl Env {
         let mut snapshot = Snapshot::default();
         let mut config = Config::new(0);
         (config.election_tick, config.heartbeat_tick) = (3, 1);
-        (config.async_storage_writes, config.max_inflight_msgs) = (false, i32::MAX as usize);
+        (config.async_storage_writes, config.lazy_commit) = (false, false);
+        config.max_inflight_msgs = i32::MAX as usize;
         (config.max_size_per_msg, config.max_committed_size_per_ready) = (NO_LIMIT, 0);
         for arg in &d.args[1..] {
             for value in &arg.values {
