@@ -13,6 +13,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use super::{Disk, DiskFile, DiskLock};
 
 mod state;
+#[cfg(test)]
+mod tests;
 
 use state::State;
 pub use state::{Fate, SECTOR};

@@ -87,7 +87,7 @@ impl Staged {
     }
 
     /// Bytes of the records staged, hard state and truncation aside.
-    pub(super) fn len(&self) -> usize {
+    pub(super) fn record_bytes(&self) -> usize {
         self.buffer.len() - HEADER_LEN
     }
 

@@ -4,10 +4,18 @@
 use proptest::prelude::*;
 use raft::{Entry, HardState, LogId};
 
-use super::tests::*;
+use super::tests::{EVEN, META, all, dir, entries, install_at};
 use super::*;
 use crate::disk::SimDisk;
 use crate::disk::sim::Faults;
+
+fn create(disk: &SimDisk) -> Wal {
+    Wal::create(disk.shared(), dir(), EVEN, META, Start::default()).unwrap()
+}
+
+fn open(disk: &SimDisk) -> Result<(Wal, Recovered), WalError> {
+    UncheckedWal::open(disk.shared(), dir(), EVEN)?.recover()
+}
 
 /// What a log should hold.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -226,7 +234,7 @@ fn creation_stopped_at_every_point() {
         for seed in 0..8 {
             let disk = SimDisk::new();
             disk.set_faults(Faults { stop_after: Some(stop_after), ..Faults::default() }, seed);
-            let created = Wal::create(disk.shared(), dir(), SMALL, META, Start::default()).is_ok();
+            let created = Wal::create(disk.shared(), dir(), EVEN, META, Start::default()).is_ok();
             disk.crash(seed);
             match open(&disk) {
                 Ok((_, recovered)) => assert_eq!((recovered.last, recovered.meta), (LogId::default(), META)),

@@ -89,12 +89,12 @@ pub(super) enum Damage {
 }
 
 /// Reads the batch at `offset`, if it is batch `number` of `owner` and whole.
-pub(super) fn batch_at<'a>(
-    window: &'a mut Window,
+pub(super) fn batch_at(
+    window: &mut Window,
     owner: Owner,
     number: u64,
     offset: u64,
-) -> Result<Result<(Header, &'a [u8]), Damage>, WalError> {
+) -> Result<Result<(Header, &[u8]), Damage>, WalError> {
     if offset + BLOCK > window.size {
         return Ok(Err(Damage::End));
     }

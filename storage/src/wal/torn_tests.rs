@@ -5,13 +5,11 @@ use std::path::PathBuf;
 
 use raft::{Entry, LogId};
 
+use super::format::Header;
 use super::tests::*;
 use super::*;
 use crate::disk::SimDisk;
 use crate::disk::sim::{Fate, Faults};
-
-/// All segments of one size, so that old batches lie exactly where new ones go.
-const EVEN: WalConfig = WalConfig { min_segment: 24 << 10, max_segment: 24 << 10, ..SMALL };
 
 fn open_even(disk: &SimDisk) -> Result<(Wal, Recovered), WalError> {
     UncheckedWal::open(disk.shared(), dir(), EVEN)?.recover()
@@ -146,6 +144,45 @@ fn a_value_full_of_old_headers_is_no_proof() {
     let (_, recovered) = open_even(&disk).unwrap();
     assert_eq!(recovered.last.index, last);
     assert_eq!(recovered.cut.map(|cut| cut.offset), Some(8192));
+}
+
+#[test]
+fn only_a_header_of_this_log_and_segment_is_proof() {
+    let (disk, wal, last, newest) = prepared(false);
+    drop(wal);
+    disk.kill_process();
+    let header = Header { log_id: META.log_id, segment: 1, number: 99, ..Header::default() };
+    let strangers = [Header { log_id: 5, ..header }, Header { segment: 7, ..header }, Header { number: 3, ..header }];
+    for (found, proof) in strangers.into_iter().map(|h| (h, false)).chain([(header, true)]) {
+        let disk = disk.fork();
+        let mut bytes = [0; 64];
+        found.encode(&mut bytes);
+        disk.shared().open(&newest).unwrap().write_all_at(&bytes, 16 << 10).unwrap();
+        let opened = open_even(&disk);
+        if proof {
+            assert_eq!(corrupt_at(opened), (newest.clone(), 8192));
+        } else {
+            assert_eq!(opened.unwrap().1.last.index, last, "{found:?}");
+        }
+    }
+}
+
+#[test]
+fn a_stranger_at_the_very_place_of_the_next_batch_is_not_taken_for_it() {
+    let (disk, wal, last, newest) = prepared(false);
+    drop(wal);
+    disk.kill_process();
+    // The head is batch 1 and the entry batch 2, so 3 is next; an empty payload has checksum zero.
+    let next = Header { log_id: META.log_id, segment: 1, number: 3, ..Header::default() };
+    for (found, taken) in [(Header { segment: 7, ..next }, false), (Header { log_id: 5, ..next }, false), (next, true)]
+    {
+        let disk = disk.fork();
+        let mut bytes = [0; 64];
+        found.encode(&mut bytes);
+        disk.shared().open(&newest).unwrap().write_all_at(&bytes, 8192).unwrap();
+        let (_, recovered) = open_even(&disk).unwrap();
+        assert_eq!((recovered.last.index, recovered.cut.is_none()), (last, taken), "{found:?}");
+    }
 }
 
 /// A log of three segments, the newest with three batches.

@@ -155,7 +155,7 @@ impl Wal {
 
     /// Bytes of the records staged: the measure by which a caller stops filling one batch.
     pub fn staged_len(&self) -> usize {
-        self.staged.len()
+        self.staged.record_bytes()
     }
 
     /// Writes what is staged as one batch; false when there was nothing. Not durable before [`Self::sync`].
@@ -256,7 +256,7 @@ impl Wal {
     /// `NoSpace` (may be repeated); otherwise the log is poisoned: `Io`, `Poisoned`.
     pub fn finish_install(&mut self) -> Result<(), WalError> {
         self.check()?;
-        assert!(!self.in_flight && self.staged.len() == 0, "WAL invariant: a reset log has nothing in flight");
+        assert!(!self.in_flight && self.staged.record_bytes() == 0, "WAL invariant: a reset log has nothing in flight");
         let install = self.state.install.clone().expect("WAL invariant: only a pending install is finished");
         let at = LogId { term: install.meta.term, index: install.meta.index };
         let mut hard_state = self.staged.state.hard_state;
