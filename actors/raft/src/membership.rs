@@ -131,7 +131,7 @@ impl<S: Storage, T: Trace> Node<S, T> {
 
     /// Takes a snapshot from the leader of the own term. Its membership comes into force at once, so it must not overtake
     /// membership changes that are being applied: it waits for them.
-    pub(crate) fn on_snapshot(&mut self, from: NodeId, snapshot: Snapshot) {
+    pub(crate) fn on_snapshot(&mut self, from: NodeId, snapshot: Box<Snapshot>) {
         if self.log.applied() < self.log.applying() {
             trace!(self, TraceEvent::SnapshotDeferred { from, index: snapshot.meta.index });
             let (to, term) = (self.config.id, self.term);
@@ -139,7 +139,7 @@ impl<S: Storage, T: Trace> Node<S, T> {
             return;
         }
         let id = LogId { term: snapshot.meta.term, index: snapshot.meta.index };
-        let restored = self.restore_snapshot(snapshot);
+        let restored = self.restore_snapshot(*snapshot);
         let committed = self.log.committed();
         let index = if restored {
             trace!(self, TraceEvent::RestoredSnapshot { committed, snapshot: id });

@@ -66,8 +66,8 @@ pub enum Body {
         /// True when the answer is no.
         rejected: bool,
     },
-    /// The log before this snapshot is gone, start from it (MsgSnap).
-    Snapshot(Snapshot),
+    /// The log before this snapshot is gone, start from it (MsgSnap). Boxed, as it is rare and would make all others larger.
+    Snapshot(Box<Snapshot>),
     /// Start an election at once, the leader hands over (MsgTimeoutNow).
     TimeoutNow,
     /// Payloads for the leader to append (MsgProp).

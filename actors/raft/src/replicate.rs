@@ -103,7 +103,7 @@ impl<S: Storage, T: Trace> Node<S, T> {
         trace!(self, TraceEvent::SentSnapshot { first, committed, snapshot: id, peer, progress });
         progress.become_snapshot(id.index);
         trace!(self, TraceEvent::PausedForSnapshot { peer, progress });
-        self.send(peer, Body::Snapshot(snapshot));
+        self.send(peer, Body::Snapshot(Box::new(snapshot)));
         true
     }
 }

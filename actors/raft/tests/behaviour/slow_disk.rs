@@ -128,7 +128,7 @@ fn a_snapshot_waits_for_what_is_being_applied() {
     let apply = group.node(3).ready().apply.expect("b is committed");
     let (term, committed) = (group.node(3).term(), group.node(3).committed());
     let meta = raft::SnapshotMeta { index: committed + 5, term, conf_state: group.node(3).membership().clone() };
-    let body = Body::Snapshot(raft::Snapshot { meta, data: Bytes::new() });
+    let body = Body::Snapshot(Box::new(raft::Snapshot { meta, data: Bytes::new() }));
     group.node(3).step(raft::Message { from: 1, to: 3, term, body }).expect("taken");
     assert_eq!(group.node(3).committed(), committed, "not yet");
     group.node(3).on_applied(apply.token);

@@ -86,7 +86,7 @@ pub(crate) fn message(m: &Message) -> Line {
             (line.log_term, line.index) = (request.last_term, request.last_index);
         }
         Body::VoteResp { rejected } | Body::PreVoteResp { rejected } => line.rejected = rejected.then_some(0),
-        Body::Snapshot(s) => line.snapshot = Some(s.clone()),
+        Body::Snapshot(s) => line.snapshot = Some((**s).clone()),
         Body::Propose(proposals) => {
             let entries = proposals.iter().map(|p| Entry { term: 0, index: 0, kind: p.kind, data: p.data.clone() });
             line.entries = entries.collect();

@@ -91,7 +91,7 @@ impl Env {
         let term = node.term();
         let snapshot = node.storage_mut().snapshot(to);
         let snapshot = snapshot.unwrap_or_else(|why| panic!("{}: {why}", d.place));
-        let message = Message { from, to, term, body: Body::Snapshot(snapshot) };
+        let message = Message { from, to, term, body: Body::Snapshot(Box::new(snapshot)) };
         self.output.write(&describe::message(&message).text());
         self.flights.push(Flight::Message(message));
     }
