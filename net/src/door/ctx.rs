@@ -6,7 +6,7 @@ use super::answer::Answer;
 use super::call::{Call, CallMeta, CallToken, Open, Peer, Responder};
 use super::limits::DoorLimits;
 use super::method::{Handler, MethodTable};
-use super::observer::DoorObserver;
+use super::observer::{DoorObserver, NoObserver};
 use super::respond;
 use super::status::{Code, Status};
 use super::stream::StreamHandle;
@@ -14,7 +14,7 @@ use super::table::{Entry, State, Table};
 use super::wake::{CallWaker, ConnWaker, ReadyList};
 use bytes::Bytes;
 use http::HeaderMap;
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -25,8 +25,9 @@ use tokio::time::Instant;
 pub(super) struct LoopCtx {
     pub(super) index: usize,
     pub(super) limits: Rc<DoorLimits>,
-    pub(super) methods: OnceCell<MethodTable>,
-    pub(super) observer: OnceCell<Rc<dyn DoorObserver>>,
+    /// Services hold handles of the loop, so these are emptied when the loop ends.
+    pub(super) methods: RefCell<Rc<MethodTable>>,
+    pub(super) observer: RefCell<Rc<dyn DoorObserver>>,
     pub(super) table: RefCell<Table>,
     pub(super) ready: Arc<ReadyList>,
     /// Time of this round: one clock read serves all calls in it.
@@ -46,8 +47,8 @@ impl LoopCtx {
         Self {
             index,
             limits: Rc::new(limits),
-            methods: OnceCell::new(),
-            observer: OnceCell::new(),
+            methods: RefCell::default(),
+            observer: RefCell::new(Rc::new(NoObserver)),
             table: RefCell::new(Table::default()),
             ready,
             now: Cell::new(Instant::now()),
@@ -63,15 +64,12 @@ impl LoopCtx {
         self.now.get()
     }
 
-    pub(super) fn observer(&self) -> &dyn DoorObserver {
-        match self.observer.get() {
-            Some(observer) => &**observer,
-            None => &super::observer::NoObserver,
-        }
+    pub(super) fn observer(&self) -> Rc<dyn DoorObserver> {
+        self.observer.borrow().clone()
     }
 
-    pub(super) fn methods(&self) -> &MethodTable {
-        self.methods.get_or_init(MethodTable::new)
+    pub(super) fn methods(&self) -> Rc<MethodTable> {
+        self.methods.borrow().clone()
     }
 
     /// True when the loop may take on more requests.
@@ -177,8 +175,9 @@ impl LoopHandle {
         on_answer: impl FnOnce(Answer) + 'static,
     ) {
         let ctx = &self.ctx;
-        let Some(method) = ctx.methods().find(path) else {
-            return on_answer(ctx.methods().unknown(path).into());
+        let methods = ctx.methods();
+        let Some(method) = methods.find(path) else {
+            return on_answer(methods.unknown(path).into());
         };
         let Handler::Unary(handler) = &method.handler else {
             let text = format!("{path} is a stream");

@@ -13,7 +13,7 @@ use super::http::{self, HttpHandler};
 use super::inbox::{Inbox, LoopSender};
 use super::limits::DoorLimits;
 use super::method::MethodTable;
-use super::observer::DoorObserver;
+use super::observer::{DoorObserver, NoObserver};
 use super::read::{self, Accepted};
 use super::respond;
 use super::status::{Code, Status};
@@ -84,9 +84,8 @@ impl<M: 'static> LoopRunner<M> {
     pub async fn run(self) {
         let ctx = Rc::new(LoopCtx::new(self.index, self.limits, self.ready));
         let setup = (self.setup)(LoopHandle { ctx: ctx.clone() }, self.sender);
-        // both were empty: this is the only place that sets them
-        let _ = ctx.methods.set(setup.methods);
-        let _ = ctx.observer.set(setup.observer);
+        ctx.methods.replace(Rc::new(setup.methods));
+        ctx.observer.replace(setup.observer);
         let (stop, _) = watch::channel(false);
         let mut core = Core {
             fresh: Rc::new(RefCell::new(Vec::new())),
@@ -332,9 +331,11 @@ impl<M: 'static> Core<M> {
     fn clear(&mut self) {
         self.conns.clear();
         let ctx = &self.ctx;
+        ctx.methods.replace(Rc::default());
         loop {
             let left = ctx.table.borrow().tokens(|_| true);
             if left.is_empty() {
+                ctx.observer.replace(Rc::new(NoObserver));
                 return;
             }
             for token in left {

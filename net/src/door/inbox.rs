@@ -1,7 +1,7 @@
 //! How other threads speak to a loop: lists of typed messages, one wake for a list, never one for a message.
 
 use super::wake::ReadyList;
-use crossbeam_channel::{Receiver, Sender, TryRecvError, unbounded};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -56,9 +56,6 @@ impl<M> Inbox<M> {
     }
 
     pub(super) fn next(&self) -> Option<Vec<M>> {
-        match self.rx.try_recv() {
-            Ok(list) => Some(list),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-        }
+        self.rx.try_recv().ok()
     }
 }

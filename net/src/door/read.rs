@@ -31,7 +31,8 @@ pub(super) fn accept(ctx: &Rc<LoopCtx>, accepted: Accepted) -> Option<Accepted> 
     if !accepted.conn.0.peer.grpc {
         return Some(accepted);
     }
-    let method = ctx.methods().find(request.uri().path());
+    let methods = ctx.methods();
+    let method = methods.find(request.uri().path());
     let timeout = match head::judge(request.method(), request.headers(), || method.is_some()) {
         Head::Http => return Some(accepted),
         Head::Refused(http, status) => {
@@ -41,7 +42,7 @@ pub(super) fn accept(ctx: &Rc<LoopCtx>, accepted: Accepted) -> Option<Accepted> 
         Head::Grpc(timeout) => timeout,
     };
     let Some(method) = method else {
-        let status = ctx.methods().unknown(request.uri().path());
+        let status = methods.unknown(request.uri().path());
         refuse(accepted.respond, StatusCode::OK, &status);
         return None;
     };

@@ -1,0 +1,14 @@
+//! The door against real clients: tonic for calls and streams, raw h2 and raw TCP for what a polite client never does.
+
+#[path = "door/client.rs"]
+mod client;
+#[path = "door/echo.rs"]
+mod echo;
+#[path = "door/stop.rs"]
+mod stop;
+#[path = "door/streams.rs"]
+mod streams;
+#[path = "door/unary.rs"]
+mod unary;
+#[path = "door/wire.rs"]
+mod wire;
