@@ -3,6 +3,8 @@
 //! Must never be believed before its checksum; its figures repeat rows of `meta` for those who only want to look.
 
 use super::{MAGIC, StreamError, VERSION};
+use crate::engine::{EngineError, Family, Snapshot};
+use crate::schema::meta;
 use bytes::{Buf, BufMut, Bytes};
 
 /// The state a stream holds.
@@ -32,6 +34,32 @@ pub(super) const START: usize = 20;
 const MOST: usize = 64 << 10;
 
 impl StreamHeader {
+    /// What the rows of `snapshot` say; zero where a row is missing, as in a store that was never opened for use.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the rows cannot be read or are damaged.
+    pub fn read<S: Snapshot>(snapshot: &S, server_version: &str) -> Result<Self, EngineError> {
+        let ints = |key: &'static [u8]| -> Result<[u64; 2], EngineError> {
+            let Some(row) = snapshot.get(Family::Meta, key)? else { return Ok([0; 2]) };
+            let short = |_| EngineError::Corrupt(format!("row {} of meta is too short", String::from_utf8_lossy(key)));
+            let mut rest = &row[..];
+            Ok([rest.try_get_u64().map_err(short)?, rest.try_get_u64().map_err(short)?])
+        };
+        let [cluster_id, member_id] = ints(meta::IDENTITY)?;
+        let [revision, compact_revision] = ints(meta::REVISIONS)?;
+        let [applied_index, applied_term] = ints(meta::APPLIED)?;
+        Ok(Self {
+            cluster_id,
+            member_id,
+            revision: revision as i64,
+            compact_revision: compact_revision as i64,
+            applied_index,
+            applied_term,
+            conf_state: snapshot.get(Family::Meta, meta::CONF_STATE)?.unwrap_or_default(),
+            server_version: server_version.into(),
+        })
+    }
+
     /// The start of a stream that is `total` bytes long without its hash.
     pub(super) fn encode(&self, total: u64) -> Vec<u8> {
         let mut body = Vec::with_capacity(80 + self.conf_state.len() + self.server_version.len());

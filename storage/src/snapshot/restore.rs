@@ -8,7 +8,7 @@ use super::{Hash, StreamError, StreamHeader, Summary};
 use crate::count::Rebuild;
 use crate::engine::{Direction, Engine, Family, Op, Scan, Snapshot};
 use crate::schema::meta;
-use bytes::{BufMut, Bytes};
+use bytes::Bytes;
 use std::io::Read;
 
 /// A batch is written when its rows reach this size.
@@ -81,21 +81,21 @@ fn refuse_full<E: Engine>(engine: &E) -> Result<(), StreamError> {
     Ok(())
 }
 
-/// The header must say what the rows say.
+/// The header must say what the rows say, those that are there.
 fn check<E: Engine>(header: &StreamHeader, last: &[Op], engine: &E) -> Result<(), StreamError> {
-    let mut applied = Vec::with_capacity(16);
-    applied.put_u64(header.applied_index);
-    applied.put_u64(header.applied_term);
-    let mut revisions = Vec::with_capacity(16);
-    revisions.put_i64(header.revision);
-    revisions.put_i64(header.compact_revision);
+    let pair = |a: u64, b: u64| [a.to_be_bytes(), b.to_be_bytes()].concat();
+    let applied = pair(header.applied_index, header.applied_term);
+    let revisions = pair(header.revision as u64, header.compact_revision as u64);
+    let identity = pair(header.cluster_id, header.member_id);
     let snapshot = engine.snapshot();
-    let differs = last.iter().any(|op| match op {
-        Op::Put { key, value, .. } => key == meta::APPLIED && value[..] != applied[..],
-        Op::Delete { .. } => false,
-    }) || snapshot.get(Family::Meta, meta::CONF_STATE)?.is_some_and(|row| row != header.conf_state)
-        || snapshot.get(Family::Meta, meta::REVISIONS)?.is_some_and(|row| !row.starts_with(&revisions));
-    if differs {
+    let row = |key| snapshot.get(Family::Meta, key);
+    let fits = last.iter().all(|op| match op {
+        Op::Put { key, value, .. } => key != meta::APPLIED || value[..] == applied[..],
+        Op::Delete { .. } => true,
+    }) && row(meta::CONF_STATE)?.is_none_or(|row| row == header.conf_state)
+        && row(meta::IDENTITY)?.is_none_or(|row| row[..] == identity[..])
+        && row(meta::REVISIONS)?.is_none_or(|row| row.starts_with(&revisions));
+    if !fits {
         return Err(StreamError::Damaged { offset: 0, block: 0, why: "the header and the rows of meta differ" });
     }
     Ok(())

@@ -35,7 +35,8 @@ fn store(rows: Vec<Op>) -> SimEngine {
     let (conf, format) = (put(Family::Meta, meta::CONF_STATE, "conf"), put(Family::Meta, meta::FORMAT, "0001"));
     let (applied, revisions) =
         (put(Family::Meta, meta::APPLIED, applied), put(Family::Meta, meta::REVISIONS, revisions));
-    engine.write(vec![conf, format, applied, revisions]).unwrap();
+    let identity = [header().cluster_id.to_be_bytes(), header().member_id.to_be_bytes()].concat();
+    engine.write(vec![conf, format, applied, revisions, put(Family::Meta, meta::IDENTITY, identity)]).unwrap();
     engine
 }
 
@@ -160,6 +161,16 @@ fn errors_name_what_is_wrong_and_where() {
     let mut bad = good.clone();
     bad.push(0);
     assert!(matches!(error(&bad, Hash::Skip), StreamError::Damaged { .. }));
+}
+
+#[test]
+fn the_header_repeats_the_rows_of_the_store() {
+    assert_eq!(StreamHeader::read(&store(vec![]).snapshot(), "3.6.0").unwrap(), header());
+    let empty = StreamHeader::read(&SimEngine::new().snapshot(), "").unwrap();
+    assert_eq!(empty, StreamHeader::default());
+    let engine = SimEngine::new();
+    engine.write(vec![put(Family::Meta, meta::APPLIED, "short")]).unwrap();
+    assert!(StreamHeader::read(&engine.snapshot(), "").is_err());
 }
 
 #[test]
