@@ -7,6 +7,7 @@ use crate::engine::{Direction, Family, Scan, Snapshot};
 use crate::schema::{Head, HistRow, Kind, escape_key, hist_key, split_hist_key};
 use bytes::Bytes;
 use model::{ReadError, Revision};
+use std::cmp::Ordering;
 use std::ops::ControlFlow;
 
 /// Where the key-value of a found key stands.
@@ -84,34 +85,26 @@ pub(super) fn past<S: Snapshot>(
     let mut cur = CurPeek::new(snapshot.scan(Family::Cur, bounds.lower, bounds.upper, direction))?;
     let (lower, upper) = (escape_key(bounds.lower), bounds.upper.map(escape_key));
     let hist = snapshot.scan(Family::Hist, &lower, upper.as_deref(), direction);
-    let mut hist = HistPeek { scan: hist, direction, row: None };
-    hist.advance()?;
+    let mut hist = HistPeek::new(hist, direction)?;
     loop {
-        let in_cur = match (&cur.key, &hist.row) {
+        let in_cur = match (&cur.key, hist.row) {
             (None, None) => return Ok(()),
-            (Some(_), None) => std::cmp::Ordering::Less,
-            (None, Some(_)) => std::cmp::Ordering::Greater,
-            (Some(a), Some((b, _))) if direction == Direction::Forward => a.cmp(&b.key),
-            (Some(a), Some((b, _))) => b.key.cmp(a),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(key), Some(_)) if direction == Direction::Forward => key.cmp(&hist.key),
+            (Some(key), Some(_)) => hist.key.cmp(key),
         };
-        let unchanged = in_cur.is_le() && cur.head.modified.main <= at;
-        let answer = if unchanged {
-            let key = cur.key.as_deref().expect("the merge chose a key of `cur`");
-            let kv = if cur.inline.is_empty() { Kv::Log } else { Kv::Here(&cur.inline) };
-            let answer = visit(Found { key, head: cur.head, kv })?;
-            if in_cur.is_eq() {
-                hist.skip_key()?;
+        let version = if in_cur.is_ge() { hist.take_version(snapshot, at)? } else { None };
+        let found = match &cur.key {
+            Some(key) if in_cur.is_le() && cur.head.modified.main <= at => {
+                let kv = if cur.inline.is_empty() { Kv::Log } else { Kv::Here(&cur.inline) };
+                Some(Found { key, head: cur.head, kv })
             }
-            answer
-        } else if in_cur.is_ge() {
-            match hist.version(snapshot, at)? {
-                Some((key, head)) => visit(Found { key: &key, head, kv: Kv::Log })?,
-                None => ControlFlow::Continue(()),
-            }
-        } else {
-            ControlFlow::Continue(())
+            _ => version.map(|head| Found { key: &hist.taken, head, kv: Kv::Log }),
         };
-        if answer.is_break() {
+        if let Some(found) = found
+            && visit(found)?.is_break()
+        {
             return Ok(());
         }
         if in_cur.is_le() {
@@ -154,60 +147,89 @@ fn refill(mut buffer: Vec<u8>, with: &[u8]) -> Vec<u8> {
     buffer
 }
 
-/// Name of a version in `hist`.
-struct Named {
-    key: Vec<u8>,
-    revision: Revision,
-}
+/// Rows of one key that are stepped over before the scan is made to jump: a jump costs about as much as ten steps.
+const STEPS: usize = if cfg!(test) { 2 } else { 8 };
 
-/// A scan of `hist` with its next row in hand.
+/// A scan of `hist` with its next row in hand, in buffers that are used again.
 struct HistPeek<C> {
     scan: C,
     direction: Direction,
-    row: Option<(Named, HistRow)>,
+    /// The row in hand; `key` and `revision` are its name.
+    row: Option<HistRow>,
+    key: Vec<u8>,
+    revision: Revision,
+    /// The key that was taken last.
+    taken: Vec<u8>,
 }
 
 impl<C: Scan> HistPeek<C> {
+    fn new(scan: C, direction: Direction) -> Result<Self, ReadError> {
+        let (key, taken, revision) = (Vec::new(), Vec::new(), Revision::default());
+        let mut peek = Self { scan, direction, row: None, key, revision, taken };
+        peek.advance()?;
+        Ok(peek)
+    }
+
     fn advance(&mut self) -> Result<(), ReadError> {
         self.row = match self.scan.next()? {
             None => None,
-            Some((key, row)) => {
-                let (key, revision) = split_hist_key(key)?;
-                Some((Named { key, revision }, HistRow::decode(row)?))
+            Some((name, row)) => {
+                self.revision = split_into(name, &mut self.key)?;
+                Some(HistRow::decode(row)?)
             }
         };
         Ok(())
     }
 
-    /// Moves behind all versions of the key in hand.
-    fn skip_key(&mut self) -> Result<(), ReadError> {
-        let Some((named, _)) = &self.row else { return Ok(()) };
-        let beyond = match self.direction {
-            Direction::Forward => behind_versions(&named.key),
-            Direction::Backward => escape_key(&named.key),
-        };
-        self.scan.seek(&beyond);
-        self.advance()
-    }
-
-    /// The version of the key in hand that was the newest at `at`, if the key lived then; moves behind the key.
-    fn version<S: Snapshot>(&mut self, snapshot: &S, at: i64) -> Result<Option<(Vec<u8>, Head)>, ReadError> {
-        let (named, row) = self.row.take().expect("the merge chose a key of `hist`");
-        let newest = match self.direction {
-            Direction::Backward => newest_in_hist(snapshot, &named.key, at)?,
-            Direction::Forward if named.revision.main <= at => Some((named.revision, row)),
-            Direction::Forward => {
-                self.scan.seek(&hist_key(&named.key, Revision::new(at, i64::MAX)));
-                self.advance()?;
-                self.row.as_ref().filter(|(next, _)| next.key == named.key).map(|(next, row)| (next.revision, *row))
+    /// Head of the version of the key in hand that was the newest at `at`, if it lived then. Moves on to the next key.
+    fn take_version<S: Snapshot>(&mut self, snapshot: &S, at: i64) -> Result<Option<Head>, ReadError> {
+        std::mem::swap(&mut self.key, &mut self.taken);
+        self.key.clone_from(&self.taken);
+        let mut newest = None;
+        let mut steps = 0;
+        while let Some(row) = self.row.filter(|_| self.key == self.taken) {
+            let old_enough = self.revision.main <= at;
+            // Forward, the first one that is old enough is the newest of them; backward, the last one.
+            if old_enough && (newest.is_none() || self.direction == Direction::Backward) {
+                newest = Some((self.revision, row));
             }
-        };
-        if self.row.as_ref().is_none_or(|(next, _)| next.key == named.key) {
-            self.row = Some((Named { key: named.key.clone(), revision: named.revision }, row));
-            self.skip_key()?;
+            steps += 1;
+            if steps <= STEPS {
+                self.advance()?;
+                continue;
+            }
+            if self.direction == Direction::Backward || newest.is_none() {
+                newest = newest_in_hist(snapshot, &self.taken, at)?;
+            }
+            let beyond = match self.direction {
+                Direction::Forward => behind_versions(&self.taken),
+                Direction::Backward => escape_key(&self.taken),
+            };
+            self.scan.seek(&beyond);
+            self.advance()?;
         }
-        Ok(newest.and_then(|(revision, row)| past_head(revision, row)).map(|head| (named.key, head)))
+        Ok(newest.and_then(|(revision, row)| past_head(revision, row)))
     }
+}
+
+/// Splits the name of a version as [`split_hist_key`] does, into a buffer: most keys hold no zero byte and are not escaped.
+fn split_into(name: &[u8], key: &mut Vec<u8>) -> Result<Revision, ReadError> {
+    const TAIL: usize = 2 + Revision::LEN;
+    let plain = name
+        .len()
+        .checked_sub(TAIL)
+        .map(|end| &name[..end])
+        .filter(|plain| !plain.contains(&0) && name[plain.len()..].starts_with(&[0, 1]));
+    let Some(plain) = plain else {
+        let (split, revision) = split_hist_key(name)?;
+        *key = split;
+        return Ok(revision);
+    };
+    let mut inverted = [0; Revision::LEN];
+    inverted.iter_mut().zip(&name[plain.len() + 2..]).for_each(|(to, from)| *to = !from);
+    key.clear();
+    key.extend_from_slice(plain);
+    Revision::from_bytes(&inverted).ok_or_else(|| ReadError::Store("row of `hist` with a bad revision".into()))
 }
 
 /// The newest version in `hist` of `key` at or before main revision `at`, tombstones included.
