@@ -1,7 +1,7 @@
 //! Elections: pre-vote and vote rounds.
 //!
-//! A candidate asks, counts, and gives way to any leader of its term. Must never count a vote for itself before it is durable:
-//! its own vote takes the same way as that of others.
+//! A candidate asks, counts, and gives way to any leader of its term. Must never count a vote for itself before it is
+//! durable: its own vote takes the same way as that of others.
 
 use crate::error::{ProposalDropped, StepError};
 use crate::message::{Body, Message, MessageKind, VoteRequest};

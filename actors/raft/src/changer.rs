@@ -1,7 +1,7 @@
 //! From a membership and a request to the next membership.
 //!
-//! Pure: a change either yields a whole new membership with progress, or an error and nothing. Invariant RI-5: voters and
-//! learners do not overlap, `learners_next` are outgoing voters, everybody has progress.
+//! Pure: a change either yields a whole new membership with progress, or an error and nothing. Invariant RI-5: voters
+//! and learners do not overlap, `learners_next` are outgoing voters, everybody has progress.
 
 use std::fmt;
 
@@ -216,7 +216,8 @@ impl<'a> Draft<'a> {
             return;
         }
         self.remove(id);
-        // An outgoing voter cannot be tracked as a learner at the same time, so it waits until the joint configuration is left.
+        // An outgoing voter cannot be tracked as a learner at the same time, so it waits until the joint
+        // configuration is left.
         let is_outgoing = self.membership.voters_outgoing.contains(&id);
         let set = if is_outgoing { &mut self.membership.learners_next } else { &mut self.membership.learners };
         insert(set, id);

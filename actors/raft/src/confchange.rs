@@ -1,6 +1,7 @@
 //! Requests to change the membership, as entries carry them.
 //!
-//! Vocabulary only: [`changer`](crate::changer) computes what they lead to, [`confchange_codec`](crate::confchange_codec) writes their bytes.
+//! Vocabulary only: [`changer`](crate::changer) computes what they lead to,
+//! [`confchange_codec`](crate::confchange_codec) writes their bytes.
 
 use bytes::Bytes;
 
@@ -30,7 +31,8 @@ pub struct ConfChangeSingle {
     pub node_id: NodeId,
 }
 
-/// How a [`ConfChangeV2`] passes through the joint configuration. Discriminants are etcd's `raftpb.ConfChangeTransition`.
+/// How a [`ConfChangeV2`] passes through the joint configuration. Discriminants are etcd's
+/// `raftpb.ConfChangeTransition`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Transition {

@@ -19,13 +19,14 @@ pub enum ReadOnly {
     LeaseBased,
 }
 
-/// Configuration of a [`Node`](crate::Node). Times are ticks, sizes are bytes of [`Entry::encoded_len`](crate::Entry::encoded_len)
-/// unless said otherwise.
+/// Configuration of a [`Node`](crate::Node). Times are ticks, sizes are bytes of
+/// [`Entry::encoded_len`](crate::Entry::encoded_len) unless said otherwise.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Own id.
     pub id: NodeId,
-    /// Ticks without a leader after which a member may campaign; the actual timeout is drawn from `election_tick..2 * election_tick`.
+    /// Ticks without a leader after which a member may campaign; the actual timeout is drawn from `election_tick..2 *
+    /// election_tick`.
     pub election_tick: u32,
     /// Ticks between heartbeats.
     pub heartbeat_tick: u32,
@@ -36,8 +37,9 @@ pub struct Config {
     /// True: `append` and `apply` of a [`Ready`](crate::Ready) run on their own and only durable entries are applied.
     /// False: each `Ready` is carried out whole and given back by [`Node::advance`](crate::Node::advance).
     pub async_storage_writes: bool,
-    /// True: a commit index that moved alone makes no append of its own, it travels with the next one. Safe, as an append with
-    /// entries always carries the commit index known when they were taken, and what is applied is known to be committed.
+    /// True: a commit index that moved alone makes no append of its own, it travels with the next one. Safe, as an
+    /// append with entries always carries the commit index known when they were taken, and what is applied is known
+    /// to be committed.
     pub lazy_commit: bool,
     /// Entries in one append message.
     pub max_size_per_msg: u64,
@@ -49,8 +51,8 @@ pub struct Config {
     pub max_inflight_msgs: usize,
     /// Payload bytes in flight to one peer; zero for no limit.
     pub max_inflight_bytes: u64,
-    /// A leader steps down when it has not heard from a quorum for an election timeout, and members that hear from a leader
-    /// refuse to vote.
+    /// A leader steps down when it has not heard from a quorum for an election timeout, and members that hear from a
+    /// leader refuse to vote.
     pub check_quorum: bool,
     /// Ask before campaigning, so that a member that was cut off does not disturb.
     pub pre_vote: bool,

@@ -7,6 +7,8 @@ use std::fmt;
 pub enum StepError {
     /// An answer from somebody who is not a member.
     PeerNotFound,
+    /// A message that no correct member sends.
+    Malformed,
     /// A forwarded proposal that cannot be taken.
     Dropped(ProposalDropped),
 }
@@ -38,6 +40,7 @@ impl fmt::Display for StepError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StepError::PeerNotFound => f.write_str("raft: cannot step as peer not found"),
+            StepError::Malformed => f.write_str("raft: cannot step malformed message"),
             StepError::Dropped(why) => why.fmt(f),
         }
     }

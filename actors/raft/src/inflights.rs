@@ -16,7 +16,8 @@ pub struct Inflights {
 }
 
 impl Inflights {
-    /// A window of `max_messages` messages and about `max_bytes` payload bytes: the message that passes the limit is still taken.
+    /// A window of `max_messages` messages and about `max_bytes` payload bytes: the message that passes the limit is
+    /// still taken.
     pub fn new(max_messages: usize, max_bytes: u64) -> Self {
         Inflights { ring: VecDeque::new(), bytes: 0, max_messages, max_bytes }
     }

@@ -77,7 +77,8 @@ impl<S: Storage, T: Trace> Node<S, T> {
     /// A member's log does not meet the append after `index`; it may up to `hint`.
     fn on_rejected(&mut self, from: NodeId, index: Index, hint: LogId) {
         trace!(self, TraceEvent::AppendRejected { hint, from, index });
-        // Where the own term is higher than the member's at the hint, the logs cannot meet: one probe per term, not per entry.
+        // Where the own term is higher than the member's at the hint, the logs cannot meet: one probe per term, not
+        // per entry.
         let probe = if hint.term > 0 { self.log.find_conflict_by_term(hint.index, hint.term).0 } else { hint.index };
         let Some(progress) = self.tracker.progress.get_mut(from) else {
             return;

@@ -161,8 +161,8 @@ impl<S: Storage> RaftLog<S> {
         Appended::Matched { last, conflict, truncation }
     }
 
-    /// Highest (index, term) at or before `index` whose term is at most `term`; term zero if it is not known. A log cannot
-    /// meet another at an index where its own term is higher than that of the other.
+    /// Highest (index, term) at or before `index` whose term is at most `term`; term zero if it is not known. A log
+    /// cannot meet another at an index where its own term is higher than that of the other.
     pub(crate) fn find_conflict_by_term(&self, index: Index, term: Term) -> (Index, Term) {
         for at in (1..=index).rev() {
             match self.term(at) {

@@ -129,8 +129,8 @@ impl<S: Storage, T: Trace> Node<S, T> {
         membership
     }
 
-    /// Takes a snapshot from the leader of the own term. Its membership comes into force at once, so it must not overtake
-    /// membership changes that are being applied: it waits for them.
+    /// Takes a snapshot from the leader of the own term. Its membership comes into force at once, so it must not
+    /// overtake membership changes that are being applied: it waits for them.
     pub(crate) fn on_snapshot(&mut self, from: NodeId, snapshot: Box<Snapshot>) {
         if self.log.applied() < self.log.applying() {
             trace!(self, TraceEvent::SnapshotDeferred { from, index: snapshot.meta.index });

@@ -20,6 +20,27 @@ pub struct Message {
     pub body: Body,
 }
 
+impl Message {
+    /// Whether it could come from a correct member; the rest of the core relies on it. Costs a look at each entry.
+    pub fn is_well_formed(&self) -> bool {
+        let below_limit = |index: Index| index < Index::MAX / 2;
+        match &self.body {
+            Body::Append(append) => {
+                let follows = |(at, entry): (usize, &Entry)| entry.index == append.prev_index + 1 + at as u64;
+                below_limit(append.prev_index)
+                    && append.entries.iter().enumerate().all(follows)
+                    && append.entries.is_sorted_by_key(|entry| entry.term)
+                    && append.entries.first().is_none_or(|first| first.term >= append.prev_term)
+                    && append.entries.last().is_none_or(|last| last.term <= self.term)
+            }
+            Body::AppendAccepted { index } => below_limit(*index),
+            Body::AppendRejected { index, hint_index, .. } => below_limit(*index) && below_limit(*hint_index),
+            Body::Snapshot(snapshot) => !snapshot.is_empty() && below_limit(snapshot.meta.index),
+            _ => self.from != 0 && self.term < Term::MAX,
+        }
+    }
+}
+
 /// Content of a [`Message`]. In brackets: etcd's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
@@ -66,7 +87,8 @@ pub enum Body {
         /// True when the answer is no.
         rejected: bool,
     },
-    /// The log before this snapshot is gone, start from it (MsgSnap). Boxed, as it is rare and would make all others larger.
+    /// The log before this snapshot is gone, start from it (MsgSnap). Boxed, as it is rare and would make all others
+    /// larger.
     Snapshot(Box<Snapshot>),
     /// Start an election at once, the leader hands over (MsgTimeoutNow).
     TimeoutNow,
@@ -124,8 +146,8 @@ pub struct Proposal {
     pub data: Bytes,
 }
 
-/// Name of a [`Body`] without its content, for counters and traces. Discriminants are those of etcd's `raftpb.MessageType`
-/// and are never reused.
+/// Name of a [`Body`] without its content, for counters and traces. Discriminants are those of etcd's
+/// `raftpb.MessageType` and are never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum MessageKind {

@@ -1,7 +1,8 @@
 //! The core: one member's view of consensus, and the calls its shell makes.
 //!
 //! Every call runs to completion without waiting; what must be done outside comes out of [`Node::ready`]. Must never
-//! read a clock, draw randomness from outside its seed, touch a disk or a socket. Rules live in the files named after the roles.
+//! read a clock, draw randomness from outside its seed, touch a disk or a socket. Rules live in the files named after
+//! the roles.
 
 use bytes::Bytes;
 
@@ -21,8 +22,8 @@ use crate::types::{ConfState, EntryKind, HardState, Index, NodeId, ReadState, Re
 /// Where a batch of proposals went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proposed {
-    /// Appended to the own log as entries `first..=last` of `term`. An entry of that index and another term that is committed
-    /// later says that the proposal was certainly not applied.
+    /// Appended to the own log as entries `first..=last` of `term`. An entry of that index and another term that is
+    /// committed later says that the proposal was certainly not applied.
     Appended {
         /// Term of the entries.
         term: Term,
@@ -100,10 +101,14 @@ impl<S: Storage, T: Trace> Node<S, T> {
         self.check_invariants();
     }
 
-    /// Handles a message of another member, or one of this member's own that a [`PersistedToken`](crate::PersistedToken) released.
+    /// Handles a message of another member, or one of this member's own that a
+    /// [`PersistedToken`](crate::PersistedToken) released.
     pub fn step(&mut self, message: Message) -> Result<(), StepError> {
         if message.body.is_response() && self.tracker.progress.get(message.from).is_none() {
             return Err(StepError::PeerNotFound);
+        }
+        if !message.is_well_formed() {
+            return Err(StepError::Malformed);
         }
         self.handle(message)?;
         self.check_invariants();
@@ -116,8 +121,8 @@ impl<S: Storage, T: Trace> Node<S, T> {
         self.propose_all(proposals)
     }
 
-    /// Proposes a change of the membership. If it may not be carried out now, an empty entry is appended in its place, as
-    /// etcd does: the returned index then commits with kind `Normal`.
+    /// Proposes a change of the membership. If it may not be carried out now, an empty entry is appended in its
+    /// place, as etcd does: the returned index then commits with kind `Normal`.
     pub fn propose_conf_change(&mut self, change: impl Into<AnyConfChange>) -> Result<Proposed, ProposalDropped> {
         let proposal = match change.into() {
             AnyConfChange::V1(cc) => Proposal { kind: EntryKind::ConfChange, data: confchange_codec::encode_v1(&cc) },
@@ -136,14 +141,15 @@ impl<S: Storage, T: Trace> Node<S, T> {
         conf_state
     }
 
-    /// What [`apply_conf_change`](Self::apply_conf_change) would lead to, or why it would panic. Depends on the membership in
-    /// force alone, so all members that ask before applying the same entry get the same answer.
+    /// What [`apply_conf_change`](Self::apply_conf_change) would lead to, or why it would panic. Depends on the
+    /// membership in force alone, so all members that ask before applying the same entry get the same answer.
     pub fn preview_conf_change(&self, change: &ConfChangeV2) -> Result<ConfState, ChangeError> {
         changer::change(&self.tracker, self.log.last_index(), change).map(|(membership, _)| membership)
     }
 
-    /// Asks for an index that makes a read linearizable; the answer is a [`ReadState`] in a later [`Ready`](crate::Ready), or never (leader
-    /// unknown or lost): ask again after a timeout. Reads asked before a heartbeat round starts share it.
+    /// Asks for an index that makes a read linearizable; the answer is a [`ReadState`] in a later
+    /// [`Ready`](crate::Ready), or never (leader unknown or lost): ask again after a timeout. Reads asked before a
+    /// heartbeat round starts share it.
     pub fn read_index(&mut self, tag: ReadTag) {
         let id = self.config.id;
         let message = Message { from: id, to: id, term: 0, body: Body::ReadIndex { tag } };
@@ -179,14 +185,15 @@ impl<S: Storage, T: Trace> Node<S, T> {
         self.check_invariants();
     }
 
-    /// Says how sending a snapshot to `peer` ended. Must be said in the end for every snapshot sent: its acknowledgement may get
-    /// lost, and until then the peer gets nothing.
+    /// Says how sending a snapshot to `peer` ended. Must be said in the end for every snapshot sent: its
+    /// acknowledgement may get lost, and until then the peer gets nothing.
     pub fn report_snapshot(&mut self, peer: NodeId, delivered: bool) {
         self.on_snapshot_status(peer, delivered);
         self.check_invariants();
     }
 
-    /// Says whether this member may campaign and be handed leadership; starts as `true`. A member with a stalled disk should not.
+    /// Says whether this member may campaign and be handed leadership; starts as `true`. A member with a stalled disk
+    /// should not.
     pub fn set_electable(&mut self, electable: bool) {
         self.electable = electable;
     }

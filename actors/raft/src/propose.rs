@@ -116,8 +116,8 @@ impl<S: Storage, T: Trace> Node<S, T> {
         if !leave {
             return;
         }
-        // Without payload, so that it cannot be refused for its size. If leadership is just being handed over, this is tried
-        // again at the next applied entry, or by the next leader.
+        // Without payload, so that it cannot be refused for its size. If leadership is just being handed over, this
+        // is tried again at the next applied entry, or by the next leader.
         let proposal = Proposal { kind: EntryKind::ConfChangeV2, data: Bytes::new() };
         let done = self.append_proposals(vec![proposal]);
         let membership = &self.tracker.membership;

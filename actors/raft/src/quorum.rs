@@ -19,7 +19,8 @@ pub enum VoteResult {
 /// Voters that fit on the stack while their indexes are sorted.
 const ON_STACK: usize = 9;
 
-/// Highest index that a majority of `voters` has acknowledged, `u64::MAX` without voters. Who has not answered counts as zero.
+/// Highest index that a majority of `voters` has acknowledged, `u64::MAX` without voters. Who has not answered counts
+/// as zero.
 pub fn majority_committed(voters: &[NodeId], acked: impl Fn(NodeId) -> Option<Index>) -> Index {
     let n = voters.len();
     if n == 0 {

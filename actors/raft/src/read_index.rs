@@ -1,7 +1,7 @@
 //! Linearizable reads without a log entry.
 //!
-//! A leader notes its commit index, makes sure that it still leads, and then grants. Must never grant an index before an
-//! entry of the own term is committed: older ones may be committed without this leader knowing.
+//! A leader notes its commit index, makes sure that it still leads, and then grants. Must never grant an index before
+//! an entry of the own term is committed: older ones may be committed without this leader knowing.
 
 use std::collections::VecDeque;
 
@@ -56,7 +56,8 @@ impl ReadIndexQueue {
 impl<S: Storage, T: Trace> Node<S, T> {
     /// As a leader: a member, possibly this one, asks.
     pub(crate) fn on_read_index(&mut self, from: NodeId, tag: ReadTag) {
-        // Holds for a group of one too (etcd's library grants at once there): after a restart it may not know its own commits.
+        // Holds for a group of one too (etcd's library grants at once there): after a restart it may not know its own
+        // commits.
         if self.committed_in_own_term() {
             self.start_read(from, tag);
         } else {
@@ -65,8 +66,8 @@ impl<S: Storage, T: Trace> Node<S, T> {
     }
 
     fn start_read(&mut self, from: NodeId, tag: ReadTag) {
-        // Only if the one voter is this member: a leader that was removed may have been replaced by the voter that is left
-        // (etcd's library grants here too; the simulation found the stale read).
+        // Only if the one voter is this member: a leader that was removed may have been replaced by the voter that is
+        // left (etcd's library grants here too; the simulation found the stale read).
         let alone = self.tracker.is_singleton() && self.tracker.is_voter(self.config.id);
         match self.config.read_only {
             _ if alone => self.grant_read(from, tag, self.log.committed()),

@@ -27,10 +27,11 @@ pub struct Append {
     pub hard_state: Option<HardState>,
     /// Consecutive entries; the first may lie at or before the current end of the log, which is then cut there.
     pub entries: Vec<Entry>,
-    /// Replaces the whole log and the state machine; `entries`, if any, follow it. The completion may be given back only
-    /// after the state machine holds it and the membership in it is durable.
+    /// Replaces the whole log and the state machine; `entries`, if any, follow it. The completion may be given back
+    /// only after the state machine holds it and the membership in it is durable.
     pub snapshot: Option<Snapshot>,
-    /// False when nothing here needs to be synced: the append may then be acknowledged as soon as all before it are durable.
+    /// False when nothing here needs to be synced: the append may then be acknowledged as soon as all before it are
+    /// durable.
     pub must_sync: bool,
     /// To other members, to be sent once this append and all before it are durable.
     pub responses: Vec<Message>,
@@ -44,7 +45,8 @@ pub struct Apply {
     /// Never empty.
     pub entries: Vec<Entry>,
     /// To be given to [`Node::on_applied`](crate::Node::on_applied) once all of them are applied, and
-    /// [`Node::apply_conf_change`](crate::Node::apply_conf_change) was called for each accepted membership change among them.
+    /// [`Node::apply_conf_change`](crate::Node::apply_conf_change) was called for each accepted membership change
+    /// among them.
     pub token: AppliedToken,
 }
 
@@ -84,8 +86,8 @@ impl PersistedToken {
         &self.local
     }
 
-    /// Takes the local messages out, to be delivered one by one through [`Node::step`](crate::Node::step). For tests that play
-    /// with their order; production gives the token back whole.
+    /// Takes the local messages out, to be delivered one by one through [`Node::step`](crate::Node::step). For tests
+    /// that play with their order; production gives the token back whole.
     pub fn take_local(&mut self) -> Vec<(usize, Message)> {
         std::mem::take(&mut self.local)
     }

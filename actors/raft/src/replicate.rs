@@ -1,6 +1,7 @@
 //! Sending the log to members: appends, and snapshots where the log no longer reaches.
 //!
-//! Flow control is the progress' business; this only obeys it. Must never wait: what storage cannot give now is skipped.
+//! Flow control is the progress' business; this only obeys it. Must never wait: what storage cannot give now is
+//! skipped.
 
 use crate::message::{Append, Body};
 use crate::node::Node;
@@ -28,7 +29,8 @@ impl<S: Storage, T: Trace> Node<S, T> {
         });
     }
 
-    /// Sends one append to `peer` if flow control allows it; false if nothing was sent. Without entries only if `send_if_empty`.
+    /// Sends one append to `peer` if flow control allows it; false if nothing was sent. Without entries only if
+    /// `send_if_empty`.
     pub(crate) fn maybe_send_append(&mut self, peer: NodeId, send_if_empty: bool) -> bool {
         let Some(progress) = self.tracker.progress.get(peer) else {
             return false;

@@ -1,6 +1,7 @@
 //! Changing roles, and the passing of time in each of them.
 //!
-//! Every change of role or term goes through `reset`. Must never grant or deny anything: that is [`step`](crate::Node::step)'s.
+//! Every change of role or term goes through `reset`. Must never grant or deny anything: that is
+//! [`step`](crate::Node::step)'s.
 
 use crate::message::Body;
 use crate::node::Node;
@@ -74,7 +75,8 @@ impl<S: Storage, T: Trace> Node<S, T> {
             own.become_replicate();
             own.recent_active = true;
         }
-        // There may be a membership change in the tail of the log. Looking would cost a scan; waiting for all of it is safe.
+        // There may be a membership change in the tail of the log. Looking would cost a scan; waiting for all of it
+        // is safe.
         self.pending_conf_index = self.log.last_index();
         self.append_empty();
         trace!(self, TraceEvent::BecameLeader { term: self.term });

@@ -62,8 +62,8 @@ impl<S: Storage, T: Trace> Node<S, T> {
         let (kind, from) = (message.body.kind(), message.from);
         let from_leader = matches!(kind, MessageKind::Append | MessageKind::Heartbeat);
         if from_leader && (self.config.check_quorum || self.config.pre_vote) {
-            // With these options a higher term does not spread by votes: a leader that lags behind must be told, or a member
-            // that ran ahead while it was cut off could never come back.
+            // With these options a higher term does not spread by votes: a leader that lags behind must be told, or a
+            // member that ran ahead while it was cut off could never come back.
             self.send(from, Body::AppendAccepted { index: 0 });
         } else if let Body::PreVote(request) = &message.body {
             // Not ignored, or a cluster in which somebody has a higher term but a shorter log could block itself.

@@ -1,7 +1,7 @@
 //! What the core reads from the durable log.
 //!
-//! The core never writes through this trait: writes travel in a [`Ready`](crate::Ready). Implementations answer at once,
-//! from memory; what would need the disk is "temporarily unavailable".
+//! The core never writes through this trait: writes travel in a [`Ready`](crate::Ready). Implementations answer at
+//! once, from memory; what would need the disk is "temporarily unavailable".
 
 use std::fmt;
 

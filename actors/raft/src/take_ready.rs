@@ -1,7 +1,7 @@
 //! Handing work out and taking its completions back.
 //!
-//! Each part of a [`Ready`] is handed out once; must never hand out a promise (vote, acknowledgement) before the state it
-//! is about is on its way to the disk in the same or an earlier append.
+//! Each part of a [`Ready`] is handed out once; must never hand out a promise (vote, acknowledgement) before the
+//! state it is about is on its way to the disk in the same or an earlier append.
 
 use crate::message::Message;
 use crate::node::Node;
@@ -22,9 +22,10 @@ impl<S: Storage, T: Trace> Node<S, T> {
             || self.log.has_next_committed(!self.config.async_storage_writes)
     }
 
-    /// Takes all work that is there now. With `async_storage_writes`, parts are carried out independently and completed by
-    /// [`on_persisted`](Self::on_persisted) and [`on_applied`](Self::on_applied); otherwise the whole is carried out (append, then apply, then
-    /// responses) and completed by [`advance`](Self::advance) before the next one is taken.
+    /// Takes all work that is there now. With `async_storage_writes`, parts are carried out independently and
+    /// completed by [`on_persisted`](Self::on_persisted) and [`on_applied`](Self::on_applied); otherwise the whole is
+    /// carried out (append, then apply, then responses) and completed by [`advance`](Self::advance) before the next
+    /// one is taken.
     pub fn ready(&mut self) -> Ready {
         let mut ready = Ready { messages: std::mem::take(&mut self.messages), ..Ready::default() };
         let soft = self.soft_state();
@@ -39,7 +40,8 @@ impl<S: Storage, T: Trace> Node<S, T> {
         ready
     }
 
-    /// Says that an append, and all before it, are durable. Tokens come back in the order in which they were handed out.
+    /// Says that an append, and all before it, are durable. Tokens come back in the order in which they were handed
+    /// out.
     pub fn on_persisted(&mut self, token: PersistedToken) {
         self.persisted(token, true);
         self.check_invariants();
@@ -65,8 +67,8 @@ impl<S: Storage, T: Trace> Node<S, T> {
         self.check_invariants();
     }
 
-    /// Says that entries which were [`TemporarilyUnavailable`](crate::StorageError::TemporarilyUnavailable) can be read now: what
-    /// waited for them goes on.
+    /// Says that entries which were [`TemporarilyUnavailable`](crate::StorageError::TemporarilyUnavailable) can be
+    /// read now: what waited for them goes on.
     pub fn on_entries_loaded(&mut self) {
         self.log.resume_apply();
         self.resume_replication();

@@ -1,6 +1,7 @@
 //! What the core can tell about its decisions, as data.
 //!
-//! A sink turns events into log lines or counters; the core never formats text. With [`NoTrace`] no event is even built.
+//! A sink turns events into log lines or counters; the core never formats text. With [`NoTrace`] no event is even
+//! built.
 
 use crate::confchange::ConfChangeV2;
 use crate::error::ProposalDropped;

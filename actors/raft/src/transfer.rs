@@ -1,7 +1,7 @@
 //! Handing leadership over.
 //!
-//! The leader stops taking proposals, waits until the other has its log, and tells it to campaign. Must never hand over to
-//! somebody who lacks entries.
+//! The leader stops taking proposals, waits until the other has its log, and tells it to campaign. Must never hand
+//! over to somebody who lacks entries.
 
 use crate::message::Body;
 use crate::node::Node;

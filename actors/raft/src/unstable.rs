@@ -1,14 +1,14 @@
 //! The tail of the log that is not known to be durable, and a snapshot on its way in.
 //!
-//! What was handed out for writing stays readable here until it is durable. Must never drop an entry that an append still
-//! in flight could overwrite on disk. Invariant RI-3: `offset <= offset_in_progress <= end`.
+//! What was handed out for writing stays readable here until it is durable. Must never drop an entry that an append
+//! still in flight could overwrite on disk. Invariant RI-3: `offset <= offset_in_progress <= end`.
 
 use std::collections::VecDeque;
 
 use crate::types::{Entry, Index, LogId, Snapshot, Term};
 
-/// Entry `i` of `entries` has index `offset + i`; `offset` may lie before the end of the durable log, which the next append
-/// then cuts.
+/// Entry `i` of `entries` has index `offset + i`; `offset` may lie before the end of the durable log, which the next
+/// append then cuts.
 #[derive(Debug)]
 pub(crate) struct Unstable {
     snapshot: Option<Snapshot>,

@@ -85,6 +85,24 @@ fn commit_travels_with_the_next_entries() {
 }
 
 #[test]
+fn what_no_member_sends_is_refused() {
+    let mut group = Group::led(2, |_| {});
+    let append = |entries| {
+        let append = raft::message::Append { prev_index: 1, prev_term: 1, commit: 1, entries };
+        raft::Message { from: 1, to: 2, term: 2, body: raft::Body::Append(append) }
+    };
+    let gap = vec![entry(2), entry(4)];
+    assert_eq!(group.node(2).step(append(gap)), Err(raft::StepError::Malformed));
+    let back = vec![Entry { term: 2, ..entry(2) }, entry(3)];
+    assert_eq!(group.node(2).step(append(back)), Err(raft::StepError::Malformed));
+    let future = vec![Entry { term: 3, ..entry(2) }];
+    assert_eq!(group.node(2).step(append(future)), Err(raft::StepError::Malformed));
+    let body = raft::Body::AppendAccepted { index: u64::MAX };
+    let far = raft::Message { from: 2, to: 1, term: 2, body };
+    assert_eq!(group.node(1).step(far), Err(raft::StepError::Malformed));
+}
+
+#[test]
 fn changes_that_cannot_be_carried_out_are_foreseen() {
     let group = Group::led(1, |_| {});
     let remove = ConfChangeSingle { kind: ConfChangeKind::RemoveNode, node_id: 1 };

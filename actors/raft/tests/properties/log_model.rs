@@ -1,4 +1,5 @@
-//! A follower's log against a list: whatever a leader sends and however long the disk takes, both show the same entries.
+//! A follower's log against a list: whatever a leader sends and however long the disk takes, both show the same
+//! entries.
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -8,8 +9,8 @@ use raft::{Body, Config, Entry, EntryKind, MemoryStorage, Message, Node, Storage
 /// One thing that happens to the follower.
 #[derive(Clone, Debug)]
 enum Event {
-    /// A leader of a new term sends `count` entries that start `back` entries before the end; they are of its own term, or of
-    /// an earlier one by `age`, so that entries that were overwritten come back.
+    /// A leader of a new term sends `count` entries that start `back` entries before the end; they are of its own
+    /// term, or of an earlier one by `age`, so that entries that were overwritten come back.
     Send { back: u64, count: u64, age: u64 },
     /// The core's work is taken.
     Ready,

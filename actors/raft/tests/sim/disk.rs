@@ -27,7 +27,8 @@ pub(crate) struct Durable {
 pub(crate) struct Disk(pub(crate) Rc<RefCell<Durable>>);
 
 impl Disk {
-    /// The disk of a founding member. The first membership is a snapshot: whoever joins later must not get the log without it.
+    /// The disk of a founding member. The first membership is a snapshot: whoever joins later must not get the log
+    /// without it.
     pub(crate) fn with_voters(voters: &[NodeId]) -> Self {
         let conf_state = ConfState { voters: voters.to_vec(), ..ConfState::default() };
         let start = LogId { term: 1, index: 1 };

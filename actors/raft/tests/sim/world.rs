@@ -271,8 +271,9 @@ impl World {
         self.tally.stuck += 1;
     }
 
-    /// A known limit of switching membership on apply instead of on append: a leader that applied its own removal and died before
-    /// the others learned that it is committed can neither campaign, nor vote for them, if its log is longer than theirs.
+    /// A known limit of switching membership on apply instead of on append: a leader that applied its own removal and
+    /// died before the others learned that it is committed can neither campaign, nor vote for them, if its log is
+    /// longer than theirs.
     fn removed_holds_the_key(&self) -> bool {
         let nodes = || self.members.iter().filter_map(|member| member.node.as_ref());
         let votes = |node: &raft::Node<Disk>, id| {
@@ -293,7 +294,8 @@ impl World {
             if let Some(node) = &mut self.members[at].node {
                 node.tick();
                 if round.is_multiple_of(50) {
-                    // A transport always says in the end what became of a snapshot; its acknowledgement may have been lost.
+                    // A transport always says in the end what became of a snapshot; its acknowledgement may have been
+                    // lost.
                     (1..=MEMBERS).for_each(|peer| node.report_snapshot(peer, true));
                 }
                 if node.is_leader() && round.is_multiple_of(8) {

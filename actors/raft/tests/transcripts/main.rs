@@ -1,7 +1,8 @@
 //! Replays the public transcripts of etcd's raft library, byte for byte.
 //!
 //! Runs over the copies in `tests/data`, or over any directory with the same sub-folders named by `RAFT_TRANSCRIPTS`.
-//! Prints how many files and directives were run. There is no raft logic in here: it moves and prints what the core hands out.
+//! Prints how many files and directives were run. There is no raft logic in here: it moves and prints what the core
+//! hands out.
 
 mod confchange;
 mod datadriven;

@@ -1,6 +1,7 @@
 //! Transcripts of quorum arithmetic: what is committed, how a vote stands, with a bar chart of the inputs.
 //!
-//! Checks on the way what must not matter: order of the halves, joining with nothing or with itself, who is how far behind.
+//! Checks on the way what must not matter: order of the halves, joining with nothing or with itself, who is how far
+//! behind.
 
 use std::collections::BTreeMap;
 

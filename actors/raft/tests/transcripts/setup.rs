@@ -135,7 +135,10 @@ pub(crate) fn boolean(value: &str) -> Result<bool, String> {
 
 /// Steps of a change: `v1 l2 r3 u4`.
 pub(crate) fn steps(input: &str) -> Result<Vec<ConfChangeSingle>, String> {
-    input.split_whitespace().map(step).collect()
+    match input.trim() {
+        "" => Ok(Vec::new()),
+        input => input.split(' ').map(step).collect(),
+    }
 }
 
 fn step(token: &str) -> Result<ConfChangeSingle, String> {
