@@ -19,6 +19,7 @@ pub mod death_watch;
 pub mod kernel;
 pub mod lease_manager;
 pub mod limits;
+pub mod log_reads;
 pub mod peers;
 pub mod raft_core;
 pub mod reader_pool;

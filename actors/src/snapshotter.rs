@@ -18,9 +18,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 use storage::apply::meta_rows::decode_applied;
-use storage::engine::{Engine, EngineError};
+use storage::apply::{OpenError, State};
+use storage::engine::{Engine, EngineError, Family, Snapshot};
 use storage::schema::meta;
-use storage::snapshot::SnapshotSource;
+use storage::snapshot::{SnapshotSource, StreamHeader};
 use storage::disk::Disk;
 use storage::wal::{PrepareRequest, prepare_segment};
 
@@ -39,6 +40,8 @@ pub struct SnapshotterParts<E: Engine> {
     pub disk: Arc<dyn Disk>,
     /// Where checkpoints are made; on the file system of the store.
     pub scratch: PathBuf,
+    /// Who the streams are of; the rest of the header is read from each checkpoint.
+    pub header: StreamHeader,
     /// Notices of durability go here.
     pub core: InnerPort,
     /// Prepared segments go here.
@@ -120,8 +123,10 @@ impl<E: Engine> Snapshotter<E> {
         let dir = CheckpointDir(self.parts.scratch.join(format!("checkpoint-{}", self.next_checkpoint)));
         self.parts.engine.checkpoint(&dir.0).map_err(|e| e.to_string())?;
         let engine = (self.parts.open)(&dir.0).map_err(|e| e.to_string())?;
-        let source = SnapshotSource::new(engine.snapshot(), env!("CARGO_PKG_VERSION")).map_err(|e| e.to_string())?;
-        let total = source.total();
+        let snapshot = engine.snapshot();
+        let header = stream_header(&self.parts.header, &snapshot).map_err(|e| e.to_string())?;
+        let source = SnapshotSource::new(snapshot, &header).map_err(|e| e.to_string())?;
+        let total = source.total_bytes();
         Ok(SnapshotAnswer { total, source: Box::new(CheckpointSource { source, _engine: engine, _dir: dir }) })
     }
 
@@ -166,6 +171,19 @@ impl<E: Engine> Snapshotter<E> {
     }
 }
 
+/// Position and membership as they stand inside a checkpoint.
+fn stream_header<S: Snapshot>(of: &StreamHeader, snapshot: &S) -> Result<StreamHeader, OpenError> {
+    let state = State::read(snapshot)?;
+    Ok(StreamHeader {
+        revision: state.revision,
+        compact_revision: state.compact,
+        applied_index: state.applied.index,
+        applied_term: state.applied.term,
+        conf_state: snapshot.get(Family::Meta, meta::CONF_STATE)?.unwrap_or_default(),
+        ..of.clone()
+    })
+}
+
 /// Removes a checkpoint when nobody reads it any more.
 struct CheckpointDir(PathBuf);
 
@@ -185,7 +203,8 @@ struct CheckpointSource<E: Engine> {
 }
 
 impl<E: Engine> ChunkSource for CheckpointSource<E> {
-    fn next(&mut self, max_bytes: usize) -> Result<Option<bytes::Bytes>, ReadError> {
-        self.source.next_chunk(max_bytes).map_err(|e| ReadError::Store(e.to_string()))
+    fn next(&mut self, _max_bytes: usize) -> Result<Option<bytes::Bytes>, ReadError> {
+        // chunks have the size that etcd's clients know
+        self.source.next_chunk().map_err(|e| ReadError::Store(e.to_string()))
     }
 }

@@ -13,7 +13,7 @@ use prost::encoding::encode_varint;
 use std::sync::Arc;
 use storage::engine::Snapshot;
 use storage::read::cursor::{Budget, RangeCursor};
-use storage::view::Views;
+use storage::view::{View, Views};
 
 /// Key-values a connection thread may collect by itself; what is longer goes to the pool.
 const INLINE_KEYS: i64 = 64;
@@ -34,6 +34,11 @@ impl<S: Snapshot> StoreReads<S> {
     /// Over these views.
     pub fn new(views: Arc<Views<S>>) -> Self {
         Self { views }
+    }
+
+    /// The newest view.
+    pub(crate) fn view(&self) -> Arc<View<S>> {
+        self.views.load()
     }
 
     fn plan(&self, request: &RangeRequest) -> Result<RangePlan, ReadError> {
@@ -100,7 +105,7 @@ impl<S: Snapshot> Reads for StoreReads<S> {
 
     fn read_txn(&self, request: &TxnRequest) -> Result<(i64, OpOutcome), ReadError> {
         let view = self.views.load();
-        Ok((view.revision, storage::apply::read_txn(&view, request)?))
+        Ok((view.revision, storage::read::txn::read_txn(&view, request)?))
     }
 
     fn range(&self, request: &RangeRequest) -> Option<Result<(i64, RangeOutcome), ReadError>> {

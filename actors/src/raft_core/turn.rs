@@ -73,9 +73,9 @@ impl RaftCore {
                 CommittedEntry { entry, conf_state: None, waiter }
             }
             EntryKind::ConfChange | EntryKind::ConfChangeV2 => {
-                let conf_state = raft::ConfChangeV2::decode(entry.kind, &entry.data)
-                    .ok()
-                    .map(|change| self.node.apply_conf_change(&change));
+                // damaged bytes are left to the applier, which stops the node with the reason
+                let change = raft::ConfChangeV2::from_entry(&entry).ok().flatten();
+                let conf_state = change.map(|change| self.node.apply_conf_change(&change));
                 CommittedEntry { entry, conf_state, waiter: None }
             }
         }

@@ -17,7 +17,7 @@ impl KeySet {
 
     /// The union of ranges.
     pub fn of<'a>(ranges: impl Iterator<Item = &'a KeyRange>) -> Self {
-        let mut spans: Vec<_> = ranges.map(|r| (Bytes::copy_from_slice(r.lower()), r.upper())).collect();
+        let mut spans: Vec<_> = ranges.map(|r| (r.key.clone(), r.upper())).collect();
         spans.sort_unstable();
         let mut merged: Vec<(Bytes, Option<Bytes>)> = Vec::new();
         for (lower, upper) in spans {

@@ -35,7 +35,7 @@ pub trait LogReads: Send + Sync {
 pub struct LogChunk {
     /// Ascending, each whole; revisions without a wanted event may be left out.
     pub revisions: Vec<RevisionEvents>,
-    /// Everything wanted before this revision has been handed out; more than `from` unless the range was empty.
+    /// Everything wanted before this revision has been handed out; more than `from`, at most `to + 1`.
     pub next: i64,
 }
 
@@ -105,7 +105,7 @@ impl Work {
             Self::Log { reader, from, to, keys, prev_keys, max_bytes } => {
                 let chunk = logs.read(from, to, &keys, max_bytes).and_then(|chunk| {
                     let revisions = chunk.revisions.into_iter().map(|r| stored(logs, r, &prev_keys));
-                    Ok((revisions.collect::<Result<_, _>>()?, chunk.next))
+                    Ok((revisions.collect::<Result<_, _>>()?, chunk.next.min(to + 1)))
                 });
                 Done::Log { reader, chunk }
             }

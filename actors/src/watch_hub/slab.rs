@@ -39,6 +39,11 @@ impl<T> Slab<T> {
         self.places.get_mut(at as usize)?.as_mut()
     }
 
+    /// Numbers in use.
+    pub(super) fn numbers(&self) -> Vec<u32> {
+        (0..self.places.len() as u32).filter(|at| self.get(*at).is_some()).collect()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.places.len() - self.free.len()
     }

@@ -71,7 +71,7 @@ impl<E: Engine> Applier<E> {
         if !self.chunked {
             self.chunked = true;
             self.effects.events.truncate(job.events);
-            self.effects.unlisted.push(self.state.revision + 1);
+            self.effects.unlisted.push(self.now.revision + 1);
         }
         let row = ChunkRow {
             index: job.id.index,

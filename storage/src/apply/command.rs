@@ -95,13 +95,13 @@ impl<E: Engine> Applier<E> {
             answer(self.start(&mut job, command))?
         };
         self.close_revision();
-        Ok(Some((envelope.origin, Applied { revision: self.state.revision, term: entry.term, result })))
+        Ok(Some((envelope.origin, Applied { revision: self.now.revision, term: entry.term, result })))
     }
 
     /// All writes of an entry share one main revision; without writes there is none.
     pub(super) fn close_revision(&mut self) {
         if self.sub > 0 {
-            self.state.revision += 1;
+            self.now.revision += 1;
             self.sub = 0;
         }
     }

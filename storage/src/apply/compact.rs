@@ -21,13 +21,13 @@ pub(super) struct Running {
 
 impl<E: Engine> Applier<E> {
     pub(super) fn compact(&mut self, request: CompactionRequest) -> Run<Outcome> {
-        if request.revision <= self.state.compact {
+        if request.revision <= self.now.compact {
             return Err(ApplyError::Compacted.into());
         }
-        if request.revision > self.state.revision {
+        if request.revision > self.now.revision {
             return Err(ApplyError::FutureRevision.into());
         }
-        self.state.compact = request.revision;
+        self.now.compact = request.revision;
         self.effects.compaction = Some(request.revision);
         Ok(Outcome::Compaction)
     }
@@ -38,17 +38,17 @@ impl<E: Engine> Applier<E> {
     /// # Errors
     /// [`ApplyFatal`]: the node must stop.
     pub fn compaction_step(&mut self, budget_rows: usize) -> Result<CompactionProgress, ApplyFatal> {
-        let (done, target) = (self.state.compact_done, self.state.compact);
+        let (done, target) = (self.now.compact_done, self.now.compact);
         if self.running.is_none() && done == target {
             return Ok(CompactionProgress::Idle);
         }
         let running = self.running.get_or_insert_with(|| Running { plan: Compaction::new(done, target), target });
         let target = running.target;
         let step = running.plan.step(&self.snapshot, budget_rows, STEP_BYTES).map_err(ApplyFatal::Read)?;
-        self.state.log_bytes -= step.freed_bytes;
+        self.now.log_bytes -= step.freed_bytes;
         self.batch.extend(step.ops);
         if step.done {
-            self.state.compact_done = target;
+            self.now.compact_done = target;
             self.running = None;
         }
         self.commit()?;

@@ -44,7 +44,7 @@ impl<E: Engine> Applier<E> {
             return Err(ApplyError::LeaseExists.into());
         }
         self.set_lease(id, Some(LeaseRow { ttl, remaining: 0 }));
-        self.state.leases += 1;
+        self.now.leases += 1;
         self.effects.leases.push(LeaseChange::Granted { id, ttl });
         Ok(Outcome::LeaseGrant { id, ttl })
     }
@@ -76,7 +76,7 @@ impl<E: Engine> Applier<E> {
             self.spill(job, &from)?;
         }
         self.set_lease(id, None);
-        self.state.leases -= 1;
+        self.now.leases -= 1;
         self.effects.leases.push(LeaseChange::Revoked { id });
         Ok(Outcome::LeaseRevoke)
     }

@@ -126,7 +126,7 @@ impl<E: Engine> Applier<E> {
         self.batch.put(Family::Meta, Bytes::from_static(meta::CONF_STATE), encode_conf_state(conf_state));
         self.conf_state = conf_state.clone();
         self.effects.membership = true;
-        let applied = Applied { revision: self.state.revision, term: id.term, result: Ok(Outcome::Done) };
+        let applied = Applied { revision: self.now.revision, term: id.term, result: Ok(Outcome::Done) };
         Ok(context.map(|context| (context.origin, applied)))
     }
 

@@ -75,7 +75,7 @@ pub struct Applier<E: Engine> {
     snapshot: E::Snapshot,
     identity: Identity,
     /// Numbers including what `batch` holds.
-    state: State,
+    now: State,
     /// Numbers after the last batch.
     saved: State,
     conf_state: ConfState,
@@ -116,7 +116,7 @@ impl<E: Engine> Applier<E> {
         let mut replies = Vec::with_capacity(entries.len());
         for committed in entries {
             let entry = &committed.entry;
-            let last = self.state.applied;
+            let last = self.now.applied;
             if entry.index <= last.index {
                 replies.push(None);
                 continue;
@@ -139,7 +139,7 @@ impl<E: Engine> Applier<E> {
     }
 
     fn finish_entry(&mut self, id: LogId) -> Result<(), ApplyFatal> {
-        self.state.applied = id;
+        self.now.applied = id;
         self.written = None;
         if self.chunked {
             self.batch.delete(Family::Meta, Bytes::from_static(meta::CHUNK));
@@ -151,9 +151,9 @@ impl<E: Engine> Applier<E> {
 
     /// Writes everything pending in one batch. Afterwards `snapshot` shows it.
     fn commit(&mut self) -> Result<(), ApplyFatal> {
-        if self.state != self.saved {
-            self.batch.numbers(&self.saved, &self.state);
-            self.saved = self.state;
+        if self.now != self.saved {
+            self.batch.numbers(&self.saved, &self.now);
+            self.saved = self.now;
         }
         if self.batch.is_empty() {
             return Ok(());
@@ -176,7 +176,7 @@ impl<E: Engine> Applier<E> {
 
     /// Drops look-ups nobody will need: memory does not grow with the number of keys.
     fn forget(&mut self) {
-        let applied = self.state.applied.index;
+        let applied = self.now.applied.index;
         self.decoded.retain(|d| d.index() > applied);
         if self.decoded.is_empty() || self.heads.len() > heads::KEEP {
             self.heads.clear();

@@ -31,6 +31,22 @@ pub struct Bootstrap {
     pub members: Vec<(u64, MemberRow)>,
 }
 
+fn required<S: Snapshot>(snapshot: &S, key: &[u8]) -> Result<Bytes, OpenError> {
+    let missing = Damaged { family: "meta", why: "a row that every store has is missing" };
+    Ok(snapshot.get(Family::Meta, key)?.ok_or(missing)?)
+}
+
+impl State {
+    /// Reads the numbers of a store.
+    ///
+    /// # Errors
+    /// [`OpenError`] when rows are missing or damaged.
+    pub fn read<S: Snapshot>(snapshot: &S) -> Result<Self, OpenError> {
+        let row = |key: &[u8]| required(snapshot, key);
+        Ok(Self::decode(&row(meta::APPLIED)?, &row(meta::REVISIONS)?, &row(meta::SIZES)?)?)
+    }
+}
+
 fn alarms<S: Snapshot>(snapshot: &S) -> Result<Arc<[AlarmMember]>, OpenError> {
     let mut out = Vec::new();
     let mut scan = snapshot.scan(Family::Meta, &[meta::ALARM], Some(&[meta::ALARM + 1]), Direction::Forward);
@@ -100,11 +116,8 @@ impl<E: Engine> Applier<E> {
     pub fn open_with(engine: Arc<E>, chunk_bytes: usize) -> Result<Self, OpenError> {
         let snapshot = engine.snapshot();
         check_format(&snapshot)?;
-        let row = |key: &[u8]| -> Result<Bytes, OpenError> {
-            let missing = Damaged { family: "meta", why: "a row that every store has is missing" };
-            Ok(snapshot.get(Family::Meta, key)?.ok_or(missing)?)
-        };
-        let state = State::decode(&row(meta::APPLIED)?, &row(meta::REVISIONS)?, &row(meta::SIZES)?)?;
+        let row = |key: &[u8]| required(&snapshot, key);
+        let state = State::read(&snapshot)?;
         let version = snapshot.get(Family::Meta, meta::CLUSTER_VERSION)?;
         let version = version.map(|v| String::from_utf8(v.to_vec())).transpose();
         let chunk = snapshot.get(Family::Meta, meta::CHUNK)?;
@@ -118,7 +131,7 @@ impl<E: Engine> Applier<E> {
             deleted: Vec::new(),
             engine,
             snapshot,
-            state,
+            now: state,
             saved: state,
             batch: Batch::default(),
             heads: Default::default(),

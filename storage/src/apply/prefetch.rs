@@ -58,7 +58,7 @@ impl<E: Engine> Applier<E> {
         let mut keys = Vec::new();
         for entry in entries {
             let id = LogId { term: entry.term, index: entry.index };
-            if entry.kind != EntryKind::Normal || entry.data.is_empty() || id.index <= self.state.applied.index {
+            if entry.kind != EntryKind::Normal || entry.data.is_empty() || id.index <= self.now.applied.index {
                 continue;
             }
             let at = self.decoded.partition_point(|d| d.id.index < id.index);

@@ -151,9 +151,9 @@ impl<E: Engine> Applier<E> {
     fn check_revision(&self, revision: i64) -> Run<()> {
         if revision == 0 {
             Ok(())
-        } else if revision > self.state.revision {
+        } else if revision > self.now.revision {
             Err(ApplyError::FutureRevision.into())
-        } else if revision < self.state.compact {
+        } else if revision < self.now.compact {
             Err(ApplyError::Compacted.into())
         } else {
             Ok(())
@@ -196,8 +196,8 @@ impl<E: Engine> Applier<E> {
             };
             return Ok(RangeOutcome { kvs, more: false, count: 1 });
         }
-        let now = self.state.revision + i64::from(self.sub > 0);
-        let at = At { revision: now, compact_revision: self.state.compact };
+        let now = self.now.revision + i64::from(self.sub > 0);
+        let at = At { revision: now, compact_revision: self.now.compact };
         let written = self.written.as_ref().expect("a transaction with ranges keeps its writes in order");
         Ok(range_in_txn(&self.snapshot, at, written, range).map_err(ApplyFatal::Read)?)
     }

@@ -24,7 +24,7 @@ fn cur_len(key: usize, kv: usize) -> i64 {
 impl<E: Engine> Applier<E> {
     /// The version that the next write of the entry at hand makes.
     fn next_version(&mut self) -> Revision {
-        let version = Revision::new(self.state.revision + 1, self.sub);
+        let version = Revision::new(self.now.revision + 1, self.sub);
         self.sub += 1;
         version
     }
@@ -49,15 +49,15 @@ impl<E: Engine> Applier<E> {
         match old {
             Some(slot) => self.supersede(&key, &slot.head),
             None => {
-                self.state.keys += 1;
+                self.now.keys += 1;
                 self.created.push(key.clone());
             }
         }
         let room = Head::LEN + encoded.len().min(INLINE_MAX);
         let row = self.batch.cut(room, |out| head.encode_into(&encoded, out));
         self.batch.put(Family::Cur, key.clone(), row);
-        self.state.cur_bytes += cur_len(key.len(), encoded.len());
-        self.state.live_log_bytes += log_len(encoded.len());
+        self.now.cur_bytes += cur_len(key.len(), encoded.len());
+        self.now.live_log_bytes += log_len(encoded.len());
         self.reattach(&key, old.map_or(0, |slot| slot.head.lease), lease);
         self.note(key, old.is_some(), Some(Slot { head, kv: Some(encoded) }));
     }
@@ -70,7 +70,7 @@ impl<E: Engine> Applier<E> {
         self.supersede(&key, &old.head);
         self.hist_row(&key, version, HistRow { kind: Kind::Delete, create: 0, version: 0, lease: 0 });
         self.batch.delete(Family::Cur, key.clone());
-        self.state.keys -= 1;
+        self.now.keys -= 1;
         self.deleted.push(key.clone());
         self.reattach(&key, old.head.lease, 0);
         self.note(key, true, None);
@@ -87,7 +87,7 @@ impl<E: Engine> Applier<E> {
         let encoded = row.slice(LogRow::HEAD..);
         let name = self.batch.cut(Revision::LEN, |out| out.put_slice(&version.to_bytes()));
         self.batch.put(Family::Log, name, row);
-        self.state.log_bytes += log_len(len);
+        self.now.log_bytes += log_len(len);
         if !self.chunked {
             // The key is the first field: one byte of tag, its length as a varint, then itself.
             let at = 1 + prost::encoding::encoded_len_varint(kv.key.len() as u64);
@@ -102,8 +102,8 @@ impl<E: Engine> Applier<E> {
         let kind = if old.version == 1 { Kind::Create } else { Kind::Update };
         let row = HistRow { kind, create: old.create, version: old.version, lease: old.lease };
         self.hist_row(key, old.modified, row);
-        self.state.cur_bytes -= cur_len(key.len(), old.len as usize);
-        self.state.live_log_bytes -= log_len(old.len as usize);
+        self.now.cur_bytes -= cur_len(key.len(), old.len as usize);
+        self.now.live_log_bytes -= log_len(old.len as usize);
     }
 
     fn hist_row(&mut self, key: &Bytes, version: Revision, row: HistRow) {

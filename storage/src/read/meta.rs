@@ -2,6 +2,7 @@
 //!
 //! Must never say how long a lease has left: that is the lease manager's clock.
 
+use crate::apply::meta_rows::decode_conf_state;
 use crate::apply::{LeaseRow, MemberRow};
 use crate::engine::{Direction, Family, Scan, Snapshot};
 use crate::schema::{Damaged, meta};
@@ -82,6 +83,15 @@ pub fn attached_keys_from<S: Snapshot>(
         Ok(!more)
     })?;
     Ok((keys, more))
+}
+
+/// Membership as of the view.
+///
+/// # Errors
+/// [`ReadError::Store`].
+pub fn conf_state<S: Snapshot>(view: &View<S>) -> Result<raft::ConfState, ReadError> {
+    let row = view.snapshot.get(Family::Meta, meta::CONF_STATE)?;
+    Ok(row.map(|row| decode_conf_state(&row)).transpose()?.unwrap_or_default())
 }
 
 /// What the members have published of themselves, by member id, ascending.

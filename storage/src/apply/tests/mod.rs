@@ -10,6 +10,7 @@ mod model;
 mod random;
 mod replay;
 mod rules;
+mod speed;
 
 use super::{Applier, Bootstrap, Committed, Identity, MemberRow, Report};
 use crate::engine::sim::{SimEngine, SimSnapshot};

@@ -267,7 +267,7 @@ impl Model {
             SortTarget::Value => (0, kv.value.clone()),
         };
         match r.sort_order == SortOrder::Descend as i32 {
-            true => kvs.sort_by(|a, b| rank(b).cmp(&rank(a))),
+            true => kvs.sort_by_key(|kv| std::cmp::Reverse(rank(kv))),
             false => kvs.sort_by_key(rank),
         }
         let more = r.limit > 0 && kvs.len() > r.limit as usize;

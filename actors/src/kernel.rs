@@ -1,0 +1,375 @@
+//! The kernel: makes every queue, then every owner, in an order in which nobody is spoken to before it lives; and ends them
+//! in the order in which nothing is lost.
+//!
+//! The only file that sees everyone. Must never decide anything about data.
+
+use crate::applier::{Applier, ApplierParts};
+use crate::death_watch::{DeathWatch, ExitCell, NodeExit};
+use crate::lease_manager::actor::{LeaseManager, LeaseParts, LeaseSink, StopLeases};
+use crate::lease_manager::core::StoredLease;
+use crate::limits::{APPLIER_QUEUE, QUERIES, READERS, SNAPSHOTTER_QUEUE, WAL_QUEUE};
+use crate::peers::{NoPeers, PeerPort};
+use crate::raft_core::inbox::{Inbox, InnerPort};
+use crate::raft_core::log_tail::LogTail;
+use crate::raft_core::{CoreConfig, CoreParts, RaftCore};
+use crate::snapshotter::{OpenEngine, Snapshotter, SnapshotterParts};
+use crate::store_reads::StoreReads;
+use crate::wal_writer::{WalParts, WalWriter};
+use crate::watch_hub::actor::StopHub;
+use crate::watch_hub::{HubConfig, HubParts, Position, WatchHub};
+use crate::{reader_pool, ticker};
+use actix_rt::Arbiter;
+use actix::Addr;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use messages::admin::{Control, ToSnapshotter};
+use messages::apply::ToApplier;
+use messages::ready::ToWal;
+use messages::ports::CorePort;
+use messages::{Gauges, Identity, Ports, ReplySink, SinkId, Sinks};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Release;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use storage::apply::Applier as Store;
+use storage::disk::Disk;
+use storage::engine::Engine;
+use storage::snapshot::StreamHeader;
+use storage::view::Views;
+use storage::wal::Wal;
+
+/// Sink of the lease manager's own proposals; those of clients follow it.
+pub const LEASE_SINK: SinkId = SinkId(0);
+/// First sink that the caller of [`Kernel::start`] may name.
+pub const FIRST_CLIENT_SINK: u32 = 1;
+
+/// What a node is assembled from.
+pub struct Assembly<E: Engine> {
+    /// Who it is.
+    pub identity: Identity,
+    /// The engine, and how to open a checkpoint of it.
+    pub engine: Arc<E>,
+    /// Opens a checkpoint.
+    pub open: OpenEngine<E>,
+    /// The write side of the store.
+    pub store: Store<E>,
+    /// The log.
+    pub wal: Wal,
+    /// The log's file system.
+    pub disk: Arc<dyn Disk>,
+    /// The log as the core sees it.
+    pub tail: LogTail,
+    /// The core's configuration.
+    pub core: CoreConfig,
+    /// Length of a tick.
+    pub tick: Duration,
+    /// The hub's configuration.
+    pub hub: HubConfig,
+    /// Pause between two compaction steps.
+    pub compaction_pause: Duration,
+    /// Where checkpoints are made.
+    pub scratch: PathBuf,
+    /// Written into snapshot streams.
+    pub server_version: String,
+    /// Sinks of clients, in order from [`FIRST_CLIENT_SINK`].
+    pub client_sinks: Vec<Arc<dyn ReplySink>>,
+}
+
+/// Why a node could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A thread could not be started.
+    #[error("cannot start a thread: {0}; raise the limit on processes of this user")]
+    Thread(#[from] std::io::Error),
+    /// The timing is impossible.
+    #[error("raft refuses its configuration: {0}")]
+    Raft(#[from] raft::ConfigError),
+    /// The store could not be read.
+    #[error("cannot read the store: {0}")]
+    Store(#[from] model::ReadError),
+}
+
+/// A running node.
+pub struct Kernel {
+    ports: Ports,
+    exit: ExitCell,
+    wal: Sender<ToWal>,
+    applier: Sender<ToApplier>,
+    snapshotter: Sender<ToSnapshotter>,
+    owners: Owners,
+    threads: Threads,
+    stop_ticker: Sender<()>,
+    stop_readers: Sender<()>,
+}
+
+#[derive(Default)]
+struct Threads {
+    core: Option<JoinHandle<()>>,
+    wal: Option<JoinHandle<()>>,
+    applier: Option<JoinHandle<()>>,
+    snapshotter: Option<JoinHandle<()>>,
+    ticker: Option<JoinHandle<()>>,
+    readers: Vec<JoinHandle<()>>,
+}
+
+fn spawn(name: &'static str, run: impl FnOnce() + Send + 'static) -> std::io::Result<Option<JoinHandle<()>>> {
+    std::thread::Builder::new().name(name.into()).spawn(run).map(Some)
+}
+
+/// The queues between owners, and what all of them share.
+struct Wiring<E: Engine> {
+    exit: ExitCell,
+    gauges: Arc<Gauges>,
+    sinks: Arc<Sinks>,
+    views: Arc<Views<E::Snapshot>>,
+    reads: StoreReads<E::Snapshot>,
+    core: CorePort,
+    inner: InnerPort,
+    wal: Sender<ToWal>,
+    applier: Sender<ToApplier>,
+    snapshotter: Sender<ToSnapshotter>,
+    hub_backlog: Arc<AtomicUsize>,
+}
+
+/// Receiving ends, each to be given to its owner.
+struct Ends {
+    inbox: Inbox,
+    wal: Receiver<ToWal>,
+    applier: Receiver<ToApplier>,
+    snapshotter: Receiver<ToSnapshotter>,
+}
+
+impl<E: Engine> Wiring<E> {
+    fn new(store: &Store<E>) -> (Self, Ends) {
+        let (inbox, core, inner) = Inbox::new();
+        let (wal, wal_end) = bounded(WAL_QUEUE);
+        let (applier, applier_end) = bounded(APPLIER_QUEUE);
+        let (snapshotter, snapshotter_end) = bounded(SNAPSHOTTER_QUEUE);
+        let views = Arc::new(Views::new(store.view()));
+        let gauges = Arc::<Gauges>::default();
+        gauges.applied.store(store.applied().index, Release);
+        let wiring = Self {
+            exit: ExitCell::default(),
+            gauges,
+            sinks: Arc::default(),
+            reads: StoreReads::new(views.clone()),
+            views,
+            core,
+            inner,
+            wal,
+            applier,
+            snapshotter,
+            hub_backlog: Arc::default(),
+        };
+        (wiring, Ends { inbox, wal: wal_end, applier: applier_end, snapshotter: snapshotter_end })
+    }
+
+    fn watch(&self, actor: &'static str) -> DeathWatch {
+        DeathWatch::new(actor, self.exit.clone())
+    }
+
+    fn start_hub(&self, config: HubConfig, arbiter: &Arbiter) -> Addr<WatchHub> {
+        let view = self.views.load();
+        let parts = HubParts {
+            config,
+            at: Position { revision: view.revision, compact_revision: view.compact_revision },
+            logs: Arc::new(self.reads.clone()),
+            sinks: self.sinks.clone(),
+            gauges: self.gauges.clone(),
+            backlog: self.hub_backlog.clone(),
+            exit: self.exit.clone(),
+        };
+        WatchHub::start(parts, &arbiter.handle())
+    }
+
+    fn start_leases(&self, tick: Duration, ticks: u32, arbiter: &Arbiter) -> Result<Addr<LeaseManager>, StartError> {
+        let stored = storage::read::meta::leases(&self.views.load())?;
+        let heartbeat = tick.as_millis() as u64;
+        let parts = LeaseParts {
+            stored: stored
+                .into_iter()
+                .map(|(id, row)| StoredLease { id, ttl: row.ttl, remaining: row.remaining })
+                .collect(),
+            election_timeout: heartbeat * u64::from(ticks),
+            heartbeat,
+            core: self.core.clone(),
+            sink: LEASE_SINK,
+            sinks: self.sinks.clone(),
+            gauges: self.gauges.clone(),
+            exit: self.exit.clone(),
+        };
+        Ok(LeaseManager::start(parts, &arbiter.handle()))
+    }
+
+    fn applier_parts(&self, inbox: Receiver<ToApplier>, owners: &Owners, compaction_pause: Duration) -> ApplierParts<E> {
+        ApplierParts {
+            inbox,
+            core: self.inner.clone(),
+            views: self.views.clone(),
+            sinks: self.sinks.clone(),
+            hub: owners.hub.clone().recipient(),
+            hub_backlog: self.hub_backlog.clone(),
+            leases: owners.leases.clone().recipient(),
+            snapshotter: self.snapshotter.clone(),
+            compaction_pause,
+        }
+    }
+
+    fn core_parts(&self, inbox: Inbox, owners: &Owners, peers: Arc<dyn PeerPort>) -> CoreParts {
+        CoreParts {
+            inbox,
+            wal: self.wal.clone(),
+            applier: self.applier.clone(),
+            peers,
+            leases: owners.leases.clone().recipient(),
+            sinks: self.sinks.clone(),
+            gauges: self.gauges.clone(),
+        }
+    }
+
+    fn wal_parts(&self, inbox: Receiver<ToWal>, peers: Arc<dyn PeerPort>) -> WalParts {
+        WalParts {
+            inbox,
+            core: self.inner.clone(),
+            peers,
+            snapshotter: self.snapshotter.clone(),
+            gauges: self.gauges.clone(),
+        }
+    }
+}
+
+/// Actors on arbiters of their own.
+struct Owners {
+    hub: Addr<WatchHub>,
+    leases: Addr<LeaseManager>,
+    arbiters: [Arbiter; 2],
+}
+
+impl Kernel {
+    /// Starts all owners. Must be called inside an actix system.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start<E: Engine>(assembly: Assembly<E>) -> Result<Self, StartError> {
+        let (wiring, ends) = Wiring::new(&assembly.store);
+        let arbiters = [Arbiter::new(), Arbiter::new()];
+        let ticks = assembly.core.raft.election_tick;
+        let owners = Owners {
+            hub: wiring.start_hub(assembly.hub, &arbiters[0]),
+            leases: wiring.start_leases(assembly.tick, ticks, &arbiters[1])?,
+            arbiters,
+        };
+        let mut sinks: Vec<Arc<dyn ReplySink>> = vec![Arc::new(LeaseSink(owners.leases.clone()))];
+        sinks.extend(assembly.client_sinks);
+        wiring.sinks.register(sinks);
+
+        let peers: Arc<dyn PeerPort> = Arc::new(NoPeers);
+        let core = wiring.core_parts(ends.inbox, &owners, peers.clone());
+        let core = RaftCore::new(assembly.core, assembly.tail, core)?;
+        let wal = WalWriter::new(assembly.wal, wiring.wal_parts(ends.wal, peers));
+        let applier = wiring.applier_parts(ends.applier, &owners, assembly.compaction_pause);
+        let applier = Applier::new(assembly.store, applier);
+        let snapshotter = Snapshotter::new(SnapshotterParts {
+            inbox: ends.snapshotter,
+            engine: assembly.engine,
+            open: assembly.open,
+            disk: assembly.disk,
+            scratch: assembly.scratch,
+            header: StreamHeader {
+                cluster_id: assembly.identity.cluster_id,
+                member_id: assembly.identity.member_id,
+                server_version: assembly.server_version,
+                ..StreamHeader::default()
+            },
+            core: wiring.inner.clone(),
+            wal: wiring.wal.clone(),
+            sinks: wiring.sinks.clone(),
+            gauges: wiring.gauges.clone(),
+        });
+
+        let (query, queries) = bounded(QUERIES);
+        let (stop_readers, readers_stop) = bounded(0);
+        let (stop_ticker, ticker_stop) = bounded(0);
+        let pool = Arc::new(wiring.reads.clone());
+        let mut threads = Threads {
+            readers: reader_pool::start(READERS, queries, readers_stop, pool, wiring.sinks.clone(), &wiring.exit)?,
+            ..Threads::default()
+        };
+        let watch = wiring.watch("snapshotter");
+        threads.snapshotter = spawn("snapshotter", move || snapshotter.run(watch))?;
+        let watch = wiring.watch("applier");
+        threads.applier = spawn("applier", move || applier.run(watch))?;
+        let watch = wiring.watch("WAL writer");
+        threads.wal = spawn("wal-writer", move || wal.run(watch))?;
+        let watch = wiring.watch("raft core");
+        threads.core = spawn("raft-core", move || core.run(watch))?;
+        let (watch, inner, tick) = (wiring.watch("ticker"), wiring.inner.clone(), assembly.tick);
+        threads.ticker = spawn("ticker", move || ticker::run(tick, &inner, &ticker_stop, watch))?;
+        Ok(Self {
+            ports: Ports {
+                identity: Arc::new(assembly.identity),
+                gauges: wiring.gauges,
+                reads: Arc::new(wiring.reads),
+                sinks: wiring.sinks,
+                core: wiring.core,
+                query,
+                jobs: wiring.snapshotter.clone(),
+                hub: owners.hub.clone().recipient(),
+                leases: owners.leases.clone().recipient(),
+            },
+            exit: wiring.exit,
+            wal: wiring.wal,
+            applier: wiring.applier,
+            snapshotter: wiring.snapshotter,
+            owners,
+            threads,
+            stop_ticker,
+            stop_readers,
+        })
+    }
+
+    /// Sending ends for clients.
+    pub fn ports(&self) -> &Ports {
+        &self.ports
+    }
+
+    /// Where the node's end is noted.
+    pub fn exit(&self) -> &ExitCell {
+        &self.exit
+    }
+
+    /// Ends all owners, each after those that feed it. Blocking: call it off the arbiters.
+    pub fn stop(mut self) {
+        self.ports.core.control(Control::Stop);
+        join(self.threads.core.take());
+        drop(self.stop_ticker);
+        join(self.threads.ticker.take());
+        // a closed queue means that its owner ended already
+        let _ = self.wal.send(ToWal::Stop);
+        join(self.threads.wal.take());
+        let _ = self.applier.send(ToApplier::Stop);
+        join(self.threads.applier.take());
+        self.owners.hub.do_send(StopHub);
+        self.owners.leases.do_send(StopLeases);
+        let _ = self.snapshotter.send(ToSnapshotter::Stop);
+        join(self.threads.snapshotter.take());
+        drop(self.stop_readers);
+        for reader in self.threads.readers.drain(..) {
+            join(Some(reader));
+        }
+        for arbiter in self.owners.arbiters {
+            arbiter.stop();
+            // an arbiter that panicked has been reported by its actor's death watch
+            let _ = arbiter.join();
+        }
+        self.exit.set(NodeExit::Stopped);
+    }
+}
+
+fn join(thread: Option<JoinHandle<()>>) {
+    if let Some(thread) = thread {
+        // a panic has been reported by the thread's death watch
+        let _ = thread.join();
+    }
+}

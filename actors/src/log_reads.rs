@@ -1,0 +1,100 @@
+//! The log of the store as the watch hub reads it when events are no longer in memory.
+//!
+//! Each call takes the newest view. Must never hand out a part of a revision.
+
+use crate::store_reads::StoreReads;
+use crate::watch_hub::{KeySet, LogChunk, LogReadError, LogReads};
+use bytes::Bytes;
+use messages::watch::{LogEvent, RevisionEvents};
+use model::{ReadError, Revision};
+use storage::engine::Snapshot;
+use storage::read::events::{self, EventsBudget, EventsChunk};
+use storage::read::key_events::key_events;
+use storage::schema::Kind;
+use storage::view::View;
+
+/// Bytes of rows one call looks at, per byte of events wanted: bounds a scan whose filter matches little.
+const SCAN_FACTOR: usize = 16;
+
+impl<S: Snapshot> LogReads for StoreReads<S> {
+    fn position(&self) -> (i64, i64) {
+        let view = self.view();
+        (view.revision, view.compact_revision)
+    }
+
+    fn read(&self, from: i64, to: i64, keys: &KeySet, max_bytes: usize) -> Result<LogChunk, LogReadError> {
+        let view = self.view();
+        let mut out = LogChunk { revisions: Vec::new(), next: from };
+        let mut at = Revision::new(from, 0);
+        loop {
+            let chunk = chunk(&view, at, to, keys, max_bytes).map_err(|why| failed(&view, why))?;
+            let EventsChunk { revisions, next, split } = chunk;
+            for revision in revisions {
+                let events = revision.events.into_iter().map(event);
+                match out.revisions.last_mut() {
+                    // the rest of a revision that did not fit into one chunk
+                    Some(last) if last.revision == revision.main => last.events.extend(events),
+                    _ => out.revisions.push(RevisionEvents { revision: revision.main, events: events.collect() }),
+                }
+            }
+            at = next;
+            if !split && next.sub == 0 {
+                out.next = next.main.min(to + 1);
+                return Ok(out);
+            }
+        }
+    }
+
+    fn prev_kv(&self, revision: i64, event: &LogEvent) -> Result<Option<Bytes>, LogReadError> {
+        let view = self.view();
+        let event = events::LogEvent {
+            revision: Revision::new(revision, 0),
+            kind: kind(event),
+            key: event.key.clone(),
+            kv: event.kv.clone(),
+            superseded: Revision::new(event.superseded.0, event.superseded.1),
+        };
+        events::prev_kv(&view, &event).map_err(|why| failed(&view, why))
+    }
+}
+
+fn chunk<S: Snapshot>(
+    view: &View<S>,
+    from: Revision,
+    to: i64,
+    keys: &KeySet,
+    bytes: usize,
+) -> Result<EventsChunk, ReadError> {
+    match keys.single() {
+        Some(key) => key_events(view, key, from, to, bytes),
+        None => {
+            let budget = EventsBudget { bytes, scanned: bytes.saturating_mul(SCAN_FACTOR) };
+            events::events(view, from, to, |key| keys.contains(key), budget)
+        }
+    }
+}
+
+fn event(event: events::LogEvent) -> LogEvent {
+    LogEvent {
+        delete: event.kind == Kind::Delete,
+        create: event.kind == Kind::Create,
+        key: event.key,
+        kv: event.kv,
+        superseded: (event.superseded.main, event.superseded.sub),
+    }
+}
+
+fn kind(event: &LogEvent) -> Kind {
+    match (event.delete, event.create) {
+        (true, _) => Kind::Delete,
+        (_, true) => Kind::Create,
+        _ => Kind::Update,
+    }
+}
+
+fn failed<S>(view: &View<S>, why: ReadError) -> LogReadError {
+    match why {
+        ReadError::Compacted => LogReadError::Compacted(view.compact_revision),
+        why => LogReadError::Failed(why.to_string()),
+    }
+}

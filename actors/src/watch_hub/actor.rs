@@ -1,0 +1,238 @@
+//! The watch hub's shell: an actix actor on its own arbiter, two reader threads, one list of answers per sink and message.
+//!
+//! Must never read the store on the arbiter, and never wake a connection thread more than once per message.
+
+use super::core::{Hub, HubConfig, HubCounts, Position};
+use super::logs::{Done, LogReads, Work};
+use crate::applier::EVENT_OVERHEAD;
+use crate::death_watch::{DeathWatch, ExitCell};
+use crate::lease_manager::pulse;
+use actix::{Actor, ActorContext, Addr, ArbiterHandle, AsyncContext, Context, Handler};
+use crossbeam_channel::{Receiver, Sender};
+use messages::reply::Outbox;
+use messages::watch::{Advanced, RevisionEvents, WatchRequests};
+use messages::{Gauges, Reply, Sinks};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// Reader threads: a slow scan does not hold up previous key-values.
+const READERS: usize = 2;
+/// How often time is looked at.
+const TICK: Duration = Duration::from_secs(1);
+
+/// What a hub is made of.
+pub struct HubParts {
+    /// Sizes and times.
+    pub config: HubConfig,
+    /// Where the store is when the hub starts; every later move must come as a message.
+    pub at: Position,
+    /// The store.
+    pub logs: Arc<dyn LogReads>,
+    /// Answers.
+    pub sinks: Arc<Sinks>,
+    /// Shared counters.
+    pub gauges: Arc<Gauges>,
+    /// Bytes of events handed over and not yet taken (the applier adds).
+    pub backlog: Arc<AtomicUsize>,
+    /// Where its end is noted.
+    pub exit: ExitCell,
+}
+
+/// A snapshot was installed: the store is at this position.
+#[derive(Clone, Copy, Debug)]
+pub struct Restored(pub Position);
+
+/// Ends the hub.
+#[derive(Clone, Copy, Debug)]
+pub struct StopHub;
+
+struct Tick;
+
+struct JobDone(Done);
+
+impl actix::Message for Restored {
+    type Result = ();
+}
+
+impl actix::Message for StopHub {
+    type Result = ();
+}
+
+impl actix::Message for Tick {
+    type Result = ();
+}
+
+impl actix::Message for JobDone {
+    type Result = ();
+}
+
+/// The actor.
+pub struct WatchHub {
+    hub: Hub,
+    parts: HubParts,
+    watch: Option<DeathWatch>,
+    jobs: Sender<Work>,
+    jobs_out: Receiver<Work>,
+    /// Dropped to end the timer thread.
+    _pulse: Option<Sender<()>>,
+    start: Instant,
+    counted: HubCounts,
+}
+
+impl WatchHub {
+    /// Starts a hub on an arbiter.
+    pub fn start(parts: HubParts, arbiter: &ArbiterHandle) -> Addr<Self> {
+        Self::start_in_arbiter(arbiter, move |_| {
+            // jobs are bounded by the core: one per scan, one for the head, one for previous key-values
+            let (jobs, jobs_out) = crossbeam_channel::unbounded();
+            let watch = DeathWatch::new("watch hub", parts.exit.clone());
+            Self {
+                hub: Hub::new(parts.config, parts.at),
+                parts,
+                watch: Some(watch),
+                jobs,
+                jobs_out,
+                _pulse: None,
+                start: Instant::now(),
+                counted: HubCounts::default(),
+            }
+        })
+    }
+
+    fn start_threads(&mut self, address: &Addr<Self>) -> std::io::Result<()> {
+        for n in 0..READERS {
+            let (jobs, logs, address) = (self.jobs_out.clone(), self.parts.logs.clone(), address.clone());
+            let watch = DeathWatch::new("watch reader", self.parts.exit.clone());
+            std::thread::Builder::new().name(format!("watch-reader-{n}")).spawn(move || {
+                while let Ok(work) = jobs.recv() {
+                    address.do_send(JobDone(work.run(logs.as_ref())));
+                }
+                watch.finish();
+            })?;
+        }
+        let address = address.clone();
+        self._pulse = Some(pulse::start("watch-tick", TICK, &self.parts.exit, move || {
+            // one that meets a full mailbox is made up for by the next message
+            let _ = address.try_send(Tick);
+        })?);
+        Ok(())
+    }
+
+    /// Hands out what the core wants done.
+    fn flush(&mut self) {
+        for work in self.hub.take_work() {
+            // the receiving end is ours
+            let _ = self.jobs.send(work);
+        }
+        let mut out = Outbox::default();
+        for (stream, frames) in self.hub.take_frames() {
+            out.push(stream.sink, Reply::Watch { token: stream.token, frames });
+        }
+        out.flush(&self.parts.sinks);
+        self.count();
+    }
+
+    fn count(&mut self) {
+        let counts = self.hub.counts();
+        if counts == self.counted {
+            return;
+        }
+        let gauges = &self.parts.gauges;
+        gauges.watchers.store(counts.watchers as u64, Relaxed);
+        gauges.watch_streams.store(counts.streams as u64, Relaxed);
+        gauges.slow_watchers.store(counts.slow as u64, Relaxed);
+        gauges.events.fetch_add(counts.events - self.counted.events, Relaxed);
+        self.counted = counts;
+    }
+
+    fn now(&self) -> u64 {
+        self.start.elapsed().as_millis() as u64
+    }
+}
+
+fn weight(events: &[RevisionEvents]) -> usize {
+    events.iter().flat_map(|r| &r.events).map(|e| e.kv.len() + EVENT_OVERHEAD).sum()
+}
+
+impl Actor for WatchHub {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        if let Err(why) = self.start_threads(&ctx.address())
+            && let Some(watch) = &mut self.watch
+        {
+            watch.fail(format!("cannot start its threads: {why}"));
+            ctx.stop();
+        }
+    }
+}
+
+impl Handler<Advanced> for WatchHub {
+    type Result = ();
+
+    fn handle(&mut self, message: Advanced, _: &mut Self::Context) {
+        let Advanced { revision, compact_revision, events } = message;
+        let bytes = events.as_deref().map_or(0, weight);
+        self.hub.advanced(Position { revision, compact_revision }, events);
+        self.parts.backlog.fetch_sub(bytes, Relaxed);
+        self.flush();
+    }
+}
+
+impl Handler<Restored> for WatchHub {
+    type Result = ();
+
+    fn handle(&mut self, message: Restored, _: &mut Self::Context) {
+        self.hub.restored(message.0);
+        self.flush();
+    }
+}
+
+impl Handler<WatchRequests> for WatchHub {
+    type Result = ();
+
+    fn handle(&mut self, message: WatchRequests, _: &mut Self::Context) {
+        // taken now, after the requests arrived: no client can have seen more when it sent them
+        let (revision, compact_revision) = self.parts.logs.position();
+        self.hub.requests(message.0, Position { revision, compact_revision });
+        self.flush();
+    }
+}
+
+impl Handler<JobDone> for WatchHub {
+    type Result = ();
+
+    fn handle(&mut self, message: JobDone, ctx: &mut Self::Context) {
+        match self.hub.done(message.0) {
+            Ok(()) => self.flush(),
+            Err(why) => {
+                if let Some(watch) = &mut self.watch {
+                    watch.fail(why);
+                }
+                ctx.stop();
+            }
+        }
+    }
+}
+
+impl Handler<Tick> for WatchHub {
+    type Result = ();
+
+    fn handle(&mut self, _: Tick, _: &mut Self::Context) {
+        let now = self.now();
+        self.hub.tick(now);
+        self.flush();
+    }
+}
+
+impl Handler<StopHub> for WatchHub {
+    type Result = ();
+
+    fn handle(&mut self, _: StopHub, ctx: &mut Self::Context) {
+        if let Some(watch) = self.watch.take() {
+            watch.finish();
+        }
+        ctx.stop();
+    }
+}

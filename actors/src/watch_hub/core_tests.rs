@@ -1,0 +1,1 @@
+//! Tables for the hub's answers that a client can tell from etcd's.

@@ -1,0 +1,155 @@
+//! A store that remembers everything, for tests of the hub.
+//!
+//! Its encoder is written apart from the hub's, so that one checks the other.
+
+use super::core::Position;
+use super::key_set::KeySet;
+use super::logs::{LogChunk, LogReadError, LogReads};
+use bytes::Bytes;
+use messages::reply::SinkId;
+use messages::watch::{CreateWatch, LogEvent, RevisionEvents, StreamKey};
+use model::KeyRange;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// History of a store.
+#[derive(Clone, Default)]
+pub(super) struct Store {
+    /// Revision 2 is the first.
+    pub(super) history: Vec<RevisionEvents>,
+    pub(super) compact: i64,
+    pub(super) heads: BTreeMap<Bytes, (i64, i64)>,
+    /// Most bytes a read hands out, whatever it is asked for.
+    pub(super) stingy: bool,
+}
+
+/// What a transaction does to a key.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Change {
+    Put(u8),
+    Delete(u8),
+}
+
+pub(super) fn key(n: u8) -> Bytes {
+    [&b"a"[..], b"ab", b"abc", b"b", b"b\xff", b"c"].map(Bytes::from_static)[usize::from(n) % 6].clone()
+}
+
+fn varint(mut n: i64) -> Vec<u8> {
+    let mut out = Vec::new();
+    while n >= 0x80 {
+        out.push((n & 0x7f) as u8 | 0x80);
+        n >>= 7;
+    }
+    out.push(n as u8);
+    out
+}
+
+fn field(tag: u8, bytes: &[u8]) -> Vec<u8> {
+    [&[tag << 3 | 2], &varint(bytes.len() as i64)[..], bytes].concat()
+}
+
+/// The bytes a client must get for an event.
+pub(super) fn expected(event: &LogEvent, prev: Option<&Bytes>) -> Bytes {
+    let kind: &[u8] = if event.delete { &[8, 1] } else { &[] };
+    let prev = prev.map(|prev| field(3, prev)).unwrap_or_default();
+    field(11, &[kind, &field(2, &event.kv), &prev].concat()).into()
+}
+
+impl Store {
+    pub(super) fn revision(&self) -> i64 {
+        self.history.len() as i64 + 1
+    }
+
+    pub(super) fn position(&self) -> Position {
+        Position { revision: self.revision(), compact_revision: self.compact }
+    }
+
+    /// Applies a transaction; deletes of keys that are not there do nothing. `value` pads values.
+    pub(super) fn commit(&mut self, changes: &[Change], value: usize) {
+        let revision = self.revision() + 1;
+        let mut events: Vec<LogEvent> = Vec::new();
+        for change in changes {
+            let sub = events.len() as i64;
+            let (name, put) = match change {
+                Change::Put(n) => (key(*n), true),
+                Change::Delete(n) => (key(*n), false),
+            };
+            let deleted_before = events.iter().any(|e| e.delete && e.key == name);
+            let head = self.heads.get(&name).copied();
+            if !put && (head.is_none() || deleted_before) {
+                continue;
+            }
+            let text = format!("{sub}{}", "v".repeat(value));
+            let value = if put { field(5, text.as_bytes()) } else { Vec::new() };
+            let kv = Bytes::from([field(1, &name), [&[3 << 3][..], &varint(revision)].concat(), value].concat());
+            match put {
+                true => self.heads.insert(name.clone(), (revision, sub)),
+                false => self.heads.remove(&name),
+            };
+            events.push(LogEvent { delete: !put, create: head.is_none(), key: name, kv, superseded: head.unwrap_or_default() });
+        }
+        if !events.is_empty() {
+            self.history.push(RevisionEvents { revision, events });
+        }
+    }
+
+    pub(super) fn since(&self, revision: i64) -> &[RevisionEvents] {
+        self.history.get((revision.max(1) - 1) as usize..).unwrap_or_default()
+    }
+
+    pub(super) fn list_since(&self, revision: i64) -> Arc<[RevisionEvents]> {
+        self.since(revision).to_vec().into()
+    }
+
+    /// The key-value before an event's revision, compaction aside.
+    pub(super) fn prev(&self, revision: i64, event: &LogEvent) -> Option<Bytes> {
+        let before = self.history[..(revision - 2) as usize].iter().flat_map(|r| &r.events);
+        let last = before.filter(|e| e.key == event.key).last().filter(|e| !e.delete)?;
+        (!event.create).then(|| last.kv.clone())
+    }
+}
+
+impl LogReads for Store {
+    fn position(&self) -> (i64, i64) {
+        (self.revision(), self.compact)
+    }
+
+    fn read(&self, from: i64, to: i64, keys: &KeySet, max_bytes: usize) -> Result<LogChunk, LogReadError> {
+        if from < self.compact {
+            return Err(LogReadError::Compacted(self.compact));
+        }
+        let (mut revisions, mut bytes, mut next) = (Vec::new(), 0, from);
+        while next <= to && bytes < max_bytes {
+            // nothing happened in revision 1
+            let whole = self.history.get((next - 2) as usize).map(|r| &r.events[..]).unwrap_or_default();
+            let events: Vec<_> = whole.iter().filter(|e| keys.contains(&e.key)).cloned().collect();
+            bytes += events.iter().map(|e| e.kv.len()).sum::<usize>() + usize::from(self.stingy) * max_bytes / 2;
+            if !events.is_empty() {
+                revisions.push(RevisionEvents { revision: next, events });
+            }
+            next += 1;
+        }
+        Ok(LogChunk { revisions, next })
+    }
+
+    fn prev_kv(&self, revision: i64, event: &LogEvent) -> Result<Option<Bytes>, LogReadError> {
+        Ok(self.prev(revision, event).filter(|_| revision > self.compact))
+    }
+}
+
+pub(super) fn stream(token: u64) -> StreamKey {
+    StreamKey { sink: SinkId((token % 2) as u32), token }
+}
+
+pub(super) fn watch(key: &'static str, end: &'static str) -> CreateWatch {
+    CreateWatch {
+        watch_id: 0,
+        range: KeyRange::new(key.into(), end.into()),
+        start_revision: 0,
+        progress_notify: false,
+        no_put: false,
+        no_delete: false,
+        prev_kv: false,
+        fragment: false,
+    }
+}
