@@ -4,6 +4,8 @@
 mod client;
 #[path = "door/echo.rs"]
 mod echo;
+#[path = "door/limits.rs"]
+mod limits;
 #[path = "door/stop.rs"]
 mod stop;
 #[path = "door/streams.rs"]

@@ -36,7 +36,7 @@ pub async fn h2_to(addr: SocketAddr) -> SendRequest<Bytes> {
 }
 
 /// Sends one request and collects body and trailers.
-async fn ask(
+pub async fn ask(
     client: &mut SendRequest<Bytes>,
     request: Request<()>,
     body: &'static [u8],
