@@ -1,7 +1,7 @@
 //! Requests to change the membership, as entries carry them.
 //!
 //! Vocabulary only: [`changer`](crate::changer) computes what they lead to,
-//! [`confchange_codec`](crate::confchange_codec) writes their bytes.
+//! [`confchange_codec`] writes their bytes.
 
 use bytes::Bytes;
 
@@ -99,10 +99,15 @@ impl ConfChangeV2 {
 
     /// As [`from_entry`](Self::from_entry), before the payload has a place in the log.
     pub fn from_payload(kind: EntryKind, data: &Bytes) -> Result<Option<ConfChangeV2>, DecodeError> {
+        if kind == EntryKind::Normal { Ok(None) } else { ConfChangeV2::decode(kind, data).map(Some) }
+    }
+
+    /// The change in the payload of an entry that is known to carry one.
+    pub fn decode(kind: EntryKind, data: &Bytes) -> Result<ConfChangeV2, DecodeError> {
         match kind {
-            EntryKind::Normal => Ok(None),
-            EntryKind::ConfChange => confchange_codec::decode_v1(data).map(|cc| Some(cc.into_v2())),
-            EntryKind::ConfChangeV2 => confchange_codec::decode_v2(data).map(Some),
+            EntryKind::Normal => Err(DecodeError::NoConfChange),
+            EntryKind::ConfChange => confchange_codec::decode_v1(data).map(ConfChange::into_v2),
+            EntryKind::ConfChangeV2 => confchange_codec::decode_v2(data),
         }
     }
 }
