@@ -99,15 +99,10 @@ impl ConfChangeV2 {
 
     /// As [`from_entry`](Self::from_entry), before the payload has a place in the log.
     pub fn from_payload(kind: EntryKind, data: &Bytes) -> Result<Option<ConfChangeV2>, DecodeError> {
-        if kind == EntryKind::Normal { Ok(None) } else { ConfChangeV2::decode(kind, data).map(Some) }
-    }
-
-    /// The change in the payload of an entry that is known to carry one.
-    pub fn decode(kind: EntryKind, data: &Bytes) -> Result<ConfChangeV2, DecodeError> {
         match kind {
-            EntryKind::Normal => Err(DecodeError::NoConfChange),
-            EntryKind::ConfChange => confchange_codec::decode_v1(data).map(ConfChange::into_v2),
-            EntryKind::ConfChangeV2 => confchange_codec::decode_v2(data),
+            EntryKind::Normal => Ok(None),
+            EntryKind::ConfChange => confchange_codec::decode_v1(data).map(|cc| Some(cc.into_v2())),
+            EntryKind::ConfChangeV2 => confchange_codec::decode_v2(data).map(Some),
         }
     }
 }

@@ -15,8 +15,6 @@ pub enum DecodeError {
     Truncated,
     /// A varint has more than ten bytes or a tag is not a field.
     Malformed,
-    /// The entry is one of the state machine.
-    NoConfChange,
     /// A step or transition of a kind that this version does not know.
     UnknownKind(u64),
 }
@@ -26,7 +24,6 @@ impl fmt::Display for DecodeError {
         match self {
             DecodeError::Truncated => f.write_str("membership change ends inside a field"),
             DecodeError::Malformed => f.write_str("membership change is malformed"),
-            DecodeError::NoConfChange => f.write_str("not a membership change"),
             DecodeError::UnknownKind(kind) => write!(f, "membership change of unknown kind {kind}"),
         }
     }
