@@ -222,6 +222,10 @@ fn one_history_stopped_at_every_point() {
             }
             again.crash(seed);
             live(&again, &[], allowed.clone(), 0, seed);
+            // Going on in what was found must not lose it either.
+            let more = [Step::Append { back: 0, count: 1, len: 10, raise: 0 }];
+            let allowed = live(&disk, &more, allowed, u64::MAX, seed);
+            disk.crash(seed);
             live(&disk, &[], allowed, 0, seed);
         }
     }

@@ -157,6 +157,26 @@ fn disk_newest(names: &[String]) -> PathBuf {
 }
 
 #[test]
+fn nothing_goes_before_the_truncation_itself_is_durable() {
+    let disk = SimDisk::new();
+    let mut wal = create(&disk);
+    commit(&mut wal, &entries(1, 1..=3, 3000), None).unwrap();
+    commit(&mut wal, &entries(1, 4..=6, 3000), None).unwrap();
+    wal.append(&Batch { entries: &entries(1, 7..=7, 10), hard_state: None }).unwrap();
+    wal.release_to(id(1, 6)).unwrap();
+    wal.sync().unwrap();
+    assert_eq!(all(&wal), [entries(1, 1..=6, 3000), entries(1, 7..=7, 10)].concat());
+    drop(wal);
+    disk.crash(8);
+    let (mut wal, recovered) = open(&disk).unwrap();
+    assert_eq!((recovered.truncated.index, recovered.last.index), (0, 7));
+    wal.release_to(id(1, 6)).unwrap();
+    wal.write().unwrap();
+    wal.sync().unwrap();
+    assert_eq!(all(&wal), entries(1, 7..=7, 10));
+}
+
+#[test]
 fn a_batch_larger_than_any_segment_gets_one_of_its_own() {
     let disk = SimDisk::new();
     let mut wal = create(&disk);

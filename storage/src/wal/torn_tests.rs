@@ -276,6 +276,22 @@ fn a_lost_segment_is_corruption_and_a_released_one_that_came_back_is_not() {
 }
 
 #[test]
+fn a_segment_of_another_history_is_corruption() {
+    let (disk, other) = (SimDisk::new(), SimDisk::new());
+    for (disk, vote) in [(&disk, 1), (&other, 2)] {
+        let mut wal = Wal::create(disk.shared(), dir(), EVEN, META, Start::default()).unwrap();
+        for index in 1..=13 {
+            let hard_state = raft::HardState { vote, ..hard(1, index) };
+            commit(&mut wal, &[entry(1, index, 3000)], Some(hard_state)).unwrap();
+        }
+    }
+    let mut bytes = vec![0; 24 << 10];
+    other.shared().open(&segment_file(3)).unwrap().read_exact_at(&mut bytes, 0).unwrap();
+    disk.shared().open(&segment_file(3)).unwrap().write_all_at(&bytes, 0).unwrap();
+    assert_eq!(corrupt_at(open_even(&disk)), (segment_file(3), 0));
+}
+
+#[test]
 fn a_batch_in_the_cache_alone_is_made_durable_by_opening() {
     let (disk, mut wal, last, _) = prepared(false);
     write_only(&mut wal, &[entry(1, last + 1, 5000)]);
@@ -288,4 +304,28 @@ fn a_batch_in_the_cache_alone_is_made_durable_by_opening() {
     assert_eq!(open_even(&disk).unwrap().1.last.index, last + 1, "it was reported, so it must stay");
     disk.set_faults(Faults { fail_sync_after: Some(0), ..Faults::default() }, 1);
     assert!(matches!(open_even(&disk), Err(WalError::Io { op: "sync", .. })), "not durable, not reported");
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(400))]
+
+    /// Whatever rots: either the log is refused, or all of it is right but for the last batch.
+    #[test]
+    fn rotten_bits_are_refused_or_cost_the_last_batch(
+        flips in proptest::collection::vec((1u64..4, 0u64..(24 << 10), 0u8..8), 1..4)
+    ) {
+        let (disk, last) = three_segments();
+        disk.kill_process();
+        for (segment, offset, bit) in flips {
+            disk.flip_bit(&segment_file(segment), offset, bit);
+        }
+        match open_even(&disk) {
+            Err(WalError::Corrupt { .. } ) => {}
+            Err(error) => panic!("{error}"),
+            Ok((wal, recovered)) => {
+                assert!((last - 1..=last).contains(&recovered.last.index));
+                assert_eq!(all(&wal), entries(1, 1..=recovered.last.index, 3000));
+            }
+        }
+    }
 }
