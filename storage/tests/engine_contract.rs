@@ -231,14 +231,12 @@ fn a_snapshot_stream_is_the_same_from_both_engines_and_restores_into_rocksdb() {
     let dir = pair.folder.path().join("restored");
     let into = RocksEngine::open_sharing(&dir, &options(), pair.rocks().memory()).unwrap();
     let summary = restore(&bytes[..], &into, Hash::Check).unwrap();
-    println!("before {:?}", all(&into.snapshot())[3]);
     drop(into);
     // Nothing is lost by a crash right after: a restore ends with a flush.
     let into = RocksEngine::open(&dir, &options()).unwrap().snapshot();
     for (family, (sim, rocks)) in Family::ALL.iter().zip(all(&pair.sim.snapshot()).iter().zip(&all(&into))) {
         assert!(*family == Family::Cnt || sim == rocks, "{family:?} differs");
     }
-    println!("{:?}", all(&into)[3]);
     let everything = KeyRange::new(Bytes::from_static(&[0]), Bytes::from_static(&[0]));
     assert_eq!(count_present(&into, &everything).unwrap() as u64, summary.keys());
     assert!(summary.keys() > 400);
@@ -254,6 +252,52 @@ fn a_clean_close_keeps_everything() {
     drop(engine);
     let engine = RocksEngine::open(folder.path(), &options).unwrap();
     assert_eq!(engine.get_persisted(b"applied").unwrap(), Some("7".into()));
+}
+
+/// RocksDB returns early from a manual flush while one by itself is under way: the engine must not.
+#[test]
+fn a_flush_during_a_background_flush_still_keeps_everything() {
+    for round in 0..12u8 {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = RocksEngine::open(&folder.path().join("store"), &options()).unwrap();
+        let mut rows = 0u32;
+        // About 7/8 of two thirds of the write buffers: the flush by itself starts just before the last batches.
+        for family in [Family::Log, Family::Cur, Family::Hist, Family::Meta] {
+            for _ in 0..7 {
+                let mut batch = vec![];
+                for _ in 0..100 {
+                    rows += 1;
+                    batch.push(Op::Put {
+                        family,
+                        key: rows.to_be_bytes().to_vec().into(),
+                        value: vec![round; 1_600].into(),
+                    });
+                }
+                if rows % 400 == 0 {
+                    batch.push(Op::Put {
+                        family: Family::Cnt,
+                        key: rows.to_be_bytes().to_vec().into(),
+                        value: "x".into(),
+                    });
+                }
+                engine.write(batch).unwrap();
+            }
+        }
+        let last = Op::Put { family: Family::Cnt, key: "last".into(), value: "x".into() };
+        engine.write(vec![last]).unwrap();
+        let before = all(&engine.snapshot());
+        if round % 2 == 0 {
+            engine.flush().unwrap();
+            drop(engine);
+        } else {
+            engine.checkpoint(&folder.path().join("copy")).unwrap();
+        }
+        let dir = folder.path().join(if round % 2 == 0 { "store" } else { "copy" });
+        assert!(
+            all(&RocksEngine::open(&dir, &options()).unwrap().snapshot()) == before,
+            "rows are lost, round {round}"
+        );
+    }
 }
 
 /// Background flushes happen in the middle of the batches: what a crash leaves must still be one state of all families.

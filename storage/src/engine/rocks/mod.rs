@@ -2,6 +2,7 @@
 //!
 //! Must never acknowledge a row as durable: only [`Engine::get_persisted`] and a completed flush say so.
 
+mod flush;
 mod options;
 mod snapshot;
 
@@ -12,14 +13,15 @@ use super::{Engine, EngineError, Family, Op};
 use bytes::Bytes;
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
-    BottommostLevelCompaction, ColumnFamily, CompactOptions, DB, ErrorKind, FlushOptions, ReadOptions, ReadTier,
-    WriteBatch, WriteOptions,
+    BottommostLevelCompaction, ColumnFamily, CompactOptions, DB, ErrorKind, ReadOptions, ReadTier, WriteBatch,
+    WriteOptions,
 };
 use self_cell::self_cell;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-type Families<'a> = [&'a ColumnFamily; Family::ALL.len()];
+/// By discriminant; behind them the default one.
+type Families<'a> = [&'a ColumnFamily; Family::ALL.len() + 1];
 
 self_cell!(
     /// The database with the handles of its families, so that no call looks one up by name.
@@ -46,6 +48,18 @@ pub struct RocksEngine {
     memory: RocksMemory,
     without_log: WriteOptions,
     persisted: ReadOptions,
+    marker: Mutex<u64>,
+    flush_on_close: bool,
+}
+
+impl Drop for RocksEngine {
+    fn drop(&mut self) {
+        if self.flush_on_close
+            && let Err(error) = self.flush()
+        {
+            tracing::warn!("closing the store: {error}");
+        }
+    }
 }
 
 impl RocksEngine {
@@ -67,13 +81,17 @@ impl RocksEngine {
         let db = DB::open_cf_descriptors(&of_store, dir, options::of_families(options, memory))
             .map_err(|e| error("open", &e))?;
         let store = Store::new(db, |db| {
-            Family::ALL.map(|family| db.cf_handle(family.name()).expect("RocksDB opened every family asked for"))
+            let family = |name| db.cf_handle(name).expect("RocksDB opened every family asked for");
+            let [log, cur, hist, cnt, meta] = Family::ALL.map(Family::name);
+            [log, cur, hist, cnt, meta, options::DEFAULT].map(family)
         });
         let mut without_log = WriteOptions::default();
         without_log.disable_wal(true);
         let mut persisted = ReadOptions::default();
         persisted.set_read_tier(ReadTier::Persisted);
-        Ok(Self { store: Arc::new(store), memory: memory.clone(), without_log, persisted })
+        let marker = Mutex::new(flush::marker(&store, &persisted)?);
+        let flush_on_close = options.flush_on_close;
+        Ok(Self { store: Arc::new(store), memory: memory.clone(), without_log, persisted, marker, flush_on_close })
     }
 
     /// Its cache and write buffers.
@@ -108,8 +126,9 @@ impl Engine for RocksEngine {
     }
 
     fn flush(&self) -> Result<(), EngineError> {
-        let families: Vec<_> = self.store.borrow_dependent().iter().collect();
-        self.store.db().flush_cfs_opt(&families, &FlushOptions::default()).map_err(|e| error("flush", &e))
+        let mut marker = self.marker.lock().expect("nothing panics while it flushes");
+        *marker += 1;
+        flush::up_to(&self.store, *marker, &self.without_log, &self.persisted)
     }
 
     fn get_persisted(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
@@ -118,6 +137,7 @@ impl Engine for RocksEngine {
     }
 
     fn checkpoint(&self, dir: &Path) -> Result<(), EngineError> {
+        self.flush()?; // RocksDB flushes here as well, but does not always wait for it: see `flush`
         Checkpoint::new(self.store.db())
             .and_then(|checkpoint| checkpoint.create_checkpoint(dir))
             .map_err(|e| error("checkpoint", &e))

@@ -112,10 +112,14 @@ fn log(level: LogLevel, line: &str) {
     }
 }
 
-/// The five families, in the order of their discriminants.
+/// The family RocksDB cannot be without. It holds the flush marker alone.
+pub(super) const DEFAULT: &str = "default";
+
+/// The five families, in the order of their discriminants, and the default one.
 pub(super) fn of_families(options: &RocksOptions, memory: &RocksMemory) -> Vec<ColumnFamilyDescriptor> {
     let family = |family: Family| ColumnFamilyDescriptor::new(family.name(), of_family(family, options, memory));
-    Family::ALL.into_iter().map(family).collect()
+    let default = ColumnFamilyDescriptor::new(DEFAULT, of_family(Family::Meta, options, memory));
+    Family::ALL.into_iter().map(family).chain([default]).collect()
 }
 
 fn of_family(family: Family, options: &RocksOptions, memory: &RocksMemory) -> Options {
