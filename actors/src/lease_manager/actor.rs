@@ -168,7 +168,9 @@ impl LeaseManager {
             LeaseAsk::List => Verdict::Round,
             _ if self.leases.leading().is_none() => Verdict::Answer(Err(RequestError::NotLeader)),
             // a grant may be on its way from the applier: a round comes after it
-            LeaseAsk::Renew { id } | LeaseAsk::TimeToLive { id } if !self.leases.exists(id) && !confirmed => Verdict::Round,
+            LeaseAsk::Renew { id } | LeaseAsk::TimeToLive { id } if !self.leases.exists(id) && !confirmed => {
+                Verdict::Round
+            }
             LeaseAsk::TimeToLive { id } => Verdict::Answer(Ok(LeaseReply::TimeToLive(self.leases.time_to_live(id)))),
             LeaseAsk::Renew { .. } if !fresh => Verdict::Round,
             LeaseAsk::Renew { id } => match self.leases.renew(id) {

@@ -41,6 +41,16 @@ struct Lease {
     expiry: u64,
 }
 
+/// How far the revocation of a lease is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    Queued,
+    /// Out, to be given up at this time.
+    Proposed(u64),
+    /// Refused or of unknown outcome, to be proposed again at this time.
+    Failed(u64),
+}
+
 /// A revocation to be proposed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Revoke {
@@ -89,8 +99,8 @@ pub struct Leases {
     checkpoints: HashMap<i64, i64>,
     /// Deadlines of all leases that have one and have not ended.
     deadlines: BTreeSet<(u64, i64)>,
-    /// Leases that ended: whether their revocation is out.
-    ending: HashMap<i64, bool>,
+    /// Leases that ended.
+    ending: HashMap<i64, Ending>,
     /// Ended, to be proposed.
     queued: VecDeque<i64>,
     in_flight: usize,
@@ -180,10 +190,11 @@ impl Leases {
         while self.in_flight < IN_FLIGHT
             && let Some(id) = self.queued.pop_front()
         {
-            let Some(proposed) = self.ending.get_mut(&id).filter(|proposed| !**proposed) else { continue };
-            *proposed = true;
+            let due = self.now + RETRY;
+            let Some(ending) = self.ending.get_mut(&id).filter(|e| **e == Ending::Queued) else { continue };
+            *ending = Ending::Proposed(due);
             self.in_flight += 1;
-            self.retries.push_back((self.now + RETRY, id));
+            self.retries.push_back((due, id));
             out.push(Revoke { id, term });
         }
         out
@@ -191,9 +202,10 @@ impl Leases {
 
     /// A revocation was refused or its outcome is unknown: it is tried again when its time comes, if the lease still exists.
     pub fn revoke_failed(&mut self, id: i64) {
-        if let Some(proposed) = self.ending.get_mut(&id)
-            && std::mem::replace(proposed, false)
+        if let Some(ending) = self.ending.get_mut(&id)
+            && let Ending::Proposed(due) = *ending
         {
+            *ending = Ending::Failed(due);
             self.in_flight -= 1;
         }
     }
@@ -221,7 +233,7 @@ impl Leases {
         let Some(lease) = self.table.remove(&id) else { return false };
         self.checkpoints.remove(&id);
         self.deadlines.remove(&(lease.expiry, id));
-        if self.ending.remove(&id) == Some(true) {
+        if let Some(Ending::Proposed(_)) = self.ending.remove(&id) {
             self.in_flight -= 1;
         }
         true
@@ -248,7 +260,8 @@ impl Leases {
     /// Everybody gets the full or checkpointed TTL and an election timeout; pile-ups are spread over later seconds.
     fn promote(&mut self) {
         let base = self.clock() + self.election_timeout;
-        let mut ends: Vec<(u64, i64)> = self.table.iter().map(|(id, l)| (base.saturating_add(self.left(*id, l)), *id)).collect();
+        let mut ends: Vec<(u64, i64)> =
+            self.table.iter().map(|(id, l)| (base.saturating_add(self.left(*id, l)), *id)).collect();
         ends.sort_unstable();
         for nth in ENDS_PER_SECOND..ends.len() {
             // the one that came so many places before must be a second earlier
@@ -323,7 +336,7 @@ impl Leases {
             && first.0 <= clock
         {
             self.deadlines.remove(&first);
-            self.ending.insert(first.1, false);
+            self.ending.insert(first.1, Ending::Queued);
             self.queued.push_back(first.1);
             self.counts.expired += 1;
         }
@@ -335,8 +348,10 @@ impl Leases {
             && due <= self.now
         {
             self.retries.pop_front();
-            self.revoke_failed(id);
-            if self.ending.contains_key(&id) {
+            // a lease of the same id may have been granted since
+            if matches!(self.ending.get(&id), Some(Ending::Proposed(at) | Ending::Failed(at)) if *at == due) {
+                self.revoke_failed(id);
+                self.ending.insert(id, Ending::Queued);
                 self.queued.push_back(id);
             }
         }

@@ -241,7 +241,9 @@ impl Hub {
         if spec.start_revision < 0 {
             return self.refuse(stream, NEGATIVE_START);
         }
-        let Some(watch_id) = self.floor.pick_id(stream, spec.watch_id) else { return self.refuse(stream, DUPLICATE_ID) };
+        let Some(watch_id) = self.floor.pick_id(stream, spec.watch_id) else {
+            return self.refuse(stream, DUPLICATE_ID);
+        };
         self.floor.send(stream, WatchFrame::Created { watch_id, revision: self.published });
         let (start, notify) = (spec.start_revision, spec.progress_notify);
         let next = if start == 0 { self.published + 1 } else { start };
@@ -272,7 +274,8 @@ impl Hub {
         let (stream, watch_id) = (watcher.stream, watcher.id);
         self.floor.put(at, Place::Compacted);
         let reason = String::new();
-        self.floor.send(stream, WatchFrame::Canceled { watch_id, created: false, revision: 0, compact_revision, reason });
+        self.floor
+            .send(stream, WatchFrame::Canceled { watch_id, created: false, revision: 0, compact_revision, reason });
     }
 
     fn cancel(&mut self, key: StreamKey, watch_id: i64) {
@@ -281,7 +284,8 @@ impl Hub {
             return;
         }
         let (revision, reason) = (self.published, String::new());
-        self.floor.send(stream, WatchFrame::Canceled { watch_id, created: false, revision, compact_revision: 0, reason });
+        self.floor
+            .send(stream, WatchFrame::Canceled { watch_id, created: false, revision, compact_revision: 0, reason });
     }
 
     fn ask_progress(&mut self, key: StreamKey) {
@@ -319,7 +323,7 @@ impl Hub {
                 sent = sent.min(watcher.next - 1);
             }
         }
-        if !withheld && sent < asked {
+        if !withheld && sent < asked.max(stream.last_event) {
             self.asked.push(at);
             return;
         }

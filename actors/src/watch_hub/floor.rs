@@ -69,6 +69,8 @@ pub(super) struct Stream {
     parked: Vec<u32>,
     /// A promise is asked for: of the first revision at least, and another one of the second.
     pub(super) progress: Option<(i64, i64)>,
+    /// The newest revision an event of which was sent: no promise may speak of less.
+    pub(super) last_event: i64,
     out: Vec<WatchFrame>,
 }
 
@@ -133,8 +135,8 @@ impl Floor {
 
     pub(super) fn open(&mut self, key: StreamKey, credit: usize) {
         let credit = signed(credit);
-        let stream =
-            Stream { key, credit, ids: BTreeMap::new(), next_id: 0, parked: Vec::new(), progress: None, out: Vec::new() };
+        let (ids, parked, out) = (BTreeMap::new(), Vec::new(), Vec::new());
+        let stream = Stream { key, credit, ids, next_id: 0, parked, progress: None, last_event: 0, out };
         let at = self.streams.insert(stream);
         if let Some(old) = self.by_key.insert(key, at) {
             self.close_at(old);
@@ -319,7 +321,14 @@ impl Floor {
 
     fn begin_build(&mut self, at: u32, revision: i64) -> u32 {
         let slot = self.builds.len() as u32;
-        self.builds.push(Build { watcher: at, first: revision, last: revision, last_at: 0, bytes: 0, events: Vec::new() });
+        self.builds.push(Build {
+            watcher: at,
+            first: revision,
+            last: revision,
+            last_at: 0,
+            bytes: 0,
+            events: Vec::new(),
+        });
         self.watchers.get_mut(at).expect("just found").build = Some(slot);
         slot
     }
@@ -327,9 +336,9 @@ impl Floor {
     /// Sends what a build holds and empties it; false when the stream has no credit for more.
     fn flush_build(&mut self, slot: u32, header: i64) -> bool {
         let build = &mut self.builds[slot as usize];
-        let (at, events) = (build.watcher, std::mem::take(&mut build.events));
+        let (at, events, last) = (build.watcher, std::mem::take(&mut build.events), build.last);
         build.bytes = 0;
-        self.send_events(at, events, header);
+        self.send_events(at, events, last, header);
         self.has_credit(at)
     }
 
@@ -341,6 +350,7 @@ impl Floor {
             && build.last == revision
         {
             build.events.truncate(build.last_at);
+            build.last = revision - 1;
         }
         self.put(at, Place::WaitPrev);
     }
@@ -362,18 +372,21 @@ impl Floor {
             return;
         }
         if self.has_credit(at) {
-            return self.send_events(at, build.events, header);
+            return self.send_events(at, build.events, build.last, header);
         }
         // others used up the credit meanwhile
         self.park(at, build.first);
     }
 
-    fn send_events(&mut self, at: u32, events: Vec<Bytes>, revision: i64) {
+    fn send_events(&mut self, at: u32, events: Vec<Bytes>, last: i64, revision: i64) {
         let now = self.now;
         let watcher = self.watchers.get_mut(at).expect("nothing is cancelled during a pass");
         watcher.last_sent = now;
         let (stream, watch_id, fragment) = (watcher.stream, watcher.id, watcher.spec.fragment);
         self.events_sent += events.len() as u64;
+        if let Some(stream) = self.streams.get_mut(stream) {
+            stream.last_event = stream.last_event.max(last);
+        }
         if !fragment {
             return self.send(stream, WatchFrame::Events { watch_id, revision, events, fragment: false });
         }

@@ -67,7 +67,9 @@ mod tests {
     fn overlapping_ranges_merge_and_gaps_stay() {
         let set = KeySet::of([range("c", "e"), range("a", "b"), range("d", "f"), range("x", "")].iter());
         assert_eq!(set.0.len(), 3);
-        for (key, wanted) in [("a", true), ("b", false), ("c", true), ("ez", true), ("f", false), ("x", true), ("xa", false)] {
+        for (key, wanted) in
+            [("a", true), ("b", false), ("c", true), ("ez", true), ("f", false), ("x", true), ("xa", false)]
+        {
             assert_eq!(set.contains(key.as_bytes()), wanted, "{key}");
         }
         assert!(KeySet::of([range("b", "\0"), range("a", "")].iter()).contains(b"zz"));

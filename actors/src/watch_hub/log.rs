@@ -185,7 +185,8 @@ impl Log {
         let revision = &self.revisions[at];
         let key = &revision.events[place].event.key;
         // a key changed twice in one revision: what counts is what the first change superseded
-        let first = revision.events.iter().map(|s| &s.event).find(|event| event.key == key).expect("holds the event itself");
+        let first =
+            revision.events.iter().map(|s| &s.event).find(|event| event.key == key).expect("holds the event itself");
         if first.create {
             return Some(None);
         }

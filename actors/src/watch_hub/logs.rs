@@ -110,7 +110,8 @@ impl Work {
                 Done::Log { reader, chunk }
             }
             Self::Prev(asks) => {
-                let found = asks.into_iter().map(|(revision, at, event)| Ok((revision, at, logs.prev_kv(revision, &event)?)));
+                let found =
+                    asks.into_iter().map(|(revision, at, event)| Ok((revision, at, logs.prev_kv(revision, &event)?)));
                 Done::Prev(found.collect())
             }
         }

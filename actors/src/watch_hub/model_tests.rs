@@ -101,7 +101,8 @@ impl World {
     fn new(ring_bytes: usize, stingy: bool) -> Self {
         let mut store = Store { stingy, ..Store::default() };
         store.commit(&[Change::Put(0), Change::Put(3)], 3);
-        let config = HubConfig { ring_bytes, fragment_bytes: 150, frame_bytes: 100, read_bytes: 120, progress_interval: 300 };
+        let config =
+            HubConfig { ring_bytes, fragment_bytes: 150, frame_bytes: 100, read_bytes: 120, progress_interval: 300 };
         let (hub, told) = (Hub::new(config, store.position()), store.revision());
         let (work, now) = (Vec::new(), 0);
         let mut world = Self { store, hub, told, work, creating: BTreeMap::new(), seen: BTreeMap::new(), now };
@@ -207,7 +208,11 @@ impl World {
         for (got, (revision, either)) in seen.events.iter().zip(&wanted) {
             assert!(either.contains(got), "wrong event at revision {revision}: {got:?}, not {either:?}");
         }
-        assert!(!all || seen.events.len() == wanted.len(), "missing {} events up to {upto}", wanted.len() - seen.events.len());
+        assert!(
+            !all || seen.events.len() == wanted.len(),
+            "missing {} events up to {upto}",
+            wanted.len() - seen.events.len()
+        );
     }
 
     fn receive(&mut self, key: StreamKey, frame: WatchFrame) {

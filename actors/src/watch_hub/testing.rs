@@ -86,7 +86,13 @@ impl Store {
                 true => self.heads.insert(name.clone(), (revision, sub)),
                 false => self.heads.remove(&name),
             };
-            events.push(LogEvent { delete: !put, create: head.is_none(), key: name, kv, superseded: head.unwrap_or_default() });
+            events.push(LogEvent {
+                delete: !put,
+                create: head.is_none(),
+                key: name,
+                kv,
+                superseded: head.unwrap_or_default(),
+            });
         }
         if !events.is_empty() {
             self.history.push(RevisionEvents { revision, events });
