@@ -59,7 +59,7 @@ fn a_crash_after_any_piece_is_invisible() {
             if let Some(reply) = report.replies.last() {
                 assert_eq!(reply.as_ref().unwrap().1, expected, "{command:?} cut after {batches}");
             }
-            assert_eq!(dump(&node.engine), dump(&whole.engine), "{command:?} cut after {batches}");
+            assert_eq!(dump(node.engine.as_ref()), dump(whole.engine.as_ref()), "{command:?} cut after {batches}");
         }
         assert!(met >= 2, "{command:?} was never cut in its middle");
     }
@@ -74,7 +74,7 @@ fn events_of_a_large_effect_are_left_to_the_log() {
     assert_eq!(report.unlisted, [revision]);
     assert_eq!(report.events.len(), KEYS.len());
     assert!(report.events.iter().all(|e| e.revision.main < revision && e.kind == Kind::Create));
-    let log = dump(&node.engine).into_iter().filter(|row| row.0 == Family::Log);
+    let log = dump(node.engine.as_ref()).into_iter().filter(|row| row.0 == Family::Log);
     let subs =
         log.filter_map(|row| ::model::Revision::from_bytes(&row.1)).filter(|r| r.main == revision).map(|r| r.sub);
     assert_eq!(subs.collect::<Vec<_>>(), (0..10).collect::<Vec<i64>>());

@@ -10,7 +10,7 @@ fn put_on(key: &'static str, lease: i64) -> Command {
 
 fn attached(node: &Node, lease: i64) -> Vec<Bytes> {
     let prefix = meta::attached(lease, &[]);
-    let rows = dump(&node.engine).into_iter().filter(|row| row.0 == Family::Meta);
+    let rows = dump(node.engine.as_ref()).into_iter().filter(|row| row.0 == Family::Meta);
     rows.filter_map(|row| row.1.starts_with(&prefix).then(|| row.1.slice(prefix.len()..))).collect()
 }
 

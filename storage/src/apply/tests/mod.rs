@@ -9,6 +9,7 @@ mod members;
 mod model;
 mod random;
 mod replay;
+mod rocks;
 mod rules;
 mod speed;
 
@@ -25,12 +26,12 @@ use std::sync::Arc;
 pub(super) type Row = (Family, Bytes, Bytes);
 
 /// All rows that are replicated state: everything but the counts, whose cuts are a member's own affair.
-pub(super) fn dump(engine: &SimEngine) -> Vec<Row> {
+pub(super) fn dump<E: Engine>(engine: &E) -> Vec<Row> {
     let snapshot = engine.snapshot();
     let mut rows = Vec::new();
     for family in Family::ALL.into_iter().filter(|f| *f != Family::Cnt) {
         let mut scan = snapshot.scan(family, &[], None, Direction::Forward);
-        while let Some((key, value)) = scan.next().expect("the deterministic engine reads") {
+        while let Some((key, value)) = scan.next().expect("the engine reads") {
             rows.push((family, Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)));
         }
     }
@@ -103,10 +104,10 @@ impl Node {
 
     pub(super) fn refused(&mut self, command: Command) -> ApplyError {
         let before = self.applier.revision();
-        let rows = dump(&self.engine);
+        let rows = dump(self.engine.as_ref());
         let applied = self.run(command);
         assert_eq!(applied.revision, before, "a refused command leaves the revision");
-        let mut now = dump(&self.engine);
+        let mut now = dump(self.engine.as_ref());
         now.retain(|row| row.1 != crate::schema::meta::APPLIED);
         assert!(
             rows.iter().filter(|row| row.1 != crate::schema::meta::APPLIED).eq(&now),

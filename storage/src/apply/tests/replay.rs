@@ -38,7 +38,7 @@ fn check(node: &Node, model: &Model) {
     let snapshot = node.engine.snapshot();
     let state = node.applier.state();
     assert_eq!((state.revision, state.compact), (model.revision, model.compact));
-    let rows = dump(&node.engine);
+    let rows = dump(node.engine.as_ref());
     let of = |family| rows.iter().filter(move |row| row.0 == family);
     let size = |family| of(family).map(|row| (row.1.len() + row.2.len()) as i64).sum::<i64>();
     assert_eq!((state.log_bytes, state.cur_bytes), (size(Family::Log), size(Family::Cur)));
@@ -81,7 +81,7 @@ fn check_log(node: &Node, model: &Model) {
         }
     }
     expected.sort();
-    let rows = dump(&node.engine).into_iter().filter(|row| row.0 == Family::Log);
+    let rows = dump(node.engine.as_ref()).into_iter().filter(|row| row.0 == Family::Log);
     let found = rows.map(|(_, key, value)| {
         let name = ::model::Revision::from_bytes(&key).unwrap();
         let row = LogRow::decode(value).unwrap();
@@ -131,7 +131,7 @@ proptest! {
             other.applier.prefetch(entries.iter().map(|c| &c.entry)).unwrap();
         }
         prop_assert_eq!(apply(&mut other, &entries, &groups), expected);
-        prop_assert_eq!(dump(&other.engine), dump(&one.engine));
+        prop_assert_eq!(dump(other.engine.as_ref()), dump(one.engine.as_ref()));
     }
 
     #[test]
@@ -159,7 +159,7 @@ proptest! {
         for node in [&mut whole, &mut node] {
             compact_all(node, budget);
         }
-        prop_assert_eq!(dump(&node.engine), dump(&whole.engine));
+        prop_assert_eq!(dump(node.engine.as_ref()), dump(whole.engine.as_ref()));
         prop_assert_eq!(node.applier.state(), whole.applier.state());
     }
 }

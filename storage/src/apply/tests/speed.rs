@@ -81,7 +81,7 @@ impl Snapshot for Hollow {
         Ok(vec![Some(self.cur.clone()); keys.len()])
     }
 
-    fn scan<'a>(&'a self, _: Family, _: &[u8], _: Option<&[u8]>, _: Direction) -> Nothing {
+    fn scan(&self, _: Family, _: &[u8], _: Option<&[u8]>, _: Direction) -> Nothing {
         Nothing
     }
 }
