@@ -19,6 +19,9 @@ const SWEEPS: usize = 4;
 /// Previous key-values asked for by one job.
 const PREVS_PER_JOB: usize = 4096;
 
+/// The hub's own reads are so many times larger: every watcher at the head waits for them.
+const FILL: usize = 4;
+
 /// A scan of the store for several watchers.
 #[derive(Debug)]
 struct Sweep {
@@ -107,7 +110,7 @@ impl Hub {
             to,
             keys: Arc::new(KeySet::all()),
             prev_keys: Arc::default(),
-            max_bytes: self.config.read_bytes.max(self.config.ring_bytes / 4),
+            max_bytes: self.config.read_bytes.saturating_mul(FILL),
         });
     }
 

@@ -34,8 +34,9 @@ pub(super) enum Place {
 }
 
 impl Place {
+    /// Counted as slow; a short wait for a previous key-value is not.
     fn is_behind(self) -> bool {
-        !matches!(self, Self::Head | Self::Compacted)
+        !matches!(self, Self::Head | Self::Compacted | Self::WaitPrev)
     }
 }
 

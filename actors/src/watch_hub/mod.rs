@@ -25,6 +25,8 @@ pub mod logs;
 mod slab;
 
 #[cfg(test)]
+mod actor_tests;
+#[cfg(test)]
 mod bench_tests;
 #[cfg(test)]
 mod core_tests;
