@@ -4,7 +4,7 @@ use super::cut::CutEngine;
 use super::model::Model;
 use super::random::command;
 use super::*;
-use crate::apply::CompactionProgress;
+use crate::apply::{CompactionProgress, StoreEvent};
 use crate::schema::{Head, LogRow, meta};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -91,6 +91,17 @@ fn check_log(node: &Node, model: &Model) {
     assert_eq!(found.collect::<Vec<_>>(), expected);
 }
 
+/// Events are the rows of `log`, word for word.
+fn check_events(node: &Node, events: &[StoreEvent]) {
+    let rows = dump(node.engine.as_ref()).into_iter().filter(|row| row.0 == Family::Log);
+    let expected = rows.map(|(_, key, value)| {
+        let LogRow { kind, superseded, kv } = LogRow::decode(value).unwrap();
+        let revision = ::model::Revision::from_bytes(&key).unwrap();
+        StoreEvent { revision, kind, superseded, key: KeyValue::decode(kv.clone()).unwrap().key, kv }
+    });
+    assert_eq!(events, expected.collect::<Vec<_>>());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
@@ -98,6 +109,7 @@ proptest! {
     fn outcomes_and_rows_are_those_of_the_model(commands in vec(command(), 1..40)) {
         let mut node = Node::new();
         let mut model = Model::new();
+        let mut events = Vec::new();
         for committed in entries(&commands) {
             let command = Command::decode(Envelope::decode(&committed.entry.data).unwrap().command).unwrap();
             let expected = model.apply(&command);
@@ -105,9 +117,12 @@ proptest! {
             let (_, applied) = report.replies[0].clone().unwrap();
             prop_assert_eq!(&applied.result, &expected, "{:?}", command);
             prop_assert_eq!(applied.revision, model.revision);
+            prop_assert_eq!(report.view.revision, model.revision);
+            events.extend(report.events);
             prop_assert_eq!(&*report.view.alarms, &model.alarms.iter().copied().collect::<Vec<_>>()[..]);
         }
         check_log(&node, &model);
+        check_events(&node, &events);
         check(&node, &model);
         compact_all(&mut node, 2);
         check(&node, &model);

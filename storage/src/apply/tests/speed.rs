@@ -3,6 +3,7 @@
 //! Must never fail on a slow machine: it prints, it does not judge.
 
 use super::*;
+use crate::engine::rocks::{RocksEngine, RocksOptions};
 use crate::engine::{EngineError, Op};
 use crate::schema::Head;
 use std::path::Path;
@@ -105,6 +106,22 @@ fn measure(name: &str, group: usize, command: impl Fn(u64) -> Command) {
     println!("{name:>32}: {each:.2} µs of CPU per entry, {} batches", engine.batches.load(Ordering::Relaxed));
 }
 
+/// On RocksDB, engine included: creates, then updates of the same keys.
+fn measure_rocks(group: usize, command: impl Fn(u64) -> Command) {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = RocksEngine::open(folder.path(), &RocksOptions::default()).unwrap();
+    let mut applier = Applier::bootstrap(Arc::new(engine), &first()).unwrap();
+    for (name, from) in [("create", 1), ("update", 100_001)] {
+        let entries: Vec<_> = (from..from + 100_000u64).map(|n| entry(n, 1, command(n))).collect();
+        let start = cpu_nanos();
+        for group in entries.chunks(group) {
+            std::hint::black_box(applier.apply(group).unwrap());
+        }
+        let each = (cpu_nanos() - start) as f64 / 1e3 / entries.len() as f64;
+        println!("{name:>14} on RocksDB, {group} per batch: {each:.2} µs of CPU per entry");
+    }
+}
+
 #[test]
 #[ignore = "prints figures"]
 fn cost_per_put() {
@@ -127,5 +144,8 @@ fn cost_per_put() {
             let range = RangeRequest { key: put.key.clone(), ..Default::default() };
             Command::Txn(txn(vec![guard], vec![RequestUnion::Put(put)], vec![RequestUnion::Range(range)]))
         });
+    }
+    for group in [1, 64] {
+        measure_rocks(group, |n| Command::Put(request(n)));
     }
 }
