@@ -24,6 +24,16 @@ pub struct Listen {
     pub spec: ListenSpec,
 }
 
+impl Listen {
+    /// The address it is bound to; `None` for a unix socket.
+    pub fn address(&self) -> Option<std::net::SocketAddr> {
+        match &self.listener {
+            Listener::Tcp(tcp) => tcp.local_addr().ok(),
+            Listener::Unix(_) => None,
+        }
+    }
+}
+
 /// Open connections over all loops, beyond which accepting waits.
 const MAX_CONNECTIONS: usize = 32_768;
 /// How soon a list that the core could not take is offered again.

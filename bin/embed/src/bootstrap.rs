@@ -12,7 +12,7 @@ use raft::{ConfState, HardState, LogId};
 use ring::rand::{SecureRandom, SystemRandom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use storage::apply::{self, Applier, MemberRow, OpenError};
+use storage::apply::{self, Applier, Bootstrap, MemberRow, OpenError};
 use storage::disk::{Disk, OsDisk};
 use storage::engine::EngineError;
 use storage::engine::rocks::{RocksEngine, RocksMemory, RocksOptions};
@@ -167,9 +167,10 @@ fn open_store(config: &Config, engine: Arc<RocksEngine>) -> Result<Applier<Rocks
     let mut voters: Vec<u64> = members.iter().map(|(id, _)| *id).collect();
     let identity = apply::Identity { cluster_id: cluster_id(&voters), member_id: voters[own] };
     voters.sort_unstable();
-    let at = first_entry(&voters);
+    let applied = first_entry(&voters);
     let conf_state = ConfState { voters, ..ConfState::default() };
-    let store = Applier::bootstrap(engine, identity, at, conf_state, members)?;
+    let first = Bootstrap { identity, applied, conf_state, members };
+    let store = Applier::bootstrap(engine, &first)?;
     tracing::info!(
         "local-member-id" = format!("{:x}", identity.member_id),
         "cluster-id" = format!("{:x}", identity.cluster_id),

@@ -2,6 +2,7 @@
 //!
 //! Must never read flags, files or the environment: that is the daemon's.
 
+use crate::listen::{ClientTls, SocketOptions};
 use net::door::DoorLimits;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,6 +14,15 @@ pub struct InitialMember {
     pub name: String,
     /// Peer URLs.
     pub peer_urls: Vec<String>,
+}
+
+/// Compaction that the leader does by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AutoCompaction {
+    /// Keep what is younger than this.
+    Periodic(Duration),
+    /// Keep this many revisions; looked at every five minutes.
+    Revision(i64),
 }
 
 /// Settings of a node.
@@ -31,11 +41,23 @@ pub struct Config {
     /// Client URLs told to clients.
     pub advertise_client_urls: Vec<String>,
     /// Where clients are served. Empty: no socket at all, in-process clients only.
-    pub listeners: Vec<net::Listen>,
+    pub client_urls: Vec<String>,
+    /// Certificates of `https` and `unixs` URLs.
+    pub client_tls: Option<ClientTls>,
+    /// Where HTTP is served without gRPC.
+    pub client_http_urls: Vec<String>,
+    /// Where only health and metrics are served, besides `client_urls`.
+    pub metrics_urls: Vec<String>,
+    /// How sockets are bound.
+    pub sockets: SocketOptions,
     /// Time between heartbeats, and length of a tick.
     pub heartbeat: Duration,
     /// Time without a leader after which a member campaigns.
     pub election: Duration,
+    /// Ask before campaigning, so that a member that was cut off does not disturb.
+    pub pre_vote: bool,
+    /// How long the raft core spins for the one completion it waits for, before it sleeps.
+    pub spin: Duration,
     /// Entries kept in the log behind what is durable in the store.
     pub catch_up_entries: u64,
     /// Largest log entry in bytes.
@@ -46,6 +68,8 @@ pub struct Config {
     pub quota_bytes: i64,
     /// Period of progress notices on watches that asked for them.
     pub watch_progress: Duration,
+    /// Compaction that nobody has to ask for. None: only on request.
+    pub auto_compaction: Option<AutoCompaction>,
     /// Pause between two steps of a compaction.
     pub compaction_pause: Duration,
     /// Bounds of the door.
@@ -67,18 +91,32 @@ impl Config {
             initial_cluster,
             initial_cluster_token: "etcd-cluster".into(),
             advertise_client_urls: vec!["http://localhost:2379".into()],
-            listeners: Vec::new(),
+            client_urls: Vec::new(),
+            client_tls: None,
+            client_http_urls: Vec::new(),
+            metrics_urls: Vec::new(),
+            sockets: SocketOptions::default(),
             heartbeat: Duration::from_millis(100),
             election: Duration::from_secs(1),
+            pre_vote: true,
+            spin: Duration::from_micros(30),
             catch_up_entries: 5_000,
             max_request_bytes: 1536 << 10,
             max_txn_ops: 128,
             quota_bytes: 2 << 30,
             watch_progress: Duration::from_secs(600),
+            auto_compaction: None,
             compaction_pause: Duration::from_millis(10),
             door: DoorLimits::default(),
             connection_threads: 0,
         }
+    }
+
+    /// Bounds of the door that follow from other settings.
+    pub(crate) fn door_limits(&self) -> DoorLimits {
+        // etcd takes half a mebibyte more than a request may have, so that the request itself is refused with a clear text
+        const OVERHEAD: usize = 512 << 10;
+        DoorLimits { max_recv_message: self.max_request_bytes + OVERHEAD, ..self.door.clone() }
     }
 
     /// Ticks of an election timeout.

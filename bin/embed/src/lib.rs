@@ -1,1 +1,24 @@
-//! Being written.
+//! Run a Conclave node inside a host's actix system.
+//!
+//! ```no_run
+//! # async fn host() -> Result<(), Box<dyn std::error::Error>> {
+//! let node = embed::Node::start(embed::Config::new("n1", "/var/lib/my-app/conclave")).await?;
+//! let client = node.client();
+//! let reason = node.stopped().await;
+//! # Ok(()) }
+//! ```
+//!
+//! The node makes its own arbiters and threads and owns them. Nothing global is installed: several nodes fit in one system.
+
+pub mod bootstrap;
+pub mod client;
+pub mod config;
+pub mod ids;
+pub mod listen;
+pub mod node;
+pub mod version;
+
+pub use actors::death_watch::{ExitCell, NodeExit};
+pub use client::{Client, ClientError, Watch};
+pub use config::{Config, InitialMember};
+pub use node::{Node, StartError};

@@ -1,0 +1,276 @@
+//! The in-process client: the same messages as a door sends, without a socket.
+//!
+//! Cheap to clone, usable from any thread with a tokio runtime. Requests are taken as checked: it is the host's own code
+//! that asks. Must never retry: an outcome that is unknown is reported as such.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use messages::lease::{LeaseAsk, LeaseReply, LeaseRequests};
+use messages::propose::{Proposal, Propose};
+use messages::read::{ChunkSource, ReadIndex, RunQuery, Work};
+use messages::watch::{CreateWatch, StreamKey, ToHub, WatchFrame, WatchRequests};
+use messages::{Ports, Reply, ReplySink, RequestError, SinkId, Token};
+use model::request::RangeRequest;
+use model::{Applied, ApplyError, Command, KeyValue, Outcome, RangeOutcome, ReadError};
+use prost::Message;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// Bytes of events that may wait for a watch stream's owner.
+const WATCH_CREDIT: usize = 1 << 20;
+
+/// Why a request of the host failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClientError {
+    /// Not carried out, or not known to have been: see the reason.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// Committed without effect.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// The read was refused.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A stored key-value does not decode.
+    #[error("a stored key-value is damaged")]
+    Damaged,
+}
+
+/// Where answers to in-process clients arrive.
+#[derive(Default)]
+pub(crate) struct ClientSink {
+    waiting: Mutex<HashMap<Token, Waiter>>,
+    next: AtomicU64,
+}
+
+enum Waiter {
+    Once(oneshot::Sender<Reply>),
+    Stream(mpsc::UnboundedSender<Vec<WatchFrame>>),
+}
+
+impl ClientSink {
+    fn waiting(&self) -> MutexGuard<'_, HashMap<Token, Waiter>> {
+        // a panic between insert and remove leaves a usable map
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait(&self) -> (Token, oneshot::Receiver<Reply>) {
+        let (sender, receiver) = oneshot::channel();
+        let token = self.next.fetch_add(1, Ordering::Relaxed);
+        self.waiting().insert(token, Waiter::Once(sender));
+        (token, receiver)
+    }
+}
+
+fn token_of(reply: &Reply) -> Option<Token> {
+    Some(match reply {
+        Reply::Applied { token, .. }
+        | Reply::ReadGranted { token, .. }
+        | Reply::RangePlanned { token, .. }
+        | Reply::Chunk { token, .. }
+        | Reply::Hash { token, .. }
+        | Reply::SnapshotOpened { token, .. }
+        | Reply::JobDone { token, .. }
+        | Reply::Lease { token, .. }
+        | Reply::Watch { token, .. } => *token,
+        Reply::Stopping => return None,
+    })
+}
+
+impl ReplySink for ClientSink {
+    fn deliver(&self, replies: Vec<Reply>) {
+        let mut waiting = self.waiting();
+        for reply in replies {
+            let Some(token) = token_of(&reply) else { continue };
+            if let Reply::Watch { frames, .. } = reply {
+                if let Some(Waiter::Stream(stream)) = waiting.get(&token) {
+                    // the receiver may be gone: its stream is being closed
+                    let _ = stream.send(frames);
+                }
+            } else if let Some(Waiter::Once(sender)) = waiting.remove(&token) {
+                // a caller that gave up is none of our business
+                let _ = sender.send(reply);
+            }
+        }
+    }
+}
+
+/// An in-process client of a node.
+#[derive(Clone)]
+pub struct Client {
+    ports: Ports,
+    sink: Arc<ClientSink>,
+    id: SinkId,
+}
+
+impl Client {
+    pub(crate) fn new(ports: Ports, sink: Arc<ClientSink>, id: SinkId) -> Self {
+        Self { ports, sink, id }
+    }
+
+    async fn ask(&self, send: impl FnOnce(Token) -> bool) -> Result<Reply, RequestError> {
+        let (token, answer) = self.sink.wait();
+        if !send(token) {
+            self.sink.waiting().remove(&token);
+            return Err(RequestError::TooManyRequests);
+        }
+        answer.await.map_err(|_| RequestError::Stopped)
+    }
+
+    /// Proposes a command and waits until it is applied.
+    ///
+    /// # Errors
+    /// [`ClientError::Request`] (see there which of them leave the outcome unknown), [`ClientError::Apply`].
+    pub async fn execute(&self, command: Command) -> Result<(i64, Outcome), ClientError> {
+        let reply = self
+            .ask(|token| {
+                let proposals = vec![Proposal { token, command: command.encode(token), only_in_term: 0 }];
+                self.ports.core.propose(Propose { sink: self.id, proposals }).is_ok()
+            })
+            .await?;
+        match reply {
+            Reply::Applied { result, .. } => {
+                let Applied { revision, result, .. } = result?;
+                Ok((revision, result?))
+            }
+            _ => Err(RequestError::Failed.into()),
+        }
+    }
+
+    /// Reads a range, linearizably unless the request says serializable. The revision is the store's.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn range(&self, request: RangeRequest) -> Result<(i64, RangeOutcome), ClientError> {
+        if !request.serializable && !self.ports.gauges.sole_voter.load(Ordering::Acquire) {
+            let granted = self.ask(|token| {
+                self.ports.core.read(ReadIndex { sink: self.id, tokens: vec![token] }).is_ok()
+            });
+            if let Reply::ReadGranted { result, .. } = granted.await? {
+                result?;
+            }
+        }
+        if let Some(answer) = self.ports.reads.range(&request) {
+            return Ok(answer?);
+        }
+        let planned = self.query(Work::PlanRange(request)).await?;
+        let Reply::RangePlanned { result, .. } = planned else { return Err(RequestError::Failed.into()) };
+        let plan = result?;
+        let kvs = self.pull(plan.source).await?;
+        Ok((plan.revision, RangeOutcome { kvs, more: plan.more, count: plan.count }))
+    }
+
+    /// The newest value of a key.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn get(&self, key: impl Into<Bytes>) -> Result<Option<KeyValue>, ClientError> {
+        let (_, outcome) = self.range(RangeRequest { key: key.into(), ..RangeRequest::default() }).await?;
+        outcome.kvs.into_iter().next().map(|kv| KeyValue::decode(kv).map_err(|_| ClientError::Damaged)).transpose()
+    }
+
+    async fn query(&self, work: Work) -> Result<Reply, RequestError> {
+        self.ask(|token| self.ports.query.try_send(RunQuery { sink: self.id, token, work }).is_ok()).await
+    }
+
+    /// All key-values of a planned range.
+    async fn pull(&self, mut source: Box<dyn ChunkSource>) -> Result<Vec<Bytes>, ClientError> {
+        let mut all = BytesMut::new();
+        loop {
+            let reply = self.query(Work::NextChunk { source, max_bytes: 1 << 20 }).await?;
+            let Reply::Chunk { source: back, chunk, .. } = reply else { return Err(RequestError::Failed.into()) };
+            source = back;
+            match chunk? {
+                Some(chunk) => all.put_slice(&chunk),
+                None => return split_fields(all.freeze()),
+            }
+        }
+    }
+
+    /// Asks the lease manager.
+    ///
+    /// # Errors
+    /// [`RequestError`].
+    pub async fn lease(&self, ask: LeaseAsk) -> Result<LeaseReply, RequestError> {
+        let reply = self
+            .ask(|token| {
+                self.ports.leases.do_send(LeaseRequests { sink: self.id, asks: vec![(token, ask)] });
+                true
+            })
+            .await?;
+        match reply {
+            Reply::Lease { result, .. } => result,
+            _ => Err(RequestError::Failed),
+        }
+    }
+
+    /// Opens a watch stream with one watcher.
+    pub fn watch(&self, create: CreateWatch) -> Watch {
+        let token = self.sink.next.fetch_add(1, Ordering::Relaxed);
+        let (sender, frames) = mpsc::unbounded_channel();
+        self.sink.waiting().insert(token, Waiter::Stream(sender));
+        let stream = StreamKey { sink: self.id, token };
+        let open = ToHub::OpenStream { stream, credit: WATCH_CREDIT };
+        self.ports.hub.do_send(WatchRequests(vec![open, ToHub::Create { stream, create }]));
+        Watch { client: self.clone(), stream, frames }
+    }
+
+    /// What doors hold: for hosts that bring services of their own.
+    pub fn ports(&self) -> &Ports {
+        &self.ports
+    }
+
+    /// Waits until the member serves, or the patience is over.
+    pub(crate) async fn until_serving(&self, patience: Duration) -> bool {
+        let start = tokio::time::Instant::now();
+        while !self.ports.gauges.serving.load(Ordering::Acquire) {
+            if start.elapsed() > patience {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        true
+    }
+}
+
+/// Splits `kvs` fields (tag, length, key-value) into key-values.
+fn split_fields(mut all: Bytes) -> Result<Vec<Bytes>, ClientError> {
+    let mut out = Vec::new();
+    while !all.is_empty() {
+        let mut rest = all.clone();
+        let (_, _) = prost::encoding::decode_key(&mut rest).map_err(|_| ClientError::Damaged)?;
+        let length = prost::encoding::decode_varint(&mut rest).map_err(|_| ClientError::Damaged)? as usize;
+        if rest.len() < length {
+            return Err(ClientError::Damaged);
+        }
+        out.push(rest.split_to(length));
+        all = rest;
+    }
+    Ok(out)
+}
+
+/// A watch stream of the host. Dropping it ends the watch.
+pub struct Watch {
+    client: Client,
+    stream: StreamKey,
+    frames: mpsc::UnboundedReceiver<Vec<WatchFrame>>,
+}
+
+impl Watch {
+    /// The next frames, in order; `None` when the node has stopped.
+    pub async fn next(&mut self) -> Option<Vec<WatchFrame>> {
+        let frames = self.frames.recv().await?;
+        let bytes = frames.iter().map(WatchFrame::cost).sum();
+        self.client.ports.hub.do_send(WatchRequests(vec![ToHub::Credit { stream: self.stream, bytes }]));
+        Some(frames)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.client.sink.waiting().remove(&self.stream.token);
+        self.client.ports.hub.do_send(WatchRequests(vec![ToHub::CloseStream { stream: self.stream }]));
+    }
+}

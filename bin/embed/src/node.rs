@@ -1,0 +1,223 @@
+//! A node inside a host's actix system: starts, serves, stops; never exits the process, never touches what is global.
+//!
+//! The host's system is used for arbiters only. Must never install a subscriber, a panic hook or a signal handler.
+
+use crate::bootstrap::{self, BootstrapError, Booted};
+use crate::client::{Client, ClientError, ClientSink};
+use crate::config::Config;
+use crate::listen::{self, ListenError};
+use crate::version::{CLUSTER_VERSION, SERVER_VERSION, STORAGE_VERSION};
+use actors::death_watch::{ExitCell, NodeExit};
+use actors::kernel::{Assembly, FIRST_CLIENT_SINK, Kernel};
+use actors::raft_core::CoreConfig;
+use actors::watch_hub::HubConfig;
+use messages::{ReplySink, SinkId};
+use model::Command;
+use model::request::{ClusterVersionSetRequest, MemberAttrSetRequest, MemberAttributes};
+use net::door::Status;
+use net::services::ServiceConfig;
+use net::{Doors, Loops};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Release;
+use std::time::Duration;
+use storage::engine::rocks::{RocksEngine, RocksOptions};
+
+/// How long a node may take to elect itself and apply what its log holds.
+const START_PATIENCE: Duration = Duration::from_secs(300);
+/// How long calls may take to end when the node stops.
+const CLOSE_GRACE: Duration = Duration::from_millis(500);
+
+/// Why a node did not start. Each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Sockets.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// Data folder.
+    #[error(transparent)]
+    Bootstrap(#[from] BootstrapError),
+    /// Threads, configuration, store.
+    #[error(transparent)]
+    Kernel(#[from] actors::kernel::StartError),
+    /// The first commands.
+    #[error("cannot publish this member: {0}")]
+    Publish(#[from] ClientError),
+    /// It died while starting.
+    #[error("the node stopped while it started: {0}")]
+    Died(NodeExit),
+    /// No leader.
+    #[error("no leader was elected within {0:?}")]
+    NoLeader(Duration),
+    /// The start was called off the host's runtime.
+    #[error("opening the data folder was interrupted")]
+    Interrupted,
+}
+
+/// A running node.
+pub struct Node {
+    kernel: Kernel,
+    doors: Doors,
+    client: Client,
+    addresses: Vec<SocketAddr>,
+}
+
+impl Node {
+    /// Starts a node and waits until it serves. Must be called inside an actix system.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let listeners = listen::bind(&config.client_urls, config.client_tls.as_ref(), config.sockets)?;
+        let metrics = listen::bind(&config.metrics_urls, config.client_tls.as_ref(), config.sockets)?;
+        let addresses = listeners.iter().filter_map(net::Listen::address).collect();
+        let at = config.clone();
+        let booted = tokio::task::spawn_blocking(move || bootstrap::boot(&at));
+        let booted = booted.await.map_err(|_| StartError::Interrupted)??;
+
+        let threads = match config.connection_threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        };
+        let loops = Loops::new(&config.door_limits(), threads);
+        let sink = Arc::new(ClientSink::default());
+        let mut client_sinks: Vec<Arc<dyn ReplySink>> = vec![sink.clone()];
+        client_sinks.extend(loops.sinks());
+        let kernel = Kernel::start(assemble(&config, booted, client_sinks)?)?;
+        let ports = kernel.ports().clone();
+        let doors = loops.run(ports.clone(), service_config(&config)?, FIRST_CLIENT_SINK + 1);
+        let client = Client::new(ports, sink, SinkId(FIRST_CLIENT_SINK));
+        let node = Self { kernel, doors, client, addresses };
+        if let Err(why) = node.settle(&config).await {
+            node.stop().await;
+            return Err(why);
+        }
+        for listen in listeners.into_iter().chain(metrics) {
+            node.doors.open(listen);
+        }
+        Ok(node)
+    }
+
+    /// Waits for leadership and tells the cluster who this member is.
+    async fn settle(&self, config: &Config) -> Result<(), StartError> {
+        let exit = self.kernel.exit();
+        tokio::select! {
+            exit = exit.wait() => return Err(StartError::Died(exit)),
+            served = self.client.until_serving(START_PATIENCE) => {
+                if !served {
+                    return Err(StartError::NoLeader(START_PATIENCE));
+                }
+            }
+        }
+        let reads = &self.client.ports().reads;
+        let identity = &self.client.ports().identity;
+        let members = reads.members().map_err(ClientError::from)?;
+        let own = members.iter().find(|m| m.id == identity.member_id);
+        let published = own.is_some_and(|m| m.name == config.name && m.client_urls == config.advertise_client_urls);
+        if !published {
+            let attributes =
+                MemberAttributes { name: config.name.clone(), client_urls: config.advertise_client_urls.clone() };
+            let request =
+                MemberAttrSetRequest { member_id: identity.member_id, attributes: Some(attributes) };
+            self.client.execute(Command::MemberAttrSet(request)).await?;
+        }
+        if reads.cluster_version().map_err(ClientError::from)?.is_empty() {
+            let request = ClusterVersionSetRequest { ver: CLUSTER_VERSION.into() };
+            self.client.execute(Command::ClusterVersionSet(request)).await?;
+        }
+        Ok(())
+    }
+
+    /// An in-process client.
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// Addresses that clients are served on; a port that was asked for as zero is filled in.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Resolves when the node ends, with the reason. After a failure call [`Self::stop`] to end what is left of it.
+    pub async fn stopped(&self) -> NodeExit {
+        self.kernel.exit().wait().await
+    }
+
+    /// A handle that resolves as [`Self::stopped`] does, and outlives the node.
+    pub fn exit(&self) -> ExitCell {
+        self.kernel.exit().clone()
+    }
+
+    /// Stops the node: doors, then owners in the order in which nothing is lost. Takes at most a second and a half.
+    pub async fn stop(self) {
+        self.client.ports().gauges.stopping.store(true, Release);
+        self.doors.close(CLOSE_GRACE, stopped_status()).await;
+        let kernel = self.kernel;
+        // the host's arbiter goes on meanwhile; a panic in there has been reported by a death watch
+        let _ = tokio::task::spawn_blocking(move || kernel.stop()).await;
+    }
+}
+
+fn stopped_status() -> Status {
+    net::services::status::STOPPED
+}
+
+fn service_config(config: &Config) -> Result<ServiceConfig, BootstrapError> {
+    Ok(ServiceConfig {
+        max_request_bytes: config.max_request_bytes,
+        max_txn_ops: config.max_txn_ops,
+        quota_bytes: config.quota_bytes,
+        min_lease_ttl: config.min_lease_ttl(),
+        server_version: SERVER_VERSION.into(),
+        storage_version: STORAGE_VERSION.into(),
+        request_timeout: config.request_timeout(),
+        request_id_seed: bootstrap::random()?,
+    })
+}
+
+fn assemble(
+    config: &Config,
+    booted: Booted,
+    client_sinks: Vec<Arc<dyn ReplySink>>,
+) -> Result<Assembly<RocksEngine>, BootstrapError> {
+    let Booted { identity, engine, memory, store, wal, disk, tail, applied, folders } = booted;
+    let mut raft = raft::Config::new(identity.member_id);
+    raft.election_tick = config.election_ticks();
+    raft.seed = bootstrap::random()?;
+    raft.applied = applied;
+    raft.check_quorum = true;
+    raft.pre_vote = config.pre_vote;
+    raft.max_size_per_msg = 1 << 20;
+    raft.max_committed_size_per_ready = actors::limits::APPLY_BATCH_BYTES;
+    raft.max_uncommitted_size = actors::limits::UNCOMMITTED_BYTES;
+    raft.max_inflight_bytes = 8 << 20;
+    raft.step_down_on_removal = true;
+    let hub = HubConfig {
+        progress_interval: config.watch_progress.as_millis() as u64,
+        ..HubConfig::for_requests(config.max_request_bytes)
+    };
+    let open = move |dir: &Path| RocksEngine::open_sharing(dir, &RocksOptions::default(), &memory);
+    Ok(Assembly {
+        identity,
+        engine,
+        open: Box::new(open),
+        store,
+        wal,
+        disk,
+        tail,
+        core: CoreConfig {
+            raft,
+            epoch: bootstrap::random()?,
+            request_ticks: (config.request_timeout().as_millis() / config.heartbeat.as_millis().max(1)) as u64,
+            catch_up_entries: config.catch_up_entries,
+            spin: config.spin,
+        },
+        tick: config.heartbeat,
+        hub,
+        compaction_pause: config.compaction_pause,
+        scratch: folders.scratch,
+        server_version: SERVER_VERSION.into(),
+        client_sinks,
+    })
+}
