@@ -3,17 +3,14 @@
 //! Lives on one thread. Must never call into a service while the call table is borrowed.
 
 use super::answer::Answer;
-use super::call::{Call, CallMeta, CallToken, Open, Peer, Responder};
+use super::call::{CallToken, Peer};
 use super::limits::DoorLimits;
-use super::method::{Handler, MethodTable};
+use super::method::MethodTable;
 use super::observer::{DoorObserver, NoObserver};
 use super::respond;
-use super::status::{Code, Status};
 use super::stream::StreamHandle;
 use super::table::{Entry, State, Table};
 use super::wake::{CallWaker, ConnWaker, ReadyList};
-use bytes::Bytes;
-use http::HeaderMap;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -38,6 +35,8 @@ pub(super) struct LoopCtx {
     pub(super) outstanding: Cell<usize>,
     /// Earliest deadline of a waiting call, or earlier.
     pub(super) next_deadline: Cell<Option<Instant>>,
+    /// A service was called from outside a round: the next one must end with `end_of_round`.
+    pub(super) called: Cell<bool>,
     /// Connections that may not accept until the loop holds fewer request bytes.
     pub(super) gated: RefCell<Vec<Rc<ConnShared>>>,
 }
@@ -56,6 +55,7 @@ impl LoopCtx {
             assembly_bytes: Cell::new(0),
             outstanding: Cell::new(0),
             next_deadline: Cell::new(None),
+            called: Cell::new(false),
             gated: RefCell::new(Vec::new()),
         }
     }
@@ -162,40 +162,5 @@ impl LoopHandle {
     pub fn stream(&self, token: CallToken) -> Option<StreamHandle> {
         let table = self.ctx.table.borrow();
         matches!(table.get(token)?.state, State::Streaming(_)).then(|| StreamHandle { ctx: self.ctx.clone(), token })
-    }
-
-    /// Calls a unary method of this loop from inside (the JSON gateway): no socket, same table, same accounting.
-    /// `on_answer` may be called before this returns. Streaming methods and unknown paths answer `Unimplemented`.
-    pub fn call(
-        &self,
-        path: &str,
-        headers: HeaderMap,
-        peer: Rc<Peer>,
-        body: Bytes,
-        on_answer: impl FnOnce(Answer) + 'static,
-    ) {
-        let ctx = &self.ctx;
-        let methods = ctx.methods();
-        let Some(method) = methods.find(path) else {
-            return on_answer(methods.unknown(path).into());
-        };
-        let Handler::Unary(handler) = &method.handler else {
-            let text = format!("{path} is a stream");
-            return on_answer(Status::new(Code::Unimplemented, text).into());
-        };
-        ctx.observer().started(&method.info);
-        ctx.observer().msg_received(&method.info, body.len());
-        let mut open = Open {
-            ctx: ctx.clone(),
-            _conn: None,
-            method: method.info.clone(),
-            started: ctx.now(),
-            deadline: None,
-            charged: 0,
-            code: Code::Canceled,
-        };
-        open.charge(body.len());
-        let meta = CallMeta { method: method.info.clone(), headers, authority: None, deadline: None, peer };
-        handler.call(Call { meta, right: Some((open, Responder::Local(Box::new(on_answer)))) }, body);
     }
 }

@@ -160,7 +160,7 @@ impl<M: 'static> Core<M> {
         let ctx = self.ctx.clone();
         ctx.now.set(Instant::now());
         self.control();
-        let mut busy = self.take_messages();
+        let mut busy = self.take_messages() | ctx.called.take();
         self.admit();
 
         ctx.ready.take_conns(&mut self.ready_conns);

@@ -34,6 +34,7 @@ mod http;
 mod inbox;
 mod io;
 mod limits;
+mod local;
 mod method;
 mod observer;
 mod read;
@@ -52,6 +53,7 @@ pub use event_loop::{LoopHooks, LoopRunner, LoopSetup, SetupFn};
 pub use http::{HttpBody, HttpHandler, HttpRequest, text};
 pub use inbox::LoopSender;
 pub use limits::DoorLimits;
+pub use local::LocalStream;
 pub use method::{
     BidiHandler, Inbound, MethodInfo, MethodKind, MethodTable, ServerStreamHandler, StreamEvents, UnaryHandler,
 };

@@ -9,7 +9,7 @@ use super::head::{self, Head};
 use super::method::Handler;
 use super::respond;
 use super::status::{Code, Status};
-use super::stream::{self, StreamHandle, Streaming, Tx};
+use super::stream::{self, Rx, Tx};
 use super::table::{Entry, Reading, State};
 use bytes::Bytes;
 use h2::RecvStream;
@@ -69,7 +69,7 @@ pub(super) fn accept(ctx: &Rc<LoopCtx>, accepted: Accepted) -> Option<Accepted> 
     match &method.handler {
         Handler::Bidi(handler) => {
             let (handler, decoder) = (handler.clone(), Decoder::new(ctx.limits.max_recv_message));
-            let handle = open_stream(ctx, open, respond, Some(body), decoder);
+            let handle = stream::insert(ctx, open, Tx::Unsent(respond), Some(Rx::H2(body)), decoder);
             let events = handler.open(meta, handle.clone());
             stream::start(ctx, handle.token, events);
         }
@@ -208,30 +208,10 @@ fn dispatch(
             handler.call(Call { meta, right: Some((open, Responder::H2(respond))) }, message);
         }
         Handler::ServerStream(handler) => {
-            let handle = open_stream(ctx, open, respond, None, Decoder::new(0));
+            let handle = stream::insert(ctx, open, Tx::Unsent(respond), None, Decoder::new(0));
             let events = handler.open(meta, message, handle.clone());
             stream::start(ctx, handle.token, events);
         }
         Handler::Bidi(_) => unreachable!("a bidi method reads its own messages"),
     }
-}
-
-fn open_stream(
-    ctx: &Rc<LoopCtx>,
-    open: Open,
-    respond: SendResponse<Bytes>,
-    rx: Option<RecvStream>,
-    decoder: Decoder,
-) -> StreamHandle {
-    let streaming = Streaming {
-        tx: Tx::Unsent(respond),
-        rx,
-        decoder,
-        events: None,
-        paused: false,
-        outstanding: 0,
-        wants_ready: false,
-    };
-    let token = ctx.insert(Entry { open, waker: None, state: State::Streaming(Box::new(streaming)) });
-    StreamHandle { ctx: ctx.clone(), token }
 }

@@ -3,10 +3,11 @@
 //! Must never hold more of a slow reader's messages than its credit, and must not borrow the call table while a service runs.
 
 use super::answer::Message;
-use super::call::CallToken;
+use super::call::{CallToken, Open};
 use super::ctx::LoopCtx;
 use super::frame::Decoder;
 use super::head;
+use super::local::Pipe;
 use super::method::{Inbound, StreamEvents};
 use super::status::{Code, Status};
 use super::table::{Entry, State};
@@ -14,6 +15,7 @@ use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{RecvStream, SendStream};
 use http::{HeaderMap, StatusCode};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -21,7 +23,7 @@ use std::task::{Context, Poll};
 pub(super) struct Streaming {
     pub(super) tx: Tx,
     /// `None` once the peer has ended its side.
-    pub(super) rx: Option<RecvStream>,
+    pub(super) rx: Option<Rx>,
     pub(super) decoder: Decoder,
     /// Taken out while it is being called.
     pub(super) events: Option<Box<dyn StreamEvents>>,
@@ -36,8 +38,16 @@ pub(super) struct Streaming {
 pub(super) enum Tx {
     Unsent(SendResponse<Bytes>),
     Open(SendStream<Bytes>),
+    /// The peer is inside the process.
+    Local(Rc<RefCell<Pipe>>),
     /// The response could not be started: the stream is being torn down.
     Dead,
+}
+
+/// The receiving side.
+pub(super) enum Rx {
+    H2(RecvStream),
+    Local(Rc<RefCell<Pipe>>),
 }
 
 /// Why a message was not taken.
@@ -154,6 +164,7 @@ pub(super) fn end(
             status.write(&mut map);
             let _ = tx.send_trailers(map);
         }
+        Tx::Local(pipe) => pipe.borrow_mut().finish(status.clone()),
         Tx::Dead => {}
     }
     s.events.take()
@@ -170,7 +181,14 @@ impl Streaming {
             let Tx::Unsent(mut respond) = std::mem::replace(&mut self.tx, Tx::Dead) else { return Ok(()) };
             self.tx = Tx::Open(respond.send_response(head::ok(), false)?);
         }
-        let Tx::Open(tx) = &mut self.tx else { return Err(h2::Reason::CANCEL.into()) };
+        let tx = match &mut self.tx {
+            Tx::Open(tx) => tx,
+            Tx::Local(pipe) => {
+                pipe.borrow_mut().push(message);
+                return Ok(());
+            }
+            Tx::Unsent(_) | Tx::Dead => return Err(h2::Reason::CANCEL.into()),
+        };
         let mut result = Ok(());
         message.into_frames(|frame| {
             if result.is_ok() {
@@ -182,14 +200,19 @@ impl Streaming {
 
     /// True when everything sent is covered by the peer's window and the socket takes it: then nothing is outstanding.
     fn settle(&mut self, ctx: &LoopCtx) -> bool {
-        let Tx::Open(tx) = &mut self.tx else { return true };
-        // one byte above what is buffered is assigned only when all of that is covered
-        tx.reserve_capacity(1);
-        if tx.capacity() == 0 {
-            return false;
+        match &mut self.tx {
+            Tx::Open(tx) => {
+                // one byte above what is buffered is assigned only when all of that is covered
+                tx.reserve_capacity(1);
+                if tx.capacity() == 0 {
+                    return false;
+                }
+                // an idle stream must not keep a share of the connection's window
+                tx.reserve_capacity(0);
+            }
+            Tx::Local(pipe) if !pipe.borrow().out.is_empty() => return false,
+            Tx::Local(_) | Tx::Unsent(_) | Tx::Dead => {}
         }
-        // an idle stream must not keep a share of the connection's window
-        tx.reserve_capacity(0);
         ctx.outstanding.set(ctx.outstanding.get() - self.outstanding);
         self.outstanding = 0;
         true
@@ -208,6 +231,7 @@ impl Streaming {
         match &mut self.tx {
             Tx::Unsent(respond) => respond.poll_reset(cx).is_ready(),
             Tx::Open(tx) => tx.poll_reset(cx).is_ready(),
+            Tx::Local(_) => false,
             Tx::Dead => true,
         }
     }
@@ -232,7 +256,24 @@ impl Streaming {
                 Ok(None) => {}
                 Err(status) => return Happened::Fail(status),
             }
-            let Some(rx) = &mut self.rx else { break };
+            let rx = match &mut self.rx {
+                Some(Rx::H2(rx)) => rx,
+                Some(Rx::Local(pipe)) => {
+                    let (message, ended) = {
+                        let mut pipe = pipe.borrow_mut();
+                        (pipe.inward.pop_front(), pipe.ended)
+                    };
+                    if let Some(message) = message {
+                        return Happened::Message(message);
+                    }
+                    if ended {
+                        self.rx = None;
+                        return Happened::HalfClose;
+                    }
+                    break;
+                }
+                None => break,
+            };
             match rx.poll_data(cx) {
                 Poll::Ready(Some(Ok(chunk))) => {
                     // the peer may send as much again: what we hold is one message at most
@@ -310,6 +351,13 @@ fn give_back(ctx: &LoopCtx, token: CallToken, events: Box<dyn StreamEvents>) {
     if let Some(Entry { state: State::Streaming(s), .. }) = ctx.table.borrow_mut().get_mut(token) {
         s.events = spare.take();
     }
+}
+
+/// Puts a new stream into the table.
+pub(super) fn insert(ctx: &Rc<LoopCtx>, open: Open, tx: Tx, rx: Option<Rx>, decoder: Decoder) -> StreamHandle {
+    let streaming = Streaming { tx, rx, decoder, events: None, paused: false, outstanding: 0, wants_ready: false };
+    let token = ctx.insert(Entry { open, waker: None, state: State::Streaming(Box::new(streaming)) });
+    StreamHandle { ctx: ctx.clone(), token }
 }
 
 /// Gives a new stream its event object and delivers what came meanwhile.

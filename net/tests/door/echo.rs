@@ -1,8 +1,8 @@
 //! The service the tests call: echoes at once, echoes through another thread, floods, and never answers.
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
+use futures_util::{FutureExt, StreamExt};
 use net::door::{
     Answer, AnswerSource, Call, CallMeta, CallToken, Door, DoorLimits, DoorObserver, HttpBody, HttpHandler,
     HttpRequest, Inbound, ListenSpec, Listener, LoopHandle, LoopHooks, LoopSender, LoopSetup, MethodInfo, MethodTable,
@@ -71,10 +71,13 @@ impl DoorObserver for Counter {
     }
 }
 
-struct Pages;
+struct Pages(LoopHandle);
 
 impl HttpHandler for Pages {
     fn handle(&self, request: HttpRequest) -> LocalBoxFuture<'static, http::Response<HttpBody>> {
+        if request.uri.path() == "/inside" {
+            return inside(self.0.clone(), request).boxed_local();
+        }
         let answer = format!("{} {} {}", request.method, request.uri.path(), request.body.len());
         async move { text(http::StatusCode::OK, answer) }.boxed_local()
     }
@@ -82,6 +85,28 @@ impl HttpHandler for Pages {
     fn allow_host(&self, host: &str, _: bool) -> bool {
         host != "evil.example"
     }
+}
+
+/// Calls the other methods without a socket, as the JSON gateway does.
+async fn inside(handle: LoopHandle, request: HttpRequest) -> http::Response<HttpBody> {
+    let (peer, none) = (request.peer, http::HeaderMap::new());
+    let (tx, rx) = tokio::sync::oneshot::channel();
+    handle.call("/test.Echo/Hop", none.clone(), peer.clone(), request.body.clone(), |answer| {
+        let _ = tx.send(answer.into_message().map(|m| m.len()));
+    });
+    let called = rx.await.expect("answered").expect("a message");
+
+    let mut parrot = handle.open("/test.Echo/Parrot", none.clone(), peer.clone(), request.body).expect("opens");
+    let echoed = parrot.next().await.expect("echo").expect("a message").len();
+    parrot.half_close();
+    let end = parrot.next().await.expect("the end").expect_err("a status");
+
+    let many = [2000u32.to_be_bytes(), 1000u32.to_be_bytes()].concat();
+    let flood = handle.open("/test.Echo/Flood", none.clone(), peer.clone(), many.clone().into()).expect("opens");
+    let flooded = flood.filter(|m| std::future::ready(m.is_ok())).count().await;
+    // dropped before its end: cancelled
+    drop(handle.open("/test.Echo/Flood", none, peer, many.into()).expect("opens"));
+    text(http::StatusCode::OK, format!("{called} {echoed} {} {flooded}", end.code.name()))
 }
 
 /// Sends as many messages as credit allows, then the rest as it comes back.
@@ -247,7 +272,7 @@ pub fn start_on(limits: &DoorLimits, spec: ListenSpec, listener: Listener, addr:
         });
         LoopSetup {
             methods: methods(&services, &handle),
-            http: Rc::new(Pages),
+            http: Rc::new(Pages(handle.clone())),
             hooks: services,
             observer: Rc::new(Counter(s.clone())),
         }

@@ -3,9 +3,10 @@
 use crate::client::{bidi, connect, server_stream};
 use crate::echo::start;
 use crate::unary::eventually;
-use crate::wire::{grpc, h2_to};
+use crate::wire::{ask, grpc, h2_to};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
+use http::Request;
 use net::door::{DoorLimits, ListenSpec};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -92,5 +93,18 @@ async fn a_dropped_stream_is_told_to_its_service() {
     tx.send_reset(h2::Reason::CANCEL);
     let seen = server.seen.clone();
     eventually("the reset is told", || seen.cancelled.load(Ordering::Relaxed) == 1).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn calls_from_inside_use_the_same_methods() {
+    let server = start(&DoorLimits::default(), ListenSpec::plain(1));
+    let mut client = h2_to(server.addr).await;
+    let request = Request::post("http://localhost/inside").body(()).expect("request");
+    let (_, body, _) = ask(&mut client, request, b"12345").await;
+    assert_eq!(String::from_utf8_lossy(&body), "5 5 OK 2000");
+    assert_eq!(server.seen.cancelled.load(Ordering::Relaxed), 1, "the dropped stream was told");
+    let seen = &server.seen;
+    assert_eq!(seen.started.load(Ordering::Relaxed), seen.handled.load(Ordering::Relaxed));
     server.stop().await;
 }
