@@ -18,13 +18,13 @@ use crate::wal_writer::{WalParts, WalWriter};
 use crate::watch_hub::actor::StopHub;
 use crate::watch_hub::{HubConfig, HubParts, Position, WatchHub};
 use crate::{reader_pool, ticker};
-use actix_rt::Arbiter;
 use actix::Addr;
+use actix_rt::Arbiter;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use messages::admin::{Control, ToSnapshotter};
 use messages::apply::ToApplier;
-use messages::ready::ToWal;
 use messages::ports::CorePort;
+use messages::ready::ToWal;
 use messages::{Gauges, Identity, Ports, ReplySink, SinkId, Sinks};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -202,7 +202,12 @@ impl<E: Engine> Wiring<E> {
         Ok(LeaseManager::start(parts, &arbiter.handle()))
     }
 
-    fn applier_parts(&self, inbox: Receiver<ToApplier>, owners: &Owners, compaction_pause: Duration) -> ApplierParts<E> {
+    fn applier_parts(
+        &self,
+        inbox: Receiver<ToApplier>,
+        owners: &Owners,
+        compaction_pause: Duration,
+    ) -> ApplierParts<E> {
         ApplierParts {
             inbox,
             core: self.inner.clone(),

@@ -19,10 +19,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 use storage::apply::meta_rows::decode_applied;
 use storage::apply::{OpenError, State};
+use storage::disk::Disk;
 use storage::engine::{Engine, EngineError, Family, Snapshot};
 use storage::schema::meta;
 use storage::snapshot::{SnapshotSource, StreamHeader};
-use storage::disk::Disk;
 use storage::wal::{PrepareRequest, prepare_segment};
 
 /// Opens a checkpoint as an engine of its own.

@@ -10,7 +10,7 @@ use messages::Gauges;
 use messages::admin::ToSnapshotter;
 use messages::advance::{Advance, Persisted};
 use messages::ready::{AppendBatch, ToWal};
-use raft::{Entry, HardState, Message};
+use raft::Message;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -37,40 +37,22 @@ pub struct WalParts {
 pub struct WalWriter {
     wal: Wal,
     parts: WalParts,
-    /// A hard state that only moved commit: written with the next batch.
-    deferred: Option<HardState>,
     /// A segment was asked for and nobody could make it.
     declined: bool,
 }
 
-/// What one drain of the queue adds up to.
+/// What one drain of the queue adds up to, besides what is staged in the log.
 #[derive(Default)]
 struct Group {
-    /// Entries of all appends, suffixes replaced as the log would.
-    entries: Vec<Entry>,
-    hard_state: Option<HardState>,
     must_sync: bool,
     release: Vec<Message>,
     sequence: u64,
 }
 
-impl Group {
-    fn add(&mut self, batch: AppendBatch) {
-        if let Some(first) = batch.entries.first() {
-            self.entries.truncate(self.entries.partition_point(|e| e.index < first.index));
-        }
-        self.entries.extend(batch.entries);
-        self.hard_state = batch.hard_state.or(self.hard_state);
-        self.must_sync |= batch.must_sync;
-        self.release.extend(batch.release);
-        self.sequence = batch.sequence;
-    }
-}
-
 impl WalWriter {
     /// Around a recovered log.
     pub fn new(wal: Wal, parts: WalParts) -> Self {
-        Self { wal, parts, deferred: None, declined: false }
+        Self { wal, parts, declined: false }
     }
 
     /// Runs until it is told to stop or the disk fails.
@@ -87,9 +69,10 @@ impl WalWriter {
             let Ok(first) = self.parts.inbox.recv() else { return Ok(()) };
             let mut group = Group::default();
             let mut stop = false;
-            for message in std::iter::once(first).chain(self.parts.inbox.try_iter()) {
+            let inbox = self.parts.inbox.clone();
+            for message in std::iter::once(first).chain(inbox.try_iter()) {
                 match message {
-                    ToWal::Append(batch) => group.add(batch),
+                    ToWal::Append(batch) => self.stage(batch, &mut group)?,
                     ToWal::Release { to } => self.wal.release_to(to)?,
                     ToWal::Prepared(prepared) => {
                         let prepared =
@@ -100,33 +83,42 @@ impl WalWriter {
                 }
             }
             if group.sequence > 0 {
-                self.write(group)?;
+                self.commit(group)?;
             }
             self.ask_for_segment();
             if stop {
-                return self.write_deferred();
+                return self.write();
             }
         }
     }
 
-    fn write(&mut self, group: Group) -> Result<(), WalError> {
-        let Group { entries, hard_state, must_sync, release, sequence } = group;
-        self.deferred = hard_state.or(self.deferred);
-        if must_sync || !entries.is_empty() {
-            self.append(&entries)?;
-        }
-        if !release.is_empty() {
-            self.parts.peers.send(release);
-        }
-        self.parts.core.advance(Advance::Persisted(Persisted { sequence }));
+    /// Adds an append to the batch under construction. A hard state that only moved commit stays there until something else
+    /// has to be written.
+    fn stage(&mut self, batch: AppendBatch, group: &mut Group) -> Result<(), WalError> {
+        self.wal.stage(&Batch { entries: &batch.entries, hard_state: batch.hard_state })?;
+        group.must_sync |= batch.must_sync || !batch.entries.is_empty();
+        group.release.extend(batch.release);
+        group.sequence = batch.sequence;
         Ok(())
     }
 
-    /// One write and one sync, with the deferred hard state.
-    fn append(&mut self, entries: &[Entry]) -> Result<(), WalError> {
-        self.wal.stage(&Batch { entries, hard_state: self.deferred.take() })?;
+    fn commit(&mut self, group: Group) -> Result<(), WalError> {
+        if group.must_sync {
+            self.write()?;
+        }
+        if !group.release.is_empty() {
+            self.parts.peers.send(group.release);
+        }
+        self.parts.core.advance(Advance::Persisted(Persisted { sequence: group.sequence }));
+        Ok(())
+    }
+
+    /// One write and one sync of what is staged.
+    fn write(&mut self) -> Result<(), WalError> {
         let bytes = self.wal.staged_len() as u64;
-        self.wal.write()?;
+        if !self.wal.write()? {
+            return Ok(());
+        }
         let start = Instant::now();
         self.wal.sync()?;
         let took = start.elapsed();
@@ -138,10 +130,6 @@ impl WalWriter {
             tracing::warn!(took = ?took, "expected-duration" = ?SLOW_SYNC, "slow fdatasync");
         }
         Ok(())
-    }
-
-    fn write_deferred(&mut self) -> Result<(), WalError> {
-        if self.deferred.is_some() { self.append(&[]) } else { Ok(()) }
     }
 
     fn ask_for_segment(&mut self) {

@@ -3,7 +3,9 @@
 //! Hides that they are crossbeam channels with one bell. A later class never delays an earlier one by more than
 //! [`TAKE_PER_TURN`] lists.
 
-use crate::limits::{COMPLETIONS, CONTROLS, DURABLES_IN_FLIGHT, PROPOSAL_LISTS, READ_LISTS, RECEIVES, TAKE_PER_TURN, TICKS};
+use crate::limits::{
+    COMPLETIONS, CONTROLS, DURABLES_IN_FLIGHT, PROPOSAL_LISTS, READ_LISTS, RECEIVES, TAKE_PER_TURN, TICKS,
+};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use messages::admin::Control;
 use messages::advance::Advance;

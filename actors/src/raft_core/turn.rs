@@ -15,9 +15,7 @@ impl RaftCore {
     /// Dispatches until raft has nothing more to hand out or a credit is missing.
     pub(super) fn turn(&mut self) {
         self.ask_opening();
-        while self.node.has_ready()
-            && self.appends.len() < APPENDS_IN_FLIGHT
-            && self.applies.len() < APPLIES_IN_FLIGHT
+        while self.node.has_ready() && self.appends.len() < APPENDS_IN_FLIGHT && self.applies.len() < APPLIES_IN_FLIGHT
         {
             let ready = self.node.ready();
             if !ready.messages.is_empty() {
@@ -73,9 +71,11 @@ impl RaftCore {
                 CommittedEntry { entry, conf_state: None, waiter }
             }
             EntryKind::ConfChange | EntryKind::ConfChangeV2 => {
-                // damaged bytes are left to the applier, which stops the node with the reason
+                // damaged bytes are left to the applier, which stops the node with the reason; a change that cannot be made
+                // from the present membership has no effect, on every member alike
                 let change = raft::ConfChangeV2::from_entry(&entry).ok().flatten();
-                let conf_state = change.map(|change| self.node.apply_conf_change(&change));
+                let possible = change.filter(|change| self.node.preview_conf_change(change).is_ok());
+                let conf_state = possible.map(|change| self.node.apply_conf_change(&change));
                 CommittedEntry { entry, conf_state, waiter: None }
             }
         }
@@ -115,11 +115,7 @@ impl RaftCore {
             gauges.leader.store(leader, Release);
             if leader != 0 {
                 gauges.leader_changes.fetch_add(1, Relaxed);
-                tracing::info!(
-                    leader = format!("{leader:x}"),
-                    term = self.node.term(),
-                    "raft.node: elected leader"
-                );
+                tracing::info!(leader = format!("{leader:x}"), term = self.node.term(), "raft.node: elected leader");
             }
             self.last_leader = leader;
         }

@@ -19,9 +19,11 @@ impl Actor for Visits {
 }
 
 /// Somebody came by. Answers how often that happened before.
-#[derive(Message)]
-#[rtype(result = "Result<u64, String>")]
 struct Visit;
+
+impl Message for Visit {
+    type Result = Result<u64, String>;
+}
 
 impl Handler<Visit> for Visits {
     type Result = ResponseFuture<Result<u64, String>>;
@@ -31,11 +33,8 @@ impl Handler<Visit> for Visits {
         Box::pin(async move {
             let before = store.get("visits").await.map_err(|e| e.to_string())?;
             let before = before.and_then(|kv| std::str::from_utf8(&kv.value).ok()?.parse().ok()).unwrap_or(0);
-            let put = PutRequest {
-                key: "visits".into(),
-                value: (before + 1).to_string().into(),
-                ..PutRequest::default()
-            };
+            let put =
+                PutRequest { key: "visits".into(), value: (before + 1).to_string().into(), ..PutRequest::default() };
             store.execute(Command::Put(put)).await.map_err(|e| e.to_string())?;
             Ok(before)
         })

@@ -145,9 +145,8 @@ impl Client {
     /// [`ClientError`].
     pub async fn range(&self, request: RangeRequest) -> Result<(i64, RangeOutcome), ClientError> {
         if !request.serializable && !self.ports.gauges.sole_voter.load(Ordering::Acquire) {
-            let granted = self.ask(|token| {
-                self.ports.core.read(ReadIndex { sink: self.id, tokens: vec![token] }).is_ok()
-            });
+            let granted =
+                self.ask(|token| self.ports.core.read(ReadIndex { sink: self.id, tokens: vec![token] }).is_ok());
             if let Reply::ReadGranted { result, .. } = granted.await? {
                 result?;
             }

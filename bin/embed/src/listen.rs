@@ -39,10 +39,14 @@ pub enum ListenError {
     #[error(transparent)]
     Url(#[from] UrlError),
     /// Somebody else has the port.
-    #[error("listen on {0}: address already in use; stop the other process (find it with `ss -ltnp`), or choose another address with --listen-client-urls")]
+    #[error(
+        "listen on {0}: address already in use; stop the other process (find it with `ss -ltnp`), or choose another address with --listen-client-urls"
+    )]
     InUse(String),
     /// A low port, or a folder of somebody else.
-    #[error("listen on {0}: permission denied; ports below 1024 need the capability CAP_NET_BIND_SERVICE, sockets a writable folder")]
+    #[error(
+        "listen on {0}: permission denied; ports below 1024 need the capability CAP_NET_BIND_SERVICE, sockets a writable folder"
+    )]
     Denied(String),
     /// No such address here.
     #[error("listen on {0}: this machine has no such address; use one of its own, or 0.0.0.0 for all")]
@@ -82,11 +86,7 @@ struct Wanted {
 ///
 /// # Errors
 /// [`ListenError`], each naming the address and saying what to do.
-pub fn bind(
-    urls: &[String],
-    tls: Option<&ClientTls>,
-    options: SocketOptions,
-) -> Result<Vec<Listen>, ListenError> {
+pub fn bind(urls: &[String], tls: Option<&ClientTls>, options: SocketOptions) -> Result<Vec<Listen>, ListenError> {
     let wanted = group(urls)?;
     let config = match (wanted.iter().find(|w| w.secure), tls) {
         (Some(_), Some(tls)) => Some(tls::server_config(tls, &hosts(urls)?)?),
@@ -115,11 +115,7 @@ pub fn bind(
 ///
 /// # Errors
 /// [`ListenError`].
-pub fn bind_http(
-    urls: &[String],
-    tls: Option<&ClientTls>,
-    options: SocketOptions,
-) -> Result<Vec<Listen>, ListenError> {
+pub fn bind_http(urls: &[String], tls: Option<&ClientTls>, options: SocketOptions) -> Result<Vec<Listen>, ListenError> {
     let listens = bind(urls, tls, options)?;
     Ok(listens.into_iter().map(|l| Listen { spec: l.spec.http_only(), ..l }).collect())
 }

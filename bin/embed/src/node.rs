@@ -2,7 +2,7 @@
 //!
 //! The host's system is used for arbiters only. Must never install a subscriber, a panic hook or a signal handler.
 
-use crate::bootstrap::{self, BootstrapError, Booted};
+use crate::bootstrap::{self, Booted, BootstrapError};
 use crate::client::{Client, ClientError, ClientSink};
 use crate::config::Config;
 use crate::listen::{self, ListenError};
@@ -118,8 +118,7 @@ impl Node {
         if !published {
             let attributes =
                 MemberAttributes { name: config.name.clone(), client_urls: config.advertise_client_urls.clone() };
-            let request =
-                MemberAttrSetRequest { member_id: identity.member_id, attributes: Some(attributes) };
+            let request = MemberAttrSetRequest { member_id: identity.member_id, attributes: Some(attributes) };
             self.client.execute(Command::MemberAttrSet(request)).await?;
         }
         if reads.cluster_version().map_err(ClientError::from)?.is_empty() {

@@ -18,11 +18,7 @@ pub(super) fn certificate(auto: &AutoTls, hosts: &[String]) -> Result<(PathBuf, 
     if cert.exists() && key.exists() {
         return Ok((cert, key));
     }
-    let failed = |path: &Path, why: String| TlsError::Bad {
-        what: "self-made certificate",
-        path: path.to_owned(),
-        why,
-    };
+    let failed = |path: &Path, why: String| TlsError::Bad { what: "self-made certificate", path: path.to_owned(), why };
     let (cert_pem, key_pem) = make(auto, hosts).map_err(|why| failed(&cert, why.to_string()))?;
     let folder = DirBuilder::new().recursive(true).mode(0o700).create(&auto.dir);
     folder.map_err(|why| failed(&auto.dir, why.to_string()))?;

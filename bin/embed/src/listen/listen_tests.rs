@@ -61,7 +61,7 @@ fn unusable_files_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let mut tls = ClientTls { cert_file: Some("/nowhere.pem".into()), ..ClientTls::default() };
     let https = ["https://127.0.0.1:0".to_owned()];
-    let mut words = |tls: &ClientTls| bind(&https, Some(tls), SocketOptions::default()).err().unwrap().to_string();
+    let words = |tls: &ClientTls| bind(&https, Some(tls), SocketOptions::default()).err().unwrap().to_string();
     assert!(words(&tls).contains("--key-file"));
     tls.key_file = Some("/nowhere.key".into());
     assert!(words(&tls).contains("cannot read certificate /nowhere.pem"));

@@ -73,12 +73,7 @@ impl Certificates {
     }
 }
 
-fn certified(
-    cert: &Path,
-    key: &Path,
-    bytes: &[Vec<u8>],
-    provider: &CryptoProvider,
-) -> Result<CertifiedKey, TlsError> {
+fn certified(cert: &Path, key: &Path, bytes: &[Vec<u8>], provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
     let chain = chain(CERT, cert, &bytes[0])?;
     let private = PrivateKeyDer::from_pem_slice(&bytes[1]).map_err(|why| bad(KEY, key, why))?;
     CertifiedKey::from_der(chain, private, provider).map_err(|why| match why {
@@ -159,11 +154,7 @@ impl ClientCertificates {
     }
 }
 
-fn verifier(
-    ca: &Path,
-    pem: &[u8],
-    provider: &Arc<CryptoProvider>,
-) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+fn verifier(ca: &Path, pem: &[u8], provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in chain(CA, ca, pem)? {
         roots.add(certificate).map_err(|why| bad(CA, ca, why))?;
