@@ -244,6 +244,31 @@ impl<E: Engine> Wiring<E> {
     }
 }
 
+/// Owners with threads of their own, ready to run.
+struct Shells<E: Engine> {
+    core: RaftCore,
+    wal: WalWriter,
+    applier: Applier<E>,
+    snapshotter: Snapshotter<E>,
+}
+
+impl<E: Engine> Shells<E> {
+    /// Runs them, those that are fed before those that feed.
+    fn spawn(self, wiring: &Wiring<E>) -> std::io::Result<Threads> {
+        let Self { core, wal, applier, snapshotter } = self;
+        let mut threads = Threads::default();
+        let watch = wiring.watch("snapshotter");
+        threads.snapshotter = spawn("snapshotter", move || snapshotter.run(watch))?;
+        let watch = wiring.watch("applier");
+        threads.applier = spawn("applier", move || applier.run(watch))?;
+        let watch = wiring.watch("WAL writer");
+        threads.wal = spawn("wal-writer", move || wal.run(watch))?;
+        let watch = wiring.watch("raft core");
+        threads.core = spawn("raft-core", move || core.run(watch))?;
+        Ok(threads)
+    }
+}
+
 /// Actors on arbiters of their own.
 struct Owners {
     hub: Addr<WatchHub>,
@@ -275,18 +300,19 @@ impl Kernel {
         let wal = WalWriter::new(assembly.wal, wiring.wal_parts(ends.wal, peers));
         let applier = wiring.applier_parts(ends.applier, &owners, assembly.compaction_pause);
         let applier = Applier::new(assembly.store, applier);
+        let header = StreamHeader {
+            cluster_id: assembly.identity.cluster_id,
+            member_id: assembly.identity.member_id,
+            server_version: assembly.server_version,
+            ..StreamHeader::default()
+        };
         let snapshotter = Snapshotter::new(SnapshotterParts {
             inbox: ends.snapshotter,
             engine: assembly.engine,
             open: assembly.open,
             disk: assembly.disk,
             scratch: assembly.scratch,
-            header: StreamHeader {
-                cluster_id: assembly.identity.cluster_id,
-                member_id: assembly.identity.member_id,
-                server_version: assembly.server_version,
-                ..StreamHeader::default()
-            },
+            header,
             core: wiring.inner.clone(),
             wal: wiring.wal.clone(),
             sinks: wiring.sinks.clone(),
@@ -296,19 +322,10 @@ impl Kernel {
         let (query, queries) = bounded(QUERIES);
         let (stop_readers, readers_stop) = bounded(0);
         let (stop_ticker, ticker_stop) = bounded(0);
+        let shells = Shells { core, wal, applier, snapshotter };
+        let mut threads = shells.spawn(&wiring)?;
         let pool = Arc::new(wiring.reads.clone());
-        let mut threads = Threads {
-            readers: reader_pool::start(READERS, queries, readers_stop, pool, wiring.sinks.clone(), &wiring.exit)?,
-            ..Threads::default()
-        };
-        let watch = wiring.watch("snapshotter");
-        threads.snapshotter = spawn("snapshotter", move || snapshotter.run(watch))?;
-        let watch = wiring.watch("applier");
-        threads.applier = spawn("applier", move || applier.run(watch))?;
-        let watch = wiring.watch("WAL writer");
-        threads.wal = spawn("wal-writer", move || wal.run(watch))?;
-        let watch = wiring.watch("raft core");
-        threads.core = spawn("raft-core", move || core.run(watch))?;
+        threads.readers = reader_pool::start(READERS, queries, readers_stop, pool, wiring.sinks.clone(), &wiring.exit)?;
         let (watch, inner, tick) = (wiring.watch("ticker"), wiring.inner.clone(), assembly.tick);
         threads.ticker = spawn("ticker", move || ticker::run(tick, &inner, &ticker_stop, watch))?;
         Ok(Self {

@@ -16,7 +16,9 @@ use storage::read::cursor::{Budget, RangeCursor};
 use storage::view::{View, Views};
 
 /// Key-values a connection thread may collect by itself; what is longer goes to the pool.
-const INLINE_KEYS: i64 = 64;
+const INLINE_KEYS: usize = 64;
+/// Bytes of them.
+const INLINE_BYTES: usize = 256 << 10;
 
 /// Reads over the published views.
 #[derive(Debug)]
@@ -110,11 +112,16 @@ impl<S: Snapshot> Reads for StoreReads<S> {
 
     fn range(&self, request: &RangeRequest) -> Option<Result<(i64, RangeOutcome), ReadError>> {
         let view = self.views.load();
-        let single = request.range_end.is_empty();
-        let short = request.count_only || (1..=INLINE_KEYS).contains(&request.limit) && !sorts(request);
-        // a short store has only short answers
-        (single || short || view.keys <= INLINE_KEYS)
-            .then(|| storage::read::range(&view, request).map(|outcome| (view.revision, outcome)))
+        if request.range_end.is_empty() || request.count_only {
+            return Some(storage::read::range(&view, request).map(|outcome| (view.revision, outcome)));
+        }
+        if sorts(request) {
+            return None;
+        }
+        match short_range(&view, request) {
+            Ok(outcome) => outcome.map(|outcome| Ok((view.revision, outcome))),
+            Err(why) => Some(Err(why)),
+        }
     }
 
     fn members(&self) -> Result<Vec<MemberInfo>, ReadError> {
@@ -141,6 +148,18 @@ impl<S: Snapshot> Reads for StoreReads<S> {
         let view = self.views.load();
         Ok((view.revision, storage::read::meta::attached_keys(&view, id)?))
     }
+}
+
+/// A range of few keys, whole; `None` when it turns out to be long.
+fn short_range<S: Snapshot>(view: &View<S>, request: &RangeRequest) -> Result<Option<RangeOutcome>, ReadError> {
+    let mut cursor = RangeCursor::new(view, request)?;
+    let chunk = cursor.next_chunk(view, Budget { keys: INLINE_KEYS, bytes: INLINE_BYTES })?;
+    if !chunk.done {
+        return Ok(None);
+    }
+    // without more keys behind the limit, what was returned is all there is
+    let count = if cursor.more() { cursor.count(view, None)? } else { chunk.kvs.len() as i64 };
+    Ok(Some(RangeOutcome { kvs: chunk.kvs, more: cursor.more(), count }))
 }
 
 /// True when the answer's order or filters force the whole range to be looked at.

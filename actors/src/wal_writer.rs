@@ -64,12 +64,12 @@ impl WalWriter {
     }
 
     fn serve(&mut self) -> Result<(), WalError> {
+        let inbox = self.parts.inbox.clone();
         self.ask_for_segment();
         loop {
-            let Ok(first) = self.parts.inbox.recv() else { return Ok(()) };
+            let Ok(first) = inbox.recv() else { return Ok(()) };
             let mut group = Group::default();
             let mut stop = false;
-            let inbox = self.parts.inbox.clone();
             for message in std::iter::once(first).chain(inbox.try_iter()) {
                 match message {
                     ToWal::Append(batch) => self.stage(batch, &mut group)?,

@@ -99,11 +99,13 @@ fn to_hub(stream: StreamKey, request: pb::WatchRequest) -> Option<ToHub> {
 /// An empty key means the first possible one; an end of one zero byte means no end.
 fn checked(create: pb::WatchCreateRequest) -> CreateWatch {
     use pb::watch_create_request::FilterType;
-    let key = if create.key.is_empty() { Bytes::from_static(&[0]) } else { create.key };
+    // copied: a watcher lives long, and a decoded field shares the whole buffer it was read into
+    let key = if create.key.is_empty() { Bytes::from_static(&[0]) } else { Bytes::copy_from_slice(&create.key) };
+    let end = Bytes::copy_from_slice(&create.range_end);
     let has = |filter: FilterType| create.filters.contains(&(filter as i32));
     CreateWatch {
         watch_id: create.watch_id,
-        range: KeyRange::new(key, create.range_end),
+        range: KeyRange::new(key, end),
         start_revision: create.start_revision,
         progress_notify: create.progress_notify,
         no_put: has(FilterType::Noput),
