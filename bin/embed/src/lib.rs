@@ -10,6 +10,7 @@
 //!
 //! The node makes its own arbiters and threads and owns them. Nothing global is installed: several nodes fit in one system.
 
+mod auto_compaction;
 pub mod bootstrap;
 pub mod client;
 pub mod config;
@@ -20,5 +21,5 @@ pub mod version;
 
 pub use actors::death_watch::{ExitCell, NodeExit};
 pub use client::{Client, ClientError, Watch};
-pub use config::{Config, InitialMember};
+pub use config::{AutoCompaction, Config, InitialMember};
 pub use node::{Node, StartError};

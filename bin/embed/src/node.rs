@@ -2,6 +2,7 @@
 //!
 //! The host's system is used for arbiters only. Must never install a subscriber, a panic hook or a signal handler.
 
+use crate::auto_compaction;
 use crate::bootstrap::{self, Booted, BootstrapError};
 use crate::client::{Client, ClientError, ClientSink};
 use crate::config::Config;
@@ -92,6 +93,9 @@ impl Node {
         if let Err(why) = node.settle(&config).await {
             node.stop().await;
             return Err(why);
+        }
+        if let Some(keep) = config.auto_compaction {
+            actix_rt::spawn(auto_compaction::run(node.client(), keep));
         }
         for listen in listeners.into_iter().chain(metrics) {
             node.doors.open(listen);
