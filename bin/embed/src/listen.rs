@@ -9,7 +9,7 @@ mod der;
 mod reload;
 mod tls;
 
-pub use address::{Address, ClientUrl, UrlError, parse_url};
+pub use address::{Address, ClientUrl, Place, UrlError, parse_url};
 pub use tls::{AutoTls, ClientTls, TlsError, TlsVersion};
 
 use net::Listen;

@@ -71,7 +71,8 @@ impl Node {
     /// [`StartError`].
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let listeners = listen::bind(&config.client_urls, config.client_tls.as_ref(), config.sockets)?;
-        let metrics = listen::bind(&config.metrics_urls, config.client_tls.as_ref(), config.sockets)?;
+        let http_only = [config.client_http_urls.as_slice(), &config.metrics_urls].concat();
+        let metrics = listen::bind_http(&http_only, config.client_tls.as_ref(), config.sockets)?;
         let addresses = listeners.iter().filter_map(net::Listen::address).collect();
         let at = config.clone();
         let booted = tokio::task::spawn_blocking(move || bootstrap::boot(&at));
@@ -97,6 +98,10 @@ impl Node {
         if let Some(keep) = config.auto_compaction {
             actix_rt::spawn(auto_compaction::run(node.client(), keep));
         }
+        let metrics = metrics.into_iter().map(|mut listen| {
+            listen.spec = listen.spec.http_only();
+            listen
+        });
         for listen in listeners.into_iter().chain(metrics) {
             node.doors.open(listen);
         }

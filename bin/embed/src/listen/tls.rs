@@ -154,7 +154,7 @@ impl ClientTls {
         Ok(())
     }
 
-    fn versions(&self) -> Result<Vec<&'static SupportedProtocolVersion>, TlsError> {
+    fn versions(&self) -> Result<&'static [&'static SupportedProtocolVersion], TlsError> {
         match (self.min_version, self.max_version) {
             (TlsVersion::V1_3, Some(TlsVersion::V1_2)) => Err(TlsError::VersionRange),
             (TlsVersion::V1_3, _) if !self.cipher_suites.is_empty() => Err(TlsError::FixedSuites),
@@ -203,7 +203,7 @@ pub(super) fn server_config(tls: &ClientTls, hosts: &[String]) -> Result<ServerC
         (None, None, Some(auto)) => auto::certificate(auto, hosts)?,
         _ => return Err(TlsError::Incomplete),
     };
-    let builder = ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(&tls.versions()?)?;
+    let builder = ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(tls.versions()?)?;
     let certificates = Arc::new(Certificates::new(cert, key, provider.clone())?);
     let asks = tls.client_cert_auth || tls.crl_file.is_some() || !tls.allowed_hostnames.is_empty();
     match &tls.trusted_ca_file {
