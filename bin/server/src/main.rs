@@ -1,2 +1,114 @@
-//! Being written.
-fn main() {}
+//! The daemon `conclave`: flags, logs, signals and exit codes around an embedded node.
+//!
+//! The only place that may touch what is global: subscriber, panic hook, allocator, exit code.
+
+mod cluster;
+mod flags;
+mod log;
+mod logging;
+mod notify;
+mod run;
+mod settings;
+#[cfg(test)]
+mod settings_tests;
+
+use flags::{Command, FlagError, Given};
+use log::layer::Lines;
+use log::{Level, Logger};
+use run::Ended;
+use serde_json::json;
+use settings::Settings;
+use std::process::ExitCode;
+use tracing_subscriber::layer::SubscriberExt;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Not understood: Go's exit code for flags.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let given = match flags::parse::parse(&args).and_then(complete) {
+        Ok(Command::Run(given)) => given,
+        Ok(Command::Help) => {
+            print!("{}", flags::help::help());
+            return ExitCode::SUCCESS;
+        }
+        Ok(Command::Version) => {
+            print!("{}", flags::help::version());
+            return ExitCode::SUCCESS;
+        }
+        Err(why) => return misused(&why),
+    };
+    let (logger, settings) = match prepare(given) {
+        Ok(ready) => ready,
+        Err(why) => return failed(&Logger::early(), "failed to verify flags", &why),
+    };
+    log::panic::install(logger.clone());
+    let subscriber = tracing_subscriber::registry().with(Lines(logger.clone()));
+    if let Err(why) = tracing::subscriber::set_global_default(subscriber) {
+        return failed(&logger, "cannot set up logs", &why.to_string());
+    }
+    for warning in &settings.warnings {
+        logger.log(Level::Warn, warning, &[]);
+    }
+    run::announce(&logger, &settings);
+    match actix_rt::System::new().block_on(run::run(&logger, settings)) {
+        Ended::BySignal(signal) => leave(&logger, signal),
+        Ended::Failed(msg, why) => failed(&logger, msg, &why),
+        Ended::Stopped => ExitCode::SUCCESS,
+    }
+}
+
+/// The configuration file instead of everything else, or the environment besides the flags.
+fn complete(command: Command) -> Result<Command, FlagError> {
+    let Command::Run(mut given) = command else { return Ok(command) };
+    let variable = || std::env::var(flags::env::variable("config-file")).ok().filter(|path| !path.is_empty());
+    match given.path("config-file").or_else(|| variable().map(Into::into)) {
+        Some(path) => flags::file::read(&path).map_err(FlagError::Wrong).map(Command::Run),
+        None => {
+            let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+            let vars = std::env::vars_os().map(|(key, value)| (text(key), text(value)));
+            flags::env::apply(&mut given, vars)?;
+            Ok(Command::Run(given))
+        }
+    }
+}
+
+fn prepare(given: Given) -> Result<(Logger, Settings), String> {
+    let logger = logging::logger(&given)?;
+    Ok((logger, settings::settle(given)?))
+}
+
+fn misused(why: &FlagError) -> ExitCode {
+    match why {
+        FlagError::Usage(text) => {
+            eprintln!("{text}\n{}", flags::help::short());
+            ExitCode::from(USAGE)
+        }
+        FlagError::Wrong(text) => failed(&Logger::early(), "failed to verify flags", text),
+        FlagError::Conflict(variable) => {
+            let fields = [("environment-variable", json!(variable))];
+            Logger::early().log(Level::Fatal, &why.to_string(), &fields);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[track_caller]
+fn failed(logger: &Logger, msg: &str, why: &str) -> ExitCode {
+    logger.log(Level::Fatal, msg, &[("error", json!(why))]);
+    ExitCode::FAILURE
+}
+
+/// Ends by the signal itself, so that the parent sees why. The first process of a container has no default handlers.
+fn leave(logger: &Logger, signal: i32) -> ExitCode {
+    if std::process::id() == 1 {
+        return ExitCode::SUCCESS;
+    }
+    if let Err(why) = signal_hook::low_level::emulate_default_handler(signal) {
+        logger.log(Level::Warn, "cannot end by the signal", &[("error", json!(why.to_string()))]);
+    }
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,85 @@
+//! Feature gates: names of etcd 3.7, their stages and defaults.
+
+use super::value;
+use std::collections::BTreeMap;
+
+/// How ripe a feature is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Off by default.
+    Alpha,
+    /// On by default.
+    Beta,
+}
+
+/// A gate.
+#[derive(Clone, Copy, Debug)]
+pub struct Gate {
+    /// Name.
+    pub name: &'static str,
+    /// Stage.
+    pub stage: Stage,
+    /// Why it makes no difference here.
+    pub here: &'static str,
+}
+
+/// All gates. None changes this server yet; each says why setting it is harmless.
+pub const GATES: &[Gate] = &[
+    Gate { name: "CompactHashCheck", stage: Stage::Alpha, here: "there is no other member to compare with" },
+    Gate { name: "FastLeaseKeepAlive", stage: Stage::Beta, here: "renewing never waits for the applier" },
+    Gate { name: "InitialCorruptCheck", stage: Stage::Alpha, here: "there is no other member to compare with" },
+    Gate { name: "LeaseCheckpoint", stage: Stage::Alpha, here: "there is no other member to tell" },
+    Gate { name: "LeaseCheckpointPersist", stage: Stage::Alpha, here: "there is no other member to tell" },
+    Gate { name: "PriorityRequest", stage: Stage::Alpha, here: "revoking leases is never turned away" },
+    Gate { name: "SetMemberLocalAddr", stage: Stage::Alpha, here: "there is no other member to connect to" },
+    Gate { name: "StopGRPCServiceOnDefrag", stage: Stage::Alpha, here: "defragmenting does not block" },
+    Gate { name: "TxnModeWriteWithSharedBuffer", stage: Stage::Beta, here: "there is no such buffer" },
+];
+
+/// Gates that were named, by name.
+pub type Chosen = BTreeMap<String, bool>;
+
+/// Reads `A=true,B=false`.
+///
+/// # Errors
+/// etcd's text.
+pub fn parse(text: &str) -> Result<Chosen, String> {
+    let mut chosen = Chosen::new();
+    for part in value::list(text) {
+        let (name, on) = part.split_once('=').ok_or_else(|| format!("missing bool value for {part}"))?;
+        let (name, on) = (name.trim(), on.trim());
+        let parsed = value::boolean(on).ok_or_else(|| {
+            format!("invalid value of {name}={on}, err: strconv.ParseBool: parsing {on:?}: invalid syntax")
+        })?;
+        if !matches!(name, "AllAlpha" | "AllBeta") && GATES.iter().all(|gate| gate.name != name) {
+            return Err(format!("unrecognized feature gate: {name}"));
+        }
+        chosen.insert(name.to_owned(), parsed);
+    }
+    Ok(chosen)
+}
+
+/// Whether a gate is on, given what was chosen.
+pub fn is_on(chosen: &Chosen, name: &str) -> bool {
+    let all = |stage| match stage {
+        Stage::Alpha => chosen.get("AllAlpha").copied().unwrap_or(false),
+        Stage::Beta => chosen.get("AllBeta").copied().unwrap_or(true),
+    };
+    let default = GATES.iter().find(|gate| gate.name == name).is_some_and(|gate| all(gate.stage));
+    chosen.get(name).copied().unwrap_or(default)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gates_and_their_families() {
+        let chosen = parse("AllAlpha=true, LeaseCheckpoint=false").unwrap();
+        assert!(is_on(&chosen, "InitialCorruptCheck") && is_on(&chosen, "FastLeaseKeepAlive"));
+        assert!(!is_on(&chosen, "LeaseCheckpoint"));
+        assert!(parse("Foo=true").unwrap_err().contains("unrecognized feature gate: Foo"));
+        assert!(parse("LeaseCheckpoint").unwrap_err().contains("missing bool value"));
+        assert!(parse("LeaseCheckpoint=maybe").is_err());
+    }
+}

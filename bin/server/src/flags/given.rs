@@ -1,0 +1,130 @@
+//! Values as they were given, and defaults for the rest.
+
+use super::spec::Kind;
+use super::table;
+use super::table_legacy::{EXPERIMENTAL, Now};
+use super::{gates, value};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Checked values by flag name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Given {
+    values: BTreeMap<String, String>,
+    /// Sentences to log as warnings once there is a logger.
+    pub warnings: Vec<String>,
+}
+
+impl Given {
+    /// Sets a value; the last one wins. `experimental-*` names set what they are called now.
+    ///
+    /// # Errors
+    /// What is wrong with the value, in Go's words.
+    ///
+    /// # Panics
+    /// For a name that no flag has: callers look it up first.
+    pub fn set(&mut self, name: &str, text: &str) -> Result<(), String> {
+        match renamed(name) {
+            Some(Now::Flag(now)) => {
+                self.warnings.push(format!("--{name} is deprecated, please use --{now} instead"));
+                return self.set(now, text);
+            }
+            Some(Now::Gate(gate)) => {
+                let on = value::boolean(text).ok_or("parse error")?;
+                self.warnings.push(format!("--{name} is deprecated, please use --feature-gates={gate}={on} instead"));
+                let mut all = self.text("feature-gates").to_owned();
+                if !all.is_empty() {
+                    all.push(',');
+                }
+                self.values.insert("feature-gates".into(), all + &format!("{gate}={on}"));
+                return Ok(());
+            }
+            None => {}
+        }
+        let flag = table::find(name).expect("the name of a flag");
+        value::check(flag.kind, text)?;
+        match name {
+            "max-snapshots" => {
+                self.warnings.push("--max-snapshots is deprecated in 3.6 and will be decommissioned in 3.8.".into())
+            }
+            _ if flag.kind == Kind::Ignored => {
+                self.warnings.push(format!("flag is no longer supported - ignoring: --{name}"));
+            }
+            _ => {}
+        }
+        self.values.insert(name.to_owned(), text.to_owned());
+        Ok(())
+    }
+
+    /// Whether it was given at all.
+    pub fn is_set(&self, name: &str) -> bool {
+        self.values.contains_key(name)
+    }
+
+    /// Given and different from the default.
+    pub fn is_changed(&self, name: &str) -> bool {
+        let Some(flag) = table::find(name) else { return false };
+        let Some(given) = self.values.get(name) else { return false };
+        match flag.kind {
+            Kind::Bool => value::boolean(given) != value::boolean(flag.default),
+            Kind::Duration => value::duration(given) != value::duration(flag.default),
+            _ => given != flag.default,
+        }
+    }
+
+    /// The value, or the default.
+    ///
+    /// # Panics
+    /// For a name that no flag has.
+    pub fn text(&self, name: &str) -> &str {
+        match self.values.get(name) {
+            Some(value) => value,
+            None => table::find(name).expect("the name of a flag").default,
+        }
+    }
+
+    /// A boolean.
+    pub fn flag(&self, name: &str) -> bool {
+        value::boolean(self.text(name)).unwrap_or(false)
+    }
+
+    /// A whole number; those out of range were refused when they were set.
+    pub fn number<T: TryFrom<i128> + Default>(&self, name: &str) -> T {
+        value::number(self.text(name)).unwrap_or_default()
+    }
+
+    /// A length of time.
+    pub fn duration(&self, name: &str) -> Duration {
+        value::duration(self.text(name)).unwrap_or_default()
+    }
+
+    /// Parts of a list.
+    pub fn list(&self, name: &str) -> Vec<String> {
+        value::list(self.text(name)).map(str::to_owned).collect()
+    }
+
+    /// A path, none when empty.
+    pub fn path(&self, name: &str) -> Option<std::path::PathBuf> {
+        Some(self.text(name)).filter(|p| !p.is_empty()).map(Into::into)
+    }
+
+    /// The gates that were named.
+    pub fn gates(&self) -> gates::Chosen {
+        gates::parse(self.text("feature-gates")).unwrap_or_default()
+    }
+}
+
+/// What an `experimental-*` name is called now.
+pub fn renamed(name: &str) -> Option<Now> {
+    let short = name.strip_prefix("experimental-")?;
+    EXPERIMENTAL.iter().find(|(old, _)| *old == short).map(|(_, now)| *now)
+}
+
+/// The kind of a flag, `experimental-*` names included.
+pub fn kind(name: &str) -> Option<Kind> {
+    match renamed(name) {
+        Some(Now::Flag(now)) => table::find(now).map(|flag| flag.kind),
+        Some(Now::Gate(_)) => Some(Kind::Bool),
+        None => table::find(name).map(|flag| flag.kind),
+    }
+}

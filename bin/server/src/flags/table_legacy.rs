@@ -1,0 +1,77 @@
+//! Names of older releases that start-up scripts still carry.
+
+use super::spec::{Area, Group, Here, Kind, Row};
+use Here::{Harmless, Refused};
+use Kind::{Bool, Ignored, Int, Text, Uint, Word};
+
+const GONE: Here = Harmless("means nothing any more");
+const V2: Here = Refused("the v2 API is gone, in etcd since 3.6; move to v3");
+
+const V2_WORDS: &[&str] = &["write-only", "write-only-skip-check", "write-only-drop-data", "gone"];
+
+pub(super) const GROUPS: &[Group] = &[Group(
+    Area::Legacy,
+    &[
+        Row("max-snapshots", Uint, "5", Harmless("snapshots are not kept as files"), "Snapshot files etcd keeps."),
+        Row("v2-deprecation", Word(V2_WORDS), "write-only", GONE, "How far the v2 store is gone."),
+        Row("enable-v2", Bool, "false", V2, "Serve the v2 API."),
+        Row("experimental-enable-v2v3", Text, "", V2, "Serve the v2 API from v3 data."),
+        Row("proxy", Word(&["off", "on", "readonly"]), "off", V2, "Run as a v2 proxy."),
+        Row("proxy-failure-wait", Uint, "5000", GONE, "Of the v2 proxy."),
+        Row("proxy-refresh-interval", Uint, "30000", GONE, "Of the v2 proxy."),
+        Row("proxy-dial-timeout", Uint, "1000", GONE, "Of the v2 proxy."),
+        Row("proxy-write-timeout", Uint, "5000", GONE, "Of the v2 proxy."),
+        Row("proxy-read-timeout", Uint, "0", GONE, "Of the v2 proxy."),
+        Row("experimental-max-learners", Int, "1", GONE, "Now max-learners."),
+        Row("cluster-active-size", Ignored, "", GONE, "Ignored, as in etcd."),
+        Row("cluster-remove-delay", Ignored, "", GONE, "Ignored, as in etcd."),
+        Row("cluster-sync-interval", Ignored, "", GONE, "Ignored, as in etcd."),
+        Row("config", Ignored, "", GONE, "Ignored, as in etcd."),
+        Row("force", Ignored, "", GONE, "Ignored, as in etcd."),
+        Row("max-result-buffer", Ignored, "", GONE, "Ignored, as in etcd."),
+        Row("max-retry-attempts", Ignored, "", GONE, "Ignored, as in etcd."),
+        Row("peer-heartbeat-interval", Ignored, "", GONE, "Ignored, as in etcd."),
+        Row("peer-election-timeout", Ignored, "", GONE, "Ignored, as in etcd."),
+        Row("retry-interval", Ignored, "", GONE, "Ignored, as in etcd."),
+        Row("snapshot", Ignored, "", GONE, "Ignored, as in etcd."),
+        Row("v", Ignored, "", GONE, "Ignored, as in etcd."),
+        Row("vv", Ignored, "", GONE, "Ignored, as in etcd."),
+    ],
+)];
+
+/// What an `experimental-*` name of etcd 3.6 stands for today.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Now {
+    /// A flag.
+    Flag(&'static str),
+    /// A feature gate.
+    Gate(&'static str),
+}
+
+/// Names of etcd 3.6 and what they are called now, without the prefix `experimental-`.
+pub const EXPERIMENTAL: &[(&str, Now)] = &[
+    ("bootstrap-defrag-threshold-megabytes", Now::Flag("bootstrap-defrag-threshold-megabytes")),
+    ("compact-hash-check-enabled", Now::Gate("CompactHashCheck")),
+    ("compact-hash-check-time", Now::Flag("compact-hash-check-time")),
+    ("compaction-batch-limit", Now::Flag("compaction-batch-limit")),
+    ("compaction-sleep-interval", Now::Flag("compaction-sleep-interval")),
+    ("corrupt-check-time", Now::Flag("corrupt-check-time")),
+    ("distributed-tracing-address", Now::Flag("distributed-tracing-address")),
+    ("distributed-tracing-instance-id", Now::Flag("distributed-tracing-instance-id")),
+    ("distributed-tracing-sampling-rate", Now::Flag("distributed-tracing-sampling-rate")),
+    ("distributed-tracing-service-name", Now::Flag("distributed-tracing-service-name")),
+    ("downgrade-check-time", Now::Flag("downgrade-check-time")),
+    ("enable-distributed-tracing", Now::Flag("enable-distributed-tracing")),
+    ("enable-lease-checkpoint", Now::Gate("LeaseCheckpoint")),
+    ("enable-lease-checkpoint-persist", Now::Gate("LeaseCheckpointPersist")),
+    ("initial-corrupt-check", Now::Gate("InitialCorruptCheck")),
+    ("memory-mlock", Now::Flag("memory-mlock")),
+    ("peer-skip-client-san-verification", Now::Flag("peer-skip-client-san-verification")),
+    ("set-member-localaddr", Now::Gate("SetMemberLocalAddr")),
+    ("snapshot-catchup-entries", Now::Flag("snapshot-catchup-entries")),
+    ("stop-grpc-service-on-defrag", Now::Gate("StopGRPCServiceOnDefrag")),
+    ("txn-mode-write-with-shared-buffer", Now::Gate("TxnModeWriteWithSharedBuffer")),
+    ("warning-apply-duration", Now::Flag("warning-apply-duration")),
+    ("warning-unary-request-duration", Now::Flag("warning-unary-request-duration")),
+    ("watch-progress-notify-interval", Now::Flag("watch-progress-notify-interval")),
+];

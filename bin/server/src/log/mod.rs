@@ -1,0 +1,12 @@
+//! Logs as etcd writes them: one JSON object per line with `level`, `ts`, `caller`, `msg`, then fields.
+//!
+//! Must never colour a line, never write a line that is no JSON object (in JSON format), and never fail the caller.
+
+pub mod format;
+pub mod layer;
+pub mod output;
+pub mod panic;
+pub mod rotate;
+
+pub use format::{Format, Level};
+pub use output::Logger;

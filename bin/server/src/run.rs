@@ -1,0 +1,167 @@
+//! The life of the daemon: start the node, serve until a signal or a failure, stop it.
+
+use crate::flags::{Given, value};
+use crate::log::{Level, Logger};
+use crate::notify;
+use crate::settings::Settings;
+use embed::config::AutoCompaction;
+use embed::listen::{Place, parse_url};
+use embed::{Node, NodeExit};
+use serde_json::{Value, json};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// A stop takes no longer. What was acknowledged is safe in the log whatever is cut short here.
+const STOP_PATIENCE: Duration = Duration::from_millis(1450);
+
+/// How the daemon ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// This signal asked for it.
+    BySignal(i32),
+    /// What could not be done, and why.
+    Failed(&'static str, String),
+    /// The node was stopped from inside.
+    Stopped,
+}
+
+/// Serves until something ends it.
+pub async fn run(logger: &Logger, settings: Settings) -> Ended {
+    let mut signals = match Signals::new() {
+        Ok(signals) => signals,
+        Err(why) => return Ended::Failed("cannot handle signals", why.to_string()),
+    };
+    let (client_urls, advertised) = (settings.node.client_urls.clone(), settings.node.advertise_client_urls.clone());
+    let name = settings.node.name.clone();
+    let data_dir = settings.node.data_dir.display().to_string();
+    let node = tokio::select! {
+        started = Node::start(settings.node) => match started {
+            Ok(node) => node,
+            Err(why) => return Ended::Failed("cannot start the member", why.to_string()),
+        },
+        signal = signals.next() => {
+            logger.log(Level::Info, "received signal while starting; ending", &[("signal", json!(signal_name(signal)))]);
+            return Ended::BySignal(signal);
+        }
+    };
+    serving(logger, &client_urls, node.addresses());
+    let fields = [("name", json!(name)), ("data-dir", json!(data_dir)), ("advertise-client-urls", json!(advertised))];
+    let ended = tokio::select! {
+        exit = node.stopped() => match exit {
+            NodeExit::Stopped => Ended::Stopped,
+            failure => Ended::Failed("the member failed", failure.to_string()),
+        },
+        signal = signals.next() => {
+            logger.log(Level::Info, "received signal; shutting down", &[("signal", json!(signal_name(signal)))]);
+            Ended::BySignal(signal)
+        }
+    };
+    logger.log(Level::Info, "closing etcd server", &fields);
+    if tokio::time::timeout(STOP_PATIENCE, node.stop()).await.is_err() {
+        logger.log(Level::Warn, "stopping took too long; what was acknowledged is in the log", &fields);
+    }
+    logger.log(Level::Info, "closed etcd server", &fields);
+    ended
+}
+
+/// The lines that harnesses and people wait for.
+fn serving(logger: &Logger, urls: &[String], addresses: &[SocketAddr]) {
+    logger.log(Level::Info, "ready to serve client requests", &[]);
+    for url in urls {
+        let Ok(parsed) = parse_url(url) else { continue };
+        let address = match &parsed.place {
+            Place::Path(path) => path.display().to_string(),
+            Place::Host(host, port) => bound(host, *port, addresses),
+        };
+        let msg = match parsed.secure {
+            true => "serving client traffic securely",
+            false => "serving client traffic insecurely; this is strongly discouraged!",
+        };
+        logger.log(Level::Info, msg, &[("traffic", json!("grpc+http")), ("address", json!(address))]);
+    }
+    if let Err(why) = notify::ready() {
+        logger.log(Level::Warn, "cannot notify the service manager", &[("error", json!(why.to_string()))]);
+    }
+}
+
+/// The address a URL was bound to: a port of zero is filled in.
+fn bound(host: &str, port: u16, addresses: &[SocketAddr]) -> String {
+    let ip: Option<IpAddr> = host.parse().ok();
+    let fits = |a: &&SocketAddr| (port == 0 || a.port() == port) && ip.is_none_or(|ip| a.ip() == ip);
+    addresses.iter().find(fits).map_or_else(|| format!("{host}:{port}"), SocketAddr::to_string)
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    term: Signal,
+    int: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> i32 {
+        tokio::select! {
+            _ = self.term.recv() => SignalKind::terminate().as_raw_value(),
+            _ = self.int.recv() => SignalKind::interrupt().as_raw_value(),
+        }
+    }
+}
+
+fn signal_name(signal: i32) -> &'static str {
+    if signal == SignalKind::interrupt().as_raw_value() { "interrupt" } else { "terminated" }
+}
+
+/// One line with the effective configuration, under the keys that people search etcd's logs for.
+pub fn announce(logger: &Logger, settings: &Settings) {
+    let (node, given) = (&settings.node, &settings.given);
+    let cluster: Vec<String> = node
+        .initial_cluster
+        .iter()
+        .flat_map(|member| member.peer_urls.iter().map(|url| format!("{}={url}", member.name)))
+        .collect();
+    let compaction = match node.auto_compaction {
+        None => "0s".to_owned(),
+        Some(AutoCompaction::Periodic(length)) => value::show(length),
+        Some(AutoCompaction::Revision(count)) => count.to_string(),
+    };
+    let path = |path: &Option<std::path::PathBuf>| path.as_ref().map(|p| p.display().to_string()).unwrap_or_default();
+    let fields: Vec<(&str, Value)> = vec![
+        ("etcd-version", json!(embed::version::SERVER_VERSION)),
+        ("conclave-version", json!(env!("CARGO_PKG_VERSION"))),
+        ("member-initialized", json!(node.data_dir.join("member").exists())),
+        ("name", json!(node.name)),
+        ("data-dir", json!(node.data_dir.display().to_string())),
+        ("wal-dir", json!(path(&node.wal_dir))),
+        ("member-dir", json!(node.data_dir.join("member").display().to_string())),
+        ("force-new-cluster", json!(false)),
+        ("heartbeat-interval", json!(value::show(node.heartbeat))),
+        ("election-timeout", json!(value::show(node.election))),
+        ("snapshot-count", number(given, "snapshot-count")),
+        ("snapshot-catchup-entries", json!(node.catch_up_entries)),
+        ("initial-advertise-peer-urls", json!(given.list("initial-advertise-peer-urls"))),
+        ("listen-peer-urls", json!(given.list("listen-peer-urls"))),
+        ("advertise-client-urls", json!(node.advertise_client_urls)),
+        ("listen-client-urls", json!(node.client_urls)),
+        ("listen-metrics-urls", json!(node.metrics_urls)),
+        ("initial-cluster", json!(cluster.join(","))),
+        ("initial-cluster-state", json!(given.text("initial-cluster-state"))),
+        ("initial-cluster-token", json!(node.initial_cluster_token)),
+        ("quota-backend-bytes", json!(node.quota_bytes)),
+        ("max-request-bytes", json!(node.max_request_bytes)),
+        ("max-concurrent-streams", number(given, "max-concurrent-streams")),
+        ("pre-vote", json!(node.pre_vote)),
+        ("feature-gates", json!(given.text("feature-gates"))),
+        ("auto-compaction-mode", json!(given.text("auto-compaction-mode"))),
+        ("auto-compaction-retention", json!(compaction)),
+        ("v2-deprecation", json!("write-only")),
+    ];
+    logger.log(Level::Info, "starting an etcd server", &fields);
+}
+
+fn number(given: &Given, name: &str) -> Value {
+    json!(given.number::<u64>(name))
+}

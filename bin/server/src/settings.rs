@@ -1,0 +1,296 @@
+//! From values to typed settings: everything is checked here, in etcd's words, before anything is opened.
+//!
+//! Must never open a socket or write a file.
+
+use crate::cluster;
+use crate::flags::spec::Here;
+use crate::flags::{Given, gates, table, value};
+use embed::config::AutoCompaction;
+use embed::listen::{AutoTls, ClientTls, ClientUrl, Place, SocketOptions, parse_url};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// etcd's default of `--quota-backend-bytes`.
+const DEFAULT_QUOTA: i64 = 2 << 30;
+/// Largest quota etcd recommends.
+const RECOMMENDED_QUOTA: i64 = 8 << 30;
+/// Largest request etcd recommends.
+const RECOMMENDED_REQUEST: usize = 10 << 20;
+/// Longest election timeout.
+const MAX_ELECTION: u64 = 50_000;
+/// Least time between progress notices.
+const MIN_PROGRESS: Duration = Duration::from_millis(100);
+/// For waits that were switched off: no server runs so long.
+const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// Checked settings.
+#[derive(Debug)]
+pub struct Settings {
+    /// What the node gets.
+    pub node: embed::Config,
+    /// The values they were made from, for the log.
+    pub given: Given,
+    /// Sentences to log before the start.
+    pub warnings: Vec<String>,
+}
+
+/// Checks values and completes them.
+///
+/// # Errors
+/// One sentence that says what is wrong and, where etcd has no text of its own, what to do.
+pub fn settle(mut given: Given) -> Result<Settings, String> {
+    let mut warnings = std::mem::take(&mut given.warnings);
+    refuse(&given)?;
+    note_harmless(&given, &mut warnings);
+    check_urls(&given)?;
+    check_advertised(&given)?;
+    let (heartbeat, election) = timing(&given)?;
+    if given.is_set("listen-client-urls") && !given.is_set("advertise-client-urls") {
+        return Err("--advertise-client-urls is required when --listen-client-urls is set explicitly".into());
+    }
+    let name = given.text("name").to_owned();
+    let data_dir = given.path("data-dir").unwrap_or_else(|| {
+        warnings.push(format!("'data-dir' was empty; using default: {name}.etcd"));
+        PathBuf::from(format!("{name}.etcd"))
+    });
+    let mut node = embed::Config::new(name, data_dir);
+    node.auto_compaction = auto_compaction(&given)?;
+    check_gates(&given)?;
+    node.client_tls = client_tls(&given, &node.data_dir)?;
+    check_peer_files(&given)?;
+    node.initial_cluster = cluster::members(&given, &node.name, has_data(&node.data_dir))?;
+    node.initial_cluster_token = given.text("initial-cluster-token").to_owned();
+    node.wal_dir = given.path("wal-dir");
+    node.client_urls = given.list("listen-client-urls");
+    node.client_http_urls = given.list("listen-client-http-urls");
+    node.metrics_urls = given.list("listen-metrics-urls");
+    node.advertise_client_urls = given.list("advertise-client-urls");
+    node.sockets = SocketOptions {
+        reuse_port: given.flag("socket-reuse-port"),
+        reuse_address: given.flag("socket-reuse-address"),
+    };
+    (node.heartbeat, node.election) = (heartbeat, election);
+    node.pre_vote = given.flag("pre-vote");
+    node.catch_up_entries = given.number("snapshot-catchup-entries");
+    limits(&given, &mut node, &mut warnings);
+    Ok(Settings { node, given, warnings })
+}
+
+/// Whether a member lives here already: flags about the first start are ignored then.
+fn has_data(data_dir: &Path) -> bool {
+    data_dir.join("member").join("store").exists()
+}
+
+fn refuse(given: &Given) -> Result<(), String> {
+    let sources = ["initial-cluster", "discovery-endpoints", "discovery-srv"];
+    if sources.iter().filter(|name| !given.text(name).is_empty()).count() > 1 {
+        return Err("multiple discovery or bootstrap flags are set. Choose one of \"initial-cluster\", \
+                    \"discovery-endpoints\" or \"discovery-srv\""
+            .into());
+    }
+    if given.text("discovery-fallback") == "proxy" {
+        return Err("v2 proxy is deprecated, and --discovery-fallback can't be configured as \"proxy\"".into());
+    }
+    for flag in table::flags() {
+        if let Here::Refused(what_to_do) = flag.here
+            && given.is_changed(flag.name)
+        {
+            return Err(format!("--{}={}: {what_to_do}", flag.name, given.text(flag.name)));
+        }
+    }
+    Ok(())
+}
+
+/// Says of switches without effect that they have none, when somebody turned them on.
+fn note_harmless(given: &Given, warnings: &mut Vec<String>) {
+    for name in ["enable-pprof", "memory-mlock", "peer-auto-tls"] {
+        if let Some(Here::Harmless(why)) = table::find(name).map(|flag| flag.here)
+            && given.flag(name)
+        {
+            warnings.push(format!("--{name} has no effect: {why}"));
+        }
+    }
+    for (name, on) in given.gates() {
+        if let Some(gate) = gates::GATES.iter().find(|gate| on && gate.name == name) {
+            warnings.push(format!("feature gate {name} has no effect: {}", gate.here));
+        }
+    }
+}
+
+fn check_urls(given: &Given) -> Result<(), String> {
+    for name in ["listen-peer-urls", "listen-client-urls", "listen-client-http-urls", "listen-metrics-urls"] {
+        for url in given.list(name) {
+            parse_url(&url).and_then(|url| url.bind_address()).map_err(|why| why.to_string())?;
+        }
+    }
+    Ok(())
+}
+
+fn check_advertised(given: &Given) -> Result<(), String> {
+    let forms = [
+        ("initial-advertise-peer-urls", "must be \"host:port\""),
+        (
+            "advertise-client-urls",
+            "must be in the format \"host:port\", \"unix:/path/to/socket\" or \"unixs:/path/to/socket\"",
+        ),
+    ];
+    for (name, form) in forms {
+        let urls = given.list(name);
+        for url in &urls {
+            let ClientUrl { place, .. } = parse_url(url).map_err(|why| why.to_string())?;
+            if matches!(&place, Place::Host(host, _) if host.is_empty()) {
+                return Err(format!("--{name} {:?} {form} (unexpected empty host ({url}))", urls.join(",")));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn timing(given: &Given) -> Result<(Duration, Duration), String> {
+    let (heartbeat, election): (u64, u64) = (given.number("heartbeat-interval"), given.number("election-timeout"));
+    if heartbeat == 0 {
+        return Err("--heartbeat-interval must be >0 (set to 0ms)".into());
+    }
+    if election == 0 {
+        return Err("--election-timeout must be >0 (set to 0ms)".into());
+    }
+    if heartbeat.saturating_mul(5) > election {
+        return Err(format!(
+            "--election-timeout[{election}ms] should be at least as 5 times as --heartbeat-interval[{heartbeat}ms]"
+        ));
+    }
+    if election > MAX_ELECTION {
+        return Err(format!(
+            "--election-timeout[{election}ms] is too long, and should be set less than {MAX_ELECTION}ms"
+        ));
+    }
+    Ok((Duration::from_millis(heartbeat), Duration::from_millis(election)))
+}
+
+fn auto_compaction(given: &Given) -> Result<Option<AutoCompaction>, String> {
+    let retention = match given.text("auto-compaction-retention") {
+        "" => "0",
+        text => text,
+    };
+    let bad = || format!("error parsing CompactionRetention: time: invalid duration {retention:?}");
+    match given.text("auto-compaction-mode") {
+        "periodic" => {
+            let length = match value::number::<u32>(retention) {
+                Some(hours) => Duration::from_secs(u64::from(hours) * 3600),
+                None => value::duration(retention).ok_or_else(bad)?,
+            };
+            Ok(Some(length).filter(|length| !length.is_zero()).map(AutoCompaction::Periodic))
+        }
+        "revision" => match value::number::<i64>(retention) {
+            Some(count) if count >= 0 => Ok(Some(count).filter(|count| *count > 0).map(AutoCompaction::Revision)),
+            _ => Err(format!("--auto-compaction-retention={retention}: revision mode needs a plain number")),
+        },
+        "" => Err("undefined auto-compaction-mode".into()),
+        other => Err(format!("unknown auto-compaction-mode {other:?}")),
+    }
+}
+
+fn check_gates(given: &Given) -> Result<(), String> {
+    let chosen = given.gates();
+    if gates::is_on(&chosen, "LeaseCheckpointPersist") && !gates::is_on(&chosen, "LeaseCheckpoint") {
+        return Err(
+            "enabling feature gate LeaseCheckpointPersist requires enabling feature gate LeaseCheckpoint".into()
+        );
+    }
+    Ok(())
+}
+
+fn client_tls(given: &Given, data_dir: &Path) -> Result<Option<ClientTls>, String> {
+    let years: u32 = given.number("self-signed-cert-validity");
+    if years == 0 {
+        return Err("selfSignedCertValidity is invalid,it should be greater than 0".into());
+    }
+    let (cert_file, key_file) = (given.path("cert-file"), given.path("key-file"));
+    let own = cert_file.is_some() || key_file.is_some();
+    let max = Some(given.text("tls-max-version")).filter(|text| !text.is_empty());
+    let version = |text: &str| text.parse().map_err(|why: embed::listen::TlsError| why.to_string());
+    let auto = given.flag("auto-tls") && !own;
+    let tls = ClientTls {
+        cert_file,
+        key_file,
+        client_cert_auth: given.flag("client-cert-auth"),
+        trusted_ca_file: given.path("trusted-ca-file"),
+        crl_file: given.path("client-crl-file"),
+        allowed_hostnames: given.list("client-cert-allowed-hostname"),
+        auto: auto.then(|| AutoTls { dir: data_dir.join("fixtures").join("client"), years }),
+        min_version: match given.text("tls-min-version") {
+            "" => embed::listen::TlsVersion::default(),
+            text => version(text)?,
+        },
+        max_version: max.map(version).transpose()?,
+        cipher_suites: given.list("cipher-suites"),
+    };
+    tls.check().map_err(|why| why.to_string())?;
+    if own || auto {
+        return Ok(Some(tls));
+    }
+    let secure = |name: &str| given.list(name).into_iter().find(|u| u.starts_with("https") || u.starts_with("unixs"));
+    if let Some(url) = secure("listen-client-urls").or_else(|| secure("listen-client-http-urls")) {
+        return Err(format!(
+            "TLS key/cert (--cert-file, --key-file) must be provided for client url {url} with HTTPS scheme"
+        ));
+    }
+    if let Some(url) = secure("listen-metrics-urls") {
+        return Err(format!(
+            "client TLS key/cert (--cert-file, --key-file) must be provided for metrics secure url {url}"
+        ));
+    }
+    Ok(None)
+}
+
+/// Nothing reads these files yet; a wrong path would still be a surprise on the day something does.
+fn check_peer_files(given: &Given) -> Result<(), String> {
+    let names = [
+        "peer-cert-file",
+        "peer-key-file",
+        "peer-client-cert-file",
+        "peer-client-key-file",
+        "peer-trusted-ca-file",
+        "peer-crl-file",
+    ];
+    for name in names {
+        if let Some(path) = given.path(name)
+            && let Err(why) = std::fs::File::open(&path)
+        {
+            return Err(format!("--{name}: cannot read {}: {why}", path.display()));
+        }
+    }
+    Ok(())
+}
+
+fn limits(given: &Given, node: &mut embed::Config, warnings: &mut Vec<String>) {
+    node.quota_bytes = match given.number("quota-backend-bytes") {
+        0 => DEFAULT_QUOTA,
+        bytes => bytes,
+    };
+    if node.quota_bytes > RECOMMENDED_QUOTA {
+        let bytes = node.quota_bytes;
+        warnings
+            .push(format!("--quota-backend-bytes={bytes} is above {RECOMMENDED_QUOTA}, the largest etcd recommends"));
+    }
+    node.max_request_bytes = given.number("max-request-bytes");
+    if node.max_request_bytes > RECOMMENDED_REQUEST {
+        warnings.push(format!("exceeded recommended request limit: --max-request-bytes={}", node.max_request_bytes));
+    }
+    node.max_txn_ops = given.number("max-txn-ops");
+    let progress = given.duration("watch-progress-notify-interval");
+    if !progress.is_zero() {
+        node.watch_progress = progress.max(MIN_PROGRESS);
+    }
+    let pause = given.duration("compaction-sleep-interval");
+    if !pause.is_zero() {
+        node.compaction_pause = pause;
+    }
+    // the default, "as many as there can be", means the door's own bound
+    if given.is_changed("max-concurrent-streams") {
+        node.door.max_concurrent_streams = given.number("max-concurrent-streams");
+    }
+    let or_never = |length: Duration| if length.is_zero() { NEVER } else { length };
+    node.door.keepalive_interval = or_never(given.duration("grpc-keepalive-interval"));
+    node.door.keepalive_timeout = or_never(given.duration("grpc-keepalive-timeout"));
+}

@@ -1,0 +1,134 @@
+//! Settings: defaults, and every refusal with its words.
+
+use crate::flags::Given;
+use crate::settings::{Settings, settle};
+use embed::config::AutoCompaction;
+use std::time::Duration;
+
+fn with(pairs: &[(&str, &str)]) -> Result<Settings, String> {
+    let mut given = Given::default();
+    for (flag, text) in pairs {
+        given.set(flag, text).unwrap();
+    }
+    settle(given)
+}
+
+fn words(pairs: &[(&str, &str)]) -> String {
+    with(pairs).expect_err(&format!("{pairs:?} is accepted"))
+}
+
+#[test]
+fn defaults_are_etcds() {
+    let settings = with(&[]).unwrap();
+    let node = settings.node;
+    assert_eq!((node.name.as_str(), node.data_dir.to_str().unwrap()), ("default", "default.etcd"));
+    assert_eq!(node.initial_cluster[0].peer_urls, ["http://localhost:2380"]);
+    assert_eq!(node.client_urls, ["http://localhost:2379"]);
+    assert_eq!((node.quota_bytes, node.max_request_bytes, node.max_txn_ops), (2 << 30, 1536 << 10, 128));
+    assert_eq!((node.heartbeat, node.election), (Duration::from_millis(100), Duration::from_secs(1)));
+    assert_eq!((node.catch_up_entries, node.auto_compaction), (5000, None));
+    assert!(node.client_tls.is_none() && node.pre_vote);
+}
+
+#[test]
+fn what_start_up_scripts_pass() {
+    let settings = with(&[
+        ("name", "n1"),
+        ("listen-client-urls", "http://localhost:20000"),
+        ("advertise-client-urls", "http://localhost:20000"),
+        ("listen-peer-urls", "http://localhost:20001"),
+        ("initial-advertise-peer-urls", "http://localhost:20001"),
+        ("initial-cluster-token", "new"),
+        ("data-dir", "/tmp/no-such-conclave"),
+        ("snapshot-count", "10000"),
+        ("initial-cluster", "n1=http://localhost:20001"),
+        ("initial-cluster-state", "new"),
+        ("strict-reconfig-check", "false"),
+        ("feature-gates", "InitialCorruptCheck=true"),
+        ("peer-auto-tls", "true"),
+    ]);
+    let settings = settings.unwrap();
+    assert_eq!(settings.node.initial_cluster[0].name, "n1");
+    assert_eq!(settings.warnings.len(), 2, "{:?}", settings.warnings);
+}
+
+#[test]
+fn timing() {
+    assert_eq!(words(&[("heartbeat-interval", "0")]), "--heartbeat-interval must be >0 (set to 0ms)");
+    assert_eq!(words(&[("election-timeout", "0")]), "--election-timeout must be >0 (set to 0ms)");
+    assert_eq!(
+        words(&[("heartbeat-interval", "1000")]),
+        "--election-timeout[1000ms] should be at least as 5 times as --heartbeat-interval[1000ms]"
+    );
+    assert_eq!(
+        words(&[("election-timeout", "60000")]),
+        "--election-timeout[60000ms] is too long, and should be set less than 50000ms"
+    );
+}
+
+#[test]
+fn urls() {
+    assert_eq!(
+        words(&[("listen-client-urls", "http://127.0.0.1:1")]),
+        "--advertise-client-urls is required when --listen-client-urls is set explicitly"
+    );
+    assert_eq!(
+        words(&[("listen-client-urls", "http://foo.com:1")]),
+        "expected IP in URL for binding (http://foo.com:1)"
+    );
+    assert_eq!(words(&[("listen-peer-urls", "http://foo.com:1")]), "expected IP in URL for binding (http://foo.com:1)");
+    assert_eq!(
+        words(&[("advertise-client-urls", "http://:23")]),
+        "--advertise-client-urls \"http://:23\" must be in the format \"host:port\", \"unix:/path/to/socket\" or \"unixs:/path/to/socket\" (unexpected empty host (http://:23))"
+    );
+}
+
+#[test]
+fn compaction() {
+    let chosen = |mode, keep| {
+        with(&[("auto-compaction-mode", mode), ("auto-compaction-retention", keep)]).map(|s| s.node.auto_compaction)
+    };
+    let hours = |n: u64| Ok(Some(AutoCompaction::Periodic(Duration::from_secs(n * 3600))));
+    assert_eq!(chosen("periodic", "2"), hours(2));
+    assert_eq!(chosen("periodic", "1h"), hours(1));
+    assert_eq!(chosen("periodic", "0"), Ok(None));
+    assert_eq!(chosen("revision", "1000"), Ok(Some(AutoCompaction::Revision(1000))));
+    assert_eq!(chosen("foo", "1").unwrap_err(), "unknown auto-compaction-mode \"foo\"");
+    let bad = chosen("periodic", "x").unwrap_err();
+    assert_eq!(bad, "error parsing CompactionRetention: time: invalid duration \"x\"");
+    assert!(chosen("revision", "1h").is_err());
+}
+
+#[test]
+fn tls_and_gates() {
+    let text = words(&[("tls-min-version", "TLS1.4")]);
+    assert_eq!(text, "unexpected TLS version \"TLS1.4\" (must be one of: TLS1.2, TLS1.3)");
+    assert_eq!(words(&[("cipher-suites", "foo")]), "unexpected TLS cipher suite \"foo\"");
+    let https = [("listen-client-urls", "https://127.0.0.1:1"), ("advertise-client-urls", "https://127.0.0.1:1")];
+    assert!(words(&https).starts_with("TLS key/cert (--cert-file, --key-file) must be provided for client url"));
+    let metrics = words(&[("listen-metrics-urls", "https://127.0.0.1:1")]);
+    assert!(
+        metrics.starts_with("client TLS key/cert (--cert-file, --key-file) must be provided for metrics secure url")
+    );
+    assert!(with(&[https[0], https[1], ("auto-tls", "true")]).unwrap().node.client_tls.unwrap().auto.is_some());
+    assert!(words(&[("peer-cert-file", "/nowhere")]).contains("--peer-cert-file: cannot read /nowhere"));
+    let gate = words(&[("feature-gates", "LeaseCheckpointPersist=true")]);
+    assert_eq!(gate, "enabling feature gate LeaseCheckpointPersist requires enabling feature gate LeaseCheckpoint");
+}
+
+#[test]
+fn what_is_not_offered_says_so() {
+    for (flag, text) in [
+        ("discovery-srv", "example.com"),
+        ("force-new-cluster", "true"),
+        ("auth-token", "jwt,pub-key=a"),
+        ("enable-distributed-tracing", "true"),
+        ("unsafe-no-fsync", "true"),
+    ] {
+        let said = words(&[(flag, text)]);
+        assert!(said.starts_with(&format!("--{flag}={text}: ")), "{said}");
+    }
+    let twice = words(&[("discovery-srv", "a"), ("initial-cluster", "default=http://localhost:2380")]);
+    assert!(twice.starts_with("multiple discovery or bootstrap flags are set."));
+    assert!(with(&[("auth-token", "simple"), ("enable-v2", "false")]).is_ok());
+}

@@ -1,0 +1,200 @@
+//! The daemon as a process: exit codes, output, start, stop, ports. Needs loopback only.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+const SIGTERM: i32 = 15;
+const READY: &str = "ready to serve client requests";
+
+fn conclave() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_conclave"));
+    command.env_clear().stdin(Stdio::null());
+    command
+}
+
+fn output(args: &[&str]) -> Output {
+    conclave().args(args).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// Flags of a member on a free port, with all its data in `dir`.
+fn member(dir: &Path, port: u16) -> Vec<String> {
+    let url = format!("http://127.0.0.1:{port}");
+    vec![
+        format!("--data-dir={}", dir.join("data").display()),
+        format!("--listen-client-urls={url}"),
+        format!("--advertise-client-urls={url}"),
+        "--snapshot-catchup-entries=1000".into(),
+    ]
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A running member, killed when dropped, and the lines it wrote.
+struct Running {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+    seen: Vec<String>,
+}
+
+impl Running {
+    fn start(args: &[String]) -> Self {
+        let mut child = conclave().args(args).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        Self { child, lines, seen: Vec::new() }
+    }
+
+    fn until(&mut self, words: &str) -> String {
+        let end = Instant::now() + Duration::from_secs(30);
+        while let Ok(line) = self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            self.seen.push(line.clone());
+            if line.contains(words) {
+                return line;
+            }
+        }
+        panic!("{words:?} never came; output was:\n{}", self.seen.join("\n"));
+    }
+
+    /// SIGTERM by the system's own tool: sending signals needs `unsafe` in Rust's library.
+    fn terminate(&mut self) -> (Option<i32>, Duration) {
+        let begin = Instant::now();
+        let sent = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status().unwrap();
+        assert!(sent.success());
+        let status = self.child.wait().unwrap();
+        let took = begin.elapsed();
+        self.seen.extend(self.lines.iter());
+        (status.signal(), took)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn version_and_help() {
+    let version = output(&["--version"]);
+    assert_eq!(version.status.code(), Some(0));
+    let lines: Vec<String> = text(&version.stdout).lines().map(str::to_owned).collect();
+    assert_eq!(lines[0], "etcd Version: 3.7.1");
+    assert!(lines[1].starts_with("Git SHA: ") && lines[2].starts_with("Go Version: "), "{lines:?}");
+    assert!(lines[3].starts_with("Go OS/Arch: linux/") && lines[4].starts_with("Conclave Version: "), "{lines:?}");
+    let help = output(&["--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    let help = text(&help.stdout);
+    for words in ["--listen-client-urls 'http://localhost:2379'", "Client TLS:", "--auto-compaction-retention"] {
+        assert!(help.contains(words), "{words} is missing");
+    }
+}
+
+#[test]
+fn mistakes_on_the_command_line() {
+    let unknown = output(&["--bogus"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(text(&unknown.stderr).starts_with("flag provided but not defined: -bogus\nUsage:"));
+    for (args, words) in [
+        (&["foo"][..], "\"foo\" is not a valid flag"),
+        (&["--heartbeat-interval=1000"], "should be at least as 5 times"),
+        (&["--config-file=/no/such/file"], "cannot read configuration file /no/such/file"),
+        (&["--log-level=loud"], "unrecognized level"),
+    ] {
+        let refused = output(args);
+        assert_eq!(refused.status.code(), Some(1), "{args:?}");
+        let said = text(&refused.stderr);
+        let line: serde_json::Value = serde_json::from_str(said.trim_end()).expect("one JSON line");
+        assert_eq!(line["level"], "fatal");
+        assert!(line["error"].as_str().unwrap().contains(words), "{said}");
+    }
+    let twice = conclave().args(["--name", "a"]).env("ETCD_NAME", "a").output().unwrap();
+    assert_eq!(twice.status.code(), Some(1));
+    assert!(text(&twice.stderr).contains("conflicting environment variable"));
+}
+
+#[test]
+fn starts_serves_and_stops_by_its_signal() {
+    let dir = tempfile::tempdir().unwrap();
+    let port = free_port();
+    for round in 0..2 {
+        let mut running = Running::start(&member(dir.path(), port));
+        running.until(READY);
+        let serving = running.until("serving client traffic insecurely; this is strongly discouraged!");
+        assert!(serving.contains(&format!("127.0.0.1:{port}")), "{serving}");
+        std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+        let (signal, took) = running.terminate();
+        assert_eq!(signal, Some(SIGTERM), "round {round}");
+        assert!(took < Duration::from_millis(1500), "stopping took {took:?}");
+        let all = running.seen.join("\n");
+        assert!(all.contains("\"snapshot-catchup-entries\":1000") && all.contains("closed etcd server"), "{all}");
+        for line in &running.seen {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|why| panic!("{line}: {why}"));
+            for key in ["level", "ts", "caller", "msg"] {
+                assert!(line[key].is_string(), "{line}");
+            }
+            assert_ne!(line["level"], "error", "{line}");
+        }
+    }
+}
+
+#[test]
+fn a_taken_port_ends_with_one_clear_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let refused = conclave().args(member(dir.path(), port)).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    let said = text(&refused.stderr);
+    let last: serde_json::Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+    assert_eq!(last["level"], "fatal");
+    let words = format!("127.0.0.1:{port}: address already in use");
+    assert!(last["error"].as_str().unwrap().contains(&words), "{said}");
+}
+
+#[test]
+fn settings_from_a_file_and_the_environment() {
+    let dir = tempfile::tempdir().unwrap();
+    let url = format!("http://127.0.0.1:{}", free_port());
+    let file = dir.path().join("conf.yml");
+    let data = dir.path().join("data").display().to_string();
+    let log = dir.path().join("log");
+    let yaml = format!(
+        "name: from-file\ndata-dir: {data}\nlisten-client-urls: {url}\nadvertise-client-urls: {url}\nlog-outputs: [{}]\n",
+        log.display()
+    );
+    std::fs::write(&file, yaml).unwrap();
+    let mut child =
+        conclave().env("ETCD_CONFIG_FILE", &file).env("ETCD_NAME", "ignored").stderr(Stdio::piped()).spawn().unwrap();
+    let end = Instant::now() + Duration::from_secs(30);
+    let written = loop {
+        let written = std::fs::read_to_string(&log).unwrap_or_default();
+        if written.contains(READY) || Instant::now() > end {
+            break written;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    let _ = child.kill();
+    let _ = child.wait();
+    assert!(written.contains("\"name\":\"from-file\"") && written.contains(READY), "{written}");
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(said, "", "everything goes to the file");
+}
