@@ -82,7 +82,7 @@ struct Wanted {
 
 /// Opens a socket for every distinct address among `urls`; nothing is accepted yet. All are open, or none.
 ///
-/// `tls` is needed as soon as one URL is `https` or `unixs`; with plain URLs alone it is ignored, with a warning.
+/// `tls` is needed as soon as one URL is `https` or `unixs`; with plain URLs alone it is ignored.
 ///
 /// # Errors
 /// [`ListenError`], each naming the address and saying what to do.
@@ -91,10 +91,6 @@ pub fn bind(urls: &[String], tls: Option<&ClientTls>, options: SocketOptions) ->
     let config = match (wanted.iter().find(|w| w.secure), tls) {
         (Some(_), Some(tls)) => Some(tls::server_config(tls, &hosts(urls)?)?),
         (Some(wanted), None) => return Err(ListenError::NoTls(wanted.url.clone())),
-        (None, Some(_)) if !wanted.is_empty() => {
-            tracing::warn!("scheme is http or unix while key and cert files are present; ignoring key and cert files");
-            None
-        }
         (None, _) => None,
     };
     let mut listens = Vec::with_capacity(wanted.len());

@@ -49,6 +49,9 @@ pub fn settle(mut given: Given) -> Result<Settings, String> {
         return Err("--advertise-client-urls is required when --listen-client-urls is set explicitly".into());
     }
     let name = given.text("name").to_owned();
+    if name == table::find("name").map_or("", |flag| flag.default) {
+        warnings.push("it isn't recommended to use default name, please set a value for --name".into());
+    }
     let data_dir = given.path("data-dir").unwrap_or_else(|| {
         warnings.push(format!("'data-dir' was empty; using default: {name}.etcd"));
         PathBuf::from(format!("{name}.etcd"))
@@ -65,6 +68,12 @@ pub fn settle(mut given: Given) -> Result<Settings, String> {
     node.client_http_urls = given.list("listen-client-http-urls");
     node.metrics_urls = given.list("listen-metrics-urls");
     node.advertise_client_urls = given.list("advertise-client-urls");
+    for url in &node.client_urls {
+        if node.client_tls.is_some() && (url.starts_with("http:") || url.starts_with("unix:")) {
+            warnings
+                .push(format!("scheme is http or unix while key and cert files are present; ignoring them for {url}"));
+        }
+    }
     node.sockets = SocketOptions {
         reuse_port: given.flag("socket-reuse-port"),
         reuse_address: given.flag("socket-reuse-address"),

@@ -26,14 +26,14 @@ fn page() -> String {
             let _ = write!(out, "\n## {}\n\n| flag | default | here | |\n|---|---|---|---|\n", flag.area.title());
         }
         let (here, why) = match flag.here {
-            Here::Used => ("used", ""),
-            Here::Harmless(why) => ("accepted", why),
-            Here::Refused(why) => ("refused", why),
+            Here::Used => ("used", String::new()),
+            Here::Harmless(why) => ("accepted", format!(" *Here: {why}.*")),
+            Here::Refused(why) => ("refused", format!(" *Here: {why}.*")),
         };
         let Flag { name, default, help, .. } = flag;
         let default = if default.is_empty() { String::new() } else { format!("`{default}`") };
-        let line = format!("| `--{name}` | {default} | {here} | {help} {why} |");
-        let _ = writeln!(out, "{}", line.replace("  |", " |").replace(" |  |", " | |").replace(". |", " |"));
+        let line = format!("| `--{name}` | {default} | {here} | {help}{why} |");
+        let _ = writeln!(out, "{}", line.replace("|  |", "| |"));
     }
     let _ = write!(
         out,

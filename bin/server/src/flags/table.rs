@@ -3,7 +3,7 @@
 use super::spec::{Area, Flag, Group, Here, Kind, Row};
 use super::{table_cluster, table_legacy, table_security};
 use Here::{Harmless, Refused, Used};
-use Kind::{Bool, Duration, Gates, Int, OptionalUrls, Text, Uint, Uint32, Urls, Word};
+use Kind::{Bool, Duration, Gates, Int, OptionalUrls, Text, Uint, Uint32, Urls};
 
 /// All flags, in the order of the help text.
 pub fn flags() -> impl Iterator<Item = Flag> {
@@ -298,6 +298,6 @@ mod tests {
 
     #[test]
     fn word_lists_are_not_empty() {
-        assert!(flags().all(|flag| flag.kind != Word(&[])));
+        assert!(flags().all(|flag| flag.kind != Kind::Word(&[])));
     }
 }

@@ -18,3 +18,25 @@ pub fn install(logger: Logger) {
         logger.write(Level::Panic, &caller, &msg, &fields);
     }));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::format::Format;
+    use crate::log::output::Sink;
+
+    #[test]
+    fn a_panic_is_one_json_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let before = std::panic::take_hook();
+        install(Logger::new(Level::Info, Format::Json, vec![Sink::file(&path, None).unwrap()]));
+        let caught = std::panic::catch_unwind(|| panic!("two\nlines of {}", "woe"));
+        std::panic::set_hook(before);
+        assert!(caught.is_err());
+        let text = std::fs::read_to_string(path).unwrap();
+        let line: serde_json::Value = serde_json::from_str(text.trim_end()).expect("one JSON line");
+        assert_eq!((line["level"].as_str(), line["msg"].as_str()), (Some("panic"), Some("two\nlines of woe")));
+        assert!(line["caller"].as_str().unwrap().starts_with("log/panic.rs:"), "{text}");
+    }
+}
