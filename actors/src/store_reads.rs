@@ -112,10 +112,12 @@ impl<S: Snapshot> Reads for StoreReads<S> {
 
     fn range(&self, request: &RangeRequest) -> Option<Result<(i64, RangeOutcome), ReadError>> {
         let view = self.views.load();
-        if request.range_end.is_empty() || request.count_only {
+        // a count of the past may walk the range, so it is the pool's
+        let counts_now = request.count_only && (request.revision <= 0 || request.revision == view.revision);
+        if request.range_end.is_empty() || counts_now {
             return Some(storage::read::range(&view, request).map(|outcome| (view.revision, outcome)));
         }
-        if sorts(request) {
+        if sorts(request) || request.count_only {
             return None;
         }
         match short_range(&view, request) {
@@ -177,6 +179,7 @@ impl<S: Snapshot> PoolReads for StoreReads<S> {
         let token = run.token;
         match run.work {
             Work::PlanRange(request) => Reply::RangePlanned { token, result: self.plan(&request) },
+            Work::ReadTxn(request) => Reply::TxnRead { token, result: self.read_txn(&request) },
             Work::HashKv { .. } | Work::Hash => Reply::Hash { token, result: self.hash(&run) },
             // pulled by the pool itself
             Work::NextChunk { .. } => Reply::JobDone { token, result: Err(RequestError::Failed) },

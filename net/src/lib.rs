@@ -7,4 +7,4 @@ pub mod http;
 pub mod server;
 pub mod services;
 
-pub use server::{Doors, Listen, Loops};
+pub use server::{Doors, Listen, LoopGuard, Loops};

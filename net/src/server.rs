@@ -74,26 +74,43 @@ impl Loops {
         self.senders.iter().map(|sender| Arc::new(LoopSink(sender.clone())) as Arc<dyn ReplySink>).collect()
     }
 
-    /// Runs the loops on arbiters of their own. The first loop's sink has id `first_sink`.
+    /// Runs the loops on arbiters of their own. The first loop's sink has id `first_sink`. Each loop holds a guard: dropped
+    /// unfinished it says that the loop died, and with it the connections that were dealt to it.
     ///
     /// # Panics
     /// When called outside an actix system, or twice.
-    pub fn run(self, ports: Ports, config: ServiceConfig, first_sink: u32) -> Doors {
+    pub fn run(
+        self,
+        ports: Ports,
+        config: ServiceConfig,
+        first_sink: u32,
+        guard: impl Fn() -> Box<dyn LoopGuard>,
+    ) -> Doors {
         let service = Service { ports, config: Arc::new(config), first_sink };
         assert!(self.service.set(service).is_ok(), "loops are run once");
         let arbiters: Vec<Arbiter> = self
             .runners
             .into_iter()
             .map(|runner| {
-                let arbiter = Arbiter::new();
+                let (arbiter, guard) = (Arbiter::new(), guard());
                 arbiter.spawn_fn(move || {
-                    actix_rt::spawn(runner.run());
+                    actix_rt::spawn(async move {
+                        let guard = guard;
+                        runner.run().await;
+                        guard.finished();
+                    });
                 });
                 arbiter
             })
             .collect();
         Doors { door: self.door, arbiters, metrics: self.metrics }
     }
+}
+
+/// Watches a loop: must report the death of a loop that is dropped without [`Self::finished`].
+pub trait LoopGuard: Send {
+    /// The loop ended because it was asked to.
+    fn finished(self: Box<Self>);
 }
 
 struct LoopSink(LoopSender<Reply>);

@@ -45,6 +45,8 @@ pub struct RangePlan {
 pub enum Work {
     /// Measure a big range.
     PlanRange(RangeRequest),
+    /// Evaluate a read-only transaction over ranges of keys.
+    ReadTxn(TxnRequest),
     /// The next chunk of a source.
     NextChunk {
         /// The source.

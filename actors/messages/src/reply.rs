@@ -4,7 +4,7 @@ use crate::lease::LeaseReply;
 use crate::read::{ChunkSource, RangePlan};
 use crate::watch::WatchFrame;
 use bytes::Bytes;
-use model::{Applied, ReadError};
+use model::{Applied, OpOutcome, ReadError};
 use std::sync::{Arc, OnceLock};
 
 /// Which sink an answer goes to; index into [`Sinks`].
@@ -68,6 +68,13 @@ pub enum Reply {
         token: Token,
         /// The plan.
         result: Result<RangePlan, ReadError>,
+    },
+    /// A read-only transaction was evaluated.
+    TxnRead {
+        /// The call.
+        token: Token,
+        /// Revision of the view, and what came of it.
+        result: Result<(i64, OpOutcome), ReadError>,
     },
     /// The next chunk of a source, with the source to pull again.
     Chunk {

@@ -1,7 +1,7 @@
 //! From a data folder to what the actors start with: a new member, or the one that lives there.
 //!
-//! Order on disk for a new member: store (flushed), then log, so that a log always finds its store; a store without a log is
-//! one whose first start was interrupted, and is begun again. Must never change a folder that belongs to somebody else.
+//! Order on disk for a new member: log, then store. So a log without a store is a first start that was interrupted, and is
+//! finished; a store without a log is refused, because the store alone may lack what was acknowledged. Must never change a folder that belongs to somebody else.
 
 use crate::config::Config;
 use crate::ids::{cluster_id, member_id};
@@ -16,7 +16,7 @@ use storage::apply::{self, Applier, Bootstrap, MemberRow, OpenError};
 use storage::disk::{Disk, OsDisk};
 use storage::engine::EngineError;
 use storage::engine::rocks::{RocksEngine, RocksMemory, RocksOptions};
-use storage::wal::{ReadError, Start, UncheckedWal, Wal, WalConfig, WalError, WalMeta};
+use storage::wal::{ReadError, Recovered, Start, UncheckedWal, Wal, WalConfig, WalError, WalMeta};
 
 /// Why a data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -115,9 +115,15 @@ pub fn boot(config: &Config) -> Result<Booted, BootstrapError> {
     let options = RocksOptions::default();
     let memory = RocksMemory::new(&options);
     let engine = Arc::new(RocksEngine::open_sharing(&folders.store, &options, &memory)?);
-    let store = open_store(config, engine.clone())?;
+    let (wal, recovered, store) = match Applier::open(engine.clone()) {
+        Ok(store) => {
+            let (wal, recovered) = open_wal(&disk, &folders, config, store.identity())?;
+            (wal, recovered, store)
+        }
+        Err(OpenError::Empty) => found(&disk, &folders, config, engine.clone())?,
+        Err(why) => return Err(why.into()),
+    };
     let identity = store.identity();
-    let (wal, recovered) = open_wal(&disk, &folders, config, &store)?;
     let applied = store.applied();
     let tail = tail(&wal, &recovered, store.conf_state().clone(), applied, config)?;
     Ok(Booted {
@@ -148,12 +154,35 @@ fn make_private(dir: &Path) -> Result<(), BootstrapError> {
     Ok(())
 }
 
-/// Members of a new cluster all start from the same store: one entry per member is taken as applied, in term 1.
-fn open_store(config: &Config, engine: Arc<RocksEngine>) -> Result<Applier<RocksEngine>, BootstrapError> {
-    match Applier::open(engine.clone()) {
-        Err(OpenError::Empty) => {}
-        opened => return Ok(opened?),
+/// Makes a new member, log first: a log without a store is a first start that was interrupted, a store without a log has
+/// lost what only the log holds.
+fn found(
+    disk: &Arc<dyn Disk>,
+    folders: &Folders,
+    config: &Config,
+    engine: Arc<RocksEngine>,
+) -> Result<(Wal, Recovered, Applier<RocksEngine>), BootstrapError> {
+    let first = founders(config)?;
+    let (wal, recovered) = match open_wal(disk, folders, config, first.identity) {
+        Err(BootstrapError::Mismatch { .. }) => create_wal(disk, folders, &first)?,
+        opened => opened?,
+    };
+    if recovered.truncated != first.applied {
+        let why = format!("the log begins behind entry {} and there is no store", recovered.truncated.index);
+        return Err(BootstrapError::Mismatch { path: config.data_dir.clone(), why });
     }
+    let identity = first.identity;
+    let store = Applier::bootstrap(engine, &first)?;
+    tracing::info!(
+        "local-member-id" = format!("{:x}", identity.member_id),
+        "cluster-id" = format!("{:x}", identity.cluster_id),
+        "made a new member"
+    );
+    Ok((wal, recovered, store))
+}
+
+/// Members of a new cluster all start from the same store: one entry per member is taken as applied, in term 1.
+fn founders(config: &Config) -> Result<Bootstrap, BootstrapError> {
     let members: Vec<(u64, MemberRow)> = config
         .initial_cluster
         .iter()
@@ -169,14 +198,7 @@ fn open_store(config: &Config, engine: Arc<RocksEngine>) -> Result<Applier<Rocks
     voters.sort_unstable();
     let applied = first_entry(&voters);
     let conf_state = ConfState { voters, ..ConfState::default() };
-    let first = Bootstrap { identity, applied, conf_state, members };
-    let store = Applier::bootstrap(engine, &first)?;
-    tracing::info!(
-        "local-member-id" = format!("{:x}", identity.member_id),
-        "cluster-id" = format!("{:x}", identity.cluster_id),
-        "made a new member"
-    );
-    Ok(store)
+    Ok(Bootstrap { identity, applied, conf_state, members })
 }
 
 /// Where the log of a new cluster begins.
@@ -184,37 +206,35 @@ fn first_entry(voters: &[u64]) -> LogId {
     LogId { term: 1, index: voters.len() as u64 }
 }
 
+/// Opens the log of a member that has one.
 fn open_wal(
     disk: &Arc<dyn Disk>,
     folders: &Folders,
     config: &Config,
-    store: &Applier<RocksEngine>,
-) -> Result<(Wal, storage::wal::Recovered), BootstrapError> {
-    let identity = store.identity();
-    match UncheckedWal::open(disk.clone(), &folders.wal, WalConfig::default()) {
-        Ok(unchecked) => {
-            unchecked.expect(identity.cluster_id, identity.member_id)?;
-            let (wal, recovered) = unchecked.recover()?;
-            if let Some(cut) = &recovered.cut {
-                tracing::warn!(file = %cut.file.display(), offset = cut.offset, "cut a torn, never acknowledged write off the log");
-            }
-            return Ok((wal, recovered));
+    identity: apply::Identity,
+) -> Result<(Wal, Recovered), BootstrapError> {
+    let unchecked = match UncheckedWal::open(disk.clone(), &folders.wal, WalConfig::default()) {
+        Err(WalError::Missing { .. }) => {
+            let why = format!("there is no log in {}; is its disk mounted, is --wal-dir right?", folders.wal.display());
+            return Err(BootstrapError::Mismatch { path: config.data_dir.clone(), why });
         }
-        Err(WalError::Missing { .. }) => {}
-        Err(why) => return Err(why.into()),
+        opened => opened?,
+    };
+    unchecked.expect(identity.cluster_id, identity.member_id)?;
+    let (wal, recovered) = unchecked.recover()?;
+    if let Some(cut) = &recovered.cut {
+        tracing::warn!(file = %cut.file.display(), offset = cut.offset, "cut a torn, never acknowledged write off the log");
     }
-    let at = store.applied();
-    if at != first_entry(&store.conf_state().voters) {
-        let why = format!("the store has applied entry {} and there is no log in {}", at.index, folders.wal.display());
-        return Err(BootstrapError::Mismatch { path: config.data_dir.clone(), why });
-    }
+    Ok((wal, recovered))
+}
+
+fn create_wal(disk: &Arc<dyn Disk>, folders: &Folders, first: &Bootstrap) -> Result<(Wal, Recovered), BootstrapError> {
+    let (at, identity) = (first.applied, first.identity);
     let meta = WalMeta { cluster: identity.cluster_id, member: identity.member_id, log_id: random()? };
     let hard_state = HardState { term: at.term, vote: 0, commit: at.index };
     let wal = Wal::create(disk.clone(), &folders.wal, WalConfig::default(), meta, Start { at, hard_state })?;
     sync_parents(disk.as_ref(), &folders.wal)?;
-    let recovered =
-        storage::wal::Recovered { meta, hard_state, truncated: at, last: at, ..storage::wal::Recovered::default() };
-    Ok((wal, recovered))
+    Ok((wal, Recovered { meta, hard_state, truncated: at, last: at, ..Recovered::default() }))
 }
 
 /// Makes the names of new folders durable, up to the first one that is not ours.
@@ -227,7 +247,7 @@ fn sync_parents(disk: &dyn Disk, dir: &Path) -> Result<(), BootstrapError> {
 
 fn tail(
     wal: &Wal,
-    recovered: &storage::wal::Recovered,
+    recovered: &Recovered,
     conf_state: ConfState,
     applied: LogId,
     config: &Config,

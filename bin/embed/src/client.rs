@@ -69,6 +69,7 @@ fn token_of(reply: &Reply) -> Option<Token> {
         Reply::Applied { token, .. }
         | Reply::ReadGranted { token, .. }
         | Reply::RangePlanned { token, .. }
+        | Reply::TxnRead { token, .. }
         | Reply::Chunk { token, .. }
         | Reply::Hash { token, .. }
         | Reply::SnapshotOpened { token, .. }

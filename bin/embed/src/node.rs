@@ -8,7 +8,7 @@ use crate::client::{Client, ClientError, ClientSink};
 use crate::config::Config;
 use crate::listen::{self, ListenError};
 use crate::version::{CLUSTER_VERSION, SERVER_VERSION, STORAGE_VERSION};
-use actors::death_watch::{ExitCell, NodeExit};
+use actors::death_watch::{DeathWatch, ExitCell, NodeExit};
 use actors::kernel::{Assembly, FIRST_CLIENT_SINK, Kernel};
 use actors::raft_core::CoreConfig;
 use actors::watch_hub::HubConfig;
@@ -17,7 +17,7 @@ use model::Command;
 use model::request::{ClusterVersionSetRequest, MemberAttrSetRequest, MemberAttributes};
 use net::door::Status;
 use net::services::ServiceConfig;
-use net::{Doors, Loops};
+use net::{Doors, LoopGuard, Loops};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -88,7 +88,9 @@ impl Node {
         client_sinks.extend(loops.sinks());
         let kernel = Kernel::start(assemble(&config, booted, client_sinks)?)?;
         let ports = kernel.ports().clone();
-        let doors = loops.run(ports.clone(), service_config(&config)?, FIRST_CLIENT_SINK + 1);
+        let exit = kernel.exit().clone();
+        let guard = move || -> Box<dyn LoopGuard> { Box::new(Guard(DeathWatch::new("client loop", exit.clone()))) };
+        let doors = loops.run(ports.clone(), service_config(&config)?, FIRST_CLIENT_SINK + 1, guard);
         let client = Client::new(ports, sink, SinkId(FIRST_CLIENT_SINK));
         let node = Self { kernel, doors, client, addresses };
         if let Err(why) = node.settle(&config).await {
@@ -164,6 +166,15 @@ impl Node {
         let kernel = self.kernel;
         // the host's arbiter goes on meanwhile; a panic in there has been reported by a death watch
         let _ = tokio::task::spawn_blocking(move || kernel.stop()).await;
+    }
+}
+
+/// The death watch of a connection thread.
+struct Guard(DeathWatch);
+
+impl LoopGuard for Guard {
+    fn finished(self: Box<Self>) {
+        self.0.finish();
     }
 }
 

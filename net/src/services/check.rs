@@ -178,6 +178,12 @@ pub fn is_read_only(request: &TxnRequest) -> bool {
     request.success.iter().chain(&request.failure).all(reads)
 }
 
+/// True when a read-only transaction looks at single keys alone, so that a connection thread may evaluate it.
+pub fn is_small(request: &TxnRequest) -> bool {
+    let single = |op: &RequestOp| matches!(&op.request, Some(RequestUnion::Range(r)) if r.range_end.is_empty());
+    request.compare.iter().all(|c| c.range_end.is_empty()) && request.success.iter().chain(&request.failure).all(single)
+}
+
 /// True when every range of a read-only transaction is serializable.
 pub fn is_serializable(request: &TxnRequest) -> bool {
     let serializable = |op: &RequestOp| matches!(&op.request, Some(RequestUnion::Range(r)) if r.serializable);

@@ -152,6 +152,7 @@ impl Loop {
             }
             Reply::ReadGranted { token, result } => waiting::read_granted(self, token, result),
             Reply::RangePlanned { token, result } => kv::range_planned(self, token, result),
+            Reply::TxnRead { token, result } => self.complete(token, waiting::txn_answer(self, result)),
             Reply::Chunk { token, source, chunk } => waiting::chunk(self, token, source, chunk),
             Reply::Hash { token, result } => maintenance::hashed(self, token, result),
             Reply::SnapshotOpened { token, result } => maintenance::snapshot_opened(self, token, result),

@@ -2,13 +2,13 @@
 //!
 //! Every entry is removed by exactly one answer. Must never answer a call twice: tokens of finished calls find nothing.
 
-use super::{Loop, cluster, encode, kv, lease, maintenance, range_stream, status};
+use super::{Loop, check, cluster, encode, kv, lease, maintenance, range_stream, status};
 use crate::door::{Answer, AnswerSource, Call, Status};
 use bytes::Bytes;
 use messages::read::{ChunkSource, Work};
 use messages::{RequestError, Token};
 use model::request::{RangeRequest, TxnRequest};
-use model::{Applied, Outcome, ReadError};
+use model::{Applied, OpOutcome, Outcome, ReadError};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -82,10 +82,9 @@ pub(super) fn serve_deferred(this: &Rc<Loop>, token: Token, what: Waiting) {
 fn answer_now(this: &Loop, what: &Waiting) -> Option<Answer> {
     match what {
         Waiting::Range(request) => kv::try_range(this, request),
-        Waiting::ReadTxn(request) => Some(match this.ports.reads.read_txn(request) {
-            Ok((revision, outcome)) => Answer::message(encode::op(this.header(revision), &outcome)),
-            Err(why) => status::of_read(&why).into(),
-        }),
+        Waiting::ReadTxn(request) if check::is_small(request) => {
+            Some(txn_answer(this, this.ports.reads.read_txn(request)))
+        }
         Waiting::Members => Some(cluster::member_list(this)),
         Waiting::Alarms(request) => Some(maintenance::alarm_list(this, request)),
         _ => None,
@@ -95,12 +94,25 @@ fn answer_now(this: &Loop, what: &Waiting) -> Option<Answer> {
 fn serve_later(this: &Rc<Loop>, token: Token, what: Waiting) {
     match what {
         Waiting::Range(request) => kv::plan_range(this, token, request),
+        Waiting::ReadTxn(request) => {
+            if !this.query(token, Work::ReadTxn(request)) {
+                this.complete(token, status::TOO_MANY_REQUESTS);
+            }
+        }
         Waiting::Stream(streamed) => range_stream::start(this, streamed),
         Waiting::TimeToLive(ttl) => lease::ask_ttl(this, token, ttl),
         // everything else is answered at once or waits for its own kind of reply
         what => {
             this.waiting.borrow_mut().insert(token, what);
         }
+    }
+}
+
+/// Answer to a read-only transaction.
+pub(super) fn txn_answer(this: &Loop, result: Result<(i64, OpOutcome), ReadError>) -> Answer {
+    match result {
+        Ok((revision, outcome)) => Answer::message(encode::op(this.header(revision), &outcome)),
+        Err(why) => status::of_read(&why).into(),
     }
 }
 
@@ -129,10 +141,17 @@ pub(super) fn chunk(
     source: Box<dyn ChunkSource>,
     chunk: Result<Option<Bytes>, ReadError>,
 ) {
-    let pull = match this.waiting.borrow_mut().get(&token) {
-        Some(Waiting::Pull(pull)) => pull.clone(),
-        _ if this.flows.borrow().contains_key(&token) => return range_stream::chunk(this, token, source, chunk),
-        _ => return maintenance::snapshot_chunk(this, token, source, chunk),
+    // the borrow must end here: an answer can close its stream at once, and that removes its entries
+    let pull = match this.waiting.borrow().get(&token) {
+        Some(Waiting::Pull(pull)) => Some(pull.clone()),
+        _ => None,
+    };
+    let streams = this.flows.borrow().contains_key(&token);
+    let Some(pull) = pull else {
+        return match streams {
+            true => range_stream::chunk(this, token, source, chunk),
+            false => maintenance::snapshot_chunk(this, token, source, chunk),
+        };
     };
     let mut pull = pull.borrow_mut();
     pull.source = Some(source);
