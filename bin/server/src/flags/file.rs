@@ -52,6 +52,9 @@ const SECTIONS: &[(&str, &[(&str, &str)])] = &[
     ),
 ];
 
+/// Flags that are no keys of a file in etcd, although its sample file lists some of them.
+const NO_KEYS: &[&str] = &["config-file", "discovery-fallback", "version"];
+
 /// Reads a file.
 ///
 /// # Errors
@@ -77,7 +80,8 @@ pub fn parse(text: &str) -> Result<Given, String> {
         let key = key.as_str().ok_or("a key is not a text")?.to_owned();
         match SECTIONS.iter().find(|(section, _)| *section == key) {
             Some((_, names)) => section(&mut given, &key, names, value)?,
-            None if given::kind(&key).is_some() && key != "config-file" => set(&mut given, &key, &key, value)?,
+            None if NO_KEYS.contains(&key.as_str()) => {}
+            None if given::kind(&key).is_some() => set(&mut given, &key, &key, value)?,
             None => given.warnings.push(format!("unknown key in the configuration file: {key}")),
         }
     }
@@ -141,6 +145,7 @@ listen-client-urls: http://127.0.0.1:1,http://127.0.0.1:2
 log-outputs: [stdout, /tmp/x.log]
 cipher-suites: [A, B]
 strict-reconfig-check: false
+discovery-fallback: 'proxy'
 initial-cluster:
 client-transport-security:
   cert-file: c.pem
@@ -159,6 +164,7 @@ no-such-key: 1
         assert_eq!(given.list("log-outputs"), ["stdout", "/tmp/x.log"]);
         assert_eq!(given.list("client-cert-allowed-hostname"), ["a", "b"]);
         assert!(given.flag("client-cert-auth") && given.flag("socket-reuse-port") && given.flag("peer-auto-tls"));
+        assert_eq!(given.text("discovery-fallback"), "exit", "the sample file says proxy");
         assert!(!given.flag("strict-reconfig-check") && !given.is_set("initial-cluster"));
         assert_eq!(given.warnings, ["unknown key in the configuration file: no-such-key"]);
     }

@@ -11,6 +11,9 @@ use tracing_subscriber::layer::{Context, Layer};
 /// Crates whose events are ours; those of others are shown from warnings on.
 const OWN: &[&str] = &["conclave", "embed", "actors", "storage", "net", "raft", "messages", "model"];
 
+/// What passes on the notices of RocksDB.
+const ENGINE: &str = "conclave::rocksdb";
+
 /// Writes events to a logger.
 pub struct Lines(pub Logger);
 
@@ -18,7 +21,12 @@ impl Lines {
     fn shows(&self, metadata: &Metadata<'_>) -> bool {
         let level = level(*metadata.level());
         let root = metadata.target().split("::").next().unwrap_or_default();
-        level >= self.0.level() && (level >= Level::Warn || OWN.contains(&root))
+        // the engine repeats all its options at the finest level
+        let least = match metadata.target().starts_with(ENGINE) {
+            true => Level::Info,
+            false => Level::Debug,
+        };
+        level >= self.0.level().max(least) && (level >= Level::Warn || OWN.contains(&root))
     }
 }
 
@@ -108,13 +116,14 @@ mod tests {
     fn events_become_lines() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
-        let logger = Logger::new(Level::Info, Format::Json, vec![Sink::file(&path, None).unwrap()]);
+        let logger = Logger::new(Level::Debug, Format::Json, vec![Sink::file(&path, None).unwrap()]);
         let subscriber = tracing_subscriber::registry().with(Lines(logger));
         tracing::subscriber::with_default(subscriber, || {
             let why = std::io::Error::other("no \"luck\"");
             tracing::warn!("local-member-id" = "8e", n = 3, error = %why, "a {}", "b");
-            tracing::debug!(target: "embed::node", "too fine");
+            tracing::trace!(target: "embed::node", "too fine");
             tracing::info!(target: "h2::proto", "somebody else's");
+            tracing::debug!(target: "conclave::rocksdb", "a thousand of these");
             tracing::warn!(target: "h2::proto", "somebody else's warning");
         });
         let text = std::fs::read_to_string(path).unwrap();
