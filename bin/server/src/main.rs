@@ -54,7 +54,11 @@ fn main() -> ExitCode {
         logger.log(Level::Warn, warning, &[]);
     }
     run::announce(&logger, &settings);
-    match actix_rt::System::new().block_on(run::run(&logger, settings)) {
+    let system = actix_rt::System::new();
+    let ended = system.block_on(run::run(&logger, settings));
+    // dropping it would wait for blocking work, for ever if the disk hangs; the process ends anyway
+    std::mem::forget(system);
+    match ended {
         Ended::BySignal(signal) => leave(&logger, signal),
         Ended::Failed(msg, why) => failed(&logger, msg, &why),
         Ended::Stopped => ExitCode::SUCCESS,
