@@ -153,7 +153,7 @@ struct KeepState {
 }
 
 impl KeepAlive {
-    /// One renewal came back. Answers keep the order of the requests: the lease manager answers in order.
+    /// One renewal came back. One of an unknown lease may be overtaken by later ones, clients match answers by id.
     fn renewed(&self, this: &Loop, id: i64, revision: i64, result: Result<LeaseReply, RequestError>) {
         let mut state = self.state.borrow_mut();
         state.out -= 1;

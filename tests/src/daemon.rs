@@ -1,0 +1,203 @@
+//! The real daemon as a process of its own: start, kill, stop, and its log when a test fails.
+//!
+//! Must never end a process that it did not start.
+
+use crate::Stubs;
+use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// Longest a start may take, log replay included.
+const START_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How a daemon is started.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Data folder.
+    pub data: PathBuf,
+    /// Port for clients.
+    pub client: u16,
+    /// Port for peers.
+    pub peer: u16,
+    /// Further flags.
+    pub flags: Vec<String>,
+}
+
+impl Settings {
+    /// Two free ports and this data folder.
+    pub fn new(data: impl Into<PathBuf>) -> Self {
+        let [client, peer] = free_ports();
+        Self { data: data.into(), client, peer, flags: Vec::new() }
+    }
+
+    /// Where clients are served.
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.client).into()
+    }
+
+    fn command(&self) -> Command {
+        let url = |port: u16| format!("http://127.0.0.1:{port}");
+        let mut command = Command::new(binary());
+        command.arg("--name").arg("default").arg("--data-dir").arg(&self.data);
+        command.arg("--listen-client-urls").arg(url(self.client)).arg("--advertise-client-urls").arg(url(self.client));
+        command.arg("--listen-peer-urls").arg(url(self.peer)).arg("--initial-advertise-peer-urls").arg(url(self.peer));
+        command.arg("--initial-cluster").arg(format!("default={}", url(self.peer)));
+        command.args(&self.flags).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a daemon that is expected to end by itself: exit status, and everything it said.
+    ///
+    /// # Panics
+    /// When it is still running after `patience`; it is killed then.
+    pub fn run_to_end(&self, patience: Duration) -> (ExitStatus, String) {
+        let log = tempfile::NamedTempFile::new().expect("a file for the log");
+        let mut child = self.spawn(log.path());
+        let start = Instant::now();
+        loop {
+            if let Some(status) = child.try_wait().expect("ask for the process") {
+                return (status, read(log.path()));
+            }
+            if start.elapsed() > patience {
+                kill(&mut child);
+                panic!("still running after {patience:?}:\n{}", read(log.path()));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn spawn(&self, log: &Path) -> Child {
+        let out = File::options().create(true).append(true).open(log).expect("the log file");
+        let err = out.try_clone().expect("the log file");
+        self.command()
+            .stdout(out)
+            .stderr(err)
+            .spawn()
+            .unwrap_or_else(|why| panic!("start {}: {why}", binary().display()))
+    }
+}
+
+/// A running daemon. Dropping it kills it.
+pub struct Daemon {
+    /// How it was started.
+    pub settings: Settings,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Daemon {
+    /// Starts a daemon and waits until it serves.
+    ///
+    /// # Panics
+    /// When it ends or does not serve in time; with its log.
+    pub async fn start(settings: Settings) -> (Self, Stubs) {
+        let log = settings.data.with_extension("log");
+        let child = settings.spawn(&log);
+        let mut daemon = Self { settings, child, log };
+        let address = daemon.settings.address().to_string();
+        let start = Instant::now();
+        loop {
+            match Stubs::connect(&address, Duration::ZERO).await {
+                Ok(stubs) => return (daemon, stubs),
+                Err(why) => {
+                    let ended = daemon.child.try_wait().expect("ask for the process");
+                    if let Some(status) = ended {
+                        panic!("the daemon ended while it started, {status}:\n{}", daemon.log());
+                    }
+                    if start.elapsed() > START_PATIENCE {
+                        panic!("the daemon does not serve: {why}\n{}", daemon.log());
+                    }
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+            }
+        }
+    }
+
+    /// `kill -9`, and waits until the process is gone.
+    pub fn kill(mut self) -> Settings {
+        kill(&mut self.child);
+        self.settings.clone()
+    }
+
+    /// SIGTERM, and waits for the end: how long it took, and how it ended.
+    ///
+    /// # Panics
+    /// When it still runs after twenty seconds.
+    pub fn terminate(mut self) -> (Duration, ExitStatus) {
+        let start = Instant::now();
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &id]).status().expect("run kill");
+        assert!(sent.success(), "kill -TERM {id}: {sent}");
+        loop {
+            if let Some(status) = self.child.try_wait().expect("ask for the process") {
+                return (start.elapsed(), status);
+            }
+            assert!(start.elapsed() < Duration::from_secs(20), "ignores SIGTERM:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Resident memory in bytes.
+    ///
+    /// # Panics
+    /// Where `/proc` does not tell.
+    pub fn resident(&self) -> u64 {
+        let status = read(Path::new(&format!("/proc/{}/status", self.child.id())));
+        let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).expect("VmRSS in /proc");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number of kB") << 10
+    }
+
+    /// Everything it has said so far.
+    pub fn log(&self) -> String {
+        read(&self.log)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        kill(&mut self.child);
+        if std::thread::panicking() {
+            let log = self.log();
+            let from = log.char_indices().rev().nth(8_000).map_or(0, |(at, _)| at);
+            eprintln!("--- end of the daemon's log ---\n{}", &log[from..]);
+        }
+    }
+}
+
+fn kill(child: &mut Child) {
+    // it may have ended by itself
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read(path).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default()
+}
+
+/// Ports nobody listens on at the moment.
+///
+/// # Panics
+/// When the system has none.
+pub fn free_ports<const N: usize>() -> [u16; N] {
+    let listeners = [(); N].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"));
+    listeners.map(|l| l.local_addr().expect("the port").port())
+}
+
+/// The daemon's binary: what `make test` built, or what lies in the build folder.
+///
+/// # Panics
+/// When there is none: with what to do.
+pub fn binary() -> PathBuf {
+    if let Some(given) = std::env::var_os("CONCLAVE_BIN") {
+        return given.into();
+    }
+    // test binaries lie in <target>/<profile>/deps
+    let own = std::env::current_exe().expect("the test's own path");
+    let target = own.ancestors().nth(3).expect("a build folder");
+    let found = ["release", "dist", "debug"].iter().map(|p| target.join(p).join("conclave")).find(|p| p.is_file());
+    found.unwrap_or_else(|| {
+        panic!("no daemon in {}: run `make test`, or `cargo build -p conclave`, or set CONCLAVE_BIN", target.display())
+    })
+}

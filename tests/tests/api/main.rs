@@ -1,0 +1,18 @@
+//! Every RPC and HTTP path of a member, against the embedded node: answers, headers, errors to the letter.
+//!
+//! Must never depend on another test: each has a node of its own.
+
+mod big;
+mod cluster;
+mod errors;
+mod http;
+mod kv;
+mod lease;
+mod maintenance;
+mod quota;
+mod range;
+mod snapshot;
+mod stream;
+mod txn;
+mod watch;
+mod watch_many;
