@@ -30,8 +30,10 @@ pub fn range(request: &RangeRequest) -> Result<(), Status> {
 /// As [`range`]; custom orders and filters.
 pub fn range_stream(request: &RangeRequest) -> Result<(), Status> {
     range(request)?;
-    let by_key = request.sort_target == SortTarget::Key as i32 && request.sort_order != SortOrder::Descend as i32;
-    if !by_key {
+    // no order given counts as the default one, whatever the target (etcd's rule)
+    let ascending_keys =
+        request.sort_order == SortOrder::Ascend as i32 && request.sort_target == SortTarget::Key as i32;
+    if request.sort_order != SortOrder::None as i32 && !ascending_keys {
         return Err(status::STREAM_SORT);
     }
     let filters =

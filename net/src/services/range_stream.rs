@@ -1,6 +1,7 @@
 //! RangeStream: a range as a stream of chunks, all at one revision; the view is let go between chunks.
 //!
-//! Header, more and count stand in the last chunk; merging all chunks gives the unary answer.
+//! Header, more and count stand in the last chunk, so one chunk is held back until it is known whether another follows;
+//! merging all chunks gives the unary answer.
 
 use super::waiting::Waiting;
 use super::{Loop, check, encode, status};
@@ -32,6 +33,8 @@ impl Streamed {
 /// A stream under way.
 pub struct Flow {
     last: Bytes,
+    /// Key-values that came and were not sent yet.
+    held: Option<Bytes>,
     source: Option<Box<dyn ChunkSource>>,
     chunk_bytes: usize,
     waiting: Option<Message>,
@@ -86,8 +89,14 @@ pub(super) fn planned(this: &Loop, token: Token, result: Result<RangePlan, ReadE
     };
     let mut last = BytesMut::from(&encode::range_head(this.header(plan.revision))[..]);
     encode::range_tail(&mut last, plan.more, plan.count);
-    let flow =
-        Flow { last: last.freeze(), source: Some(plan.source), chunk_bytes: FIRST_CHUNK, waiting: None, ended: false };
+    let flow = Flow {
+        last: last.freeze(),
+        held: None,
+        source: Some(plan.source),
+        chunk_bytes: FIRST_CHUNK,
+        waiting: None,
+        ended: false,
+    };
     this.flows.borrow_mut().insert(token, flow);
     pull(this, token, &streamed.stream);
 }
@@ -118,14 +127,17 @@ pub(super) fn chunk(this: &Loop, token: Token, source: Box<dyn ChunkSource>, chu
             }
             Ok(Some(kvs)) => {
                 flow.source = Some(source);
-                kvs
+                flow.held.replace(kvs)
             }
             Ok(None) => {
                 flow.ended = true;
-                flow.last.clone()
+                let mut last = BytesMut::from(&flow.held.take().unwrap_or_default()[..]);
+                last.extend_from_slice(&flow.last);
+                Some(last.freeze())
             }
         }
     };
+    let Some(response) = response else { return pull(this, token, &stream) };
     let mut out = BytesMut::with_capacity(response.len() + 6);
     // RangeStreamResponse.range_response
     encode::put_bytes(&mut out, 1, &response);
