@@ -68,6 +68,14 @@ impl Settings {
         }
     }
 
+    /// Starts a daemon and kills it after `delay`, whatever it is doing then.
+    pub fn kill_after(&self, delay: Duration) {
+        let log = tempfile::NamedTempFile::new().expect("a file for the log");
+        let mut child = self.spawn(log.path());
+        std::thread::sleep(delay);
+        kill(&mut child);
+    }
+
     fn spawn(&self, log: &Path) -> Child {
         let out = File::options().create(true).append(true).open(log).expect("the log file");
         let err = out.try_clone().expect("the log file");

@@ -1,0 +1,10 @@
+//! The real process, killed and stopped: what it acknowledged is there, what it did not is whole or absent.
+//!
+//! Must never kill a process that it did not start.
+
+mod checks;
+mod kill;
+mod lifecycle;
+mod log;
+mod slow_reader;
+mod writers;
