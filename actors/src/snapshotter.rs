@@ -28,6 +28,9 @@ use storage::wal::{PrepareRequest, prepare_segment};
 /// Opens a checkpoint as an engine of its own.
 pub type OpenEngine<E> = Box<dyn Fn(&Path) -> Result<E, EngineError> + Send>;
 
+/// Pause between two steps of zero-filling a segment, so that the log's own syncs get through.
+const FILL_PAUSE: std::time::Duration = std::time::Duration::from_millis(4);
+
 /// Ends the snapshotter talks to.
 pub struct SnapshotterParts<E: Engine> {
     /// Its queue.
@@ -159,7 +162,7 @@ impl<E: Engine> Snapshotter<E> {
     /// A segment that cannot be made now (a full disk, say) is not fatal: the log still has room, and asks again.
     fn prepare(&mut self, request: Box<dyn std::any::Any + Send>) {
         let request = request.downcast::<PrepareRequest>().expect("the WAL writer sends nothing else");
-        let prepared = match prepare_segment(self.parts.disk.as_ref(), &request) {
+        let prepared = match prepare_segment(self.parts.disk.as_ref(), &request, &mut || std::thread::sleep(FILL_PAUSE)) {
             Ok(prepared) => Some(Box::new(prepared) as Box<dyn std::any::Any + Send>),
             Err(why) => {
                 tracing::warn!(error = %why, "cannot prepare a log segment");

@@ -121,7 +121,7 @@ fn carry_out(
         }
         Step::Prepare => {
             if let Some(request) = wal.wants_segment() {
-                wal.offer_prepared(Some(prepare_segment(disk.shared().as_ref(), &request)?))?;
+                wal.offer_prepared(Some(prepare_segment(disk.shared().as_ref(), &request, &mut || {})?))?;
             }
             return Ok(());
         }

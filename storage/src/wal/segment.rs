@@ -66,11 +66,20 @@ pub struct Prepared {
     pub(super) recycled: bool,
 }
 
+/// Bytes filled and synced at once: what the disk has to take in between two syncs of the log.
+const FILL_STEP: u64 = 256 << 10;
+
 /// Makes the file asked for, zero-filled and synced. A half-made one is removed on failure, and at the next start.
+/// `between` is called between two steps: a caller that is in no hurry pauses there, because every byte the disk has not yet
+/// taken in delays the next sync of the log.
 ///
 /// # Errors
 /// [`WalError::NoSpace`] and [`WalError::Io`]; the log itself is untouched by either.
-pub fn prepare_segment(disk: &dyn Disk, request: &PrepareRequest) -> Result<Prepared, WalError> {
+pub fn prepare_segment(
+    disk: &dyn Disk,
+    request: &PrepareRequest,
+    between: &mut dyn FnMut(),
+) -> Result<Prepared, WalError> {
     let path = spare_path(&request.dir, request.number);
     let partial = path.with_extension("partial");
     match disk.remove(&partial) {
@@ -80,7 +89,7 @@ pub fn prepare_segment(disk: &dyn Disk, request: &PrepareRequest) -> Result<Prep
         _ => {}
     }
     let file = disk.create(&partial).map_err(WalError::io("create", &partial))?;
-    let filled = file.fill_zero(0, request.size).and_then(|()| file.sync_data());
+    let filled = fill(file.as_ref(), request.size, between);
     let named = filled.and_then(|()| disk.rename(&partial, &path));
     if let Err(error) = named {
         // The first error is the one to report; what cannot be removed now is removed at the next start.
@@ -88,6 +97,20 @@ pub fn prepare_segment(disk: &dyn Disk, request: &PrepareRequest) -> Result<Prep
         return Err(WalError::io("prepare", &partial)(error));
     }
     Ok(Prepared { path, file, size: request.size, recycled: false })
+}
+
+fn fill(file: &dyn DiskFile, size: u64, between: &mut dyn FnMut()) -> std::io::Result<()> {
+    let mut at = 0;
+    while at < size {
+        let end = (at + FILL_STEP).min(size);
+        file.fill_zero(at, end)?;
+        file.sync_data()?;
+        at = end;
+        if at < size {
+            between();
+        }
+    }
+    Ok(())
 }
 
 /// Files waiting to become segments.
@@ -175,7 +198,8 @@ impl Spares {
             return Ok(self.ready.remove(at).expect("position is within the queue"));
         }
         let request = PrepareRequest { dir: self.dir.clone(), number: self.take_number(), size };
-        prepare_segment(disk, &request)
+        // the log waits for it
+        prepare_segment(disk, &request, &mut || {})
     }
 
     /// Makes renames into the pool durable before any spare is written to: otherwise a crash could undo the rename and show new bytes

@@ -34,7 +34,7 @@ fn a_reader_runs_beside_the_writer() {
     });
     for index in 1..=600u64 {
         if let Some(request) = wal.wants_segment() {
-            wal.offer_prepared(Some(prepare_segment(disk.as_ref(), &request).unwrap())).unwrap();
+            wal.offer_prepared(Some(prepare_segment(disk.as_ref(), &request, &mut || {}).unwrap())).unwrap();
         }
         commit(&mut wal, &[entry(1, index, 700)], None).unwrap();
         if index < 590 {

@@ -133,7 +133,7 @@ fn segments_grow_are_released_and_come_back_as_spares() {
     let mut wal = create(&disk);
     for index in 1..=200 {
         if let Some(request) = wal.wants_segment() {
-            let prepared = prepare_segment(disk.shared().as_ref(), &request).unwrap();
+            let prepared = prepare_segment(disk.shared().as_ref(), &request, &mut || {}).unwrap();
             wal.offer_prepared(Some(prepared)).unwrap();
         }
         commit(&mut wal, &[entry(1, index, 3000)], Some(hard(1, index))).unwrap();
