@@ -21,11 +21,11 @@ use crate::{reader_pool, ticker};
 use actix::Addr;
 use actix_rt::Arbiter;
 use crossbeam_channel::{Receiver, Sender, bounded};
-use messages::admin::{Control, ToSnapshotter};
+use messages::admin::ToSnapshotter;
 use messages::apply::ToApplier;
 use messages::ports::CorePort;
 use messages::ready::ToWal;
-use messages::{Gauges, Identity, Ports, ReplySink, SinkId, Sinks};
+use messages::{Gauges, Identity, Ports, Reply, ReplySink, SinkId, Sinks};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -363,7 +363,8 @@ impl Kernel {
 
     /// Ends all owners, each after those that feed it. Blocking: call it off the arbiters.
     pub fn stop(mut self) {
-        self.ports.core.control(Control::Stop);
+        self.ports.gauges.stopping.store(true, Release);
+        self.ports.core.stop();
         join(self.threads.core.take());
         drop(self.stop_ticker);
         join(self.threads.ticker.take());
@@ -385,6 +386,7 @@ impl Kernel {
             // an arbiter that panicked has been reported by its actor's death watch
             let _ = arbiter.join();
         }
+        self.ports.sinks.broadcast(|| Reply::Stopping);
         self.exit.set(NodeExit::Stopped);
     }
 }

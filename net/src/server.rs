@@ -11,7 +11,6 @@ use crate::http::{Http, Metrics};
 use crate::services::{Loop, ServiceConfig};
 use actix_rt::{Arbiter, ArbiterHandle};
 use messages::{Ports, Reply, ReplySink, SinkId};
-use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -36,8 +35,6 @@ impl Listen {
 
 /// Open connections over all loops, beyond which accepting waits.
 const MAX_CONNECTIONS: usize = 32_768;
-/// How soon a list that the core could not take is offered again.
-const RETRY: Duration = Duration::from_millis(1);
 
 /// The loops, before they know whom to ask.
 pub struct Loops {
@@ -149,11 +146,15 @@ impl Doors {
     /// Ends: streams with "server stopped", calls within `grace`, then the threads.
     pub async fn close(self, grace: Duration, status: Status) {
         self.door.shutdown(grace, status).await;
-        for arbiter in self.arbiters {
-            arbiter.stop();
-            // joining blocks for a moment; the arbiter has nothing left to do
-            let _ = arbiter.join();
-        }
+        let join = move || {
+            for arbiter in self.arbiters {
+                arbiter.stop();
+                // a loop that panicked has been reported by its guard
+                let _ = arbiter.join();
+            }
+        };
+        // a loop may be inside a long read: the caller's runtime, and its patience, go on meanwhile
+        let _ = tokio::task::spawn_blocking(join).await;
     }
 }
 
@@ -165,35 +166,17 @@ fn set_up(service: &Service, handle: LoopHandle, metrics: &Metrics) -> LoopSetup
     let counters = metrics.0[index].clone();
     counters.name_methods(methods.infos());
     let http: Rc<dyn HttpHandler> = Rc::new(Http::new(this.clone(), metrics.clone()));
-    LoopSetup {
-        methods,
-        http,
-        hooks: Rc::new(Hooks { this, retrying: Rc::default() }),
-        observer: Rc::new(Observer(counters)),
-    }
+    LoopSetup { methods, http, hooks: Rc::new(Hooks(this)), observer: Rc::new(Observer(counters)) }
 }
 
-struct Hooks {
-    this: Rc<Loop>,
-    retrying: Rc<Cell<bool>>,
-}
+struct Hooks(Rc<Loop>);
 
 impl LoopHooks<Reply> for Hooks {
     fn on_messages(&self, list: Vec<Reply>) {
-        self.this.on_replies(list);
+        self.0.on_replies(list);
     }
 
     fn end_of_round(&self) {
-        self.this.end_of_round();
-        if self.this.has_backlog() && !self.retrying.replace(true) {
-            let (this, retrying) = (self.this.clone(), self.retrying.clone());
-            actix_rt::spawn(async move {
-                while this.has_backlog() {
-                    actix_rt::time::sleep(RETRY).await;
-                    this.end_of_round();
-                }
-                retrying.set(false);
-            });
-        }
+        self.0.end_of_round();
     }
 }

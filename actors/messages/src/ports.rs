@@ -8,6 +8,7 @@ use crate::propose::Propose;
 use crate::read::{ReadIndex, Reads, RunQuery};
 use crate::reply::Sinks;
 use crate::watch::WatchRequests;
+use crossbeam_channel::TrySendError;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -129,22 +130,22 @@ pub struct CorePort {
 }
 
 impl CorePort {
-    /// Hands over proposals, or gives them back when the queue is full: keep them and try again next round.
+    /// Hands over proposals, or gives them back.
     ///
     /// # Errors
-    /// The list, when the core cannot take it now.
-    pub fn propose(&self, list: Propose) -> Result<(), Propose> {
-        self.propose.try_send(list).map_err(crossbeam_channel::TrySendError::into_inner)?;
+    /// The list: `Full` means keep it and try again next round, `Disconnected` that the core has ended.
+    pub fn propose(&self, list: Propose) -> Result<(), TrySendError<Propose>> {
+        self.propose.try_send(list)?;
         self.bell.ring();
         Ok(())
     }
 
-    /// Asks for leave to read, or gives the list back when the queue is full.
+    /// Asks for leave to read, or gives the list back.
     ///
     /// # Errors
-    /// The list, when the core cannot take it now.
-    pub fn read(&self, list: ReadIndex) -> Result<(), ReadIndex> {
-        self.read.try_send(list).map_err(crossbeam_channel::TrySendError::into_inner)?;
+    /// As [`Self::propose`].
+    pub fn read(&self, list: ReadIndex) -> Result<(), TrySendError<ReadIndex>> {
+        self.read.try_send(list)?;
         self.bell.ring();
         Ok(())
     }
@@ -154,6 +155,13 @@ impl CorePort {
         let sent = self.control.try_send(order).is_ok();
         self.bell.ring();
         sent
+    }
+
+    /// Tells the core to end. Waits behind orders that were sent before, because a stop must not be lost.
+    pub fn stop(&self) {
+        // every order in the queue has rung the bell; a core that is gone needs no stop
+        let _ = self.control.send(Control::Stop);
+        self.bell.ring();
     }
 }
 

@@ -274,7 +274,7 @@ impl LeaseManager {
             proposals.push(Proposal { token, command, only_in_term });
         }
         if let Err(refused) = self.parts.core.propose(Propose { sink: self.parts.sink, proposals }) {
-            refused.proposals.iter().for_each(|proposal| self.proposed(proposal.token, true));
+            refused.into_inner().proposals.iter().for_each(|proposal| self.proposed(proposal.token, true));
         }
     }
 

@@ -201,6 +201,8 @@ impl RaftCore {
     }
 
     fn on_tick(&mut self, count: u32) {
+        let half_election = u64::from(self.config.raft.election_tick).div_ceil(2);
+        let round = self.now / half_election;
         for _ in 0..count {
             self.now += 1;
             self.node.tick();
@@ -209,8 +211,8 @@ impl RaftCore {
         let failed = self.proposals.expire(self.now, why, &mut self.out);
         self.parts.gauges.proposals_failed.fetch_add(failed, Relaxed);
         self.reads.expire(self.now, why, &mut self.out);
-        // a round can be lost with a leader or a message: ask again twice per election timeout
-        if self.now.is_multiple_of(u64::from(self.config.raft.election_tick).div_ceil(2)) {
+        // a round can be lost with a leader or a message: ask again twice per election timeout, also when ticks come in lumps
+        if self.now / half_election != round {
             for tag in self.reads.unconfirmed().collect::<Vec<_>>() {
                 self.node.read_index(tag);
             }

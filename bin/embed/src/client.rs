@@ -1,7 +1,8 @@
 //! The in-process client: the same messages as a door sends, without a socket.
 //!
 //! Cheap to clone, usable from any thread with a tokio runtime. Requests are taken as checked: it is the host's own code
-//! that asks. Must never retry: an outcome that is unknown is reported as such.
+//! that asks. A client (and a watch) that is kept holds the store's last view, and with it the lock of the data folder, also
+//! after the node has stopped: drop it before a node is started there again. Must never retry: an outcome that is unknown is reported as such.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use messages::lease::{LeaseAsk, LeaseReply, LeaseRequests};
@@ -39,10 +40,16 @@ pub enum ClientError {
 }
 
 /// Where answers to in-process clients arrive.
-#[derive(Default)]
 pub(crate) struct ClientSink {
-    waiting: Mutex<HashMap<Token, Waiter>>,
+    /// `None` once the node has stopped: nobody is there to answer.
+    waiting: Mutex<Option<HashMap<Token, Waiter>>>,
     next: AtomicU64,
+}
+
+impl Default for ClientSink {
+    fn default() -> Self {
+        Self { waiting: Mutex::new(Some(HashMap::new())), next: AtomicU64::new(0) }
+    }
 }
 
 enum Waiter {
@@ -51,16 +58,30 @@ enum Waiter {
 }
 
 impl ClientSink {
-    fn waiting(&self) -> MutexGuard<'_, HashMap<Token, Waiter>> {
+    fn waiting(&self) -> MutexGuard<'_, Option<HashMap<Token, Waiter>>> {
         // a panic between insert and remove leaves a usable map
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait(&self) -> (Token, oneshot::Receiver<Reply>) {
-        let (sender, receiver) = oneshot::channel();
+    /// Registers a caller, or drops it (which ends its waiting) when the node has stopped.
+    fn register(&self, waiter: Waiter) -> Token {
         let token = self.next.fetch_add(1, Ordering::Relaxed);
-        self.waiting().insert(token, Waiter::Once(sender));
-        (token, receiver)
+        if let Some(waiting) = self.waiting().as_mut() {
+            waiting.insert(token, waiter);
+        }
+        token
+    }
+
+    fn forget(&self, token: Token) {
+        if let Some(waiting) = self.waiting().as_mut() {
+            waiting.remove(&token);
+        }
+    }
+
+    /// The node has stopped: whoever waits is told so, now and from now on.
+    pub(crate) fn close(&self) {
+        let waiting = self.waiting().take();
+        drop(waiting);
     }
 }
 
@@ -82,9 +103,13 @@ fn token_of(reply: &Reply) -> Option<Token> {
 
 impl ReplySink for ClientSink {
     fn deliver(&self, replies: Vec<Reply>) {
-        let mut waiting = self.waiting();
+        let mut guard = self.waiting();
         for reply in replies {
-            let Some(token) = token_of(&reply) else { continue };
+            let Some(waiting) = guard.as_mut() else { return };
+            let Some(token) = token_of(&reply) else {
+                *guard = None;
+                return;
+            };
             if let Reply::Watch { frames, .. } = reply {
                 if let Some(Waiter::Stream(stream)) = waiting.get(&token) {
                     // the receiver may be gone: its stream is being closed
@@ -112,10 +137,12 @@ impl Client {
     }
 
     async fn ask(&self, send: impl FnOnce(Token) -> bool) -> Result<Reply, RequestError> {
-        let (token, answer) = self.sink.wait();
+        let (sender, answer) = oneshot::channel();
+        let token = self.sink.register(Waiter::Once(sender));
         if !send(token) {
-            self.sink.waiting().remove(&token);
-            return Err(RequestError::TooManyRequests);
+            self.sink.forget(token);
+            let stopping = self.ports.gauges.stopping.load(Ordering::Acquire);
+            return Err(if stopping { RequestError::Stopped } else { RequestError::TooManyRequests });
         }
         answer.await.map_err(|_| RequestError::Stopped)
     }
@@ -145,6 +172,9 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn range(&self, request: RangeRequest) -> Result<(i64, RangeOutcome), ClientError> {
+        if self.ports.gauges.stopping.load(Ordering::Acquire) {
+            return Err(RequestError::Stopped.into());
+        }
         if !request.serializable && !self.ports.gauges.sole_voter.load(Ordering::Acquire) {
             let granted =
                 self.ask(|token| self.ports.core.read(ReadIndex { sink: self.id, tokens: vec![token] }).is_ok());
@@ -208,9 +238,8 @@ impl Client {
 
     /// Opens a watch stream with one watcher.
     pub fn watch(&self, create: CreateWatch) -> Watch {
-        let token = self.sink.next.fetch_add(1, Ordering::Relaxed);
         let (sender, frames) = mpsc::unbounded_channel();
-        self.sink.waiting().insert(token, Waiter::Stream(sender));
+        let token = self.sink.register(Waiter::Stream(sender));
         let stream = StreamKey { sink: self.id, token };
         let open = ToHub::OpenStream { stream, credit: WATCH_CREDIT };
         self.ports.hub.do_send(WatchRequests(vec![open, ToHub::Create { stream, create }]));
@@ -270,7 +299,7 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.client.sink.waiting().remove(&self.stream.token);
+        self.client.sink.forget(self.stream.token);
         self.client.ports.hub.do_send(WatchRequests(vec![ToHub::CloseStream { stream: self.stream }]));
     }
 }

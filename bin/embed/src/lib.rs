@@ -17,6 +17,8 @@ pub mod config;
 pub mod ids;
 pub mod listen;
 pub mod node;
+#[cfg(test)]
+mod node_tests;
 pub mod version;
 
 pub use actors::death_watch::{ExitCell, NodeExit};

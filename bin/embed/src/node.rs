@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Release;
 use std::time::Duration;
 use storage::engine::rocks::{RocksEngine, RocksOptions};
+use tokio::task::JoinHandle;
 
 /// How long a node may take to elect itself and apply what its log holds.
 const START_PATIENCE: Duration = Duration::from_secs(300);
@@ -62,6 +63,7 @@ pub struct Node {
     doors: Doors,
     client: Client,
     addresses: Vec<SocketAddr>,
+    compaction: Option<JoinHandle<()>>,
 }
 
 impl Node {
@@ -91,14 +93,20 @@ impl Node {
         let exit = kernel.exit().clone();
         let guard = move || -> Box<dyn LoopGuard> { Box::new(Guard(DeathWatch::new("client loop", exit.clone()))) };
         let doors = loops.run(ports.clone(), service_config(&config)?, FIRST_CLIENT_SINK + 1, guard);
-        let client = Client::new(ports, sink, SinkId(FIRST_CLIENT_SINK));
-        let node = Self { kernel, doors, client, addresses };
+        let client = Client::new(ports, sink.clone(), SinkId(FIRST_CLIENT_SINK));
+        let exit = kernel.exit().clone();
+        // also when an owner fails and the host is slow to call `stop`: what it would have answered never comes
+        actix_rt::spawn(async move {
+            exit.wait().await;
+            sink.close();
+        });
+        let mut node = Self { kernel, doors, client, addresses, compaction: None };
         if let Err(why) = node.settle(&config).await {
             node.stop().await;
             return Err(why);
         }
         if let Some(keep) = config.auto_compaction {
-            actix_rt::spawn(auto_compaction::run(node.client(), keep));
+            node.compaction = Some(actix_rt::spawn(auto_compaction::run(node.client(), keep)));
         }
         let metrics = metrics.into_iter().map(|mut listen| {
             listen.spec = listen.spec.http_only();
@@ -112,14 +120,15 @@ impl Node {
 
     /// Waits for leadership and tells the cluster who this member is.
     async fn settle(&self, config: &Config) -> Result<(), StartError> {
-        let exit = self.kernel.exit();
         tokio::select! {
-            exit = exit.wait() => return Err(StartError::Died(exit)),
-            served = self.client.until_serving(START_PATIENCE) => {
-                if !served {
-                    return Err(StartError::NoLeader(START_PATIENCE));
-                }
-            }
+            exit = self.kernel.exit().wait() => Err(StartError::Died(exit)),
+            settled = self.publish(config) => settled,
+        }
+    }
+
+    async fn publish(&self, config: &Config) -> Result<(), StartError> {
+        if !self.client.until_serving(START_PATIENCE).await {
+            return Err(StartError::NoLeader(START_PATIENCE));
         }
         let reads = &self.client.ports().reads;
         let identity = &self.client.ports().identity;
@@ -139,7 +148,8 @@ impl Node {
         Ok(())
     }
 
-    /// An in-process client.
+    /// An in-process client. Drop all of them after [`Self::stop`]: each holds the store's last view, and the data folder stays
+    /// locked until the last one is gone.
     pub fn client(&self) -> Client {
         self.client.clone()
     }
@@ -160,8 +170,15 @@ impl Node {
     }
 
     /// Stops the node: doors, then owners in the order in which nothing is lost. Takes at most a second and a half.
+    /// Requests of in-process clients that were not answered end as stopped, their watches with `None`. The data folder
+    /// is free again when every [`Client`] and watch of the host is dropped as well.
     pub async fn stop(self) {
         self.client.ports().gauges.stopping.store(true, Release);
+        if let Some(compaction) = self.compaction {
+            compaction.abort();
+            // it holds a client: the folder is free only when it is gone
+            let _ = compaction.await;
+        }
         self.doors.close(CLOSE_GRACE, stopped_status()).await;
         let kernel = self.kernel;
         // the host's arbiter goes on meanwhile; a panic in there has been reported by a death watch

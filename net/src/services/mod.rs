@@ -30,19 +30,24 @@ pub mod watch;
 pub use config::ServiceConfig;
 
 use crate::door::{Answer, Call, CallMeta, CallToken, LoopHandle, MethodTable, Status};
+use crossbeam_channel::TrySendError;
 use encode::Header;
 use messages::lease::{LeaseAsk, LeaseRequests};
 use messages::propose::{Proposal, Propose};
 use messages::read::{ReadIndex, RunQuery, Work};
 use messages::watch::{ToHub, WatchRequests};
-use messages::{Ports, Reply, SinkId, Token};
+use messages::{Ports, Reply, RequestError, SinkId, Token};
 use model::Command;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::time::Duration;
 use waiting::Waiting;
+
+/// How soon a list that the core could not take is offered again.
+const RETRY: Duration = Duration::from_millis(1);
 
 /// What one connection thread's services share.
 pub struct Loop {
@@ -58,6 +63,8 @@ pub struct Loop {
     pub(crate) flows: RefCell<HashMap<Token, range_stream::Flow>>,
     next_request: Cell<u64>,
     next_pull: Cell<u64>,
+    /// A list waits for room in the core's queue, and is offered again soon.
+    retrying: Cell<bool>,
 }
 
 /// Requests of this round, by receiver.
@@ -86,6 +93,7 @@ impl Loop {
             flows: RefCell::default(),
             next_request: Cell::new(first_request),
             next_pull: Cell::new(0),
+            retrying: Cell::new(false),
         })
     }
 
@@ -103,18 +111,46 @@ impl Loop {
     }
 
     /// Hands on what this round collected: one list per receiver. What a receiver cannot take now stays for the next round.
-    pub fn end_of_round(&self) {
+    pub fn end_of_round(self: &Rc<Self>) {
+        let refused = self.hand_over();
+        self.on_replies(refused);
+        if self.has_backlog() && !self.retrying.replace(true) {
+            let this = self.clone();
+            actix_rt::spawn(async move {
+                while this.has_backlog() {
+                    actix_rt::time::sleep(RETRY).await;
+                    let refused = this.hand_over();
+                    this.on_replies(refused);
+                }
+                this.retrying.set(false);
+            });
+        }
+    }
+
+    /// Sends the lists; answers for those calls whose receiver has ended.
+    fn hand_over(&self) -> Vec<Reply> {
+        let mut refused = Vec::new();
         let mut out = self.outgoing.borrow_mut();
         if !out.proposals.is_empty() {
             let list = Propose { sink: self.sink, proposals: std::mem::take(&mut out.proposals) };
-            if let Err(list) = self.ports.core.propose(list) {
-                out.proposals = list.proposals;
+            match self.ports.core.propose(list) {
+                Ok(()) => {}
+                Err(TrySendError::Full(list)) => out.proposals = list.proposals,
+                Err(TrySendError::Disconnected(list)) => {
+                    let stopped = |p: Proposal| Reply::Applied { token: p.token, result: Err(RequestError::Stopped) };
+                    refused.extend(list.proposals.into_iter().map(stopped));
+                }
             }
         }
         if !out.reads.is_empty() {
             let list = ReadIndex { sink: self.sink, tokens: std::mem::take(&mut out.reads) };
-            if let Err(list) = self.ports.core.read(list) {
-                out.reads = list.tokens;
+            match self.ports.core.read(list) {
+                Ok(()) => {}
+                Err(TrySendError::Full(list)) => out.reads = list.tokens,
+                Err(TrySendError::Disconnected(list)) => {
+                    let stopped = |token| Reply::ReadGranted { token, result: Err(RequestError::Stopped) };
+                    refused.extend(list.tokens.into_iter().map(stopped));
+                }
             }
         }
         if !out.watch.is_empty() {
@@ -123,10 +159,11 @@ impl Loop {
         if !out.leases.is_empty() {
             self.ports.leases.do_send(LeaseRequests { sink: self.sink, asks: std::mem::take(&mut out.leases) });
         }
+        refused
     }
 
-    /// True while a list could not be handed on: the loop must call [`Self::end_of_round`] again soon.
-    pub fn has_backlog(&self) -> bool {
+    /// True while a list could not be handed on.
+    fn has_backlog(&self) -> bool {
         let out = self.outgoing.borrow();
         !out.proposals.is_empty() || !out.reads.is_empty()
     }
@@ -238,7 +275,7 @@ impl Loop {
     }
 
     /// Asks the core for leave to read, for a health check.
-    pub(crate) fn probe_read(&self, granted: tokio::sync::oneshot::Sender<Result<(), messages::RequestError>>) {
+    pub(crate) fn probe_read(self: &Rc<Self>, granted: tokio::sync::oneshot::Sender<Result<(), RequestError>>) {
         self.ask_to_read(self.pull_token(), Waiting::Probe(granted));
         self.end_of_round();
     }

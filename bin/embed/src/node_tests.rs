@@ -1,0 +1,75 @@
+//! How a node ends: everybody who waits hears of it, and its folder is free.
+
+use crate::{AutoCompaction, Client, ClientError, Config, Node};
+use messages::RequestError;
+use messages::lease::LeaseAsk;
+use messages::watch::CreateWatch;
+use model::request::PutRequest;
+use model::{Command, KeyRange};
+use std::future::Future;
+use std::time::Duration;
+use tempfile::TempDir;
+
+fn quick(dir: &TempDir) -> Config {
+    Config {
+        heartbeat: Duration::from_millis(10),
+        election: Duration::from_millis(100),
+        connection_threads: 1,
+        ..Config::new("a", dir.path())
+    }
+}
+
+fn in_system<T>(test: impl Future<Output = T>) -> T {
+    actix_rt::System::new().block_on(async { soon(test).await })
+}
+
+async fn soon<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), what).await.expect("within a minute")
+}
+
+async fn put(client: &Client, key: &'static str) -> Result<(), ClientError> {
+    let put = PutRequest { key: key.into(), value: "v".into(), ..PutRequest::default() };
+    client.execute(Command::Put(put)).await.map(|_| ())
+}
+
+const STOPPED: ClientError = ClientError::Request(RequestError::Stopped);
+
+#[test]
+fn callers_and_watches_hear_that_the_node_stopped() {
+    let dir = TempDir::new().expect("a folder");
+    in_system(async {
+        let node = Node::start(quick(&dir)).await.expect("start");
+        let client = node.client();
+        put(&client, "k").await.expect("put");
+        let create = CreateWatch {
+            watch_id: 0,
+            range: KeyRange::new("k".into(), "".into()),
+            start_revision: 0,
+            progress_notify: false,
+            no_put: false,
+            no_delete: false,
+            prev_kv: false,
+            fragment: false,
+        };
+        let mut watch = client.watch(create.clone());
+        node.stop().await;
+        while soon(watch.next()).await.is_some() {}
+        assert_eq!(soon(put(&client, "k")).await, Err(STOPPED));
+        assert_eq!(soon(client.get("k")).await, Err(STOPPED));
+        assert_eq!(soon(client.lease(LeaseAsk::List)).await.err(), Some(RequestError::Stopped));
+        assert!(soon(client.watch(create).next()).await.is_none(), "a watch of a stopped node ends at once");
+    });
+}
+
+#[test]
+fn automatic_compaction_does_not_hold_the_folder() {
+    let dir = TempDir::new().expect("a folder");
+    in_system(async {
+        for _ in 0..2 {
+            let config = Config { auto_compaction: Some(AutoCompaction::Revision(10)), ..quick(&dir) };
+            let node = Node::start(config).await.expect("the folder is free");
+            put(&node.client(), "k").await.expect("put");
+            node.stop().await;
+        }
+    });
+}
