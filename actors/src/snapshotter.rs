@@ -162,7 +162,8 @@ impl<E: Engine> Snapshotter<E> {
     /// A segment that cannot be made now (a full disk, say) is not fatal: the log still has room, and asks again.
     fn prepare(&mut self, request: Box<dyn std::any::Any + Send>) {
         let request = request.downcast::<PrepareRequest>().expect("the WAL writer sends nothing else");
-        let prepared = match prepare_segment(self.parts.disk.as_ref(), &request, &mut || std::thread::sleep(FILL_PAUSE)) {
+        let prepared = match prepare_segment(self.parts.disk.as_ref(), &request, &mut || std::thread::sleep(FILL_PAUSE))
+        {
             Ok(prepared) => Some(Box::new(prepared) as Box<dyn std::any::Any + Send>),
             Err(why) => {
                 tracing::warn!(error = %why, "cannot prepare a log segment");
