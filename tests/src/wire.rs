@@ -134,6 +134,12 @@ impl Wire {
         self.socket.write_all(bytes).await.is_ok()
     }
 
+    /// Says that nothing more comes.
+    pub async fn finish(&mut self) {
+        // the server may have closed already
+        let _ = self.socket.shutdown().await;
+    }
+
     /// Sends a whole unary call.
     pub async fn call(&mut self, stream: u32, path: &str, body: &[u8]) -> bool {
         let mut out = frame(kind::HEADERS, END_HEADERS, stream, &call_headers(path));

@@ -3,6 +3,7 @@
 //! Must never kill a process that it did not start.
 
 mod checks;
+mod judge;
 mod kill;
 mod lifecycle;
 mod log;

@@ -1,0 +1,106 @@
+//! A host's actix actor that holds a client: writes, watches, and sees the node end.
+
+use actix::prelude::*;
+use embed::{Client, Node};
+use harness::server::{in_system, quick_config};
+use harness::soon;
+use messages::watch::{CreateWatch, WatchFrame};
+use model::request::PutRequest;
+use model::{Command, KeyRange};
+use tempfile::TempDir;
+
+/// Counts in the store.
+struct Counter {
+    store: Client,
+}
+
+impl Actor for Counter {
+    type Context = Context<Self>;
+}
+
+#[derive(Message)]
+#[rtype(result = "Result<i64, String>")]
+struct Add(&'static str);
+
+impl Handler<Add> for Counter {
+    type Result = ResponseFuture<Result<i64, String>>;
+
+    fn handle(&mut self, Add(key): Add, _: &mut Context<Self>) -> Self::Result {
+        let store = self.store.clone();
+        Box::pin(async move {
+            let version = store.get(key).await.map_err(|e| e.to_string())?.map_or(0, |kv| kv.version);
+            let value = (version + 1).to_string().into();
+            let put = PutRequest { key: key.into(), value, ..PutRequest::default() };
+            store.execute(Command::Put(put)).await.map_err(|e| e.to_string())?;
+            Ok(version + 1)
+        })
+    }
+}
+
+fn everything_from(start_revision: i64) -> CreateWatch {
+    CreateWatch {
+        watch_id: 0,
+        range: KeyRange::new(vec![0].into(), vec![0].into()),
+        start_revision,
+        progress_notify: false,
+        no_put: false,
+        no_delete: false,
+        prev_kv: false,
+        fragment: false,
+    }
+}
+
+#[test]
+fn an_actor_of_the_host_writes_and_a_watch_follows() {
+    in_system(async {
+        let dir = TempDir::new().expect("a folder");
+        let node = Node::start(quick_config("host", dir.path())).await.expect("start");
+        let mut watch = node.client().watch(everything_from(0));
+        let counter = Counter { store: node.client() }.start();
+        for round in 1..=20 {
+            assert_eq!(counter.send(Add("visits")).await.expect("the actor lives"), Ok(round));
+        }
+        let mut revisions = Vec::new();
+        while revisions.len() < 20 {
+            for frame in soon("a frame", watch.next()).await.expect("the node runs") {
+                if let WatchFrame::Events { revision, .. } = frame {
+                    revisions.push(revision);
+                }
+            }
+        }
+        assert_eq!(revisions, (2..22).collect::<Vec<_>>());
+        drop(watch);
+        node.stop().await;
+        let after = soon("an answer after the stop", counter.send(Add("visits"))).await.expect("the actor lives");
+        assert!(after.is_err(), "a stopped node takes no writes: {after:?}");
+    });
+}
+
+#[test]
+fn the_hosts_loop_stays_free_while_a_node_works() {
+    in_system(async {
+        let dir = TempDir::new().expect("a folder");
+        let node = Node::start(quick_config("host", dir.path())).await.expect("start");
+        let client = node.client();
+        let writing = async {
+            for i in 0..300 {
+                let put =
+                    PutRequest { key: format!("k{i}").into(), value: vec![0; 10_000].into(), ..Default::default() };
+                client.execute(Command::Put(put)).await.expect("put");
+            }
+        };
+        let mut turns = 0_u64;
+        let other = async {
+            loop {
+                tokio::task::yield_now().await;
+                turns += 1;
+            }
+        };
+        tokio::select! {
+            () = writing => {}
+            () = other => {}
+        }
+        assert!(turns > 300, "{turns} turns of the host's loop");
+        node.stop().await;
+    });
+}

@@ -1,0 +1,7 @@
+//! The embedded node as a host sees it: in-process client, several nodes in one system, stops, restarts, failures.
+//!
+//! Must never reach into a node's inside: what a host cannot see is not tested here.
+
+mod failure;
+mod host;
+mod several;
