@@ -52,7 +52,8 @@ pub(super) fn inbox<M>(ready: &Arc<ReadyList>) -> (LoopSender<M>, Inbox<M>) {
 impl<M> Inbox<M> {
     /// Must be called before a series of [`Self::next`], so that a list sent after the last of them wakes again.
     pub(super) fn begin(&self) {
-        self.notified.store(false, Ordering::Release);
+        // a read-modify-write: it sees the last sender's mark, and with it what that sender has queued
+        self.notified.swap(false, Ordering::AcqRel);
     }
 
     pub(super) fn next(&self) -> Option<Vec<M>> {

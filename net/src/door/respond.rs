@@ -46,8 +46,15 @@ pub(super) fn answer(mut open: Open, responder: Responder, answer: Answer) {
                 open.code = Code::Canceled;
             }
         }
-        Body::Message(Message::One(bytes)) => send(open, respond, Box::new(Ready(vec![bytes].into_iter())), trailers),
-        Body::Message(Message::Many(chunks)) => send(open, respond, Box::new(Ready(chunks.into_iter())), trailers),
+        Body::Message(message) => {
+            // held in memory until the peer takes it: counted, so that peers who take nothing stop being asked for more
+            open.charge(message.len());
+            let chunks = match message {
+                Message::One(bytes) => vec![bytes],
+                Message::Many(chunks) => chunks,
+            };
+            send(open, respond, Box::new(Ready(chunks.into_iter())), trailers);
+        }
         Body::Source(source) => send(open, respond, source, trailers),
     }
 }
