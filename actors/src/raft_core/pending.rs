@@ -94,7 +94,7 @@ impl PendingProposals {
     }
 
     /// Waiters without an outcome.
-    pub fn len(&self) -> u64 {
+    pub fn waiting(&self) -> u64 {
         self.waiting
     }
 }
@@ -210,7 +210,7 @@ mod tests {
         pending.committed(&entry(5, 2), &mut out);
         assert_eq!(pending.take(first), Some((SINK, 10)));
         pending.committed(&entry(6, 3), &mut out);
-        assert_eq!((answers(out), pending.len()), (vec![(11, Some(RequestError::LeaderChanged))], 0));
+        assert_eq!((answers(out), pending.waiting()), (vec![(11, Some(RequestError::LeaderChanged))], 0));
     }
 
     #[test]
@@ -219,7 +219,7 @@ mod tests {
         let sequences: Vec<_> = (0..3).map(|i| pending.add(SINK, i, 10 + i)).collect();
         assert_eq!(pending.take(sequences[1]), Some((SINK, 1)));
         pending.expire(11, RequestError::Timeout, &mut out);
-        assert_eq!((answers(out), pending.len()), (vec![(0, Some(RequestError::Timeout))], 1));
+        assert_eq!((answers(out), pending.waiting()), (vec![(0, Some(RequestError::Timeout))], 1));
         assert_eq!(pending.take(sequences[0]), None);
         assert_eq!(pending.take(sequences[2]), Some((SINK, 2)));
     }

@@ -108,7 +108,7 @@ impl RaftCore {
         gauges.term.store(self.node.term(), Relaxed);
         gauges.committed.store(self.node.committed(), Relaxed);
         gauges.last_index.store(self.node.last_index(), Relaxed);
-        gauges.pending.store(self.proposals.len(), Relaxed);
+        gauges.pending.store(self.proposals.waiting(), Relaxed);
         gauges.learner.store(self.node.is_learner(), Relaxed);
         let leader = self.node.leader();
         if leader != self.last_leader {
