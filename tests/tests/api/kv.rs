@@ -138,3 +138,28 @@ fn compacting_a_new_store_to_zero_succeeds_as_in_etcd() {
         assert_eq!(compact(&server.stubs, 0, true).await.expect("compact"), 1);
     });
 }
+
+#[test]
+fn a_read_sees_every_write_that_was_acknowledged_before_it() {
+    on_server(async |server| {
+        let address = server.address().to_string();
+        let mut tasks = tokio::task::JoinSet::new();
+        for task in 0..4 {
+            let writer = Stubs::connect(&address, harness::PATIENCE).await.expect("connect");
+            let reader = Stubs::connect(&address, harness::PATIENCE).await.expect("connect");
+            tasks.spawn(async move {
+                let (key, mut newest) = (format!("k{}", task % 2), 0);
+                for i in 0..200 {
+                    let written = writer.put(&key, format!("{task}.{i}")).await.header.expect("a header").revision;
+                    assert!(written > newest);
+                    let answer = reader.range(get(&key)).await.expect("get");
+                    newest = answer.header.expect("a header").revision;
+                    let seen = answer.kvs[0].mod_revision;
+                    assert!(seen >= written && newest >= seen, "wrote {written}, then read {seen} at {newest}");
+                }
+            });
+        }
+        tasks.join_all().await;
+        assert_eq!(server.stubs.revision().await, 801);
+    });
+}

@@ -45,7 +45,7 @@ fn merged_chunks_are_the_unary_answer() {
             for chunk in before {
                 assert_eq!((&chunk.header, chunk.more, chunk.count), (&None, false, 0), "{name}: only the last tells");
             }
-            assert_eq!((last.header.clone(), last.more, last.count), (unary.header, unary.more, unary.count), "{name}");
+            assert_eq!((last.header, last.more, last.count), (unary.header, unary.more, unary.count), "{name}");
             let kvs: Vec<_> = chunks.into_iter().flat_map(|c| c.kvs).collect();
             assert!(kvs == unary.kvs, "{name}: key-values differ");
         }

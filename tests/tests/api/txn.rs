@@ -55,7 +55,8 @@ fn comparisons_know_every_target_and_result() {
         server.stubs.put("k", "m").await;
         server.stubs.put("k", "m").await;
         // create 3, mod 4, version 2, value "m", lease 0
-        let numbers: [(fn(i64) -> TargetUnion, i64); 4] = [
+        type Target = fn(i64) -> TargetUnion;
+        let numbers: [(Target, i64); 4] = [
             (TargetUnion::Version, 2),
             (TargetUnion::CreateRevision, 3),
             (TargetUnion::ModRevision, 4),

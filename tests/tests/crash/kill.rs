@@ -1,12 +1,16 @@
 //! `kill -9` under load, round after round, on one data folder.
 
 use crate::log::Log;
-use crate::{checks, writers};
+use crate::writers::Attempt;
+use crate::{checks, twin, writers};
+use api::etcdserverpb::{CompactionRequest, RangeRequest};
 use harness::daemon::Settings;
+use harness::request::all;
 use harness::watch::create_all;
-use harness::{Daemon, Stubs, Watching};
+use harness::{Daemon, Stubs, Watching, expect_status};
 use std::time::Duration;
 use tempfile::TempDir;
+use tonic::Code;
 
 const TASKS: usize = 8;
 
@@ -24,58 +28,112 @@ fn moment(round: usize) -> Duration {
     Duration::from_millis(150 + x % 700)
 }
 
+/// What is known of one data folder over all its crashes.
+#[derive(Default)]
+struct Story {
+    log: Log,
+    attempts: Vec<Attempt>,
+    /// The newest compaction that was acknowledged.
+    compacted: i64,
+    /// HashKV at a revision, before the crash.
+    hash: Option<(i64, u32)>,
+}
+
+impl Story {
+    /// Everything that must hold after a restart.
+    async fn check(&mut self, stubs: &Stubs) {
+        let restarted = stubs.revision().await;
+        assert!(restarted >= self.log.revision(), "went back from {} to {restarted}", self.log.revision());
+        self.log.resume(stubs, restarted).await;
+        assert_eq!(self.log.revision(), restarted, "revisions are continuous");
+        if let Some((revision, hash)) = self.hash.take() {
+            let again = stubs.hash_kv(revision).await.expect("hash");
+            assert_eq!(again.hash, hash, "HashKV at {revision} changed over a restart");
+        }
+        if self.compacted > 1 {
+            let below = RangeRequest { revision: self.compacted - 1, ..all() };
+            let text = "etcdserver: mvcc: required revision has been compacted";
+            expect_status("an acknowledged compaction", stubs.range(below).await, Code::OutOfRange, text);
+        }
+        checks::history(&self.log, &self.attempts);
+        checks::present(stubs, &self.log).await;
+        checks::leases(stubs, &self.attempts).await;
+    }
+
+    /// Writers, a compaction and a live watcher until the kill. What the watcher saw counts: the next one resumes behind it.
+    async fn load(&mut self, daemon: Daemon, stubs: &Stubs, round: usize, compact: i64) -> Settings {
+        let address = daemon.settings.address().to_string();
+        let mut watching = Watching::open(stubs, create_all(self.log.revision() + 1)).await;
+        let writing = writers::write_until_gone(&address, round, TASKS);
+        let log = &mut self.log;
+        let watch = async {
+            while let Ok(Some(answer)) = watching.try_next().await {
+                log.take(answer.events);
+            }
+        };
+        let moment = moment(round);
+        let compacting = async {
+            if compact <= 1 {
+                return 0;
+            }
+            // close to the kill, so that some are cut short
+            tokio::time::sleep(moment - Duration::from_millis(10 + 12 * (round as u64 % 5))).await;
+            let request = CompactionRequest { revision: compact, physical: round.is_multiple_of(2) };
+            stubs.kv.clone().compact(request).await.map_or(0, |_| compact)
+        };
+        let killing = async {
+            tokio::time::sleep(moment).await;
+            daemon.kill()
+        };
+        let (settings, attempts, (), compacted) = tokio::join!(killing, writing, watch, compacting);
+        self.attempts.extend(attempts);
+        self.compacted = self.compacted.max(compacted);
+        settings
+    }
+
+    fn summary(&self, rounds: usize) {
+        let promised = self.attempts.iter().filter(|a| a.acknowledged.is_some()).count();
+        let (all, revision) = (self.attempts.len(), self.log.revision());
+        let compacted = self.compacted;
+        println!(
+            "{rounds} rounds, {promised} acknowledged of {all} attempts, revision {revision}, compacted {compacted}"
+        );
+        assert!(promised > 50 * rounds, "too little load to prove anything: {promised}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_under_load_it_keeps_every_promise() {
     let dir = TempDir::new().expect("a folder");
     let mut settings = Settings::new(dir.path().join("data"));
-    let (mut log, mut attempts) = (Log::default(), Vec::new());
-    let mut hash = None;
-    for round in 0..=rounds() {
+    let mut story = Story::default();
+    for round in 0..rounds() {
         let (daemon, stubs) = Daemon::start(settings).await;
-        let restarted = stubs.revision().await;
-        assert!(restarted >= log.revision(), "went back from {} to {restarted}", log.revision());
-        log.resume(&stubs, restarted).await;
-        assert_eq!(log.revision(), restarted, "revisions are continuous");
-        if let Some((revision, hash)) = hash {
-            let again = stubs.hash_kv(revision).await.expect("hash");
-            assert_eq!(again.hash, hash, "HashKV at {revision} changed over a restart");
-        }
-        checks::history(&log, &attempts);
-        checks::present(&stubs, &log).await;
-        checks::leases(&stubs, &attempts).await;
-        if round == rounds() {
-            break;
-        }
-        let newest = stubs.hash_kv(restarted).await.expect("hash");
-        hash = Some((restarted, newest.hash));
-        let (killed, written) = load(daemon, &stubs, round, &mut log).await;
-        settings = killed;
-        attempts.extend(written);
+        story.check(&stubs).await;
+        let newest = story.log.revision();
+        story.hash = Some((newest, stubs.hash_kv(newest).await.expect("hash").hash));
+        settings = story.load(daemon, &stubs, round, 0).await;
     }
-    let promised = attempts.iter().filter(|a| a.acknowledged.is_some()).count();
-    println!(
-        "{} rounds, {promised} acknowledged of {} attempts, revision {}",
-        rounds(),
-        attempts.len(),
-        log.revision()
-    );
-    assert!(promised > 50 * rounds(), "too little load to prove anything: {promised}");
+    let (_daemon, stubs) = Daemon::start(settings).await;
+    story.check(&stubs).await;
+    story.summary(rounds());
 }
 
-/// Writers and a live watcher until the kill. What the watcher saw counts: the next one resumes behind it.
-async fn load(daemon: Daemon, stubs: &Stubs, round: usize, log: &mut Log) -> (Settings, Vec<writers::Attempt>) {
-    let address = daemon.settings.address().to_string();
-    let mut watching = Watching::open(stubs, create_all(log.revision() + 1)).await;
-    let writing = writers::write_until_gone(&address, round, TASKS);
-    let watch = async {
-        while let Ok(Some(answer)) = watching.try_next().await {
-            log.take(answer.events);
-        }
-    };
-    let killing = async {
-        tokio::time::sleep(moment(round)).await;
-        daemon.kill()
-    };
-    let (settings, attempts, ()) = tokio::join!(killing, writing, watch);
-    (settings, attempts)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_while_it_compacts_it_equals_a_twin_that_never_crashed() {
+    let rounds = rounds().div_ceil(2);
+    let dir = TempDir::new().expect("a folder");
+    let mut settings = Settings::new(dir.path().join("data"));
+    let mut story = Story::default();
+    for round in 0..rounds {
+        let (daemon, stubs) = Daemon::start(settings).await;
+        story.check(&stubs).await;
+        // what was read back already: the watcher never falls behind it
+        let compact = story.log.revision() - 50;
+        settings = story.load(daemon, &stubs, round, compact).await;
+    }
+    let (_daemon, stubs) = Daemon::start(settings).await;
+    story.check(&stubs).await;
+    story.summary(rounds);
+    twin::compare(&stubs, &story.log, story.compacted.max(story.log.revision() - 500)).await;
 }

@@ -5,7 +5,9 @@
 mod checks;
 mod judge;
 mod kill;
+mod large_delete;
 mod lifecycle;
 mod log;
 mod slow_reader;
+mod twin;
 mod writers;

@@ -104,3 +104,36 @@ fn the_hosts_loop_stays_free_while_a_node_works() {
         node.stop().await;
     });
 }
+
+#[test]
+fn whoever_waits_inside_the_process_is_told_of_the_stop() {
+    in_system(async {
+        let dir = TempDir::new().expect("a folder");
+        let node = Node::start(quick_config("host", dir.path())).await.expect("start");
+        let mut watch = node.client().watch(everything_from(0));
+        soon("the created frame", watch.next()).await.expect("the node runs");
+        let waiting = actix_rt::spawn(async move { while watch.next().await.is_some() {} });
+        let client = node.client();
+        let writing = actix_rt::spawn(async move {
+            let put = || PutRequest { key: "k".into(), value: "v".into(), ..PutRequest::default() };
+            while client.execute(Command::Put(put())).await.is_ok() {}
+        });
+        node.stop().await;
+        soon("the end of the watch", waiting).await.expect("a task");
+        soon("the end of the writes", writing).await.expect("a task");
+    });
+}
+
+#[test]
+fn a_client_that_is_kept_does_not_keep_the_folder() {
+    in_system(async {
+        let dir = TempDir::new().expect("a folder");
+        let node = Node::start(quick_config("host", dir.path())).await.expect("start");
+        let kept = node.client();
+        node.stop().await;
+        let again = Node::start(quick_config("host", dir.path())).await.expect("the folder is free");
+        let put = PutRequest { key: "k".into(), value: "v".into(), ..PutRequest::default() };
+        assert!(soon("a refusal", kept.execute(Command::Put(put))).await.is_err());
+        again.stop().await;
+    });
+}
