@@ -77,9 +77,11 @@ fn orders_filters_and_bad_revisions_are_refused() {
         let sort = "RangeStream does not support custom sort orders";
         let filter = "RangeStream does not support revision filters";
         let future = "etcdserver: mvcc: required revision is a future revision";
+        let by_mod =
+            RangeRequest { sort_order: SortOrder::Ascend as i32, sort_target: SortTarget::Mod as i32, ..all() };
         let cases = [
             (RangeRequest { sort_order: SortOrder::Descend as i32, ..all() }, Code::Unimplemented, sort),
-            (RangeRequest { sort_target: SortTarget::Mod as i32, ..all() }, Code::Unimplemented, sort),
+            (by_mod, Code::Unimplemented, sort),
             (RangeRequest { min_mod_revision: 1, ..all() }, Code::Unimplemented, filter),
             (RangeRequest { max_create_revision: 1, ..all() }, Code::Unimplemented, filter),
             (RangeRequest { revision: 3, ..all() }, Code::OutOfRange, future),
