@@ -100,6 +100,8 @@ impl<E: Engine> Applier<E> {
                 self.apply(batches)?;
             }
             if stop {
+                // the compaction is decided, its rows are deleted by the next run
+                self.answer_compacted(i64::MAX);
                 return Ok(());
             }
             if self.compacting && Instant::now() >= self.next_step {
@@ -200,6 +202,12 @@ impl<E: Engine> Applier<E> {
         if progress != CompactionProgress::Idle {
             tracing::info!("compact-revision" = finished, "finished scheduled compaction");
         }
+        self.answer_compacted(finished);
+        Ok(())
+    }
+
+    /// Answers who waits for a compaction up to `finished`.
+    fn answer_compacted(&mut self, finished: i64) {
         let mut out = Outbox::default();
         let (done, waiting) = std::mem::take(&mut self.physical).into_iter().partition(|p| p.revision <= finished);
         self.physical = waiting;
@@ -208,7 +216,6 @@ impl<E: Engine> Applier<E> {
             out.push(sink, reply);
         }
         out.flush(&self.parts.sinks);
-        Ok(())
     }
 }
 

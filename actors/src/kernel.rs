@@ -3,16 +3,17 @@
 //!
 //! The only file that sees everyone. Must never decide anything about data.
 
+use crate::admin_jobs::{AdminJobs, AdminParts, OpenEngine};
 use crate::applier::{Applier, ApplierParts};
 use crate::death_watch::{DeathWatch, ExitCell, NodeExit};
 use crate::lease_manager::actor::{LeaseManager, LeaseParts, LeaseSink, StopLeases};
 use crate::lease_manager::core::StoredLease;
-use crate::limits::{APPLIER_QUEUE, QUERIES, READERS, SNAPSHOTTER_QUEUE, WAL_QUEUE};
+use crate::limits::{ADMIN_JOBS, APPLIER_QUEUE, QUERIES, READERS, SNAPSHOTTER_QUEUE, WAL_QUEUE};
 use crate::peers::{NoPeers, PeerPort};
 use crate::raft_core::inbox::{Inbox, InnerPort};
 use crate::raft_core::log_tail::LogTail;
 use crate::raft_core::{CoreConfig, CoreParts, RaftCore};
-use crate::snapshotter::{OpenEngine, Snapshotter, SnapshotterParts};
+use crate::snapshotter::{Snapshotter, SnapshotterParts};
 use crate::store_reads::StoreReads;
 use crate::wal_writer::{WalParts, WalWriter};
 use crate::watch_hub::actor::StopHub;
@@ -101,6 +102,7 @@ pub struct Kernel {
     threads: Threads,
     stop_ticker: Sender<()>,
     stop_readers: Sender<()>,
+    stop_jobs: Sender<()>,
 }
 
 #[derive(Default)]
@@ -109,6 +111,7 @@ struct Threads {
     wal: Option<JoinHandle<()>>,
     applier: Option<JoinHandle<()>>,
     snapshotter: Option<JoinHandle<()>>,
+    jobs: Option<JoinHandle<()>>,
     ticker: Option<JoinHandle<()>>,
     readers: Vec<JoinHandle<()>>,
 }
@@ -151,9 +154,9 @@ impl<E: Engine> Wiring<E> {
         gauges.applied.store(store.applied().index, Release);
         let wiring = Self {
             exit: ExitCell::default(),
+            reads: StoreReads::new(views.clone(), gauges.clone()),
             gauges,
             sinks: Arc::default(),
-            reads: StoreReads::new(views.clone()),
             views,
             core,
             inner,
@@ -250,13 +253,16 @@ struct Shells<E: Engine> {
     wal: WalWriter,
     applier: Applier<E>,
     snapshotter: Snapshotter<E>,
+    jobs: AdminJobs<E>,
 }
 
 impl<E: Engine> Shells<E> {
     /// Runs them, those that are fed before those that feed.
     fn spawn(self, wiring: &Wiring<E>) -> std::io::Result<Threads> {
-        let Self { core, wal, applier, snapshotter } = self;
+        let Self { core, wal, applier, snapshotter, jobs } = self;
         let mut threads = Threads::default();
+        let watch = wiring.watch("admin jobs");
+        threads.jobs = spawn("admin-jobs", move || jobs.run(watch))?;
         let watch = wiring.watch("snapshotter");
         threads.snapshotter = spawn("snapshotter", move || snapshotter.run(watch))?;
         let watch = wiring.watch("applier");
@@ -308,13 +314,20 @@ impl Kernel {
         };
         let snapshotter = Snapshotter::new(SnapshotterParts {
             inbox: ends.snapshotter,
-            engine: assembly.engine,
-            open: assembly.open,
+            engine: assembly.engine.clone(),
             disk: assembly.disk,
-            scratch: assembly.scratch,
-            header,
             core: wiring.inner.clone(),
             wal: wiring.wal.clone(),
+            gauges: wiring.gauges.clone(),
+        });
+        let ((job, jobs), (stop_jobs, jobs_stop)) = (bounded(ADMIN_JOBS), bounded(0));
+        let jobs = AdminJobs::new(AdminParts {
+            inbox: jobs,
+            stop: jobs_stop,
+            engine: assembly.engine,
+            open: assembly.open,
+            scratch: assembly.scratch,
+            header,
             sinks: wiring.sinks.clone(),
             gauges: wiring.gauges.clone(),
         });
@@ -322,7 +335,7 @@ impl Kernel {
         let (query, queries) = bounded(QUERIES);
         let (stop_readers, readers_stop) = bounded(0);
         let (stop_ticker, ticker_stop) = bounded(0);
-        let shells = Shells { core, wal, applier, snapshotter };
+        let shells = Shells { core, wal, applier, snapshotter, jobs };
         let mut threads = shells.spawn(&wiring)?;
         let pool = Arc::new(wiring.reads.clone());
         threads.readers = reader_pool::start(READERS, queries, readers_stop, pool, wiring.sinks.clone(), &wiring.exit)?;
@@ -336,7 +349,7 @@ impl Kernel {
                 sinks: wiring.sinks,
                 core: wiring.core,
                 query,
-                jobs: wiring.snapshotter.clone(),
+                jobs: job,
                 hub: owners.hub.clone().recipient(),
                 leases: owners.leases.clone().recipient(),
             },
@@ -348,6 +361,7 @@ impl Kernel {
             threads,
             stop_ticker,
             stop_readers,
+            stop_jobs,
         })
     }
 
@@ -377,6 +391,8 @@ impl Kernel {
         self.owners.leases.do_send(StopLeases);
         let _ = self.snapshotter.send(ToSnapshotter::Stop);
         join(self.threads.snapshotter.take());
+        drop(self.stop_jobs);
+        join(self.threads.jobs.take());
         drop(self.stop_readers);
         for reader in self.threads.readers.drain(..) {
             join(Some(reader));

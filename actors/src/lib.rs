@@ -5,8 +5,9 @@
 //! | raft core | [`raft_core`] | own thread | consensus state, who waits for what |
 //! | WAL writer | [`wal_writer`] | own thread, blocking | log segments |
 //! | applier | [`applier`] | own thread, blocking | the write side of the store |
-//! | reader pool | [`reader_pool`] | two threads | nothing |
-//! | snapshotter | [`snapshotter`] | own thread | checkpoints |
+//! | reader pool | [`reader_pool`] | two threads, one for hashes | nothing |
+//! | snapshotter | [`snapshotter`] | own thread | flushes, the log's next segment |
+//! | admin jobs | [`admin_jobs`] | own thread | checkpoints, defragmentation |
 //! | lease manager | [`lease_manager`] | own arbiter | expiry wheel |
 //! | watch hub | [`watch_hub`] | own arbiter | watchers, cursors, event ring |
 //! | ticker | [`ticker`] | own thread | nothing |
@@ -14,7 +15,11 @@
 //!
 //! Two things alone are shared: views published whole, and counters. Must never know a socket or a flag.
 
+pub mod admin_jobs;
+#[cfg(test)]
+mod admin_jobs_tests;
 pub mod applier;
+pub mod cancellable;
 pub mod death_watch;
 pub mod kernel;
 pub mod lease_manager;

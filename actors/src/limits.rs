@@ -25,11 +25,15 @@ pub const RECEIVES: usize = 256;
 pub const WAL_QUEUE: usize = APPENDS_IN_FLIGHT + 8;
 /// Messages to the applier: batches under credit, and the stop.
 pub const APPLIER_QUEUE: usize = APPLIES_IN_FLIGHT + 2;
-/// Jobs waiting for the snapshotter, internal ones included.
+/// Orders waiting for the snapshotter.
 pub const SNAPSHOTTER_QUEUE: usize = 8;
 /// Jobs waiting for the reader pool; a call that meets a full queue is answered "too many requests".
 pub const QUERIES: usize = 4096;
-/// Threads of the reader pool.
+/// Jobs of clients (snapshots, defragmentations) that wait for the one that runs; a further one is answered "busy".
+pub const ADMIN_JOBS: usize = 8;
+/// Snapshots being sent to clients at once. Each is a store of its own, with its files and the space of what was deleted since.
+pub const OPEN_SNAPSHOTS: usize = 4;
+/// Threads of the reader pool for everything but hashes, which have one of their own.
 pub const READERS: usize = 2;
 
 /// Lists of one class that the core takes in one turn before it looks at the classes above again.

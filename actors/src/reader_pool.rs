@@ -1,9 +1,11 @@
-//! The reader pool: a few threads for big scans, cold reads and hashes. Stateless: a job carries all it needs.
+//! The reader pool: a few threads for big scans and cold reads, and one for hashes, which walk the whole store and would keep
+//! everybody else waiting. Stateless: a job carries all it needs.
 //!
 //! Must never write, and never hold a view between two jobs.
 
 use crate::death_watch::{DeathWatch, ExitCell};
-use crossbeam_channel::Receiver;
+use crate::limits::QUERIES;
+use crossbeam_channel::{Receiver, Sender, bounded};
 use messages::read::{RunQuery, Work};
 use messages::{Reply, Sinks};
 use std::sync::Arc;
@@ -15,7 +17,7 @@ pub trait PoolReads: Send + Sync {
     fn run(&self, query: RunQuery) -> Reply;
 }
 
-/// Starts `count` threads; they end when the sending end of `stop` is dropped.
+/// Starts `count` threads and one for hashes; they end when the sending end of `stop` is dropped.
 ///
 /// # Errors
 /// When a thread cannot be started.
@@ -27,12 +29,16 @@ pub fn start(
     sinks: Arc<Sinks>,
     exit: &ExitCell,
 ) -> std::io::Result<Vec<JoinHandle<()>>> {
-    (0..count)
+    let (hash, hashes) = bounded(QUERIES);
+    (0..=count)
         .map(|n| {
-            let (jobs, stop, reads, sinks) = (jobs.clone(), stop.clone(), reads.clone(), sinks.clone());
+            let (jobs, name) = if n < count { (jobs.clone(), "reader") } else { (hashes.clone(), "hasher") };
+            let hash = (n < count).then(|| hash.clone());
+            let (stop, reads, sinks) = (stop.clone(), reads.clone(), sinks.clone());
             let watch = DeathWatch::new("reader pool", exit.clone());
-            std::thread::Builder::new().name(format!("reader-{n}")).spawn(move || {
+            std::thread::Builder::new().name(format!("{name}-{n}")).spawn(move || {
                 while let Some(job) = next(&jobs, &stop) {
+                    let Some(job) = pass_on(job, hash.as_ref()) else { continue };
                     let sink = job.sink;
                     let reply = match job.work {
                         Work::NextChunk { mut source, max_bytes } => {
@@ -47,6 +53,14 @@ pub fn start(
             })
         })
         .collect()
+}
+
+/// Gives a hash to the thread for hashes; a job that is to be done here comes back.
+fn pass_on(job: RunQuery, hash: Option<&Sender<RunQuery>>) -> Option<RunQuery> {
+    match (hash, &job.work) {
+        (Some(hash), Work::HashKv { .. } | Work::Hash) => hash.try_send(job).err().map(|full| full.into_inner()),
+        _ => Some(job),
+    }
 }
 
 fn next(jobs: &Receiver<RunQuery>, stop: &Receiver<()>) -> Option<RunQuery> {

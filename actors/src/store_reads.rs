@@ -2,11 +2,12 @@
 //!
 //! Must never write, and never hold a view between two calls.
 
+use crate::cancellable::Cancellable;
 use crate::reader_pool::PoolReads;
 use bytes::{BufMut, Bytes, BytesMut};
 use messages::read::{ChunkSource, MemberInfo, RangePlan, Reads, RunQuery, StoreStatus, Work};
 use messages::reply::HashAnswer;
-use messages::{Reply, RequestError};
+use messages::{Gauges, Reply, RequestError};
 use model::request::{RangeRequest, TxnRequest};
 use model::{OpOutcome, RangeOutcome, ReadError};
 use prost::encoding::encode_varint;
@@ -24,18 +25,24 @@ const INLINE_BYTES: usize = 256 << 10;
 #[derive(Debug)]
 pub struct StoreReads<S> {
     views: Arc<Views<S>>,
+    gauges: Arc<Gauges>,
 }
 
 impl<S> Clone for StoreReads<S> {
     fn clone(&self) -> Self {
-        Self { views: self.views.clone() }
+        Self { views: self.views.clone(), gauges: self.gauges.clone() }
     }
 }
 
 impl<S: Snapshot> StoreReads<S> {
-    /// Over these views.
-    pub fn new(views: Arc<Views<S>>) -> Self {
-        Self { views }
+    /// Over these views; long walks end when the gauges say that the node stops.
+    pub fn new(views: Arc<Views<S>>, gauges: Arc<Gauges>) -> Self {
+        Self { views, gauges }
+    }
+
+    /// The newest view, for a walk that may be long.
+    fn walk(&self) -> View<Cancellable<S>> {
+        Cancellable::view(&self.views.load(), &self.gauges)
     }
 
     /// The newest view.
@@ -44,7 +51,7 @@ impl<S: Snapshot> StoreReads<S> {
     }
 
     fn plan(&self, request: &RangeRequest) -> Result<RangePlan, ReadError> {
-        let view = self.views.load();
+        let view = self.walk();
         let mut cursor = RangeCursor::new(&view, request)?;
         let measured = cursor.measure(&view)?;
         Ok(RangePlan {
@@ -59,7 +66,7 @@ impl<S: Snapshot> StoreReads<S> {
     }
 
     fn hash(&self, run: &RunQuery) -> Result<HashAnswer, ReadError> {
-        let view = self.views.load();
+        let view = self.walk();
         let revision = view.revision;
         match run.work {
             Work::HashKv { revision: asked } => {
@@ -112,12 +119,12 @@ impl<S: Snapshot> Reads for StoreReads<S> {
 
     fn range(&self, request: &RangeRequest) -> Option<Result<(i64, RangeOutcome), ReadError>> {
         let view = self.views.load();
-        // a count of the past may walk the range, so it is the pool's
-        let counts_now = request.count_only && (request.revision <= 0 || request.revision == view.revision);
-        if request.range_end.is_empty() || counts_now {
+        // a range in the past walks over every key that lived at another time, and so does its count
+        let present = request.revision <= 0 || request.revision == view.revision;
+        if request.range_end.is_empty() || (present && request.count_only) {
             return Some(storage::read::range(&view, request).map(|outcome| (view.revision, outcome)));
         }
-        if sorts(request) || request.count_only {
+        if !present || sorts(request) {
             return None;
         }
         match short_range(&view, request) {
@@ -179,7 +186,11 @@ impl<S: Snapshot> PoolReads for StoreReads<S> {
         let token = run.token;
         match run.work {
             Work::PlanRange(request) => Reply::RangePlanned { token, result: self.plan(&request) },
-            Work::ReadTxn(request) => Reply::TxnRead { token, result: self.read_txn(&request) },
+            Work::ReadTxn(request) => {
+                let view = self.walk();
+                let outcome = storage::read::txn::read_txn(&view, &request);
+                Reply::TxnRead { token, result: outcome.map(|outcome| (view.revision, outcome)) }
+            }
             Work::HashKv { .. } | Work::Hash => Reply::Hash { token, result: self.hash(&run) },
             // pulled by the pool itself
             Work::NextChunk { .. } => Reply::JobDone { token, result: Err(RequestError::Failed) },

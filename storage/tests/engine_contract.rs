@@ -157,8 +157,8 @@ impl Pair {
                 self.rocks().flush().unwrap();
             }
             Step::CompactFiles => {
-                self.sim.compact_files().unwrap();
-                self.rocks().compact_files().unwrap();
+                self.sim.compact_files(&|| true).unwrap();
+                self.rocks().compact_files(&|| true).unwrap();
             }
             Step::Checkpoint => self.checkpoint()?,
             Step::Crash => self.crash(),

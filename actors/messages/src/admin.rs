@@ -2,7 +2,7 @@
 
 use crate::reply::{SinkId, Token};
 
-/// A job for the snapshotter.
+/// A job of a client that may take minutes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Job {
     /// Open a stream of the whole store for a client.
@@ -11,7 +11,7 @@ pub enum Job {
     Defragment,
 }
 
-/// Client → snapshotter. One job at a time; a second one is answered `Busy`.
+/// Client → admin jobs. One job at a time; others wait, and are answered `Busy` when too many do.
 #[derive(Clone, Copy, Debug)]
 pub struct RunJob {
     /// Where the answer goes.
@@ -22,11 +22,9 @@ pub struct RunJob {
     pub job: Job,
 }
 
-/// What the snapshotter is asked besides client jobs.
+/// What the snapshotter is asked.
 #[derive(Debug)]
 pub enum ToSnapshotter {
-    /// A client's job.
-    Run(RunJob),
     /// So many entries were applied since the last flush: make the store durable and tell the core how far.
     Flush,
     /// Zero-fill a segment for the WAL writer.

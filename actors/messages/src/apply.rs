@@ -28,6 +28,6 @@ pub struct ApplyBatch {
 pub enum ToApplier {
     /// Apply.
     Apply(ApplyBatch),
-    /// Apply what is queued, flush, and end.
+    /// Apply what is queued, answer who waits, and end. The store is flushed when it is closed.
     Stop,
 }

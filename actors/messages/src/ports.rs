@@ -101,8 +101,8 @@ pub struct Ports {
     pub core: CorePort,
     /// To the reader pool.
     pub query: crossbeam_channel::Sender<RunQuery>,
-    /// To the snapshotter.
-    pub jobs: crossbeam_channel::Sender<crate::admin::ToSnapshotter>,
+    /// To the owner of client jobs.
+    pub jobs: crossbeam_channel::Sender<RunJob>,
     /// To the watch hub.
     pub hub: actix::Recipient<WatchRequests>,
     /// To the lease manager.
@@ -110,9 +110,9 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// Hands a job to the snapshotter; false when it cannot take one now.
+    /// Orders a job that may take minutes; false when too many wait.
     pub fn run_job(&self, job: RunJob) -> bool {
-        self.jobs.try_send(crate::admin::ToSnapshotter::Run(job)).is_ok()
+        self.jobs.try_send(job).is_ok()
     }
 }
 

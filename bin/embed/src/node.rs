@@ -233,7 +233,9 @@ fn assemble(
         progress_interval: config.watch_progress.as_millis() as u64,
         ..HubConfig::for_requests(config.max_request_bytes)
     };
-    let open = move |dir: &Path| RocksEngine::open_sharing(dir, &RocksOptions::default(), &memory);
+    // a checkpoint is read and then removed: nothing in it is worth a flush
+    let checkpoint = RocksOptions { flush_on_close: false, ..RocksOptions::default() };
+    let open = move |dir: &Path| RocksEngine::open_sharing(dir, &checkpoint, &memory);
     Ok(Assembly {
         identity,
         engine,

@@ -209,9 +209,10 @@ pub trait Engine: Send + Sync + 'static {
     /// Bytes the engine occupies on disk, for metrics only: never for a decision about an entry.
     fn disk_bytes(&self) -> u64;
 
-    /// Rewrites what garbage can be dropped (defragmentation); readers and the writer go on meanwhile.
+    /// Rewrites what garbage can be dropped (defragmentation); readers and the writer go on meanwhile. Ends early, in good
+    /// order, when `go_on` says false: it is asked every few seconds.
     ///
     /// # Errors
     /// [`EngineError`].
-    fn compact_files(&self) -> Result<(), EngineError>;
+    fn compact_files(&self, go_on: &dyn Fn() -> bool) -> Result<(), EngineError>;
 }

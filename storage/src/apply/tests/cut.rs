@@ -51,7 +51,7 @@ impl Engine for CutEngine {
         self.inner.disk_bytes()
     }
 
-    fn compact_files(&self) -> Result<(), EngineError> {
-        self.inner.compact_files()
+    fn compact_files(&self, go_on: &dyn Fn() -> bool) -> Result<(), EngineError> {
+        self.inner.compact_files(go_on)
     }
 }

@@ -56,7 +56,7 @@ impl Engine for HollowEngine {
         0
     }
 
-    fn compact_files(&self) -> Result<(), EngineError> {
+    fn compact_files(&self, _: &dyn Fn() -> bool) -> Result<(), EngineError> {
         Ok(())
     }
 }

@@ -13,12 +13,15 @@ use super::{Engine, EngineError, Family, Op};
 use bytes::Bytes;
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
-    BottommostLevelCompaction, ColumnFamily, CompactOptions, DB, ErrorKind, ReadOptions, ReadTier, WriteBatch,
-    WriteOptions,
+    BottommostLevelCompaction, ColumnFamily, CompactOptions, DB, ErrorKind, LiveFile, ReadOptions, ReadTier,
+    WriteBatch, WriteOptions,
 };
 use self_cell::self_cell;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+
+/// Bytes of files that one step of [`Engine::compact_files`] rewrites: a second or two of work.
+const SLICE_BYTES: usize = 256 << 20;
 
 /// By discriminant; behind them the default one.
 type Families<'a> = [&'a ColumnFamily; Family::ALL.len() + 1];
@@ -150,16 +153,41 @@ impl Engine for RocksEngine {
         self.store.borrow_dependent().iter().map(bytes).sum()
     }
 
-    fn compact_files(&self) -> Result<(), EngineError> {
+    fn compact_files(&self, go_on: &dyn Fn() -> bool) -> Result<(), EngineError> {
         let mut how = CompactOptions::default();
         how.set_exclusive_manual_compaction(false);
         how.set_bottommost_level_compaction(BottommostLevelCompaction::ForceOptimized);
         self.flush()?;
-        for family in self.store.borrow_dependent() {
-            self.store.db().compact_range_cf_opt(family, None::<&[u8]>, None::<&[u8]>, &how);
+        let files = self.store.db().live_files().map_err(|e| error("list of files", &e))?;
+        let names = Family::ALL.into_iter().map(Family::name).chain([options::DEFAULT]);
+        for (family, name) in self.store.borrow_dependent().iter().zip(names) {
+            let cuts = cuts(files.iter().filter(|f| f.column_family_name == name));
+            let mut from = None;
+            for to in cuts.into_iter().map(Some).chain([None]) {
+                if !go_on() {
+                    return Ok(());
+                }
+                self.store.db().compact_range_cf_opt(family, from.as_deref(), to.as_deref(), &how);
+                from = to;
+            }
         }
         Ok(())
     }
+}
+
+/// Keys that cut a family into slices of about [`SLICE_BYTES`]: a compaction cannot be ended, but the next one need not begin.
+fn cuts<'f>(files: impl Iterator<Item = &'f LiveFile>) -> Vec<Vec<u8>> {
+    let mut files: Vec<_> = files.filter_map(|f| Some((f.start_key.as_deref()?, f.size))).collect();
+    files.sort_unstable();
+    let (mut cuts, mut bytes) = (Vec::new(), 0);
+    for (start, size) in files {
+        if bytes >= SLICE_BYTES {
+            cuts.push(start.to_vec());
+            bytes = 0;
+        }
+        bytes += size;
+    }
+    cuts
 }
 
 /// RocksDB's errors are text; the kinds that need another reaction of the operator are told apart.

@@ -1,0 +1,194 @@
+//! Jobs that clients order and that may take minutes: a stream of the whole store, defragmentation. One at a time, on a
+//! thread of their own, so that neither a flush nor the log's next segment waits for them.
+//!
+//! Must never touch the write side of the store, nor keep a stop waiting: every walk looks at `stopping`.
+
+use crate::cancellable::Cancellable;
+use crate::death_watch::DeathWatch;
+use crate::limits::OPEN_SNAPSHOTS;
+use crossbeam_channel::{Receiver, Sender, bounded, select};
+use messages::admin::{Job, RunJob};
+use messages::read::ChunkSource;
+use messages::reply::SnapshotAnswer;
+use messages::{Gauges, Reply, RequestError, Sinks};
+use model::ReadError;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use storage::apply::{OpenError, State};
+use storage::engine::{Engine, EngineError, Family, Snapshot};
+use storage::schema::meta;
+use storage::snapshot::{SnapshotSource, StreamHeader};
+
+/// Opens a checkpoint as an engine of its own.
+pub type OpenEngine<E> = Box<dyn Fn(&Path) -> Result<E, EngineError> + Send>;
+
+/// Ends this owner talks to.
+pub struct AdminParts<E: Engine> {
+    /// Its queue.
+    pub inbox: Receiver<RunJob>,
+    /// Ends it when its other end is dropped.
+    pub stop: Receiver<()>,
+    /// The store's engine.
+    pub engine: Arc<E>,
+    /// Opens a checkpoint.
+    pub open: OpenEngine<E>,
+    /// Where checkpoints are made; on the file system of the store.
+    pub scratch: PathBuf,
+    /// Who the streams are of; the rest of the header is read from each checkpoint.
+    pub header: StreamHeader,
+    /// Answers.
+    pub sinks: Arc<Sinks>,
+    /// Shared counters.
+    pub gauges: Arc<Gauges>,
+}
+
+/// The owner of client jobs.
+pub struct AdminJobs<E: Engine> {
+    parts: AdminParts<E>,
+    made: u64,
+    /// Held once by each open checkpoint: their number is its count.
+    open: Arc<()>,
+    /// Checkpoints nobody reads any more. Closing one takes a while, so it is not done where the last chunk was sent.
+    closing: (Sender<Checkpoint<E>>, Receiver<Checkpoint<E>>),
+}
+
+impl<E: Engine> AdminJobs<E> {
+    /// Around the engine of an opened store. Remains of checkpoints of an earlier run are removed.
+    pub fn new(parts: AdminParts<E>) -> Self {
+        if parts.scratch.exists()
+            && let Err(why) = std::fs::remove_dir_all(&parts.scratch)
+        {
+            tracing::warn!(path = %parts.scratch.display(), error = %why, "cannot remove old checkpoints");
+        }
+        Self { parts, made: 0, open: Arc::default(), closing: bounded(OPEN_SNAPSHOTS) }
+    }
+
+    /// Runs until it is told to stop. A job that fails is its caller's trouble alone.
+    pub fn run(mut self, watch: DeathWatch) {
+        loop {
+            select! {
+                recv(self.parts.inbox) -> job => match job {
+                    Ok(job) => self.run_job(job),
+                    Err(_) => break,
+                },
+                recv(self.closing.1) -> checkpoint => drop(checkpoint),
+                recv(self.parts.stop) -> _ => break,
+            }
+        }
+        watch.finish();
+    }
+
+    fn run_job(&mut self, run: RunJob) {
+        let stopping = self.parts.gauges.stopping.load(Acquire);
+        let token = run.token;
+        let reply = match run.job {
+            Job::OpenSnapshot if stopping => Reply::SnapshotOpened { token, result: Err(RequestError::Stopped) },
+            Job::Defragment if stopping => Reply::JobDone { token, result: Err(RequestError::Stopped) },
+            Job::OpenSnapshot => Reply::SnapshotOpened { token, result: self.open_snapshot() },
+            Job::Defragment => Reply::JobDone { token, result: self.defragment() },
+        };
+        self.parts.sinks.deliver(run.sink, vec![reply]);
+    }
+
+    fn defragment(&self) -> Result<(), RequestError> {
+        let gauges = &self.parts.gauges;
+        gauges.defragmenting.store(true, Release);
+        let done = self.parts.engine.compact_files(&|| !gauges.stopping.load(Relaxed));
+        gauges.defragmenting.store(false, Release);
+        gauges.disk_bytes.store(self.parts.engine.disk_bytes(), Relaxed);
+        match done {
+            Ok(()) if gauges.stopping.load(Acquire) => Err(RequestError::Stopped),
+            Ok(()) => Ok(()),
+            Err(why) => {
+                tracing::error!(error = %why, "defragmentation failed");
+                Err(RequestError::Failed)
+            }
+        }
+    }
+
+    fn open_snapshot(&mut self) -> Result<SnapshotAnswer, RequestError> {
+        // those that wait to be closed must not count against a new one
+        self.closing.1.try_iter().for_each(drop);
+        if Arc::strong_count(&self.open) > OPEN_SNAPSHOTS {
+            return Err(RequestError::Busy);
+        }
+        self.checkpoint().map_err(|why| {
+            if self.parts.gauges.stopping.load(Acquire) {
+                return RequestError::Stopped;
+            }
+            tracing::error!(error = %why, "cannot open a snapshot of the store");
+            RequestError::Failed
+        })
+    }
+
+    fn checkpoint(&mut self) -> Result<SnapshotAnswer, String> {
+        std::fs::create_dir_all(&self.parts.scratch).map_err(|e| e.to_string())?;
+        self.made += 1;
+        let dir = CheckpointDir(self.parts.scratch.join(format!("checkpoint-{}", self.made)));
+        self.parts.engine.checkpoint(&dir.0).map_err(|e| e.to_string())?;
+        let engine = (self.parts.open)(&dir.0).map_err(|e| e.to_string())?;
+        let snapshot = Cancellable::new(engine.snapshot(), self.parts.gauges.clone());
+        let header = stream_header(&self.parts.header, &snapshot).map_err(|e| e.to_string())?;
+        let source = SnapshotSource::new(snapshot, &header).map_err(|e| e.to_string())?;
+        let total = source.total_bytes();
+        let checkpoint = Checkpoint { source, _engine: engine, _dir: dir, _open: self.open.clone() };
+        let source = CheckpointSource { checkpoint: Some(checkpoint), close: self.closing.0.clone() };
+        Ok(SnapshotAnswer { total, source: Box::new(source) })
+    }
+}
+
+/// Position and membership as they stand inside a checkpoint.
+fn stream_header<S: Snapshot>(of: &StreamHeader, snapshot: &S) -> Result<StreamHeader, OpenError> {
+    let state = State::read(snapshot)?;
+    Ok(StreamHeader {
+        revision: state.revision,
+        compact_revision: state.compact,
+        applied_index: state.applied.index,
+        applied_term: state.applied.term,
+        conf_state: snapshot.get(Family::Meta, meta::CONF_STATE)?.unwrap_or_default(),
+        ..of.clone()
+    })
+}
+
+/// Removes a checkpoint when nobody reads it any more.
+struct CheckpointDir(PathBuf);
+
+impl Drop for CheckpointDir {
+    fn drop(&mut self) {
+        if let Err(why) = std::fs::remove_dir_all(&self.0) {
+            tracing::warn!(path = %self.0.display(), error = %why, "cannot remove a checkpoint");
+        }
+    }
+}
+
+/// An open checkpoint: field order is drop order, rows before engine before files.
+struct Checkpoint<E: Engine> {
+    source: SnapshotSource<Cancellable<E::Snapshot>>,
+    _engine: E,
+    _dir: CheckpointDir,
+    _open: Arc<()>,
+}
+
+/// A snapshot stream over a checkpoint, which is sent home to be closed.
+struct CheckpointSource<E: Engine> {
+    checkpoint: Option<Checkpoint<E>>,
+    close: Sender<Checkpoint<E>>,
+}
+
+impl<E: Engine> ChunkSource for CheckpointSource<E> {
+    fn next(&mut self, _max_bytes: usize) -> Result<Option<bytes::Bytes>, ReadError> {
+        let Some(checkpoint) = &mut self.checkpoint else { return Ok(None) };
+        // chunks have the size that etcd's clients know
+        checkpoint.source.next_chunk().map_err(|e| ReadError::Store(e.to_string()))
+    }
+}
+
+impl<E: Engine> Drop for CheckpointSource<E> {
+    fn drop(&mut self) {
+        if let Some(checkpoint) = self.checkpoint.take() {
+            // there is a place for each open one; when its owner has ended, it is closed here
+            let _ = self.close.try_send(checkpoint);
+        }
+    }
+}
