@@ -256,6 +256,13 @@ fn tail(
         let why = format!("the log ends at entry {}, the store has applied {}", recovered.last.index, applied.index);
         return Err(BootstrapError::Mismatch { path: config.data_dir.clone(), why });
     }
+    if recovered.truncated.index > applied.index {
+        let why = format!(
+            "the log begins behind entry {}, the store has applied {} only: was its folder replaced?",
+            recovered.truncated.index, applied.index
+        );
+        return Err(BootstrapError::Mismatch { path: config.data_dir.clone(), why });
+    }
     let mut hard_state = recovered.hard_state;
     // commit is written lazily: what the store has applied was committed
     hard_state.commit = hard_state.commit.max(applied.index);

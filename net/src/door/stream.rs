@@ -388,5 +388,7 @@ pub(super) fn abort(ctx: &LoopCtx, token: CallToken, status: &Status) {
         && let Some(mut events) = end(ctx, entry, status, None)
     {
         events.on_cancel();
+        // this may be outside a round, and what the service says now must not wait for the next busy one
+        ctx.called.set(true);
     }
 }

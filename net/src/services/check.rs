@@ -8,7 +8,7 @@ use bytes::Bytes;
 use model::request::{
     DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, RequestUnion, SortOrder, SortTarget, TxnRequest,
 };
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 /// A range.
 ///
@@ -100,21 +100,57 @@ fn operations(request: &TxnRequest, max_ops: usize) -> Result<(), Status> {
 #[derive(Default)]
 struct Touched {
     puts: HashSet<Bytes>,
-    deletes: Vec<(Bytes, Bytes)>,
+    deletes: Deletes,
+}
+
+/// Ranges deleted, apart from each other, by their first keys. A transaction may hold 100,000 operations, so no list of ranges
+/// is walked for each key.
+#[derive(Default)]
+struct Deletes {
+    keys: HashSet<Bytes>,
+    ranges: BTreeMap<Bytes, Bytes>,
+}
+
+impl Deletes {
+    /// An open-ended delete hits nothing here: etcd compares its end (one zero byte) literally, so a put beside a delete of
+    /// everything passes there too.
+    fn add(&mut self, from: Bytes, end: Bytes) {
+        if end.is_empty() {
+            self.keys.insert(from);
+        } else if from < end {
+            self.merge(from, end);
+        }
+    }
+
+    fn merge(&mut self, mut from: Bytes, mut end: Bytes) {
+        // each range that touches the new one ends where that one begins or later, and is gone afterwards
+        while let Some((first, last)) = self.ranges.range(..=end.clone()).next_back().filter(|(_, last)| **last >= from)
+        {
+            let (first, last) = (first.clone(), last.clone());
+            self.ranges.remove(&first);
+            from = from.min(first);
+            end = end.max(last);
+        }
+        self.ranges.insert(from, end);
+    }
+
+    fn extend(&mut self, other: Self) {
+        self.keys.extend(other.keys);
+        for (from, end) in other.ranges {
+            self.merge(from, end);
+        }
+    }
+
+    fn contains(&self, key: &Bytes) -> bool {
+        let range = self.ranges.range::<Bytes, _>(..=key).next_back();
+        self.keys.contains(key) || range.is_some_and(|(_, end)| key < end)
+    }
 }
 
 impl Touched {
-    /// An open-ended delete hits nothing here: etcd compares its end (one zero byte) literally, so a put beside a delete of
-    /// everything passes there too.
-    fn deleted(&self, key: &[u8]) -> bool {
-        self.deletes
-            .iter()
-            .any(|(from, end)| if end.is_empty() { from == key } else { from <= key && key < end.as_ref() })
-    }
-
     fn add(&mut self, key: &Bytes, also_allowed: Option<&HashSet<Bytes>>) -> Result<(), Status> {
         let twice = self.puts.contains(key) && also_allowed.is_none_or(|other| !other.contains(key));
-        if twice || self.deleted(key) {
+        if twice || self.deletes.contains(key) {
             return Err(status::DUPLICATE_KEY);
         }
         self.puts.insert(key.clone());
@@ -127,7 +163,7 @@ fn touched(ops: &[RequestOp]) -> Result<Touched, Status> {
     let mut all = Touched::default();
     for op in ops {
         if let Some(RequestUnion::DeleteRange(r)) = &op.request {
-            all.deletes.push((r.key.clone(), r.range_end.clone()));
+            all.deletes.add(r.key.clone(), r.range_end.clone());
         }
     }
     for op in ops {
@@ -232,6 +268,39 @@ mod tests {
     #[test]
     fn an_open_ended_delete_passes_beside_a_put_as_in_etcd() {
         assert_eq!(check(vec![put_op("a"), delete_op("a", "\0")]), Ok(()));
+    }
+
+    #[test]
+    fn many_deletes_and_puts_are_checked_in_time() {
+        let name = |kind: char, i: usize| Bytes::from(format!("{kind}{i:05}"));
+        let delete = |i| {
+            let (key, range_end) = (name('d', i), name('d', i + 1));
+            op(RequestUnion::DeleteRange(DeleteRangeRequest { key, range_end, prev_kv: false }))
+        };
+        let put = |kind, i| op(RequestUnion::Put(PutRequest { key: name(kind, i), ..Default::default() }));
+        // every second range: neighbours would merge into one
+        let mut ops: Vec<_> = (0..40_000).step_by(2).map(delete).collect();
+        ops.extend((0..20_000).map(|i| put('p', i)));
+        let all = |success| txn(&TxnRequest { compare: vec![], success, failure: vec![] }, 100_000);
+        let start = std::time::Instant::now();
+        assert_eq!(all(ops.clone()), Ok(()));
+        assert!(start.elapsed() < std::time::Duration::from_secs(2), "took {:?}", start.elapsed());
+        ops.push(put('d', 7));
+        assert_eq!(all(ops.clone()), Ok(()), "between two ranges");
+        ops.push(put('d', 8));
+        assert_eq!(all(ops), Err(status::DUPLICATE_KEY), "first key of a range");
+    }
+
+    #[test]
+    fn deleted_ranges_merge() {
+        let mut deletes = Deletes::default();
+        for (from, end) in [("c", "d"), ("f", "h"), ("a", "b"), ("b", "g"), ("x", "a"), ("k", "")] {
+            deletes.add(from.into(), end.into());
+        }
+        assert_eq!(deletes.ranges.len(), 1);
+        let hit = |key: &'static str| deletes.contains(&key.into());
+        assert!(hit("a") && hit("b") && hit("e") && hit("gz") && hit("k"));
+        assert!(!hit("h") && !hit("0") && !hit("ka") && !hit("x"));
     }
 
     #[test]

@@ -11,8 +11,14 @@ use messages::read::{RangePlan, Work};
 use model::request::{
     AlarmAction, AlarmRequest, AlarmType, CompactionRequest, DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest,
 };
-use model::{Command, ReadError};
+use model::{AlarmMember, Command, ReadError};
 use std::rc::Rc;
+use std::time::Duration;
+
+/// Time between two proposals of the alarm about space by one loop.
+const ALARM_PAUSE: Duration = Duration::from_secs(1);
+/// Bytes of an answer, beyond which no client takes it: gRPC libraries count in 31 bits.
+const LARGEST_ANSWER: u64 = i32::MAX as u64;
 
 /// Registers the methods.
 pub fn register(this: &Rc<Loop>, table: &mut MethodTable) {
@@ -91,11 +97,25 @@ pub(crate) fn admit_cost(this: &Loop, cost: i64) -> Result<(), Status> {
     if quota <= 0 || cost == 0 || this.ports.reads.logical_bytes() + cost < quota {
         return Ok(());
     }
-    let member_id = this.ports.identity.member_id;
+    raise_alarm(this, quota);
+    Err(status::NO_SPACE)
+}
+
+/// Proposes the alarm about space, unless it stands or was proposed a moment ago: each proposal is an entry of the log, and the
+/// disk is full.
+fn raise_alarm(this: &Loop, quota: i64) {
+    let (now, member_id) = (this.handle.now(), this.ports.identity.member_id);
+    if this.alarmed.get().is_some_and(|last| now.saturating_duration_since(last) < ALARM_PAUSE) {
+        return;
+    }
+    this.alarmed.set(Some(now));
+    let stands = |a: &AlarmMember| a.alarm == AlarmType::Nospace && a.member_id == member_id;
+    if this.ports.reads.status().alarms.iter().any(stands) {
+        return;
+    }
     tracing::warn!(quota, "database space exceeded, raising the NOSPACE alarm");
     let action = AlarmAction::Activate as i32;
     this.propose_quietly(Command::Alarm(AlarmRequest { action, member_id, alarm: AlarmType::Nospace as i32 }));
-    Err(status::NO_SPACE)
 }
 
 fn range(this: &Rc<Loop>, call: &mut Pending, request: RangeRequest) {
@@ -142,6 +162,7 @@ pub(crate) fn range_planned(this: &Rc<Loop>, token: Token, result: Result<RangeP
     }
     match result {
         Err(why) => this.complete(token, status::of_read(&why)),
+        Ok(plan) if plan.kvs_bytes > LARGEST_ANSWER - (1 << 10) => this.complete(token, status::ANSWER_TOO_LARGE),
         Ok(plan) => {
             let head = encode::range_head(this.header(plan.revision));
             let mut tail = bytes::BytesMut::new();

@@ -63,6 +63,8 @@ pub struct Loop {
     pub(crate) flows: RefCell<HashMap<Token, range_stream::Flow>>,
     next_request: Cell<u64>,
     next_pull: Cell<u64>,
+    /// When an alarm about space was last proposed.
+    pub(crate) alarmed: Cell<Option<tokio::time::Instant>>,
     /// A list waits for room in the core's queue, and is offered again soon.
     retrying: Cell<bool>,
 }
@@ -93,6 +95,7 @@ impl Loop {
             flows: RefCell::default(),
             next_request: Cell::new(first_request),
             next_pull: Cell::new(0),
+            alarmed: Cell::new(None),
             retrying: Cell::new(false),
         })
     }
@@ -106,7 +109,7 @@ impl Loop {
         lease::register(self, &mut table);
         maintenance::register(self, &mut table);
         cluster::register(self, &mut table);
-        unoffered::register(&mut table);
+        unoffered::register(self, &mut table);
         table
     }
 

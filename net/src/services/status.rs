@@ -35,6 +35,8 @@ table! {
     COMPACTED = OutOfRange, "etcdserver: mvcc: required revision has been compacted";
     /// The revision lies in the future.
     FUTURE_REVISION = OutOfRange, "etcdserver: mvcc: required revision is a future revision";
+    /// More than any client takes in one message.
+    ANSWER_TOO_LARGE = ResourceExhausted, "grpc: trying to send message larger than max";
     /// The quota is used up.
     NO_SPACE = ResourceExhausted, "etcdserver: mvcc: database space exceeded";
     /// A lease TTL above the limit.
