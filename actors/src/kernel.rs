@@ -91,10 +91,25 @@ pub enum StartError {
     Store(#[from] model::ReadError),
 }
 
-/// A running node.
+/// A running node. Dropped without [`Kernel::stop`], it is stopped in the background.
 pub struct Kernel {
     ports: Ports,
     exit: ExitCell,
+    running: Option<Running>,
+}
+
+impl Drop for Kernel {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            let (ports, exit) = (self.ports.clone(), self.exit.clone());
+            // nobody waits for it: the folder is free a moment later
+            std::thread::spawn(move || running.stop(&ports, &exit));
+        }
+    }
+}
+
+/// What ends an owner, and shows that it has.
+struct Running {
     wal: Sender<ToWal>,
     applier: Sender<ToApplier>,
     snapshotter: Sender<ToSnapshotter>,
@@ -354,14 +369,16 @@ impl Kernel {
                 leases: owners.leases.clone().recipient(),
             },
             exit: wiring.exit,
-            wal: wiring.wal,
-            applier: wiring.applier,
-            snapshotter: wiring.snapshotter,
-            owners,
-            threads,
-            stop_ticker,
-            stop_readers,
-            stop_jobs,
+            running: Some(Running {
+                wal: wiring.wal,
+                applier: wiring.applier,
+                snapshotter: wiring.snapshotter,
+                owners,
+                threads,
+                stop_ticker,
+                stop_readers,
+                stop_jobs,
+            }),
         })
     }
 
@@ -377,8 +394,16 @@ impl Kernel {
 
     /// Ends all owners, each after those that feed it. Blocking: call it off the arbiters.
     pub fn stop(mut self) {
-        self.ports.gauges.stopping.store(true, Release);
-        self.ports.core.stop();
+        if let Some(running) = self.running.take() {
+            running.stop(&self.ports, &self.exit);
+        }
+    }
+}
+
+impl Running {
+    fn stop(mut self, ports: &Ports, exit: &ExitCell) {
+        ports.gauges.stopping.store(true, Release);
+        ports.core.stop();
         join(self.threads.core.take());
         drop(self.stop_ticker);
         join(self.threads.ticker.take());
@@ -402,8 +427,8 @@ impl Kernel {
             // an arbiter that panicked has been reported by its actor's death watch
             let _ = arbiter.join();
         }
-        self.ports.sinks.broadcast(|| Reply::Stopping);
-        self.exit.set(NodeExit::Stopped);
+        ports.sinks.broadcast(|| Reply::Stopping);
+        exit.set(NodeExit::Stopped);
     }
 }
 

@@ -119,7 +119,7 @@ impl ReplySink for LoopSink {
     }
 }
 
-/// Running loops.
+/// Running loops. Dropped without [`Doors::close`], they end by themselves, with nobody waiting for it.
 pub struct Doors {
     door: Arc<Door>,
     arbiters: Vec<Arbiter>,
@@ -144,10 +144,11 @@ impl Doors {
     }
 
     /// Ends: streams with "server stopped", calls within `grace`, then the threads.
-    pub async fn close(self, grace: Duration, status: Status) {
+    pub async fn close(mut self, grace: Duration, status: Status) {
         self.door.shutdown(grace, status).await;
+        let arbiters = std::mem::take(&mut self.arbiters);
         let join = move || {
-            for arbiter in self.arbiters {
+            for arbiter in arbiters {
                 arbiter.stop();
                 // a loop that panicked has been reported by its guard
                 let _ = arbiter.join();
@@ -155,6 +156,20 @@ impl Doors {
         };
         // a loop may be inside a long read: the caller's runtime, and its patience, go on meanwhile
         let _ = tokio::task::spawn_blocking(join).await;
+    }
+}
+
+impl Drop for Doors {
+    fn drop(&mut self) {
+        let handles: Vec<ArbiterHandle> = self.arbiters.iter().map(Arbiter::handle).collect();
+        let Some(first) = handles.first().cloned() else { return };
+        let door = self.door.clone();
+        first.spawn(async move {
+            door.shutdown(Duration::ZERO, crate::services::status::STOPPED).await;
+            handles.iter().for_each(|arbiter| {
+                arbiter.stop();
+            });
+        });
     }
 }
 

@@ -57,13 +57,22 @@ pub enum StartError {
     Interrupted,
 }
 
-/// A running node.
+/// A running node. [`Node::stop`] ends it; one that is dropped, or whose start is given up, is stopped in the background.
 pub struct Node {
     kernel: Kernel,
     doors: Doors,
     client: Client,
     addresses: Vec<SocketAddr>,
-    compaction: Option<JoinHandle<()>>,
+    compaction: Option<Background>,
+}
+
+/// A task that ends with the node, also with one that is dropped.
+struct Background(JoinHandle<()>);
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Node {
@@ -94,10 +103,11 @@ impl Node {
         let guard = move || -> Box<dyn LoopGuard> { Box::new(Guard(DeathWatch::new("client loop", exit.clone()))) };
         let doors = loops.run(ports.clone(), service_config(&config)?, FIRST_CLIENT_SINK + 1, guard);
         let client = Client::new(ports, sink.clone(), SinkId(FIRST_CLIENT_SINK));
-        let exit = kernel.exit().clone();
+        let (exit, gauges) = (kernel.exit().clone(), client.ports().gauges.clone());
         // also when an owner fails and the host is slow to call `stop`: what it would have answered never comes
         actix_rt::spawn(async move {
             exit.wait().await;
+            gauges.serving.store(false, Release);
             sink.close();
         });
         let mut node = Self { kernel, doors, client, addresses, compaction: None };
@@ -106,7 +116,7 @@ impl Node {
             return Err(why);
         }
         if let Some(keep) = config.auto_compaction {
-            node.compaction = Some(actix_rt::spawn(auto_compaction::run(node.client(), keep)));
+            node.compaction = Some(Background(actix_rt::spawn(auto_compaction::run(node.client(), keep))));
         }
         let metrics = metrics.into_iter().map(|mut listen| {
             listen.spec = listen.spec.http_only();
@@ -174,10 +184,10 @@ impl Node {
     /// is free again when every [`Client`] and watch of the host is dropped as well.
     pub async fn stop(self) {
         self.client.ports().gauges.stopping.store(true, Release);
-        if let Some(compaction) = self.compaction {
-            compaction.abort();
+        if let Some(mut compaction) = self.compaction {
+            compaction.0.abort();
             // it holds a client: the folder is free only when it is gone
-            let _ = compaction.await;
+            let _ = (&mut compaction.0).await;
         }
         self.doors.close(CLOSE_GRACE, stopped_status()).await;
         let kernel = self.kernel;

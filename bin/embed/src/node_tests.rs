@@ -1,12 +1,13 @@
 //! How a node ends: everybody who waits hears of it, and its folder is free.
 
-use crate::{AutoCompaction, Client, ClientError, Config, Node};
+use crate::{AutoCompaction, Client, ClientError, Config, Node, NodeExit, StartError};
 use messages::RequestError;
 use messages::lease::LeaseAsk;
 use messages::watch::CreateWatch;
 use model::request::PutRequest;
 use model::{Command, KeyRange};
 use std::future::Future;
+use std::sync::atomic::Ordering::Acquire;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -58,6 +59,55 @@ fn callers_and_watches_hear_that_the_node_stopped() {
         assert_eq!(soon(client.get("k")).await, Err(STOPPED));
         assert_eq!(soon(client.lease(LeaseAsk::List)).await.err(), Some(RequestError::Stopped));
         assert!(soon(client.watch(create).next()).await.is_none(), "a watch of a stopped node ends at once");
+    });
+}
+
+/// Starts a node as soon as its folder is free.
+async fn start_when_free(config: Config) -> Node {
+    loop {
+        match Node::start(config.clone()).await {
+            Ok(node) => return node,
+            Err(StartError::Bootstrap(_)) => tokio::time::sleep(Duration::from_millis(10)).await,
+            Err(why) => panic!("{why}"),
+        }
+    }
+}
+
+#[test]
+fn a_node_that_is_dropped_ends_and_frees_its_folder() {
+    let dir = TempDir::new().expect("a folder");
+    in_system(async {
+        let config = Config { auto_compaction: Some(AutoCompaction::Revision(10)), ..quick(&dir) };
+        let node = Node::start(config.clone()).await.expect("start");
+        put(&node.client(), "k").await.expect("put");
+        let exit = node.exit();
+        drop(node);
+        assert_eq!(soon(exit.wait()).await, NodeExit::Stopped);
+        for patience in [0, 1, 3, 10, 30, 100] {
+            // given up at some point of its start
+            let started = tokio::time::timeout(Duration::from_millis(patience), Node::start(config.clone())).await;
+            drop(started);
+        }
+        let node = start_when_free(config).await;
+        assert!(node.client().get("k").await.expect("get").is_some());
+        node.stop().await;
+    });
+}
+
+#[test]
+fn a_failed_node_is_not_healthy_and_answers_nobody_late() {
+    let dir = TempDir::new().expect("a folder");
+    in_system(async {
+        let node = Node::start(quick(&dir)).await.expect("start");
+        let client = node.client();
+        let why = NodeExit::Failed { actor: "test", why: "on purpose".into() };
+        node.exit().set(why.clone());
+        assert_eq!(soon(node.stopped()).await, why);
+        while client.ports().gauges.serving.load(Acquire) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(soon(put(&client, "k")).await, Err(STOPPED));
+        node.stop().await;
     });
 }
 
