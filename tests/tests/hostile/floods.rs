@@ -164,3 +164,29 @@ async fn answers_nobody_reads_stay_out_of_memory() {
     drop(wires);
     soon("a big read", other.range(all())).await.expect("range");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_behind_closed_windows_stay_out_of_memory() {
+    let dir = TempDir::new().expect("a folder");
+    let (daemon, stubs) = Daemon::start(Settings::new(dir.path().join("data"))).await;
+    stubs.put("k", vec![b'x'; 1 << 20]).await;
+    soon("a first read", stubs.range(get("k"))).await.expect("get");
+    let before = daemon.resident();
+    // no stream may be sent a byte: 2,000 answers of a mebibyte wait for that
+    let mut wire = Wire::open(daemon.settings.address(), &[0, 4, 0, 0, 0, 0]).await;
+    for i in 0..2_000_u32 {
+        let sent = tokio::time::timeout(std::time::Duration::from_secs(1), wire.call(2 * i + 1, RANGE, b"\x0a\x01k"));
+        if sent.await != Ok(true) {
+            break;
+        }
+    }
+    let other = Stubs::connect(&daemon.settings.address().to_string(), PATIENCE).await.expect("connect");
+    for _ in 0..50 {
+        soon("a write", other.put("other", "v")).await;
+    }
+    let grown = daemon.resident().saturating_sub(before);
+    println!("{} MiB resident before, {} MiB more behind closed windows", before >> 20, grown >> 20);
+    assert!(grown < 400 << 20, "grew by {} MiB", grown >> 20);
+    drop(wire);
+    soon("a read when they are gone", other.range(get("k"))).await.expect("get");
+}
