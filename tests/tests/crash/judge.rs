@@ -22,7 +22,7 @@ fn put(key: &str, name: &str, revision: i64, version: i64) -> Event {
 
 fn attempt(name: &str, keys: &[&str], acknowledged: Option<i64>) -> Attempt {
     let want = Want::Put(keys.iter().map(|k| (*k).to_owned()).collect());
-    Attempt { name: name.into(), want, acknowledged }
+    Attempt { name: name.into(), want, acknowledged, refused: None }
 }
 
 fn log(answers: Vec<Vec<Event>>) -> Log {

@@ -19,6 +19,15 @@ fn rounds() -> usize {
     std::env::var("CRASH_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(5)
 }
 
+/// How a round ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// `kill -9`.
+    Kill,
+    /// SIGTERM.
+    Terminate,
+}
+
 /// A number that differs by round, for the moment of the kill; the same in every run.
 fn moment(round: usize) -> Duration {
     let mut x = round as u64 + 0x9e37_79b9;
@@ -61,7 +70,7 @@ impl Story {
     }
 
     /// Writers, a compaction and a live watcher until the kill. What the watcher saw counts: the next one resumes behind it.
-    async fn load(&mut self, daemon: Daemon, stubs: &Stubs, round: usize, compact: i64) -> Settings {
+    async fn load(&mut self, daemon: Daemon, stubs: &Stubs, round: usize, compact: i64, end: End) -> Settings {
         let address = daemon.settings.address().to_string();
         let mut watching = Watching::open(stubs, create_all(self.log.revision() + 1)).await;
         let writing = writers::write_until_gone(&address, round, TASKS);
@@ -83,7 +92,16 @@ impl Story {
         };
         let killing = async {
             tokio::time::sleep(moment).await;
-            daemon.kill()
+            match end {
+                End::Kill => daemon.kill(),
+                End::Terminate => {
+                    let settings = daemon.settings.clone();
+                    let ended = tokio::task::spawn_blocking(|| daemon.terminate());
+                    let (took, status) = ended.await.expect("terminate");
+                    assert!(took < Duration::from_millis(1500), "took {took:?}, {status}");
+                    settings
+                }
+            }
         };
         let (settings, attempts, (), compacted) = tokio::join!(killing, writing, watch, compacting);
         self.attempts.extend(attempts);
@@ -112,7 +130,7 @@ async fn killed_under_load_it_keeps_every_promise() {
         story.check(&stubs).await;
         let newest = story.log.revision();
         story.hash = Some((newest, stubs.hash_kv(newest).await.expect("hash").hash));
-        settings = story.load(daemon, &stubs, round, 0).await;
+        settings = story.load(daemon, &stubs, round, 0, End::Kill).await;
     }
     let (_daemon, stubs) = Daemon::start(settings).await;
     story.check(&stubs).await;
@@ -130,10 +148,35 @@ async fn killed_while_it_compacts_it_equals_a_twin_that_never_crashed() {
         story.check(&stubs).await;
         // what was read back already: the watcher never falls behind it
         let compact = story.log.revision() - 50;
-        settings = story.load(daemon, &stubs, round, compact).await;
+        settings = story.load(daemon, &stubs, round, compact, End::Kill).await;
     }
     let (_daemon, stubs) = Daemon::start(settings).await;
     story.check(&stubs).await;
     story.summary(rounds);
     twin::compare(&stubs, &story.log, story.compacted.max(story.log.revision() - 500)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stopped_under_load_it_ends_in_time_and_keeps_every_promise() {
+    let dir = TempDir::new().expect("a folder");
+    let mut settings = Settings::new(dir.path().join("data"));
+    let mut story = Story::default();
+    for round in 0..3 {
+        let (daemon, stubs) = Daemon::start(settings).await;
+        story.check(&stubs).await;
+        let newest = story.log.revision();
+        story.hash = Some((newest, stubs.hash_kv(newest).await.expect("hash").hash));
+        settings = story.load(daemon, &stubs, round, 0, End::Terminate).await;
+    }
+    let (_daemon, stubs) = Daemon::start(settings).await;
+    story.check(&stubs).await;
+    let mut texts = std::collections::BTreeMap::new();
+    for refused in story.attempts.iter().filter_map(|a| a.refused.as_ref()) {
+        // what a client may meet at a stop is something it knows to try elsewhere, or a connection that ended
+        let known = matches!(refused.code(), Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled);
+        assert!(known, "{refused:?}");
+        *texts.entry((refused.code().to_string(), refused.message().to_owned())).or_insert(0) += 1;
+    }
+    println!("refusals at the stop: {texts:?}");
+    story.summary(3);
 }

@@ -8,6 +8,7 @@ use harness::request::{delete_op, put, put_op, txn};
 use std::collections::HashMap;
 use std::time::Duration;
 use tokio::task::JoinSet;
+use tonic::Status;
 
 /// What an attempt wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub struct Attempt {
     pub want: Want,
     /// Revision it was acknowledged with; none when the answer never came.
     pub acknowledged: Option<i64>,
+    /// The refusal, when that came instead.
+    pub refused: Option<Status>,
 }
 
 /// Everything all tasks did in one round, until the server was gone.
@@ -51,8 +54,9 @@ async fn write(address: &str, task: usize, round: usize) -> Vec<Attempt> {
         let name = format!("{task}.{round}.{number}");
         let want = want(task, round, number);
         let answer = tokio::time::timeout(Duration::from_secs(20), attempt(&stubs, &name, &want)).await;
-        let acknowledged = answer.unwrap_or(None);
-        attempts.push(Attempt { name, want, acknowledged });
+        let answer = answer.unwrap_or_else(|_| panic!("no answer and no end for 20 s: {name}"));
+        let acknowledged = answer.as_ref().ok().copied();
+        attempts.push(Attempt { name, want, acknowledged, refused: answer.err() });
         if acknowledged.is_none() {
             break;
         }
@@ -74,29 +78,29 @@ fn want(task: usize, round: usize, number: usize) -> Want {
     }
 }
 
-/// Revision of the answer; none when there was none.
-async fn attempt(stubs: &Stubs, name: &str, want: &Want) -> Option<i64> {
+/// Revision of the answer.
+async fn attempt(stubs: &Stubs, name: &str, want: &Want) -> Result<i64, Status> {
     let value = value(name);
     let header = match want {
         Want::Put(keys) if keys.len() == 1 => {
             let lease = if keys[0].contains("/leased") { lease_of(&keys[0]) } else { 0 };
             let request = PutRequest { lease, ..put(&keys[0], &value) };
-            stubs.kv.clone().put(request).await.ok()?.into_inner().header
+            stubs.kv.clone().put(request).await?.into_inner().header
         }
         Want::Put(keys) => {
             let ops = keys.iter().map(|key| put_op(key, &value)).collect();
-            stubs.txn(txn(ops)).await.ok()?.header
+            stubs.txn(txn(ops)).await?.header
         }
-        Want::Delete(key, note) => stubs.txn(txn(vec![delete_op(key, ""), put_op(note, &value)])).await.ok()?.header,
+        Want::Delete(key, note) => stubs.txn(txn(vec![delete_op(key, ""), put_op(note, &value)])).await?.header,
         Want::Grant(id) => {
             let request = LeaseGrantRequest { id: *id, ttl: 100_000 };
-            stubs.lease.clone().lease_grant(request).await.ok()?.into_inner().header
+            stubs.lease.clone().lease_grant(request).await?.into_inner().header
         }
         Want::Revoke(id, _) => {
-            stubs.lease.clone().lease_revoke(LeaseRevokeRequest { id: *id }).await.ok()?.into_inner().header
+            stubs.lease.clone().lease_revoke(LeaseRevokeRequest { id: *id }).await?.into_inner().header
         }
     };
-    Some(header.expect("a header").revision)
+    Ok(header.expect("a header").revision)
 }
 
 /// Lease that a key hangs on, from its name.
