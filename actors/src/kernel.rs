@@ -251,6 +251,16 @@ impl<E: Engine> Wiring<E> {
         }
     }
 
+    fn snapshotter_parts(
+        &self,
+        inbox: Receiver<ToSnapshotter>,
+        engine: Arc<E>,
+        disk: Arc<dyn Disk>,
+    ) -> SnapshotterParts<E> {
+        let (core, wal, gauges) = (self.inner.clone(), self.wal.clone(), self.gauges.clone());
+        SnapshotterParts { inbox, engine, disk, core, wal, gauges }
+    }
+
     fn wal_parts(&self, inbox: Receiver<ToWal>, peers: Arc<dyn PeerPort>) -> WalParts {
         WalParts {
             inbox,
@@ -297,6 +307,15 @@ struct Owners {
     arbiters: [Arbiter; 2],
 }
 
+impl Owners {
+    fn start<E: Engine>(wiring: &Wiring<E>, hub: HubConfig, tick: Duration, ticks: u32) -> Result<Self, StartError> {
+        let arbiters = [Arbiter::new(), Arbiter::new()];
+        let hub = wiring.start_hub(hub, &arbiters[0]);
+        let leases = wiring.start_leases(tick, ticks, &arbiters[1])?;
+        Ok(Self { hub, leases, arbiters })
+    }
+}
+
 impl Kernel {
     /// Starts all owners. Must be called inside an actix system.
     ///
@@ -304,13 +323,7 @@ impl Kernel {
     /// [`StartError`].
     pub fn start<E: Engine>(assembly: Assembly<E>) -> Result<Self, StartError> {
         let (wiring, ends) = Wiring::new(&assembly.store);
-        let arbiters = [Arbiter::new(), Arbiter::new()];
-        let ticks = assembly.core.raft.election_tick;
-        let owners = Owners {
-            hub: wiring.start_hub(assembly.hub, &arbiters[0]),
-            leases: wiring.start_leases(assembly.tick, ticks, &arbiters[1])?,
-            arbiters,
-        };
+        let owners = Owners::start(&wiring, assembly.hub, assembly.tick, assembly.core.raft.election_tick)?;
         let mut sinks: Vec<Arc<dyn ReplySink>> = vec![Arc::new(LeaseSink(owners.leases.clone()))];
         sinks.extend(assembly.client_sinks);
         wiring.sinks.register(sinks);
@@ -327,14 +340,8 @@ impl Kernel {
             server_version: assembly.server_version,
             ..StreamHeader::default()
         };
-        let snapshotter = Snapshotter::new(SnapshotterParts {
-            inbox: ends.snapshotter,
-            engine: assembly.engine.clone(),
-            disk: assembly.disk,
-            core: wiring.inner.clone(),
-            wal: wiring.wal.clone(),
-            gauges: wiring.gauges.clone(),
-        });
+        let snapshotter = wiring.snapshotter_parts(ends.snapshotter, assembly.engine.clone(), assembly.disk);
+        let snapshotter = Snapshotter::new(snapshotter);
         let ((job, jobs), (stop_jobs, jobs_stop)) = (bounded(ADMIN_JOBS), bounded(0));
         let jobs = AdminJobs::new(AdminParts {
             inbox: jobs,

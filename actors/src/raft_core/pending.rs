@@ -191,8 +191,7 @@ mod tests {
         let sinks = Sinks::default();
         sinks.register(vec![seen.clone()]);
         out.flush(&sinks);
-        let list = seen.0.lock().expect("not poisoned").clone();
-        list
+        std::mem::take(&mut *seen.0.lock().expect("not poisoned"))
     }
 
     const SINK: SinkId = SinkId(0);
