@@ -5,6 +5,7 @@
 
 use crate::admin_jobs::{AdminJobs, AdminParts, OpenEngine};
 use crate::applier::{Applier, ApplierParts};
+use crate::closable_reads::ClosableReads;
 use crate::death_watch::{DeathWatch, ExitCell, NodeExit};
 use crate::lease_manager::actor::{LeaseManager, LeaseParts, LeaseSink, StopLeases};
 use crate::lease_manager::core::StoredLease;
@@ -118,6 +119,8 @@ struct Running {
     stop_ticker: Sender<()>,
     stop_readers: Sender<()>,
     stop_jobs: Sender<()>,
+    /// Lets clients that are kept let go of the store.
+    close_reads: Box<dyn FnOnce() + Send>,
 }
 
 #[derive(Default)]
@@ -363,11 +366,13 @@ impl Kernel {
         threads.readers = reader_pool::start(READERS, queries, readers_stop, pool, wiring.sinks.clone(), &wiring.exit)?;
         let (watch, inner, tick) = (wiring.watch("ticker"), wiring.inner.clone(), assembly.tick);
         threads.ticker = spawn("ticker", move || ticker::run(tick, &inner, &ticker_stop, watch))?;
+        let reads = Arc::new(ClosableReads::new(wiring.reads));
+        let close = reads.clone();
         Ok(Self {
             ports: Ports {
                 identity: Arc::new(assembly.identity),
                 gauges: wiring.gauges,
-                reads: Arc::new(wiring.reads),
+                reads,
                 sinks: wiring.sinks,
                 core: wiring.core,
                 query,
@@ -385,6 +390,7 @@ impl Kernel {
                 stop_ticker,
                 stop_readers,
                 stop_jobs,
+                close_reads: Box::new(move || close.close()),
             }),
         })
     }
@@ -434,6 +440,7 @@ impl Running {
             // an arbiter that panicked has been reported by its actor's death watch
             let _ = arbiter.join();
         }
+        (self.close_reads)();
         ports.sinks.broadcast(|| Reply::Stopping);
         exit.set(NodeExit::Stopped);
     }

@@ -20,6 +20,7 @@ pub mod admin_jobs;
 mod admin_jobs_tests;
 pub mod applier;
 pub mod cancellable;
+pub mod closable_reads;
 pub mod death_watch;
 pub mod kernel;
 pub mod lease_manager;

@@ -1,8 +1,7 @@
 //! The in-process client: the same messages as a door sends, without a socket.
 //!
 //! Cheap to clone, usable from any thread with a tokio runtime. Requests are taken as checked: it is the host's own code
-//! that asks. A client (and a watch) that is kept holds the store's last view, and with it the lock of the data folder, also
-//! after the node has stopped: drop it before a node is started there again. Must never retry: an outcome that is unknown is reported as such.
+//! that asks. A client outlives its node: every request then ends as stopped. Must never retry: an outcome that is unknown is reported as such.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use messages::lease::{LeaseAsk, LeaseReply, LeaseRequests};

@@ -158,8 +158,7 @@ impl Node {
         Ok(())
     }
 
-    /// An in-process client. Drop all of them after [`Self::stop`]: each holds the store's last view, and the data folder stays
-    /// locked until the last one is gone.
+    /// An in-process client. It may outlive the node.
     pub fn client(&self) -> Client {
         self.client.clone()
     }
@@ -180,8 +179,8 @@ impl Node {
     }
 
     /// Stops the node: doors, then owners in the order in which nothing is lost. Takes at most a second and a half.
-    /// Requests of in-process clients that were not answered end as stopped, their watches with `None`. The data folder
-    /// is free again when every [`Client`] and watch of the host is dropped as well.
+    /// Requests of in-process clients that were not answered end as stopped, their watches with `None`. The data folder is free
+    /// afterwards.
     pub async fn stop(self) {
         self.client.ports().gauges.stopping.store(true, Release);
         if let Some(mut compaction) = self.compaction {

@@ -59,6 +59,10 @@ fn callers_and_watches_hear_that_the_node_stopped() {
         assert_eq!(soon(client.get("k")).await, Err(STOPPED));
         assert_eq!(soon(client.lease(LeaseAsk::List)).await.err(), Some(RequestError::Stopped));
         assert!(soon(client.watch(create).next()).await.is_none(), "a watch of a stopped node ends at once");
+        let again = Node::start(quick(&dir)).await.expect("clients and watches that are kept do not lock the folder");
+        assert!(again.client().get("k").await.expect("get").is_some());
+        assert!(client.ports().reads.status().revision > 1, "numbers stay");
+        again.stop().await;
     });
 }
 

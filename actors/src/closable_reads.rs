@@ -1,0 +1,82 @@
+//! The read side as clients hold it: it lets go of the store when the node has stopped, so that a client that is kept does not
+//! keep the data folder locked.
+//!
+//! Must never answer a read from memory after that: what the store held then may be old now.
+
+use arc_swap::{ArcSwapOption, Guard};
+use bytes::Bytes;
+use messages::read::{MemberInfo, Reads, StoreStatus};
+use model::request::{RangeRequest, TxnRequest};
+use model::{OpOutcome, RangeOutcome, ReadError};
+use std::sync::{Arc, OnceLock};
+
+/// Reads that can be closed.
+pub struct ClosableReads<R> {
+    open: ArcSwapOption<R>,
+    /// Numbers for headers and pages that are still asked for afterwards.
+    last: OnceLock<StoreStatus>,
+}
+
+impl<R: Reads> ClosableReads<R> {
+    /// Open, over these.
+    pub fn new(reads: R) -> Self {
+        Self { open: ArcSwapOption::from_pointee(reads), last: OnceLock::new() }
+    }
+
+    /// Lets go of the store. Calls under way end as they would have.
+    pub fn close(&self) {
+        if let Some(reads) = self.open.load_full() {
+            self.last.get_or_init(|| reads.status());
+            self.open.store(None);
+        }
+    }
+
+    fn with<T>(&self, ask: impl FnOnce(&R) -> Result<T, ReadError>) -> Result<T, ReadError> {
+        match &*self.open.load() {
+            Some(reads) => ask(reads),
+            None => Err(ReadError::Store("the node has stopped".into())),
+        }
+    }
+
+    fn numbers<T>(&self, of_open: impl FnOnce(&R) -> T, of_last: impl FnOnce(&StoreStatus) -> T) -> T {
+        let open: Guard<Option<Arc<R>>> = self.open.load();
+        match &*open {
+            Some(reads) => of_open(reads),
+            None => of_last(self.last.get().expect("set before the store is let go")),
+        }
+    }
+}
+
+impl<R: Reads> Reads for ClosableReads<R> {
+    fn status(&self) -> StoreStatus {
+        self.numbers(R::status, StoreStatus::clone)
+    }
+
+    fn position(&self) -> (i64, u64) {
+        self.numbers(R::position, |last| (last.revision, last.applied_term))
+    }
+
+    fn logical_bytes(&self) -> i64 {
+        self.numbers(R::logical_bytes, |last| last.logical_bytes)
+    }
+
+    fn read_txn(&self, request: &TxnRequest) -> Result<(i64, OpOutcome), ReadError> {
+        self.with(|reads| reads.read_txn(request))
+    }
+
+    fn range(&self, request: &RangeRequest) -> Option<Result<(i64, RangeOutcome), ReadError>> {
+        self.with(|reads| Ok(reads.range(request))).unwrap_or_else(|why| Some(Err(why)))
+    }
+
+    fn members(&self) -> Result<Vec<MemberInfo>, ReadError> {
+        self.with(R::members)
+    }
+
+    fn cluster_version(&self) -> Result<String, ReadError> {
+        self.with(R::cluster_version)
+    }
+
+    fn lease_keys(&self, id: i64) -> Result<(i64, Vec<Bytes>), ReadError> {
+        self.with(|reads| reads.lease_keys(id))
+    }
+}
