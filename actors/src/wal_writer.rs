@@ -124,8 +124,7 @@ impl WalWriter {
         let took = start.elapsed();
         let gauges = &self.parts.gauges;
         gauges.wal_bytes.fetch_add(bytes, Relaxed);
-        gauges.wal_syncs.fetch_add(1, Relaxed);
-        gauges.wal_sync_micros.fetch_add(took.as_micros() as u64, Relaxed);
+        gauges.wal_synced(took);
         if took > SLOW_SYNC {
             tracing::warn!(took = ?took, "expected-duration" = ?SLOW_SYNC, "slow fdatasync");
         }

@@ -5,6 +5,8 @@
 
 use crate::door::{Code, DoorObserver, MethodInfo};
 use crate::services::Loop;
+use messages::Gauges;
+use messages::ports::SYNC_BUCKETS;
 use messages::read::StoreStatus;
 use model::request::AlarmType;
 use std::fmt::Write as _;
@@ -246,10 +248,7 @@ fn store(page: &mut Page, status: &StoreStatus) {
 
 fn disk_and_watch(page: &mut Page, this: &Loop) {
     let gauges = &this.ports.gauges;
-    let syncs = gauges.wal_syncs.load(Relaxed);
-    page.head("etcd_disk_wal_fsync_duration_seconds", "summary");
-    page.line("etcd_disk_wal_fsync_duration_seconds_sum", "", gauges.wal_sync_micros.load(Relaxed) as f64 / 1e6);
-    page.line("etcd_disk_wal_fsync_duration_seconds_count", "", syncs as f64);
+    syncs(page, gauges);
     page.one("etcd_disk_wal_write_bytes_total", "counter", gauges.wal_bytes.load(Relaxed) as f64);
     page.one("etcd_disk_defrag_inflight", "gauge", f64::from(gauges.defragmenting.load(Relaxed)));
     page.one("conclave_store_disk_bytes", "gauge", gauges.disk_bytes.load(Relaxed) as f64);
@@ -257,6 +256,20 @@ fn disk_and_watch(page: &mut Page, this: &Loop) {
     page.one("etcd_debugging_mvcc_watch_stream_total", "gauge", gauges.watch_streams.load(Relaxed) as f64);
     page.one("etcd_debugging_mvcc_slow_watcher_total", "gauge", gauges.slow_watchers.load(Relaxed) as f64);
     page.one("etcd_debugging_mvcc_events_total", "counter", gauges.events.load(Relaxed) as f64);
+}
+
+/// The histogram that etcd's alert rules look at: each bucket counts what took no longer than its bound.
+fn syncs(page: &mut Page, gauges: &Gauges) {
+    const NAME: &str = "etcd_disk_wal_fsync_duration_seconds";
+    page.head(NAME, "histogram");
+    let mut count = 0;
+    for (at, bucket) in gauges.wal_syncs.iter().enumerate() {
+        count += bucket.load(Relaxed);
+        let bound = if at < SYNC_BUCKETS { (f64::from(1 << at) / 1e3).to_string() } else { "+Inf".into() };
+        page.line(&format!("{NAME}_bucket"), &format!("le=\"{bound}\""), count as f64);
+    }
+    page.line(&format!("{NAME}_sum"), "", gauges.wal_sync_micros.load(Relaxed) as f64 / 1e6);
+    page.line(&format!("{NAME}_count"), "", count as f64);
 }
 
 /// What the operating system says of this process; nothing where it says nothing.
@@ -296,5 +309,26 @@ impl Page {
     fn labelled(&mut self, name: &str, kind: &str, labels: &str, value: f64) {
         self.head(name, kind);
         self.line(name, labels, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn syncs_are_a_cumulative_histogram() {
+        let gauges = Gauges::default();
+        for micros in [10, 1000, 1001, 8_192_000, 9_000_000] {
+            gauges.wal_synced(Duration::from_micros(micros));
+        }
+        let mut page = Page(String::new());
+        syncs(&mut page, &gauges);
+        let of = |bound: &str| {
+            let head = format!("etcd_disk_wal_fsync_duration_seconds_bucket{{le=\"{bound}\"}} ");
+            page.0.lines().find_map(|line| line.strip_prefix(&head).map(str::to_owned)).expect(bound)
+        };
+        assert_eq!([of("0.001"), of("0.002"), of("4.096"), of("8.192"), of("+Inf")], ["2", "3", "3", "4", "5"]);
+        assert!(page.0.contains("_count 5\n"));
     }
 }
