@@ -136,7 +136,8 @@ fn member_status(this: &Loop) -> pb::StatusResponse {
         version: this.config.server_version.clone(),
         db_size: store.logical_bytes,
         leader,
-        raft_index: gauges.committed.load(Relaxed),
+        // the core tells what is committed a moment after the applier may have applied it
+        raft_index: gauges.committed.load(Relaxed).max(store.applied_index),
         raft_term: gauges.term.load(Relaxed),
         raft_applied_index: store.applied_index,
         errors,
