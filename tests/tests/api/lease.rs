@@ -103,7 +103,7 @@ fn a_put_moves_a_key_to_its_lease() {
 fn an_expired_lease_takes_its_keys_along() {
     on_server(async |server| {
         let mut watching = Watching::open(&server.stubs, watch::create_all(0)).await;
-        grant(&server.stubs, 3, 1).await;
+        grant(&server.stubs, 3, 2).await;
         attach(&server.stubs, "short", 3).await;
         let events = watching.events(2).await;
         let kinds: Vec<_> = events.iter().map(watch::short).map(|(put, key, ..)| (put, key)).collect();
@@ -154,7 +154,7 @@ fn leases_and_their_keys_survive_a_restart() {
     harness::server::in_system(async {
         let server = harness::Server::start(|_| ()).await;
         grant(&server.stubs, 5, 1000).await;
-        grant(&server.stubs, 6, 1).await;
+        grant(&server.stubs, 6, 2).await;
         attach(&server.stubs, "long", 5).await;
         attach(&server.stubs, "short", 6).await;
         let server = harness::Server::start_in(server.stop().await, |_| ()).await;

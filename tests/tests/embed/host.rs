@@ -123,3 +123,17 @@ fn whoever_waits_inside_the_process_is_told_of_the_stop() {
         soon("the end of the writes", writing).await.expect("a task");
     });
 }
+
+#[test]
+fn a_client_that_is_kept_does_not_keep_the_folder() {
+    in_system(async {
+        let dir = TempDir::new().expect("a folder");
+        let node = Node::start(quick_config("host", dir.path())).await.expect("start");
+        let kept = node.client();
+        node.stop().await;
+        let again = Node::start(quick_config("host", dir.path())).await.expect("the folder is free");
+        let put = PutRequest { key: "k".into(), value: "v".into(), ..PutRequest::default() };
+        assert!(soon("a refusal", kept.execute(Command::Put(put))).await.is_err());
+        again.stop().await;
+    });
+}

@@ -121,3 +121,23 @@ fn many_starts_and_stops_leave_no_threads_and_no_descriptors() {
         assert!(count("fd") < files + 8 * 20, "descriptors: {} after {files}", count("fd"));
     });
 }
+
+#[test]
+fn the_log_may_lie_in_another_folder() {
+    in_system(async {
+        let dir = TempDir::new().expect("a folder");
+        let wal = dir.path().join("on another disk");
+        let config = || Config { wal_dir: Some(wal.clone()), ..quick_config("apart", &dir.path().join("data")) };
+        let node = Node::start(config()).await.expect("start");
+        put(&node, "k", "v").await;
+        node.stop().await;
+        assert!(std::fs::read_dir(&wal).expect("the log's folder").count() > 0);
+        assert!(!dir.path().join("data/member/wal").exists());
+        let node = Node::start(config()).await.expect("start again");
+        assert_eq!(get(&node, "k").await.as_deref(), Some("v"));
+        node.stop().await;
+        let without = quick_config("apart", &dir.path().join("data"));
+        assert!(Node::start(without).await.is_err(), "a forgotten log folder is no new log");
+        Node::start(config()).await.expect("nothing was harmed").stop().await;
+    });
+}

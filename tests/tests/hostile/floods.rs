@@ -93,11 +93,11 @@ fn headers_without_end_are_cut_off() {
 fn many_connections_are_served_and_silent_ones_cost_nothing() {
     on_server(async |server| {
         let mut silent = Vec::new();
-        for _ in 0..300 {
+        for _ in 0..120 {
             silent.push(Wire::silent(server.address()).await);
         }
         let mut open = Vec::new();
-        for _ in 0..300 {
+        for _ in 0..120 {
             open.push(Wire::open(server.address(), &[]).await);
         }
         for wire in &mut open {
@@ -189,4 +189,34 @@ async fn answers_behind_closed_windows_stay_out_of_memory() {
     assert!(grown < 400 << 20, "grew by {} MiB", grown >> 20);
     drop(wire);
     soon("a read when they are gone", other.range(get("k"))).await.expect("get");
+}
+
+#[test]
+fn http_1_heads_and_bodies_have_an_end() {
+    on_server(async |server| {
+        let at = server.address();
+        let mut wire = Wire::silent(at).await;
+        wire.send(b"GET /health HTTP/1.1\r\nHost: x\r\n").await;
+        let line = format!("x-more: {}\r\n", "y".repeat(8000));
+        let mut sent = 0;
+        while sent < 10_000 && wire.send(line.as_bytes()).await {
+            sent += 1;
+        }
+        assert!(sent < 10_000, "80 MB of a head were taken");
+        let mut wire = Wire::silent(at).await;
+        wire.send(b"POST /health HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n").await;
+        let part = vec![b'z'; 64 << 10];
+        let mut sent = 0;
+        while sent < 1500 && wire.send(&part).await {
+            sent += 1;
+        }
+        assert!(sent < 1500, "100 MB of a body were taken");
+        for head in ["GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", "\r\n\r\n\r\n\r\n", "PUT\r\n\r\n"] {
+            let mut wire = Wire::silent(at).await;
+            wire.send(head.as_bytes()).await;
+            wire.finish().await;
+            assert!(wire.closes().await, "{head:?}");
+        }
+        still_serves(server).await;
+    });
 }
