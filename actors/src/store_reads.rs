@@ -56,9 +56,7 @@ impl<S: Snapshot> StoreReads<S> {
         let measured = cursor.measure(&view)?;
         Ok(RangePlan {
             revision: view.revision,
-            term: view.applied_term,
             kvs_bytes: measured.encoded_bytes,
-            kvs: measured.kvs as u64,
             more: measured.more,
             count: measured.count,
             source: Box::new(RangeChunks { views: self.views.clone(), cursor, done: false }),

@@ -27,12 +27,8 @@ pub trait ChunkSource: Send {
 pub struct RangePlan {
     /// Current revision of the view it was planned on, for the header.
     pub revision: i64,
-    /// Term of that view's last entry.
-    pub term: u64,
     /// Bytes that all chunks will have together.
     pub kvs_bytes: u64,
-    /// Key-values that all chunks will hold together.
-    pub kvs: u64,
     /// As in the response.
     pub more: bool,
     /// As in the response.

@@ -216,7 +216,6 @@ fn service_config(config: &Config) -> Result<ServiceConfig, BootstrapError> {
         min_lease_ttl: config.min_lease_ttl(),
         server_version: SERVER_VERSION.into(),
         storage_version: STORAGE_VERSION.into(),
-        request_timeout: config.request_timeout(),
         request_id_seed: bootstrap::random()?,
     })
 }

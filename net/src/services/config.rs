@@ -1,7 +1,5 @@
 //! What the services must know of the member's settings. Values come from flags; none is read from the environment here.
 
-use std::time::Duration;
-
 /// Settings of the services.
 #[derive(Clone, Debug)]
 pub struct ServiceConfig {
@@ -17,8 +15,6 @@ pub struct ServiceConfig {
     pub server_version: String,
     /// Version of the storage format reported to clients.
     pub storage_version: String,
-    /// Time after which a request without an outcome is given up.
-    pub request_timeout: Duration,
     /// Random start of request ids, so that runs and members do not share them.
     pub request_id_seed: u64,
 }

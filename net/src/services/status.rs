@@ -45,8 +45,6 @@ table! {
     LEASE_NOT_FOUND = NotFound, "etcdserver: requested lease not found";
     /// The lease exists.
     LEASE_EXISTS = FailedPrecondition, "etcdserver: lease already exists";
-    /// No such member.
-    MEMBER_NOT_FOUND = NotFound, "etcdserver: member not found";
     /// Sent with etcd's client-side value, hence the code.
     TOO_MANY_REQUESTS = Unknown, "etcdserver: too many requests";
     /// No leader.
@@ -61,8 +59,6 @@ table! {
     TIMEOUT = Unavailable, "etcdserver: request timed out";
     /// Unknown outcome, the leader was lost.
     TIMEOUT_LEADER_LOST = Unavailable, "etcdserver: request timed out, possibly due to previous leader failure";
-    /// The member or cluster is not healthy enough.
-    UNHEALTHY = Unavailable, "etcdserver: unhealthy cluster";
     /// The CORRUPT alarm stands.
     CORRUPT = DataLoss, "etcdserver: corrupt cluster";
     /// RangeStream with a sort order.
@@ -75,8 +71,6 @@ table! {
     AUTH_NOT_ENABLED = FailedPrecondition, "etcdserver: authentication is not enabled";
     /// A call that this version does not offer yet.
     NOT_CAPABLE = FailedPrecondition, "etcdserver: not capable";
-    /// A stream was ended because the client closed it.
-    WATCH_CANCELED = Canceled, "etcdserver: watch canceled";
 }
 
 /// A message that is not the protobuf expected. Source: grpc-go's text.
