@@ -48,12 +48,12 @@ env: ## Print what a shell needs to call cargo directly: eval "$(make env)".
 
 deps: $(ROCKSDB_DIR)/librocksdb.a ## Install what the build needs, and build RocksDB once.
 
-# A C++ compiler for RocksDB, libclang for its bindings: installed where apt-get may, named where it may not.
+# A C++ compiler for RocksDB, libclang for its bindings (libclang-cpp alone does not serve): installed where apt-get may, named where it may not.
 .PHONY: packages
 packages:
 	@missing=; for tool in cc:build-essential c++:build-essential; do \
 	    command -v $${tool%%:*} >/dev/null || missing="$$missing $${tool##*:}"; done; \
-	ls /usr/lib/llvm-*/lib/libclang*.so* >/dev/null 2>&1 || missing="$$missing libclang-dev"; \
+	ls /usr/lib/llvm-*/lib/libclang.so* /usr/lib/llvm-*/lib/libclang-[0-9]*.so* 2>/dev/null | grep -q . || missing="$$missing libclang-dev"; \
 	if [ -n "$$missing" ]; then \
 	    if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
 	        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
