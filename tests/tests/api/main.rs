@@ -6,6 +6,7 @@ mod big;
 mod cluster;
 mod errors;
 mod http;
+mod independent_model;
 mod kv;
 mod lease;
 mod maintenance;
