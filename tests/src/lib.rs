@@ -4,7 +4,9 @@
 
 pub mod compare;
 pub mod daemon;
+pub mod fuzz;
 pub mod http;
+pub mod machine;
 pub mod model;
 pub mod request;
 pub mod server;

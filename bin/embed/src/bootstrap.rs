@@ -5,6 +5,7 @@
 
 use crate::config::Config;
 use crate::ids::{cluster_id, member_id};
+use crate::space::Room;
 use actors::raft_core::log_tail::LogTail;
 use actors::raft_core::recover::{self, TailError};
 use messages::Identity;
@@ -60,6 +61,8 @@ pub enum BootstrapError {
 /// Folders of a member.
 #[derive(Clone, Debug)]
 pub struct Folders {
+    /// All of the member's, the log perhaps excepted.
+    pub member: PathBuf,
     /// RocksDB.
     pub store: PathBuf,
     /// Log segments.
@@ -76,6 +79,7 @@ impl Folders {
             store: member.join("store"),
             wal: config.wal_dir.clone().unwrap_or_else(|| member.join("wal")),
             scratch: member.join("scratch"),
+            member,
         }
     }
 }
@@ -111,6 +115,7 @@ pub fn boot(config: &Config) -> Result<Booted, BootstrapError> {
     for dir in [&config.data_dir, &folders.store] {
         make_private(dir)?;
     }
+    Room::before_start(&folders.member);
     let disk: Arc<dyn Disk> = Arc::new(OsDisk);
     let options = RocksOptions::default();
     let memory = RocksMemory::new(&options);
