@@ -14,7 +14,7 @@ ROCKSDB_DIR := $(CACHE)/rocksdb-$(ROCKSDB_VERSION)-lz4$(if $(ROCKSDB_CXXFLAGS),-
 export ROCKSDB_LIB_DIR := $(ROCKSDB_DIR)
 export ROCKSDB_STATIC := 1
 
-.PHONY: help run test deps build dist check unit env
+.PHONY: help run test deps build dist check unit env sim mutants
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,15 @@ unit: deps ## Every test; ends with the test runner's own summary.
 	CONCLAVE_BIN=$(CARGO_TARGET_DIR)/release/conclave cargo test --workspace --no-fail-fast 2>&1 | tee $$log || status=$$?; \
 	awk '/^test result:/ {passed += $$4; failed += $$6; ignored += $$8} \
 	     END {printf "%d passed, %d failed, %d skipped\n", passed, failed, ignored}' $$log; exit $$status
+
+# SECONDS is the shell's own variable as well: only what is given on the command line counts
+SIM_SECONDS := $(if $(filter command line,$(origin SECONDS)),$(SECONDS),60)
+
+sim: deps ## Crash simulator: make sim SECONDS=60 runs on, make sim SEED=7 repeats one seed and shows its events.
+	cargo run -q --release -p conclave-tests --bin sim -- $(if $(SEED),--seed $(SEED),--seconds $(SIM_SECONDS)) $(ARGS)
+
+mutants: deps ## Each deliberate bug under the simulator: who finds it, at which seed, in which time.
+	cargo run -q --release -p conclave-tests --features mutants --bin sim -- --mutants --from 1 --seconds $(SIM_SECONDS) $(ARGS)
 
 env: ## Print what a shell needs to call cargo directly: eval "$(make env)".
 	@echo 'export CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)" ROCKSDB_LIB_DIR="$(ROCKSDB_LIB_DIR)" ROCKSDB_STATIC=1'

@@ -7,6 +7,7 @@ pub mod http;
 pub mod model;
 pub mod request;
 pub mod server;
+pub mod sim;
 pub mod stubs;
 pub mod watch;
 pub mod wire;

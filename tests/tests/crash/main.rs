@@ -8,6 +8,7 @@ mod kill;
 mod large_delete;
 mod lifecycle;
 mod log;
+mod sim;
 mod slow_reader;
 mod twin;
 mod writers;
