@@ -11,6 +11,7 @@ pub mod model;
 pub mod request;
 pub mod server;
 pub mod spec;
+pub mod sim;
 pub mod stubs;
 pub mod watch;
 pub mod wire;
