@@ -84,7 +84,8 @@ fn histogram(out: &mut String, latency: &Histogram<u64>, precise: bool) {
     let step = (high - low) as f64 / BUCKETS as f64;
     let mut counts = [0; BUCKETS + 1];
     for value in latency.iter_recorded() {
-        let at = value.value_iterated_to().clamp(low, high);
+        // the recorded value lies anywhere in its slot; counted as the slot's start, the least is in the first bucket
+        let at = latency.lowest_equivalent(value.value_iterated_to()).clamp(low, high);
         let bucket = if step > 0.0 { ((at - low) as f64 / step).ceil() as usize } else { 0 };
         counts[bucket.min(BUCKETS)] += value.count_at_value();
     }
