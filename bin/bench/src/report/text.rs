@@ -155,7 +155,7 @@ mod tests {
         for words in [
             "\nSummary:\n  Total:\t2.0000 secs.\n  Slowest:\t0.10",
             "  Fastest:\t0.0010 secs.\n  Average:\t0.0505 secs.\n  Stddev:\t0.0289 secs.\n  Requests/sec:\t50.0000\n",
-            "\nResponse time histogram:\n  0.0010 [1]\t|∎∎∎∎\n  0.0109 [10]\t|∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎\n",
+            "\nResponse time histogram:\n  0.0010 [1]\t|∎∎∎∎\n  0.0109 [9]\t|∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎\n  0.0208 [10]\t|",
             "\nLatency distribution:\n  10% in 0.0110 secs.\n  25% in 0.0260 secs.\n  50% in 0.0510 secs.\n",
             "  99% in 0.10",
         ] {
