@@ -29,7 +29,7 @@ TAR := conclave-$(VERSION)-linux-$(shell uname -m)
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-.PHONY: help run test deps build programs install dist deb check unit env
+.PHONY: help run test deps build programs install dist deb check unit model env
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -78,6 +78,13 @@ unit: deps ## Every test; ends with the test runner's own summary.
 	CONCLAVE_BIN=$(CARGO_TARGET_DIR)/release/conclave cargo test --workspace --no-fail-fast 2>&1 | tee $$log || status=$$?; \
 	awk '/^test result:/ {passed += $$4; failed += $$6; ignored += $$8} \
 	     END {printf "%d passed, %d failed, %d skipped\n", passed, failed, ignored}' $$log; exit $$status
+
+# OPS, SEED, and EPOCH and KEEP of a failure; ENDPOINT of a running server, whose data is lost, and SERVER=etcd when that is one.
+model: deps ## Compare the daemon (or ENDPOINT=host:port) with the specification of the API, for OPS operations.
+	cargo build --release -p conclave
+	CONCLAVE_BIN=$(CARGO_TARGET_DIR)/release/conclave cargo run --release -q -p conclave-tests --bin model -- --ops $(or $(OPS),100000) \
+	    $(if $(ENDPOINT),--endpoint $(ENDPOINT)) $(if $(SERVER),--server $(SERVER)) $(if $(SEED),--seed $(SEED)) \
+	    $(if $(EPOCH),--epoch $(EPOCH)) $(if $(KEEP),--keep $(KEEP))
 
 env: ## Print what a shell needs to call cargo directly: eval "$(make env)".
 	@echo 'export CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)" ROCKSDB_LIB_DIR="$(ROCKSDB_LIB_DIR)" ROCKSDB_STATIC=1'

@@ -5,8 +5,9 @@
 
 use crate::config::Config;
 use crate::ids::{cluster_id, member_id};
-use actors::limits::LOG_TAIL_BYTES;
+use crate::space::Room;
 use actors::raft_core::log_tail::LogTail;
+use actors::raft_core::recover::{self, TailError};
 use messages::Identity;
 use raft::{ConfState, HardState, LogId};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -60,6 +61,8 @@ pub enum BootstrapError {
 /// Folders of a member.
 #[derive(Clone, Debug)]
 pub struct Folders {
+    /// All of the member's, the log perhaps excepted.
+    pub member: PathBuf,
     /// RocksDB.
     pub store: PathBuf,
     /// Log segments.
@@ -76,6 +79,7 @@ impl Folders {
             store: member.join("store"),
             wal: config.wal_dir.clone().unwrap_or_else(|| member.join("wal")),
             scratch: member.join("scratch"),
+            member,
         }
     }
 }
@@ -111,6 +115,7 @@ pub fn boot(config: &Config) -> Result<Booted, BootstrapError> {
     for dir in [&config.data_dir, &folders.store] {
         make_private(dir)?;
     }
+    Room::before_start(&folders.member);
     let disk: Arc<dyn Disk> = Arc::new(OsDisk);
     let options = RocksOptions::default();
     let memory = RocksMemory::new(&options);
@@ -125,7 +130,7 @@ pub fn boot(config: &Config) -> Result<Booted, BootstrapError> {
     };
     let identity = store.identity();
     let applied = store.applied();
-    let tail = tail(&wal, &recovered, store.conf_state().clone(), applied, config)?;
+    let tail = tail(&wal, &recovered, &store, config)?;
     Ok(Booted {
         identity: Identity {
             cluster_id: identity.cluster_id,
@@ -245,41 +250,17 @@ fn sync_parents(disk: &dyn Disk, dir: &Path) -> Result<(), BootstrapError> {
     Ok(())
 }
 
+/// The log as the core reads it.
 fn tail(
     wal: &Wal,
     recovered: &Recovered,
-    conf_state: ConfState,
-    applied: LogId,
+    store: &Applier<RocksEngine>,
     config: &Config,
 ) -> Result<LogTail, BootstrapError> {
-    if recovered.last.index < applied.index {
-        let why = format!("the log ends at entry {}, the store has applied {}", recovered.last.index, applied.index);
-        return Err(BootstrapError::Mismatch { path: config.data_dir.clone(), why });
-    }
-    if recovered.truncated.index > applied.index {
-        let why = format!(
-            "the log begins behind entry {}, the store has applied {} only: was its folder replaced?",
-            recovered.truncated.index, applied.index
-        );
-        return Err(BootstrapError::Mismatch { path: config.data_dir.clone(), why });
-    }
-    let mut hard_state = recovered.hard_state;
-    // commit is written lazily: what the store has applied was committed
-    hard_state.commit = hard_state.commit.max(applied.index);
-    let mut entries = Vec::new();
-    let mut reader = wal.reader();
-    let mut next = (applied.index + 1).max(recovered.truncated.index + 1);
-    while next <= recovered.last.index {
-        entries.extend(reader.read(next, recovered.last.index + 1, LOG_TAIL_BYTES as usize)?);
-        next = entries.last().map_or(next, |e: &raft::Entry| e.index + 1);
-    }
-    tracing::info!(
-        applied = applied.index,
-        last = recovered.last.index,
-        replay = entries.len(),
-        "opened log and store"
-    );
-    Ok(LogTail::new(hard_state, conf_state, recovered.truncated, &recovered.terms, recovered.last.index, entries))
+    recover::tail(wal, recovered, store.conf_state().clone(), store.applied()).map_err(|why| match why {
+        TailError::Mismatch(why) => BootstrapError::Mismatch { path: config.data_dir.clone(), why },
+        TailError::Read(why) => why.into(),
+    })
 }
 
 /// A random number from the operating system.

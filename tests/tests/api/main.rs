@@ -8,6 +8,7 @@ mod cluster;
 mod election;
 mod errors;
 mod http;
+mod independent_model;
 mod kv;
 mod lease;
 mod lock;
