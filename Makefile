@@ -21,9 +21,9 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 COMMIT ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 # the same sources give the same package
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
-# dist is built with fat LTO; PROFILE=release is quicker
+# dist is built with fat LTO; PROFILE=release is quicker, PROFILE=dev for a look at the packages themselves
 PROFILE ?= dist
-BINARIES := $(CARGO_TARGET_DIR)/$(PROFILE)
+BINARIES := $(CARGO_TARGET_DIR)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 PACKAGES ?= $(CARGO_TARGET_DIR)/packages
 TAR := conclave-$(VERSION)-linux-$(shell uname -m)
 PREFIX ?= /usr/local
