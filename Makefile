@@ -23,11 +23,11 @@ run: deps ## Build and start a single member on 127.0.0.1:2379 (data in ./defaul
 	cargo build --release -p conclave
 	$(CARGO_TARGET_DIR)/release/conclave $(ARGS)
 
-build: deps ## Build the daemon.
-	cargo build --release -p conclave
+build: deps ## Build the daemon and its tools.
+	cargo build --release -p conclave -p conclavectl
 
-dist: deps ## Build the daemon as it is packaged and benchmarked (fat LTO).
-	cargo build --profile dist -p conclave
+dist: deps ## Build the daemon and its tools as they are packaged and benchmarked (fat LTO).
+	cargo build --profile dist -p conclave -p conclavectl
 
 test: deps check unit ## Every check and every test.
 
