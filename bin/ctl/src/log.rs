@@ -17,7 +17,10 @@ pub fn line(level: &str, message: &str, fields: &[(&str, &str)]) {
     object.text("ts", &timestamp());
     object.text("msg", message);
     for (name, value) in fields {
-        object.text(name, value);
+        match value.parse::<u64>() {
+            Ok(number) => object.number(name, number),
+            Err(_) => object.text(name, value),
+        }
     }
     object.close();
     eprintln!("{}", String::from_utf8_lossy(&out));

@@ -2,6 +2,7 @@
 
 use super::Config;
 use super::endpoint::{Address, Endpoint, Security, authority, read};
+use super::preface::{First, Noticed};
 use super::tls::{self, Tls};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
@@ -38,12 +39,20 @@ pub async fn dial(config: &Config, text: &str, first: &str) -> Result<Channel, S
         endpoint = endpoint.keep_alive_timeout(config.keepalive_timeout);
     }
     // the connector gives the socket away once: a broken connection is dialled anew by the pool
-    let socket = Arc::new(Mutex::new(Some(TokioIo::new(socket))));
+    let first_bytes = First::default();
+    let socket = TokioIo::new(Noticed { socket, first: first_bytes.clone() });
+    let socket = Arc::new(Mutex::new(Some(socket)));
     let connector = tower::service_fn(move |_| {
         let socket = socket.lock().ok().and_then(|mut socket| socket.take());
         std::future::ready(socket.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected)))
     });
-    endpoint.connect_with_connector(connector).await.map_err(|why| said(format!("transport: {why}")))
+    let opened = async {
+        let channel = endpoint.connect_with_connector(connector).await.map_err(|why| format!("transport: {why}"))?;
+        first_bytes.bytes().await.map_err(|why| format!("error reading server preface: {why}"))?;
+        Ok(channel)
+    };
+    let opened = tokio::time::timeout(PATIENCE, opened).await;
+    opened.unwrap_or_else(|_| Err("error reading server preface: i/o timeout".into())).map_err(said)
 }
 
 /// Opens what bytes go through; `protocol` is what is spoken over TLS. Also for plain HTTP, which asks for metrics.
@@ -117,8 +126,34 @@ pub fn io_text(why: &io::Error) -> String {
     chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
 }
 
-fn tls_text(why: &io::Error) -> String {
-    if why.kind() == io::ErrorKind::UnexpectedEof { "EOF".into() } else { io_text(why) }
+/// An error of TLS in Go's words, as far as they are common.
+pub fn tls_text(why: &io::Error) -> String {
+    if why.kind() == io::ErrorKind::UnexpectedEof {
+        return "EOF".into();
+    }
+    let text = io_text(why);
+    if let Some(alert) = text.strip_prefix("received fatal alert: ") {
+        return format!("remote error: tls: {}", spaced(alert));
+    }
+    match text.strip_prefix("invalid peer certificate: ") {
+        Some("UnknownIssuer") => {
+            "tls: failed to verify certificate: x509: certificate signed by unknown authority".into()
+        }
+        Some(other) => format!("tls: failed to verify certificate: {other}"),
+        None => text,
+    }
+}
+
+/// `CertificateRequired` as `certificate required`.
+fn spaced(name: &str) -> String {
+    let mut out = String::new();
+    for c in name.chars() {
+        if c.is_uppercase() && !out.is_empty() {
+            out.push(' ');
+        }
+        out.extend(c.to_lowercase());
+    }
+    out
 }
 
 /// A socket of any kind.

@@ -126,7 +126,7 @@ impl Failure {
     pub fn hint(&self) -> Option<String> {
         if let Self::Deadline(last) = self {
             return Some(match last {
-                Some(last) => format!("no connection: {last}; check --endpoints and whether the server runs"),
+                Some(last) => format!("no connection ({}); check --endpoints and whether the server runs", plain(last)),
                 None => {
                     "the server did not answer in time; raise --command-timeout or look at `endpoint health`".into()
                 }
@@ -160,6 +160,12 @@ impl fmt::Display for Failure {
             Self::Text(text) => f.write_str(text),
         }
     }
+}
+
+/// Why a connection failed, without the words that gRPC clients put around it.
+fn plain(last: &str) -> &str {
+    let inner = last.strip_prefix("connection error: desc = \"transport: ").unwrap_or(last);
+    inner.strip_prefix("Error while dialing: ").unwrap_or(inner).trim_end_matches('"')
 }
 
 fn is_known(message: &str) -> bool {

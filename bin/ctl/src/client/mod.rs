@@ -9,6 +9,7 @@ pub mod failure;
 pub mod keep_alive;
 pub mod method;
 mod pool;
+mod preface;
 pub mod range;
 pub mod recipes;
 pub mod srv;

@@ -9,12 +9,17 @@ use std::io::IsTerminal;
 
 /// Whether a person reads standard output.
 pub fn stdout_is_terminal() -> bool {
-    std::io::stdout().is_terminal()
+    std::io::stdout().is_terminal() && named()
 }
 
 /// Whether a person reads standard error.
 pub fn stderr_is_terminal() -> bool {
-    std::io::stderr().is_terminal()
+    std::io::stderr().is_terminal() && named()
+}
+
+/// A terminal without a name belongs to a program that drives us, not to a person.
+fn named() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term != "dumb")
 }
 
 /// Whether answers may be coloured.
@@ -23,8 +28,7 @@ pub fn colours() -> bool {
 }
 
 fn wanted() -> bool {
-    let plain = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-    std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()) && !plain
+    std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()) && named()
 }
 
 fn paint(code: &str, text: &str) -> String {
