@@ -38,8 +38,8 @@ run: deps ## Build and start a single member on 127.0.0.1:2379 (data in ./defaul
 	cargo build --release -p conclave
 	$(CARGO_TARGET_DIR)/release/conclave $(ARGS)
 
-build: deps ## Build the daemon.
-	cargo build --release -p conclave
+build: deps ## Build the daemon and its tools.
+	cargo build --release $(addprefix -p ,$(PROGRAMS))
 
 programs: deps ## Build every program as it is packaged and benchmarked (fat LTO).
 	CONCLAVE_COMMIT=$(COMMIT) cargo build --profile $(PROFILE) $(addprefix -p ,$(PROGRAMS))
