@@ -14,7 +14,7 @@ ROCKSDB_DIR := $(CACHE)/rocksdb-$(ROCKSDB_VERSION)-lz4$(if $(ROCKSDB_CXXFLAGS),-
 export ROCKSDB_LIB_DIR := $(ROCKSDB_DIR)
 export ROCKSDB_STATIC := 1
 
-.PHONY: help run test deps build dist check unit env
+.PHONY: help run test deps build dist check unit fuzz env
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,24 @@ unit: deps ## Every test; ends with the test runner's own summary.
 	CONCLAVE_BIN=$(CARGO_TARGET_DIR)/release/conclave cargo test --workspace --no-fail-fast 2>&1 | tee $$log || status=$$?; \
 	awk '/^test result:/ {passed += $$4; failed += $$6; ignored += $$8} \
 	     END {printf "%d passed, %d failed, %d skipped\n", passed, failed, ignored}' $$log; exit $$status
+
+# libFuzzer with the stable toolchain: coverage without a sanitizer, as `cargo fuzz run --sanitizer none` would build it.
+FUZZ_FLAGS := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+    -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing
+FUZZ_HOST := $(shell rustc -vV | sed -n 's/^host: //p')
+FUZZ_DIR ?= $(CACHE)/fuzz
+TARGET ?= wal
+SECONDS ?= 600
+
+fuzz: deps ## Fuzz one target: make fuzz TARGET=wal SECONDS=600 (targets: ls tests/fuzz/fuzz_targets).
+	@test -f tests/fuzz/fuzz_targets/$(TARGET).rs || { echo "no target $(TARGET); there are: $$(ls tests/fuzz/fuzz_targets | sed 's/\.rs//' | xargs)"; exit 1; }
+	cp Cargo.lock tests/fuzz/Cargo.lock
+	RUSTFLAGS="$(FUZZ_FLAGS)" CARGO_TARGET_DIR=$(FUZZ_DIR)/target \
+	    cargo build --release --manifest-path tests/fuzz/Cargo.toml --target $(FUZZ_HOST) --bin $(TARGET)
+	mkdir -p $(FUZZ_DIR)/found/$(TARGET) $(FUZZ_DIR)/crash/$(TARGET) $(FUZZ_DIR)/tmp
+	cd tests && TMPDIR=$(FUZZ_DIR)/tmp $(FUZZ_DIR)/target/$(FUZZ_HOST)/release/$(TARGET) -max_total_time=$(SECONDS) -max_len=16384 -timeout=60 \
+	    -rss_limit_mb=4096 -print_final_stats=1 -artifact_prefix=$(FUZZ_DIR)/crash/$(TARGET)/ $(FUZZ_DIR)/found/$(TARGET) fuzz/corpus/$(TARGET)
+	@echo "no crash; inputs of new coverage are in $(FUZZ_DIR)/found/$(TARGET)"
 
 env: ## Print what a shell needs to call cargo directly: eval "$(make env)".
 	@echo 'export CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)" ROCKSDB_LIB_DIR="$(ROCKSDB_LIB_DIR)" ROCKSDB_STATIC=1'

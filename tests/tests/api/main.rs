@@ -11,6 +11,7 @@ mod lease;
 mod maintenance;
 mod quota;
 mod range;
+mod refusals;
 mod snapshot;
 mod stream;
 mod txn;

@@ -8,6 +8,7 @@ mod kill;
 mod large_delete;
 mod lifecycle;
 mod log;
+mod machines;
 mod slow_reader;
 mod twin;
 mod writers;
