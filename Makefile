@@ -14,7 +14,7 @@ ROCKSDB_DIR := $(CACHE)/rocksdb-$(ROCKSDB_VERSION)-lz4$(if $(ROCKSDB_CXXFLAGS),-
 export ROCKSDB_LIB_DIR := $(ROCKSDB_DIR)
 export ROCKSDB_STATIC := 1
 
-.PHONY: help run test deps build dist check unit env
+.PHONY: help run test deps build dist check unit ceiling env
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,10 @@ unit: deps ## Every test; ends with the test runner's own summary.
 	CONCLAVE_BIN=$(CARGO_TARGET_DIR)/release/conclave cargo test --workspace --no-fail-fast 2>&1 | tee $$log || status=$$?; \
 	awk '/^test result:/ {passed += $$4; failed += $$6; ignored += $$8} \
 	     END {printf "%d passed, %d failed, %d skipped\n", passed, failed, ignored}' $$log; exit $$status
+
+ceiling: deps ## The memory ceiling at full size (minutes, a quiet machine); ETCD_BIN=… measures an etcd beside it, ARGS names scenarios.
+	cargo build --release -p conclave -p conclave-tests --bin conclave --bin ceiling
+	CONCLAVE_BIN=$(CARGO_TARGET_DIR)/release/conclave $(CARGO_TARGET_DIR)/release/ceiling $(ARGS)
 
 env: ## Print what a shell needs to call cargo directly: eval "$(make env)".
 	@echo 'export CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)" ROCKSDB_LIB_DIR="$(ROCKSDB_LIB_DIR)" ROCKSDB_STATIC=1'
