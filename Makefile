@@ -29,7 +29,7 @@ TAR := conclave-$(VERSION)-linux-$(shell uname -m)
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-.PHONY: help run test deps build programs install dist deb check unit model env sim mutants fuzz
+.PHONY: help run test deps build programs install dist deb check unit model env sim mutants fuzz ceiling
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -112,6 +112,10 @@ fuzz: deps ## Fuzz one target: make fuzz TARGET=wal SECONDS=600 (targets: ls tes
 	cd tests && TMPDIR=$(FUZZ_DIR)/tmp $(FUZZ_DIR)/target/$(FUZZ_HOST)/release/$(TARGET) -max_total_time=$(FUZZ_SECONDS) -max_len=16384 -timeout=60 \
 	    -rss_limit_mb=4096 -print_final_stats=1 -artifact_prefix=$(FUZZ_DIR)/crash/$(TARGET)/ $(FUZZ_DIR)/found/$(TARGET) fuzz/corpus/$(TARGET)
 	@echo "no crash; inputs of new coverage are in $(FUZZ_DIR)/found/$(TARGET)"
+
+ceiling: deps ## The memory ceiling at full size (minutes, a quiet machine); ETCD_BIN=… measures an etcd beside it, ARGS names scenarios.
+	cargo build --release -p conclave -p conclave-tests --bin conclave --bin ceiling
+	CONCLAVE_BIN=$(CARGO_TARGET_DIR)/release/conclave $(CARGO_TARGET_DIR)/release/ceiling $(ARGS)
 
 env: ## Print what a shell needs to call cargo directly: eval "$(make env)".
 	@echo 'export CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)" ROCKSDB_LIB_DIR="$(ROCKSDB_LIB_DIR)" ROCKSDB_STATIC=1'

@@ -8,13 +8,15 @@ use super::kv::admit_cost;
 use super::waiting::Waiting;
 use super::{Loop, check, election, lease, lock, status, turn};
 use crate::door::{Call, CallToken, Status};
+use api::etcdserverpb::RangeResponse;
 use bytes::Bytes;
 use messages::Token;
+use messages::read::{TxnPlan, TxnRange};
 use model::request::{
     Compare, CompareResult, CompareTarget, DeleteRangeRequest, LeaseGrantRequest, PutRequest, RangeRequest, RequestOp,
     RequestUnion, TargetUnion, TxnRequest,
 };
-use model::{Applied, Command, KeyValue, OpOutcome, Outcome};
+use model::{Applied, Command, KeyValue, OpOutcome, Outcome, RangeOutcome, ReadError};
 use prost::Message as _;
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -287,6 +289,26 @@ pub(super) fn first_kv(outcome: &OpOutcome) -> Option<KeyValue> {
         OpOutcome::Range(range) => KeyValue::decode(range.kvs.first()?.clone()).ok(),
         _ => None,
     }
+}
+
+/// What the pool read for a claim, whole: such a question is for one key-value, so even one that was only measured is not more than
+/// a request may bring in.
+pub(super) fn whole(result: Result<TxnPlan, ReadError>) -> Result<(i64, OpOutcome), ReadError> {
+    let plan = result?;
+    let mut responses = Vec::with_capacity(plan.ranges.len());
+    for range in plan.ranges {
+        responses.push(OpOutcome::Range(match range {
+            TxnRange::Read(outcome) => outcome,
+            TxnRange::Planned(mut planned) => {
+                let fields = planned.source.next(usize::MAX)?.unwrap_or_default();
+                // stored bytes were written by us
+                let kvs = RangeResponse::decode(fields).map_or_else(|_| Vec::new(), |response| response.kvs);
+                let kvs = kvs.iter().map(|kv| kv.encode_to_vec().into()).collect();
+                RangeOutcome { kvs, more: planned.more, count: planned.count }
+            }
+        }));
+    }
+    Ok((plan.revision, OpOutcome::Txn { succeeded: plan.succeeded, responses }))
 }
 
 /// It is the claim's turn: `revision` is that of the view in which nobody was before it.

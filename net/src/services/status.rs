@@ -48,6 +48,8 @@ table! {
     LEASE_EXISTS = FailedPrecondition, "etcdserver: lease already exists";
     /// Sent with etcd's client-side value, hence the code.
     TOO_MANY_REQUESTS = Unknown, "etcdserver: too many requests";
+    /// The door has no room for a call.
+    BUSY = ResourceExhausted, "etcdserver: too many requests";
     /// No leader.
     NO_LEADER = Unavailable, "etcdserver: no leader";
     /// Not the leader.

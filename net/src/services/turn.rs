@@ -32,7 +32,7 @@ struct Seen {
 /// Looks at the queue: here when it is short, on the reader pool otherwise.
 pub(super) fn look(this: &Rc<Loop>, token: Token, mut claim: Box<Claim>) {
     claim.stage = Stage::Looking;
-    match this.ports.reads.range(&keys_of(&claim.prefix)) {
+    match this.ports.reads.range(&keys_of(&claim.prefix), this.inline_bytes()) {
         Some(Ok((revision, range))) => {
             let kvs = range.kvs.into_iter().filter_map(|kv| KeyValue::decode(kv).ok());
             let seen = Seen::among(&claim, kvs);

@@ -8,11 +8,12 @@ use super::running::Running;
 use super::violation::{Checked, hold};
 use super::world::{Event, Owner, Sending, World};
 use actors::applier::EVENT_OVERHEAD;
-use actors::watch_hub::Position;
+use actors::watch_hub::{LogReads, Position};
 use messages::apply::{ApplyBatch, ToApplier};
 use messages::ready::ToWal;
 use messages::receive::Tick;
 use messages::watch::RevisionEvents;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 impl World {
@@ -43,7 +44,8 @@ impl World {
             Owner::Hub => self.hub_mail(),
             Owner::HubWork => {
                 if let Some(work) = run.work.pop_front() {
-                    run.done.push_back(work.run(&run.reads));
+                    let logs: Arc<dyn LogReads> = run.reads.clone();
+                    run.done.push_back(work.run(&logs));
                 }
                 Ok(())
             }

@@ -8,7 +8,7 @@ use super::violation::{Checked, hold, violated};
 use super::world::World;
 use messages::lease::{LeaseAsk, LeaseReply, LeaseRequests};
 use messages::propose::{Proposal, Propose};
-use messages::read::{ReadIndex, Reads};
+use messages::read::{INLINE_BYTES, ReadIndex, Reads};
 use messages::watch::WatchRequests;
 use messages::{Reply, RequestError};
 use model::request::RangeRequest;
@@ -84,7 +84,7 @@ impl World {
         hold("SIM-READ-FRESH", view.revision >= told, || {
             format!("a linearizable read at {}, revision {told} was told before", view.revision)
         })?;
-        let result = match run.reads.range(request) {
+        let result = match run.reads.range(request, INLINE_BYTES) {
             Some(result) => result.map(|(_, outcome)| outcome),
             None => storage::read::range(&view, request),
         };
