@@ -72,7 +72,12 @@ async fn save(input: Input) -> Result<(), Exit> {
 }
 
 async fn fetch(client: &Client, mut part: Part, until: Until) -> Result<String, Exit> {
-    let mut answers: Streaming<pb::SnapshotResponse> = client.answers(SNAPSHOT, pb::SnapshotRequest {}, until).await?;
+    let opened: Result<Streaming<pb::SnapshotResponse>, _> =
+        client.answers(SNAPSHOT, pb::SnapshotRequest {}, until).await;
+    let mut answers = opened.map_err(|why| match why {
+        Failure::Status(_) => refused(&why),
+        other => other.into(),
+    })?;
     let (mut version, mut sum) = (String::new(), Sum::new());
     let mut progress = Progress::start(Unit::Bytes, None);
     loop {
