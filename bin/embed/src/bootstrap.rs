@@ -4,10 +4,10 @@
 //! finished; a store without a log is refused, because the store alone may lack what was acknowledged. Must never change a folder that belongs to somebody else.
 
 use crate::config::Config;
-use actors::limits::LOG_TAIL_BYTES;
+use crate::space::Room;
 use actors::raft_core::log_tail::LogTail;
+use actors::raft_core::recover::{self, TailError};
 use messages::Identity;
-use raft::{ConfState, LogId};
 use ring::rand::{SecureRandom, SystemRandom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -88,6 +88,7 @@ pub fn boot(config: &Config) -> Result<Booted, BootstrapError> {
     for dir in [&config.data_dir, &folders.store] {
         make_private(dir)?;
     }
+    Room::before_start(&folders.member);
     let disk: Arc<dyn Disk> = Arc::new(OsDisk);
     let options = RocksOptions::default();
     let memory = RocksMemory::new(&options);
@@ -102,7 +103,7 @@ pub fn boot(config: &Config) -> Result<Booted, BootstrapError> {
     };
     let identity = store.identity();
     let applied = store.applied();
-    let tail = tail(&wal, &recovered, store.conf_state().clone(), applied, config)?;
+    let tail = tail(&wal, &recovered, &store, config)?;
     Ok(Booted {
         identity: Identity {
             cluster_id: identity.cluster_id,
@@ -199,41 +200,17 @@ fn sync_parents(disk: &dyn Disk, dir: &Path) -> Result<(), BootstrapError> {
     Ok(())
 }
 
+/// The log as the core reads it.
 fn tail(
     wal: &Wal,
     recovered: &Recovered,
-    conf_state: ConfState,
-    applied: LogId,
+    store: &Applier<RocksEngine>,
     config: &Config,
 ) -> Result<LogTail, BootstrapError> {
-    if recovered.last.index < applied.index {
-        let why = format!("the log ends at entry {}, the store has applied {}", recovered.last.index, applied.index);
-        return Err(BootstrapError::Mismatch { path: config.data_dir.clone(), why });
-    }
-    if recovered.truncated.index > applied.index {
-        let why = format!(
-            "the log begins behind entry {}, the store has applied {} only: was its folder replaced?",
-            recovered.truncated.index, applied.index
-        );
-        return Err(BootstrapError::Mismatch { path: config.data_dir.clone(), why });
-    }
-    let mut hard_state = recovered.hard_state;
-    // commit is written lazily: what the store has applied was committed
-    hard_state.commit = hard_state.commit.max(applied.index);
-    let mut entries = Vec::new();
-    let mut reader = wal.reader();
-    let mut next = (applied.index + 1).max(recovered.truncated.index + 1);
-    while next <= recovered.last.index {
-        entries.extend(reader.read(next, recovered.last.index + 1, LOG_TAIL_BYTES as usize)?);
-        next = entries.last().map_or(next, |e: &raft::Entry| e.index + 1);
-    }
-    tracing::info!(
-        applied = applied.index,
-        last = recovered.last.index,
-        replay = entries.len(),
-        "opened log and store"
-    );
-    Ok(LogTail::new(hard_state, conf_state, recovered.truncated, &recovered.terms, recovered.last.index, entries))
+    recover::tail(wal, recovered, store.conf_state().clone(), store.applied()).map_err(|why| match why {
+        TailError::Mismatch(why) => BootstrapError::Mismatch { path: config.data_dir.clone(), why },
+        TailError::Read(why) => why.into(),
+    })
 }
 
 /// A random number from the operating system.

@@ -18,6 +18,7 @@ pub mod listen;
 pub mod node;
 #[cfg(test)]
 mod node_tests;
+mod space;
 pub mod version;
 
 pub use actors::death_watch::{ExitCell, NodeExit};

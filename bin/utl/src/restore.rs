@@ -95,8 +95,9 @@ fn fill(file: &Path, making: &Making, first: &Bootstrap, flags: &Restore) -> Res
     let hash = if flags.skip_hash_check { Hash::Skip } else { Hash::Check };
     let summary = unpack(file, &engine, hash, "restoring")?;
     let revision = summary.header.revision;
-    // one more is spared for an entry that was written in part
-    let bump = i64::try_from(flags.bump_revision).ok().filter(|bump| revision.checked_add(*bump + 1).is_some());
+    // half of the range is left to what comes after
+    let fits = |bump: &i64| revision.checked_add(*bump).is_some_and(|jumped| jumped < i64::MAX / 2);
+    let bump = i64::try_from(flags.bump_revision).ok().filter(fits);
     let Some(bump) = bump else {
         return Err(Failure::bad_args(format!(
             "--bump-revision {} leaves the range of revisions: the snapshot is at {revision}",

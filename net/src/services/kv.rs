@@ -13,6 +13,7 @@ use model::request::{
 };
 use model::{AlarmMember, Command, ReadError};
 use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// Time between two proposals of the alarm about space by one loop.
@@ -91,9 +92,14 @@ fn unary<R: prost::Message + Default + 'static>(
     method(this, table, &format!("/etcdserverpb.KV/{name}"), handle);
 }
 
-/// Refuses what does not fit into the quota, and raises the alarm that stops further writes. A request without cost passes.
+/// Refuses what does not fit into the quota or on the disk, and raises the alarm that stops further writes. A request without cost
+/// passes.
 pub(crate) fn admit_cost(this: &Loop, cost: i64) -> Result<(), Status> {
     let quota = this.config.quota_bytes;
+    if cost != 0 && this.ports.gauges.disk_low.load(Relaxed) {
+        // whoever measured it raises the alarm
+        return Err(status::NO_SPACE);
+    }
     if quota <= 0 || cost == 0 || this.ports.reads.logical_bytes() + cost < quota {
         return Ok(());
     }

@@ -50,6 +50,7 @@ use crate::view::View;
 use batch::Batch;
 use bytes::Bytes;
 use heads::Heads;
+use model::mutant::{self, Mutant};
 use model::{AlarmMember, Applied, Origin};
 use overlay::Written;
 use prefetch::Decoded;
@@ -165,6 +166,9 @@ impl<E: Engine> Applier<E> {
         self.counts.note(&self.snapshot, &self.created, &self.deleted, self.batch.ops_mut())?;
         self.created.clear();
         self.deleted.clear();
+        if mutant::on(Mutant::AppliedApart) {
+            self.engine.write(self.batch.take_row(meta::APPLIED))?;
+        }
         self.engine.write(self.batch.take())?;
         self.snapshot = self.engine.snapshot();
         self.reattached.clear();

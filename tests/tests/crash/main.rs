@@ -7,6 +7,7 @@ mod judge;
 mod kill;
 mod large_delete;
 mod lifecycle;
+mod locks;
 mod log;
 mod slow_reader;
 mod twin;

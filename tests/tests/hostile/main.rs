@@ -4,3 +4,4 @@
 
 mod bytes;
 mod floods;
+mod fuzz;
