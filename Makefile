@@ -21,15 +21,15 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 COMMIT ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 # the same sources give the same package
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
-# dist is built with fat LTO; PROFILE=release is quicker
+# dist is built with fat LTO; PROFILE=release is quicker, PROFILE=dev for a look at the packages themselves
 PROFILE ?= dist
-BINARIES := $(CARGO_TARGET_DIR)/$(PROFILE)
+BINARIES := $(CARGO_TARGET_DIR)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 PACKAGES ?= $(CARGO_TARGET_DIR)/packages
 TAR := conclave-$(VERSION)-linux-$(shell uname -m)
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-.PHONY: help run test deps build programs install dist deb check unit model env
+.PHONY: help run test deps build programs install dist deb check unit model env sim mutants
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -85,6 +85,14 @@ model: deps ## Compare the daemon (or ENDPOINT=host:port) with the specification
 	CONCLAVE_BIN=$(CARGO_TARGET_DIR)/release/conclave cargo run --release -q -p conclave-tests --bin model -- --ops $(or $(OPS),100000) \
 	    $(if $(ENDPOINT),--endpoint $(ENDPOINT)) $(if $(SERVER),--server $(SERVER)) $(if $(SEED),--seed $(SEED)) \
 	    $(if $(EPOCH),--epoch $(EPOCH)) $(if $(KEEP),--keep $(KEEP))
+# SECONDS is the shell's own variable as well: only what is given on the command line counts
+SIM_SECONDS := $(if $(filter command line,$(origin SECONDS)),$(SECONDS),60)
+
+sim: deps ## Crash simulator: make sim SECONDS=60 runs on, make sim SEED=7 repeats one seed and shows its events.
+	cargo run -q --release -p conclave-tests --bin sim -- $(if $(SEED),--seed $(SEED),--seconds $(SIM_SECONDS)) $(ARGS)
+
+mutants: deps ## Each deliberate bug under the simulator: who finds it, at which seed, in which time.
+	cargo run -q --release -p conclave-tests --features mutants --bin sim -- --mutants --from 1 --seconds $(SIM_SECONDS) $(ARGS)
 
 env: ## Print what a shell needs to call cargo directly: eval "$(make env)".
 	@echo 'export CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)" ROCKSDB_LIB_DIR="$(ROCKSDB_LIB_DIR)" ROCKSDB_STATIC=1'

@@ -15,7 +15,7 @@ date=$(date -u -d "@${SOURCE_DATE_EPOCH:-$(date +%s)}" +%Y-%m-%d)
 
 # Names of the commands that a help text lists.
 commands() {
-    awk '/^[A-Za-z].*[Cc]ommands:?$/ {inside = 1; next} /^[^ ]/ {inside = 0} inside && /^  [a-z]/ {print $1}'
+    awk '/^([A-Za-z].*)?[Cc]ommands:?$/ {inside = 1; next} /^[^ ]/ {inside = 0} inside && /^  [a-z]/ && $1 != "help" {print $1}'
 }
 
 # One help text as roff. With depth 0 its headings are sections, deeper ones are bold words within the section of their command.
@@ -27,6 +27,11 @@ roff() {
         if (depth == 0) printf ".SH %s\n", text(toupper(s)); else printf ".PP\n\\fB%s\\fR\n", text(s)
     }
     /^[[:space:]]*$/ { blank = 1; next }
+    # the way of calling it on the line of its heading
+    /^Usage: / {
+        heading("Usage:"); usage = 1; blank = 0; entry = 1
+        printf ".TP\n\\fB%s\\fR\n", text(substr($0, 8)); next
+    }
     /^[A-Za-z][^.]*:$/ || /^[A-Z][a-z -]* [Cc]ommands:?$/ {
         heading($0); usage = ($0 ~ /^Usage/); list = ($0 ~ /ommands:?$/); blank = entry = 0; next
     }
@@ -71,7 +76,7 @@ printf '.\\" Made from --help by bin/packaging/man.sh; not to be edited.\n'
 printf '.TH %s %s %s "conclave %s" "Conclave"\n' "$(tr '[:lower:]' '[:upper:]' <<<"$name")" "$section" "$date" "$version"
 printf '.SH NAME\n%s \\- %s\n' "${name//-/\\-}" "$summary"
 roff 0 <<<"$help"
-subs=$(commands <<<"$help" | grep -vx help || true)
+subs=$(commands <<<"$help")
 if [ -n "$subs" ]; then
     echo '.SH "COMMANDS IN DETAIL"'
     for sub in $subs; do

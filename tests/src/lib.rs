@@ -10,6 +10,7 @@ pub mod machine;
 pub mod model;
 pub mod request;
 pub mod server;
+pub mod sim;
 pub mod spec;
 pub mod stubs;
 pub mod watch;
