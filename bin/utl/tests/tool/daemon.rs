@@ -5,6 +5,7 @@ use harness::daemon::{Daemon, Settings};
 use harness::server::in_system;
 use harness::{Stubs, Watching, request, watch};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tempfile::TempDir;
 
 async fn fill(stubs: &Stubs) {
@@ -88,6 +89,16 @@ fn after_a_jump_of_the_revision_watchers_from_before_are_told() {
         daemon.terminate();
         assert!(good(&["check", arg(&dir.path().join("second"))]).contains("no problems found"));
     });
+}
+
+#[test]
+fn a_restore_that_was_interrupted_is_not_started_as_an_empty_member() {
+    let dir = TempDir::new().unwrap();
+    let settings = Settings::new(dir.path().join("data"));
+    std::fs::create_dir_all(settings.data.join("member.restoring/store")).unwrap();
+    let (status, said) = settings.run_to_end(Duration::from_secs(60));
+    assert!(!status.success() && said.contains("left over from a restore that was interrupted"), "{said}");
+    assert!(!settings.data.join("member").exists());
 }
 
 fn api_range(revision: i64) -> api::etcdserverpb::RangeRequest {
