@@ -14,6 +14,9 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 use tokio::time::Instant;
 
+/// Bytes every HTTP/2 client starts with; its settings must follow.
+const PREFACE_LEN: u64 = 24;
+
 pub(super) struct Conn {
     h2: h2::server::Connection<Io, Bytes>,
     pub(super) shared: Rc<ConnShared>,
@@ -128,6 +131,10 @@ impl Conn {
         };
         if self.blocked_since.is_some_and(|since| now - since > limits.write_stall) {
             tracing::info!(peer = ?self.shared.peer.addr, "client takes no bytes: closing its connection");
+            return false;
+        }
+        if read <= PREFACE_LEN && now - self.last_read > limits.handshake_timeout {
+            tracing::debug!(peer = ?self.shared.peer.addr, "client says nothing behind the preface: closing its connection");
             return false;
         }
         self.keep_alive(limits, now)

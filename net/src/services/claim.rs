@@ -17,7 +17,7 @@ use model::request::{
 use model::{Applied, Command, KeyValue, OpOutcome, Outcome};
 use prost::Message as _;
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 
 /// Seconds of the lease that is granted to a call without one (etcd's session). Nobody renews it.
@@ -37,6 +37,10 @@ pub struct Claims {
     pub(super) stream: Cell<Option<Token>>,
     /// The id that the last watcher got. Ids are never used again.
     pub(super) last_watch: Cell<i64>,
+    /// Claims whose looks are out at the reader pool.
+    pub(super) asked: RefCell<HashSet<Token>>,
+    /// Claims that look when one of those is back.
+    pub(super) to_look: RefCell<VecDeque<Token>>,
     bytes: Rc<Cell<usize>>,
 }
 
@@ -72,6 +76,8 @@ pub struct Claim {
     /// Revision that created the key; zero until it is known.
     pub(super) created: i64,
     pub(super) stage: Stage,
+    /// The key is not that of an earlier call that may hold the lock: this call made it, or has waited with it.
+    pub(super) own: bool,
     /// The client left while the key was being made.
     gone: bool,
     /// Counted against the loop's budget.
@@ -134,6 +140,7 @@ pub(super) fn begin(this: &Rc<Loop>, call: Call, name: &[u8], lease: i64, purpos
         lease,
         created: 0,
         stage: Stage::Granting,
+        own: false,
         gone: false,
         _share: share,
     };
@@ -247,15 +254,11 @@ pub(super) fn applied(this: &Rc<Loop>, token: Token, mut claim: Box<Claim>, resu
 /// The claim has a key now, made at `revision` or `found` there.
 fn entered(this: &Rc<Loop>, token: Token, mut claim: Box<Claim>, revision: i64, found: Option<Vec<OpOutcome>>) {
     if claim.gone {
-        // one that was found belongs to an earlier call as well
-        if found.is_none() {
-            claim.created = revision;
-            release(this, &claim);
-        }
-        return;
+        (claim.created, claim.own) = (revision, found.is_none());
+        return release(this, &claim);
     }
     let Some(found) = found else {
-        claim.created = revision;
+        (claim.created, claim.own) = (revision, true);
         if let Purpose::Campaign(campaign) = &mut claim.purpose {
             (campaign.revision, campaign.value) = (revision, Bytes::new());
         }
@@ -306,15 +309,15 @@ pub(super) fn lost(this: &Loop, token: Token, claim: &Claim) {
     this.complete(token, why);
 }
 
-/// Ends a claim with an error; its key goes as well.
+/// Ends a claim with an error; its own key goes as well.
 pub(super) fn fail(this: &Loop, token: Token, claim: Box<Claim>, why: Status) {
     release(this, &claim);
     this.complete(token, status::through_client(why));
 }
 
-/// Deletes the key of a claim, if it has one.
+/// Deletes the key of a claim, if it has one of its own.
 fn release(this: &Loop, claim: &Claim) {
-    if claim.created > 0 {
+    if claim.own {
         this.propose_quietly(delete_created(claim.key.clone(), claim.created));
     }
 }

@@ -62,8 +62,8 @@ pub fn register(this: &Rc<Loop>, table: &mut MethodTable) {
     let this = this.clone();
     table.server_stream(
         &path("Snapshot"),
-        move |meta: CallMeta, _: Bytes, stream: StreamHandle| -> Box<dyn StreamEvents> {
-            open_snapshot(&this, &meta, stream)
+        move |meta: CallMeta, body: Bytes, stream: StreamHandle| -> Box<dyn StreamEvents> {
+            open_snapshot(&this, &meta, body, stream)
         },
     );
 }
@@ -199,9 +199,10 @@ pub struct SnapshotStream {
     ended: bool,
 }
 
-fn open_snapshot(this: &Rc<Loop>, meta: &CallMeta, stream: StreamHandle) -> Box<dyn StreamEvents> {
+fn open_snapshot(this: &Rc<Loop>, meta: &CallMeta, body: Bytes, stream: StreamHandle) -> Box<dyn StreamEvents> {
     let token = stream.token().as_u64();
-    if let Err(refused) = this.admit(meta) {
+    let sound = || pb::SnapshotRequest::decode(body).map_err(|e| status::malformed(&e));
+    if let Err(refused) = this.admit(meta).and_then(|()| sound().map(drop)) {
         stream.finish(refused);
     } else if !this.ports.run_job(RunJob { sink: this.sink, token, job: Job::OpenSnapshot }) {
         stream.finish(status::TOO_MANY_REQUESTS);

@@ -56,6 +56,8 @@ table! {
     LEADER_CHANGED = Unavailable, "etcdserver: leader changed";
     /// The server stops.
     STOPPED = Unavailable, "etcdserver: server stopped";
+    /// A snapshot, defragmentation or hash that could not be carried out. etcd sends the reason in its own words, with this code.
+    JOB_FAILED = Unknown, "etcdserver: the job failed, the log of this member says why";
     /// Unknown outcome.
     TIMEOUT = Unavailable, "etcdserver: request timed out";
     /// Unknown outcome, the leader was lost.
@@ -131,6 +133,7 @@ pub fn of_request(error: RequestError) -> Status {
         RequestError::TooManyRequests | RequestError::Busy => TOO_MANY_REQUESTS,
         RequestError::Timeout => TIMEOUT,
         RequestError::TimeoutLeaderLost => TIMEOUT_LEADER_LOST,
-        RequestError::Stopped | RequestError::Failed => STOPPED,
+        RequestError::Failed => JOB_FAILED,
+        RequestError::Stopped => STOPPED,
     }
 }

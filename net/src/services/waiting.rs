@@ -128,6 +128,7 @@ fn serve_later(this: &Rc<Loop>, token: Token, what: Waiting) {
 /// The pool has evaluated a read-only transaction.
 pub(super) fn txn_read(this: &Rc<Loop>, token: Token, result: Result<(i64, OpOutcome), ReadError>) {
     let waiting = this.waiting.borrow_mut().remove(&token);
+    turn::next_looks(this, token);
     match waiting {
         Some(Waiting::Claim(claim)) => turn::looked(this, token, claim, result),
         Some(Waiting::Leader(_)) => this.complete(token, election::leader(this, election::oldest_found(result))),

@@ -60,6 +60,7 @@ impl World {
                     Ok(LeaseMail::Role(message)) => run.desk.role(message, now),
                     Ok(LeaseMail::Requests(message)) => run.desk.requests(message, now),
                     Ok(LeaseMail::Answers(replies)) => run.desk.answers(replies, now),
+                    Ok(LeaseMail::Tick) => run.desk.tick(now),
                     Err(_) => {}
                 }
                 Ok(())
@@ -71,7 +72,8 @@ impl World {
                 Ok(())
             }
             Owner::LeaseTick => {
-                run.desk.tick(now);
+                // a mail like others, in its turn; the receiving end is ours
+                let _ = run.to_leases.send(LeaseMail::Tick);
                 self.own_at(self.now + 250_000, Owner::LeaseTick);
                 Ok(())
             }

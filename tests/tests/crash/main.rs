@@ -10,6 +10,7 @@ mod lifecycle;
 mod locks;
 mod log;
 mod sim;
+mod machines;
 mod slow_reader;
 mod twin;
 mod writers;

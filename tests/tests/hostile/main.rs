@@ -4,4 +4,5 @@
 
 mod bytes;
 mod floods;
+mod frames;
 mod fuzz;
