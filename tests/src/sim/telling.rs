@@ -186,6 +186,10 @@ impl World {
         self.clients.told_index = self.clients.told_index.max(told.index);
         self.clients.told_revision = self.clients.told_revision.max(applied.revision);
         if let Ok(Outcome::LeaseGrant { id, ttl }) = applied.result {
+            let older = self.run.as_ref().and_then(|run| run.desk.leases().time_to_live(id));
+            if older.is_some() {
+                self.promises.contest(id);
+            }
             self.promises.told(id, ttl, self.now);
         }
         Ok(())
