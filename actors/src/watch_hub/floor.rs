@@ -50,6 +50,8 @@ pub(super) struct Watcher {
     pub(super) next: i64,
     /// When it last was sent something.
     pub(super) last_sent: u64,
+    /// When it is looked at next because it asked for notices; zero for never.
+    pub(super) look: u64,
     /// Its events of the pass at hand.
     build: Option<u32>,
 }
@@ -104,6 +106,8 @@ pub(super) struct Floor {
     pub(super) by_key: HashMap<StreamKey, u32>,
     pub(super) index: Index,
     cut: Cut,
+    /// The newest compact revision known.
+    pub(super) compact: i64,
     builds: Vec<Build>,
     found: Vec<u32>,
     dirty: Vec<u32>,
@@ -116,13 +120,14 @@ pub(super) struct Floor {
 }
 
 impl Floor {
-    pub(super) fn new(cut: Cut) -> Self {
+    pub(super) fn new(cut: Cut, compact: i64) -> Self {
         Self {
             watchers: Slab::default(),
             streams: Slab::default(),
             by_key: HashMap::new(),
             index: Index::default(),
             cut,
+            compact,
             builds: Vec::new(),
             found: Vec::new(),
             dirty: Vec::new(),
@@ -179,6 +184,7 @@ impl Floor {
             place: Place::Head,
             next,
             last_sent: self.now,
+            look: 0,
             build: None,
         });
         self.index.insert(&range, at);
@@ -297,7 +303,8 @@ impl Floor {
             return self.park(at, revision);
         }
         let watcher = self.watchers.get(at).expect("just found");
-        let encoded = if watcher.spec.prev_kv {
+        // what was there before a compacted revision is gone, also where memory still has it
+        let encoded = if watcher.spec.prev_kv && revision > self.compact {
             log.encoded_with_prev(event.0, event.1)
         } else {
             Some(log.encoded(event.0, event.1))
