@@ -163,7 +163,7 @@ impl Hub {
 
     /// History up to `compact` is gone before the head's watchers got it.
     fn lose(&mut self, compact: i64) {
-        self.compact = self.compact.max(compact);
+        self.floor.compact = self.floor.compact.max(compact);
         for at in self.floor.watchers.numbers() {
             let watcher = self.floor.watchers.get(at).expect("just listed");
             if watcher.place() == Place::Head && watcher.next.max(self.head + 1) < compact {
@@ -349,7 +349,7 @@ impl Hub {
 
     /// History before `compact` is gone: who needs it ends, the others go on.
     fn cut_sweep(&mut self, sweep: &mut Sweep, compact: i64) {
-        self.compact = self.compact.max(compact);
+        self.floor.compact = self.floor.compact.max(compact);
         for at in &sweep.members {
             if !self.floor.is_at(*at, Place::Sweep(sweep.id)) {
                 continue;

@@ -90,8 +90,6 @@ pub struct Hub {
     pub(super) target: i64,
     /// The newest revision a client can have seen; not below `head`.
     pub(super) published: i64,
-    /// The newest compact revision known.
-    pub(super) compact: i64,
     pub(super) ring: Log,
     pub(super) floor: Floor,
     pub(super) catch_up: CatchUp,
@@ -109,13 +107,11 @@ impl Hub {
             head: at.revision,
             target: at.revision,
             published: at.revision,
-            compact: at.compact_revision,
             ring: Log::new(at.revision + 1),
-            floor: Floor::new(Cut {
-                budget: config.sent_bytes,
-                fragment: config.fragment_bytes,
-                frame: config.frame_bytes,
-            }),
+            floor: Floor::new(
+                Cut { budget: config.sent_bytes, fragment: config.fragment_bytes, frame: config.frame_bytes },
+                at.compact_revision,
+            ),
             catch_up: CatchUp::default(),
             asked: Vec::new(),
             quiet: BinaryHeap::new(),
@@ -135,7 +131,7 @@ impl Hub {
             None => {}
         }
         // events that came with it were at the head's watchers before
-        self.compact = self.compact.max(at.compact_revision);
+        self.floor.compact = self.floor.compact.max(at.compact_revision);
         self.settle();
     }
 
@@ -148,7 +144,7 @@ impl Hub {
     /// Requests of clients, in order. `at` is the published view's position, taken after the requests had arrived.
     pub fn requests(&mut self, list: Vec<ToHub>, at: Position) {
         self.published = self.published.max(at.revision);
-        self.compact = self.compact.max(at.compact_revision);
+        self.floor.compact = self.floor.compact.max(at.compact_revision);
         for request in list {
             match request {
                 ToHub::OpenStream { stream, credit } => self.floor.open(stream, credit),
@@ -181,7 +177,9 @@ impl Hub {
             }
             self.quiet.pop();
             let Some(watcher) = self.floor.watchers.get_mut(at) else { continue };
-            if (watcher.stream, watcher.id) != (stream, id) || watcher.place() == Place::Compacted {
+            // a watcher of an earlier life of these numbers may have left its entry behind
+            let own = (watcher.stream, watcher.id) == (stream, id) && watcher.look == due;
+            if !own || watcher.place() == Place::Compacted {
                 continue;
             }
             let interval = self.config.progress_interval.max(1);
@@ -194,8 +192,14 @@ impl Hub {
                     self.floor.send(stream, frame);
                 }
             }
-            self.quiet.push(Reverse((next, at, stream, id)));
+            self.look_at(next, at, stream, id);
         }
+    }
+
+    /// Has a look at a watcher at that time: the only one it is due for.
+    fn look_at(&mut self, due: u64, at: u32, stream: u32, id: i64) {
+        self.floor.watchers.get_mut(at).expect("the caller found it").look = due;
+        self.quiet.push(Reverse((due, at, stream, id)));
     }
 
     /// Jobs to be done by reader threads.
@@ -267,11 +271,11 @@ impl Hub {
         let next = if start == 0 { self.published + 1 } else { start };
         let place = if next > self.head { Place::Head } else { Place::Ready };
         let watcher = self.floor.add(stream, watch_id, spec, next, place);
-        if next < self.compact {
-            self.compacted(watcher, self.compact);
+        if next < self.floor.compact {
+            self.compacted(watcher, self.floor.compact);
         } else if notify {
             let due = self.floor.now.saturating_add(self.config.progress_interval);
-            self.quiet.push(Reverse((due, watcher, stream, watch_id)));
+            self.look_at(due, watcher, stream, watch_id);
         }
     }
 

@@ -182,6 +182,18 @@ fn quiet_watchers_are_told_of_progress_and_busy_ones_are_not() {
 }
 
 #[test]
+fn a_watcher_is_not_told_what_another_one_of_its_id_asked_for() {
+    let mut rig = Rig::new(3, MANY);
+    let with_id = CreateWatch { watch_id: 5, ..watch("a", "") };
+    rig.create(CreateWatch { progress_notify: true, ..with_id.clone() });
+    rig.request(ToHub::Cancel { stream: stream(1), watch_id: 5 });
+    rig.create(with_id);
+    rig.hub.tick(10_000);
+    rig.hub.tick(20_000);
+    assert!(rig.frames().is_empty());
+}
+
+#[test]
 fn a_lost_list_is_read_from_the_store_and_later_ones_wait_for_it() {
     let mut rig = Rig::new(1, MANY);
     rig.create(watch("a", "b"));

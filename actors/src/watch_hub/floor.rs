@@ -52,6 +52,8 @@ pub(super) struct Watcher {
     pub(super) next: i64,
     /// When it last was sent something.
     pub(super) last_sent: u64,
+    /// When it is looked at next because it asked for notices; zero for never.
+    pub(super) look: u64,
     /// Its events of the pass at hand.
     build: Option<u32>,
 }
@@ -107,6 +109,8 @@ pub(super) struct Floor {
     pub(super) by_key: HashMap<StreamKey, u32>,
     pub(super) index: Index,
     cut: Cut,
+    /// The newest compact revision known.
+    pub(super) compact: i64,
     builds: Vec<Build>,
     found: Vec<u32>,
     dirty: Vec<u32>,
@@ -123,13 +127,14 @@ pub(super) struct Floor {
 }
 
 impl Floor {
-    pub(super) fn new(cut: Cut) -> Self {
+    pub(super) fn new(cut: Cut, compact: i64) -> Self {
         Self {
             watchers: Slab::default(),
             streams: Slab::default(),
             by_key: HashMap::new(),
             index: Index::default(),
             cut,
+            compact,
             builds: Vec::new(),
             found: Vec::new(),
             dirty: Vec::new(),
@@ -189,6 +194,7 @@ impl Floor {
             place: Place::Head,
             next,
             last_sent: self.now,
+            look: 0,
             build: None,
         });
         self.index.insert(&range, at);
@@ -329,7 +335,8 @@ impl Floor {
             return self.park(at, revision);
         }
         let watcher = self.watchers.get(at).expect("just found");
-        let (stream, with_prev) = (watcher.stream, watcher.spec.prev_kv);
+        // what was there before a compacted revision is gone, also where memory still has it
+        let (stream, with_prev) = (watcher.stream, watcher.spec.prev_kv && revision > self.compact);
         let bytes = match with_prev {
             false => log.encoded(event.0, event.1),
             true => match log.encoded_with_prev(event.0, event.1) {

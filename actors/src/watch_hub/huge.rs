@@ -182,9 +182,9 @@ impl Hub {
         if self.catch_up.measures.busy {
             return;
         }
-        if self.catch_up.measures.compact != self.compact {
+        if self.catch_up.measures.compact != self.floor.compact {
             self.catch_up.measures.known.clear();
-            self.catch_up.measures.compact = self.compact;
+            self.catch_up.measures.compact = self.floor.compact;
         }
         let floor = &mut self.floor;
         let waiting: Vec<u32> =
@@ -213,7 +213,7 @@ impl Hub {
             Ok(list) => list,
             Err(LogReadError::Failed(why)) => return Err(why),
             Err(LogReadError::Compacted(compact)) => {
-                self.compact = self.compact.max(compact);
+                self.floor.compact = self.floor.compact.max(compact);
                 for at in self.floor.watchers.numbers() {
                     let watcher = self.floor.watchers.get(at).expect("just listed");
                     if watcher.place() == Place::Huge && watcher.next < compact {
