@@ -135,7 +135,9 @@ impl Hub {
                     self.ring.set_prev(revision, place, prev, self.config.huge_bytes);
                 }
                 again.into_iter().for_each(|(revision, place, _)| self.ring.want_again(revision, place));
-                self.floor.wake_waiting();
+                if !self.ring.has_wanted() {
+                    self.floor.wake_waiting();
+                }
                 Ok(())
             }
             Done::Huge(done) => self.measured(done),

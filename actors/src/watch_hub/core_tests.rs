@@ -247,6 +247,22 @@ fn slow_streams_divide_the_budget_and_a_fast_one_is_not_held_back() {
 }
 
 #[test]
+fn previous_values_of_a_revision_are_read_by_one_job() {
+    let mut rig = Rig::new(0, MANY);
+    let every = |change: fn(u8) -> Change| (0..6).map(change).collect::<Vec<_>>();
+    rig.commit(&every(Change::Put));
+    rig.create(CreateWatch { prev_kv: true, ..watch("a", "\0") });
+    rig.store.commit(&every(Change::Delete), 1);
+    rig.hub.advanced(rig.store.position(), Some(rig.store.list_since(2)));
+    let work = rig.hub.take_work();
+    assert_eq!(work.len(), 1, "{work:?}");
+    work.into_iter().for_each(|work| rig.hub.done(work.run(&rig.store.logs())).expect("the store works"));
+    assert!(rig.hub.take_work().is_empty(), "everything was asked for at once");
+    let frames = rig.frames();
+    assert!(matches!(&frames[..], [WatchFrame::Events { events, .. }] if events.len() == 6), "{frames:?}");
+}
+
+#[test]
 fn a_huge_revision_is_pulled_whole_and_the_stream_goes_on_behind_it() {
     let mut rig = Rig::new(1, MANY);
     rig.hub.config.huge_bytes = 40;

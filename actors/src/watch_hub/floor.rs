@@ -341,7 +341,10 @@ impl Floor {
             false => log.encoded(event.0, event.1),
             true => match log.encoded_with_prev(event.0, event.1) {
                 WithPrev::Known(bytes) => bytes,
-                WithPrev::Wanted => return self.block(at, revision, Place::WaitPrev),
+                WithPrev::Wanted => {
+                    self.want_rest(at, log, event);
+                    return self.block(at, revision, Place::WaitPrev);
+                }
                 WithPrev::Huge => return self.block(at, revision, Place::Huge),
             },
         };
@@ -358,6 +361,16 @@ impl Floor {
         let build = &mut self.builds[slot as usize];
         build.bytes += bytes.len();
         build.events.push(bytes);
+    }
+
+    /// A previous key-value has to be read: those of the watcher's other events of the revision are asked for with it.
+    fn want_rest(&self, at: u32, log: &mut Log, (revision, event): (usize, usize)) {
+        let range = &self.watchers.get(at).expect("just found").spec.range;
+        for later in event + 1..log.events(revision) {
+            if range.contains(&log.event(revision, later).key) {
+                log.encoded_with_prev(revision, later);
+            }
+        }
     }
 
     fn begin_build(&mut self, at: u32, revision: i64) -> u32 {

@@ -43,6 +43,8 @@ pub(super) async fn large_puts(target: &Target, scale: Scale, outcome: &mut Outc
 /// Thousands of connections, each with a few streams that nothing happens on.
 pub(super) async fn idle(target: &Target, scale: Scale, outcome: &mut Outcome) {
     let (connections, streams) = (scale.pick(200, 4_000), 5);
+    // a process that has just started still grows by itself
+    tokio::time::sleep(Duration::from_secs(1)).await;
     let measure = Measure::begin(target, outcome);
     let mut kept = Vec::new();
     for n in 0..connections {
