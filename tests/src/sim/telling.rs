@@ -185,7 +185,10 @@ impl World {
         self.clients.answered += 1;
         self.clients.told_index = self.clients.told_index.max(told.index);
         self.clients.told_revision = self.clients.told_revision.max(applied.revision);
-        if let Ok(Outcome::LeaseGrant { id, ttl }) = applied.result {
+        // one that was revoked in the same batch is gone when its grant is told
+        if let Ok(Outcome::LeaseGrant { id, ttl }) = applied.result
+            && self.replay.now().leases.get(&id) == Some(&ttl)
+        {
             let older = self.run.as_ref().and_then(|run| run.desk.leases().time_to_live(id));
             if older.is_some() {
                 self.promises.contest(id);
