@@ -17,7 +17,7 @@ use tonic::transport::Channel;
 /// Longest a single attempt takes, as in gRPC clients.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Opens a connection to one endpoint. `first` is the endpoint whose name all connections of a client carry.
+/// Opens a connection to one endpoint. `first` is the endpoint whose scheme decides about TLS.
 ///
 /// # Errors
 /// `connection error: desc = …`.
@@ -27,7 +27,7 @@ pub async fn dial(config: &Config, text: &str, first: &str) -> Result<Channel, S
         .await
         .unwrap_or_else(|_| Err("transport: Error while dialing: i/o timeout".into()))
         .map_err(said)?;
-    let uri = format!("http://{}", authority(first));
+    let uri = format!("http://{}", authority(text));
     // a path of a socket is no authority
     let endpoint = tonic::transport::Endpoint::from_shared(uri)
         .or_else(|_| tonic::transport::Endpoint::from_shared("http://localhost".to_owned()))

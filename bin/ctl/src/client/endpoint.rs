@@ -60,11 +60,13 @@ fn host_of(host_port: &str) -> &str {
     host.trim_start_matches('[').trim_end_matches(']')
 }
 
-/// What `:authority` says for an endpoint: everything behind the scheme.
+/// What `:authority` says for an endpoint: host and port, or the name of a socket.
 pub fn authority(text: &str) -> String {
-    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
-    let rest = rest.strip_prefix("unix:").or_else(|| rest.strip_prefix("unixs:")).unwrap_or(rest);
-    rest.to_owned()
+    let endpoint = read(text);
+    match endpoint.address {
+        Address::Tcp(address) => address,
+        Address::Unix(_) => endpoint.host,
+    }
 }
 
 #[cfg(test)]
@@ -84,5 +86,6 @@ mod tests {
         assert_eq!(read("unix://localhost:m1").address, Address::Unix("localhost:m1".into()));
         assert_eq!(read("unixs:local").security, Security::Required);
         assert_eq!(authority("https://a:1"), "a:1");
+        assert_eq!(authority("unix:///run/x/localhost:1"), "localhost:1");
     }
 }

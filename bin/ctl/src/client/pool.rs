@@ -13,6 +13,7 @@ use api::etcdserverpb as pb;
 use futures_util::Stream;
 use prost::Message;
 use std::future::Future;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -91,7 +92,9 @@ impl Client {
             return Err(Exit::new(BAD_CONNECTION, "etcdclient: no available endpoints"));
         }
         let open = config.endpoints.iter().map(|_| None).collect();
-        let state = Mutex::new(State { open, ..State::default() });
+        // any of them first: many short runs spread over all members
+        let next = RandomState::new().build_hasher().finish() as usize % config.endpoints.len();
+        let state = Mutex::new(State { open, next, ..State::default() });
         let client = Self(Arc::new(Inner { config: config.clone(), state }));
         let until = if config.dial_timeout.is_zero() { Until::NEVER } else { Until::after(config.dial_timeout) };
         client.log_in(until).await.map_err(|why| Exit::failed(BAD_CONNECTION, &why))?;
