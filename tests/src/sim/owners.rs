@@ -43,10 +43,7 @@ impl World {
             }
             Owner::Hub => self.hub_mail(),
             Owner::HubWork => {
-                if let Some(work) = run.work.pop_front() {
-                    let logs: Arc<dyn LogReads> = run.reads.clone();
-                    run.done.push_back(work.run(&logs));
-                }
+                read_for_hub(run);
                 Ok(())
             }
             Owner::HubDone => {
@@ -301,4 +298,12 @@ fn tick(run: &mut Running, now: u64) {
 
 fn weight(events: &[RevisionEvents]) -> usize {
     events.iter().flat_map(|r| &r.events).map(|e| e.kv.len() + EVENT_OVERHEAD).sum()
+}
+
+/// One job of the hub's reader threads.
+fn read_for_hub(run: &mut Running) {
+    if let Some(work) = run.work.pop_front() {
+        let logs: Arc<dyn LogReads> = run.reads.clone();
+        run.done.push_back(work.run(&logs));
+    }
 }
