@@ -171,7 +171,7 @@ async fn every_kind_of_damage_is_found_or_repaired() {
     let mut ledger = Ledger::default();
     // values above what is kept beside the key, so that reads go to the tables
     ledger.write(&stubs, 300, 2_000).await.expect("writes");
-    tokio::task::spawn_blocking(|| daemon.terminate()).await.expect("terminate").1;
+    tokio::task::spawn_blocking(|| daemon.terminate()).await.expect("terminate");
     for (number, case) in cases().iter().enumerate() {
         println!("{}", case.name);
         let data = dir.path().join(format!("case{number}"));
