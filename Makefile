@@ -29,7 +29,7 @@ TAR := conclave-$(VERSION)-linux-$(shell uname -m)
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-.PHONY: help run test deps build programs install dist deb check unit model env sim mutants
+.PHONY: help run test deps build programs install dist deb check unit model env sim mutants fuzz ceiling
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,8 +38,8 @@ run: deps ## Build and start a single member on 127.0.0.1:2379 (data in ./defaul
 	cargo build --release -p conclave
 	$(CARGO_TARGET_DIR)/release/conclave $(ARGS)
 
-build: deps ## Build the daemon.
-	cargo build --release -p conclave
+build: deps ## Build the daemon and its tools.
+	cargo build --release $(addprefix -p ,$(PROGRAMS))
 
 programs: deps ## Build every program as it is packaged and benchmarked (fat LTO).
 	CONCLAVE_COMMIT=$(COMMIT) cargo build --profile $(PROFILE) $(addprefix -p ,$(PROGRAMS))
@@ -85,6 +85,7 @@ model: deps ## Compare the daemon (or ENDPOINT=host:port) with the specification
 	CONCLAVE_BIN=$(CARGO_TARGET_DIR)/release/conclave cargo run --release -q -p conclave-tests --bin model -- --ops $(or $(OPS),100000) \
 	    $(if $(ENDPOINT),--endpoint $(ENDPOINT)) $(if $(SERVER),--server $(SERVER)) $(if $(SEED),--seed $(SEED)) \
 	    $(if $(EPOCH),--epoch $(EPOCH)) $(if $(KEEP),--keep $(KEEP))
+
 # SECONDS is the shell's own variable as well: only what is given on the command line counts
 SIM_SECONDS := $(if $(filter command line,$(origin SECONDS)),$(SECONDS),60)
 
@@ -93,6 +94,28 @@ sim: deps ## Crash simulator: make sim SECONDS=60 runs on, make sim SEED=7 repea
 
 mutants: deps ## Each deliberate bug under the simulator: who finds it, at which seed, in which time.
 	cargo run -q --release -p conclave-tests --features mutants --bin sim -- --mutants --from 1 --seconds $(SIM_SECONDS) $(ARGS)
+
+# libFuzzer with the stable toolchain: coverage without a sanitizer, as `cargo fuzz run --sanitizer none` would build it.
+FUZZ_FLAGS := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+    -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing
+FUZZ_HOST := $(shell rustc -vV | sed -n 's/^host: //p')
+FUZZ_DIR ?= $(CACHE)/fuzz
+TARGET ?= wal
+FUZZ_SECONDS := $(if $(filter command line,$(origin SECONDS)),$(SECONDS),600)
+
+fuzz: deps ## Fuzz one target: make fuzz TARGET=wal SECONDS=600 (targets: ls tests/fuzz/fuzz_targets).
+	@test -f tests/fuzz/fuzz_targets/$(TARGET).rs || { echo "no target $(TARGET); there are: $$(ls tests/fuzz/fuzz_targets | sed 's/\.rs//' | xargs)"; exit 1; }
+	cp Cargo.lock tests/fuzz/Cargo.lock
+	RUSTFLAGS="$(FUZZ_FLAGS)" CARGO_TARGET_DIR=$(FUZZ_DIR)/target \
+	    cargo build --release --manifest-path tests/fuzz/Cargo.toml --target $(FUZZ_HOST) --bin $(TARGET)
+	mkdir -p $(FUZZ_DIR)/found/$(TARGET) $(FUZZ_DIR)/crash/$(TARGET) $(FUZZ_DIR)/tmp
+	cd tests && TMPDIR=$(FUZZ_DIR)/tmp $(FUZZ_DIR)/target/$(FUZZ_HOST)/release/$(TARGET) -max_total_time=$(FUZZ_SECONDS) -max_len=16384 -timeout=60 \
+	    -rss_limit_mb=4096 -print_final_stats=1 -artifact_prefix=$(FUZZ_DIR)/crash/$(TARGET)/ $(FUZZ_DIR)/found/$(TARGET) fuzz/corpus/$(TARGET)
+	@echo "no crash; inputs of new coverage are in $(FUZZ_DIR)/found/$(TARGET)"
+
+ceiling: deps ## The memory ceiling at full size (minutes, a quiet machine); ETCD_BIN=… measures an etcd beside it, ARGS names scenarios.
+	cargo build --release -p conclave -p conclave-tests --bin conclave --bin ceiling
+	CONCLAVE_BIN=$(CARGO_TARGET_DIR)/release/conclave $(CARGO_TARGET_DIR)/release/ceiling $(ARGS)
 
 env: ## Print what a shell needs to call cargo directly: eval "$(make env)".
 	@echo 'export CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)" ROCKSDB_LIB_DIR="$(ROCKSDB_LIB_DIR)" ROCKSDB_STATIC=1'

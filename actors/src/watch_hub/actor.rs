@@ -14,6 +14,7 @@ use messages::watch::{Advanced, RevisionEvents, WatchRequests};
 use messages::{Gauges, Reply, Sinks};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Reader threads: a slow scan does not hold up previous key-values.
@@ -72,8 +73,10 @@ pub struct WatchHub {
     hub: Hub,
     parts: HubParts,
     watch: Option<DeathWatch>,
-    jobs: Sender<Work>,
+    /// None only while it ends.
+    jobs: Option<Sender<Work>>,
     jobs_out: Receiver<Work>,
+    readers: Vec<JoinHandle<()>>,
     /// Dropped to end the timer thread.
     _pulse: Option<Sender<()>>,
     start: Instant,
@@ -91,8 +94,9 @@ impl WatchHub {
                 hub: Hub::new(parts.config, parts.at),
                 parts,
                 watch: Some(watch),
-                jobs,
+                jobs: Some(jobs),
                 jobs_out,
+                readers: Vec::new(),
                 _pulse: None,
                 start: Instant::now(),
                 counted: HubCounts::default(),
@@ -104,12 +108,13 @@ impl WatchHub {
         for n in 0..READERS {
             let (jobs, logs, address) = (self.jobs_out.clone(), self.parts.logs.clone(), address.clone());
             let watch = DeathWatch::new("watch reader", self.parts.exit.clone());
-            std::thread::Builder::new().name(format!("watch-reader-{n}")).spawn(move || {
+            let reader = std::thread::Builder::new().name(format!("watch-reader-{n}")).spawn(move || {
                 while let Ok(work) = jobs.recv() {
-                    address.do_send(JobDone(work.run(logs.as_ref())));
+                    address.do_send(JobDone(work.run(&logs)));
                 }
                 watch.finish();
             })?;
+            self.readers.push(reader);
         }
         let address = address.clone();
         self._pulse = Some(pulse::start("watch-tick", TICK, &self.parts.exit, move || {
@@ -123,7 +128,9 @@ impl WatchHub {
     fn flush(&mut self) {
         for work in self.hub.take_work() {
             // the receiving end is ours
-            let _ = self.jobs.send(work);
+            if let Some(jobs) = &self.jobs {
+                let _ = jobs.send(work);
+            }
         }
         let mut out = Outbox::default();
         for (stream, frames) in self.hub.take_frames() {
@@ -153,6 +160,17 @@ impl WatchHub {
 
 fn weight(events: &[RevisionEvents]) -> usize {
     events.iter().flat_map(|r| &r.events).map(|e| e.kv.len() + EVENT_OVERHEAD).sum()
+}
+
+/// The readers hold the store: whoever waits for the hub's arbiter finds the data folder free.
+impl Drop for WatchHub {
+    fn drop(&mut self) {
+        self.jobs = None;
+        for reader in self.readers.drain(..) {
+            // a panic has been reported by the reader's death watch
+            let _ = reader.join();
+        }
+    }
 }
 
 impl Actor for WatchHub {

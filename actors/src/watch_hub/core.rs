@@ -7,6 +7,7 @@ use super::catch_up::CatchUp;
 use super::floor::{Cut, Floor, Place};
 use super::log::{Log, Prev, Stored, StoredRevision};
 use super::logs::{Done, Work};
+use crate::limits::{HUB_READ_BYTES, HUB_RING_BYTES, HUB_SENT_BYTES, HUGE_REVISION_BYTES};
 use messages::watch::{CreateWatch, RevisionEvents, StreamKey, ToHub, WatchFrame};
 use model::mutant::{self, Mutant};
 use std::cmp::Reverse;
@@ -25,6 +26,10 @@ pub struct HubConfig {
     pub frame_bytes: usize,
     /// Budget of one read of the store.
     pub read_bytes: usize,
+    /// Several events of one revision with more bytes than this are not held in memory.
+    pub huge_bytes: usize,
+    /// Bytes sent on all streams together that the clients have not taken.
+    pub sent_bytes: usize,
     /// Milliseconds without an event after which a watcher that asked for it is told of progress.
     pub progress_interval: u64,
 }
@@ -33,10 +38,12 @@ impl HubConfig {
     /// Defaults for a largest request.
     pub fn for_requests(max_request_bytes: usize) -> Self {
         Self {
-            ring_bytes: 16 << 20,
+            ring_bytes: HUB_RING_BYTES,
             fragment_bytes: max_request_bytes + (512 << 10),
             frame_bytes: 256 << 10,
-            read_bytes: 256 << 10,
+            read_bytes: HUB_READ_BYTES,
+            huge_bytes: HUGE_REVISION_BYTES,
+            sent_bytes: HUB_SENT_BYTES,
             progress_interval: 600_000,
         }
     }
@@ -83,8 +90,6 @@ pub struct Hub {
     pub(super) target: i64,
     /// The newest revision a client can have seen; not below `head`.
     pub(super) published: i64,
-    /// The newest compact revision known.
-    pub(super) compact: i64,
     pub(super) ring: Log,
     pub(super) floor: Floor,
     pub(super) catch_up: CatchUp,
@@ -102,9 +107,11 @@ impl Hub {
             head: at.revision,
             target: at.revision,
             published: at.revision,
-            compact: at.compact_revision,
             ring: Log::new(at.revision + 1),
-            floor: Floor::new(Cut { fragment: config.fragment_bytes, frame: config.frame_bytes }),
+            floor: Floor::new(
+                Cut { budget: config.sent_bytes, fragment: config.fragment_bytes, frame: config.frame_bytes },
+                at.compact_revision,
+            ),
             catch_up: CatchUp::default(),
             asked: Vec::new(),
             quiet: BinaryHeap::new(),
@@ -124,7 +131,7 @@ impl Hub {
             None => {}
         }
         // events that came with it were at the head's watchers before
-        self.compact = self.compact.max(at.compact_revision);
+        self.floor.compact = self.floor.compact.max(at.compact_revision);
         self.settle();
     }
 
@@ -137,7 +144,7 @@ impl Hub {
     /// Requests of clients, in order. `at` is the published view's position, taken after the requests had arrived.
     pub fn requests(&mut self, list: Vec<ToHub>, at: Position) {
         self.published = self.published.max(at.revision);
-        self.compact = self.compact.max(at.compact_revision);
+        self.floor.compact = self.floor.compact.max(at.compact_revision);
         for request in list {
             match request {
                 ToHub::OpenStream { stream, credit } => self.floor.open(stream, credit),
@@ -170,7 +177,9 @@ impl Hub {
             }
             self.quiet.pop();
             let Some(watcher) = self.floor.watchers.get_mut(at) else { continue };
-            if (watcher.stream, watcher.id) != (stream, id) || watcher.place() == Place::Compacted {
+            // a watcher of an earlier life of these numbers may have left its entry behind
+            let own = (watcher.stream, watcher.id) == (stream, id) && watcher.look == due;
+            if !own || watcher.place() == Place::Compacted {
                 continue;
             }
             let interval = self.config.progress_interval.max(1);
@@ -183,8 +192,14 @@ impl Hub {
                     self.floor.send(stream, frame);
                 }
             }
-            self.quiet.push(Reverse((next, at, stream, id)));
+            self.look_at(next, at, stream, id);
         }
+    }
+
+    /// Has a look at a watcher at that time: the only one it is due for.
+    fn look_at(&mut self, due: u64, at: u32, stream: u32, id: i64) {
+        self.floor.watchers.get_mut(at).expect("the caller found it").look = due;
+        self.quiet.push(Reverse((due, at, stream, id)));
     }
 
     /// Jobs to be done by reader threads.
@@ -210,6 +225,11 @@ impl Hub {
 
     /// Takes new revisions into the ring and offers them to the watchers at the head, which is at `revision` afterwards.
     pub(super) fn feed(&mut self, events: &[RevisionEvents], revision: i64) {
+        if self.floor.watchers.len() == 0 && revision > self.head {
+            // nobody is there: who comes and wants them reads the store
+            self.published = self.published.max(revision);
+            return self.jump(revision);
+        }
         let new = events.iter().filter(|r| r.revision > self.head);
         let stored = new.map(|r| StoredRevision {
             revision: r.revision,
@@ -251,11 +271,11 @@ impl Hub {
         let next = if start == 0 { self.published + 1 } else { start };
         let place = if next > self.head { Place::Head } else { Place::Ready };
         let watcher = self.floor.add(stream, watch_id, spec, next, place);
-        if next < self.compact {
-            self.compacted(watcher, self.compact);
+        if next < self.floor.compact {
+            self.compacted(watcher, self.floor.compact);
         } else if notify {
             let due = self.floor.now.saturating_add(self.config.progress_interval);
-            self.quiet.push(Reverse((due, watcher, stream, watch_id)));
+            self.look_at(due, watcher, stream, watch_id);
         }
     }
 

@@ -15,7 +15,7 @@ use storage::apply::{self, Applier, Bootstrap, OpenError};
 use storage::disk::{Disk, OsDisk};
 use storage::engine::EngineError;
 use storage::engine::rocks::{RocksEngine, RocksMemory, RocksOptions};
-use storage::member::{ClusterError, Folders, Founders, create_log, founders};
+use storage::member::{ClusterError, Folders, Founders, RESTORING, create_log, founders};
 use storage::wal::{ReadError, Recovered, UncheckedWal, Wal, WalConfig, WalError};
 
 /// Why a data folder cannot be used.
@@ -32,6 +32,9 @@ pub enum BootstrapError {
     /// This member is not in its own initial cluster.
     #[error(transparent)]
     NotInCluster(#[from] ClusterError),
+    /// The folder is not a member's yet.
+    #[error("{} is left over from a restore that was interrupted; remove the data folder and restore the snapshot again", .0.display())]
+    Restoring(PathBuf),
     /// The store.
     #[error(transparent)]
     Store(#[from] OpenError),
@@ -85,6 +88,10 @@ pub struct Booted {
 /// [`BootstrapError`], each saying what to do.
 pub fn boot(config: &Config) -> Result<Booted, BootstrapError> {
     let folders = Folders::of(&config.data_dir, config.wal_dir.as_deref());
+    let restoring = config.data_dir.join(RESTORING);
+    if restoring.exists() {
+        return Err(BootstrapError::Restoring(restoring));
+    }
     for dir in [&config.data_dir, &folders.store] {
         make_private(dir)?;
     }

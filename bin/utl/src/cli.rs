@@ -11,9 +11,17 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Heading of lists of commands, as etcd's tools have it.
+const COMMANDS: &str = "Available Commands";
+
 /// Looks at snapshots and at the data folders of members that are not running.
 #[derive(Parser, Debug)]
-#[command(name = "conclaveutl", infer_subcommands = true, disable_version_flag = true)]
+#[command(
+    name = "conclaveutl",
+    infer_subcommands = true,
+    disable_version_flag = true,
+    subcommand_help_heading = COMMANDS
+)]
 pub struct Cli {
     /// How long to wait for a process that has the data folder open, 0 for without end.
     #[arg(long, global = true, value_name = "duration", default_value = "10s", value_parser = duration)]
@@ -30,6 +38,7 @@ pub struct Cli {
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// Snapshot files: what is in one, and a new member from one.
+    #[command(disable_help_subcommand = true, infer_subcommands = true, subcommand_help_heading = COMMANDS)]
     Snapshot {
         /// What to do with it.
         #[command(subcommand)]
@@ -71,6 +80,7 @@ pub enum Command {
         wal_dir: Option<PathBuf>,
     },
     /// Prints what is stored, one line a row or log entry; with -w json one JSON object a line.
+    #[command(disable_help_subcommand = true, infer_subcommands = true, subcommand_help_heading = COMMANDS)]
     Dump {
         /// What to print.
         #[command(subcommand)]
@@ -203,6 +213,14 @@ pub struct RowFilter {
     /// Only versions up to this revision.
     #[arg(long, value_name = "revision")]
     pub to_rev: Option<i64>,
+    /// How much of them.
+    #[command(flatten)]
+    pub show: Show,
+}
+
+/// How much is printed.
+#[derive(Args, Debug)]
+pub struct Show {
     /// Stop after so many lines.
     #[arg(long, value_name = "lines")]
     pub limit: Option<u64>,
@@ -239,15 +257,9 @@ pub struct Wal {
     /// Print the log's other records too: heads of segments, hard states, truncations.
     #[arg(long)]
     pub records: bool,
-    /// Stop after so many lines.
-    #[arg(long, value_name = "lines")]
-    pub limit: Option<u64>,
-    /// Leave values out.
-    #[arg(long)]
-    pub keys_only: bool,
-    /// Print values whole in the simple format; long ones are cut otherwise.
-    #[arg(long)]
-    pub full: bool,
+    /// How much of them.
+    #[command(flatten)]
+    pub show: Show,
 }
 
 /// How the argument of `completion` is called in errors.

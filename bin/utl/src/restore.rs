@@ -18,11 +18,10 @@ use std::time::Instant;
 use storage::apply::{Bootstrap, State, rehome};
 use storage::disk::OsDisk;
 use storage::engine::rocks::RocksEngine;
-use storage::member::{Folders, Founders, InitialMember, create_log, founders, own_member, parse_cluster, parse_url};
+use storage::member::{
+    Folders, Founders, InitialMember, RESTORING, create_log, founders, own_member, parse_cluster, parse_url,
+};
 use storage::snapshot::{Hash, Summary};
-
-/// Name of the folder in the making, beside what will be `member`.
-const STAGING: &str = "member.restoring";
 
 /// Carries out the command.
 ///
@@ -72,8 +71,8 @@ fn refuse_used(data_dir: &Path, wal_dir: Option<&Path>) -> Result<(), Failure> {
         }
         Ok(false) => {
             let shown = data_dir.display().to_string();
-            let hint = match data_dir.join(STAGING).exists() {
-                true => format!("; {STAGING} in it is left over from a restore that was interrupted: remove it"),
+            let hint = match data_dir.join(RESTORING).exists() {
+                true => format!("; {RESTORING} in it is left over from a restore that was interrupted: remove it"),
                 false => "; choose another one, or move this one away".into(),
             };
             return Err(Failure::new(format!("data-dir {shown:?} not empty or could not be read{hint}")));
@@ -95,8 +94,9 @@ fn fill(file: &Path, making: &Making, first: &Bootstrap, flags: &Restore) -> Res
     let hash = if flags.skip_hash_check { Hash::Skip } else { Hash::Check };
     let summary = unpack(file, &engine, hash, "restoring")?;
     let revision = summary.header.revision;
-    // one more is spared for an entry that was written in part
-    let bump = i64::try_from(flags.bump_revision).ok().filter(|bump| revision.checked_add(*bump + 1).is_some());
+    // half of the range is left to what comes after
+    let fits = |bump: &i64| revision.checked_add(*bump).is_some_and(|jumped| jumped < i64::MAX / 2);
+    let bump = i64::try_from(flags.bump_revision).ok().filter(fits);
     let Some(bump) = bump else {
         return Err(Failure::bad_args(format!(
             "--bump-revision {} leaves the range of revisions: the snapshot is at {revision}",
@@ -120,7 +120,7 @@ struct Making {
 impl Making {
     fn begin(data_dir: &Path) -> Result<Self, Failure> {
         let made_data_dir = !data_dir.exists();
-        let staging = data_dir.join(STAGING);
+        let staging = data_dir.join(RESTORING);
         let staged = Folders::below(&staging, None);
         let making = Self { data_dir: data_dir.to_owned(), made_data_dir, staging, staged, finished: false };
         let private = |dir: &Path| DirBuilder::new().recursive(true).mode(0o700).create(dir);

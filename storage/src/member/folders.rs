@@ -2,6 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+/// Name of the folder that a restore fills, beside what will be `member`. A member must not be started next to it: it would be an
+/// empty one in the place of the data.
+pub const RESTORING: &str = "member.restoring";
+
 /// Folders of a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Folders {

@@ -40,13 +40,16 @@ pub struct Held {
     _files: Vec<File>,
 }
 
+/// Takes a lock; false while another process holds it.
+type Take = fn(&File) -> io::Result<bool>;
+
 /// Takes shared locks on those parts of the member that are there; waits up to `patience` for a process to end, without end for zero.
 ///
 /// # Errors
 /// [`LockError`].
 pub fn hold(folders: &Folders, patience: Duration) -> Result<Held, LockError> {
     let mut files = Vec::new();
-    let takes: [(PathBuf, fn(&File) -> io::Result<bool>); 2] =
+    let takes: [(PathBuf, Take); 2] =
         [(folders.store.join("LOCK"), take_fcntl), (folders.wal.join("LOCK"), take_flock)];
     let start = Instant::now();
     for (path, take) in takes {

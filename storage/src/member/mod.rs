@@ -11,7 +11,7 @@ mod lock;
 mod url;
 
 pub use cluster::{ClusterError, InitialMember, own_member, parse_cluster};
-pub use folders::Folders;
+pub use folders::{Folders, RESTORING};
 pub use found::{Founders, create_log, founders};
 pub use ids::{cluster_id, member_id};
 pub use lock::{Held, LockError, hold};

@@ -3,7 +3,8 @@
 //! Must never be believed before its checksum; its figures repeat rows of `meta` for those who only want to look.
 
 use super::{MAGIC, StreamError, VERSION};
-use crate::engine::{EngineError, Family, Snapshot};
+use crate::apply::{Identity, OpenError, State};
+use crate::engine::{Family, Snapshot};
 use crate::schema::meta;
 use bytes::{Buf, BufMut, Bytes};
 
@@ -36,28 +37,22 @@ const MOST: usize = 64 << 10;
 const BOLT_MAGIC: u32 = 0xed0c_daed;
 
 impl StreamHeader {
-    /// What the rows of `snapshot` say; zero where a row is missing, as in a store that was never opened for use.
+    /// What the rows of `snapshot` say.
     ///
     /// # Errors
-    /// [`EngineError`] when the rows cannot be read or are damaged.
-    pub fn read<S: Snapshot>(snapshot: &S, server_version: &str) -> Result<Self, EngineError> {
-        let ints = |key: &'static [u8]| -> Result<[u64; 2], EngineError> {
-            let Some(row) = snapshot.get(Family::Meta, key)? else { return Ok([0; 2]) };
-            let short = |_| EngineError::Corrupt(format!("row {} of meta is too short", String::from_utf8_lossy(key)));
-            let mut rest = &row[..];
-            Ok([rest.try_get_u64().map_err(short)?, rest.try_get_u64().map_err(short)?])
-        };
-        let [cluster_id, member_id] = ints(meta::IDENTITY)?;
-        let [revision, compact_revision] = ints(meta::REVISIONS)?;
-        let [applied_index, applied_term] = ints(meta::APPLIED)?;
+    /// [`OpenError`] when one of them is missing or damaged: such a store is nothing to send.
+    pub fn read<S: Snapshot>(snapshot: &S, server_version: &str) -> Result<Self, OpenError> {
+        let row = |key: &'static [u8]| snapshot.get(Family::Meta, key)?.ok_or(OpenError::Empty);
+        let state = State::read(snapshot)?;
+        let identity = Identity::decode(&row(meta::IDENTITY)?)?;
         Ok(Self {
-            cluster_id,
-            member_id,
-            revision: revision as i64,
-            compact_revision: compact_revision as i64,
-            applied_index,
-            applied_term,
-            conf_state: snapshot.get(Family::Meta, meta::CONF_STATE)?.unwrap_or_default(),
+            cluster_id: identity.cluster_id,
+            member_id: identity.member_id,
+            revision: state.revision,
+            compact_revision: state.compact,
+            applied_index: state.applied.index,
+            applied_term: state.applied.term,
+            conf_state: row(meta::CONF_STATE)?,
             server_version: server_version.into(),
         })
     }

@@ -116,6 +116,11 @@ impl Client {
         Ok(Self { stubs, lines, keep_alive })
     }
 
+    /// Tears every stream down.
+    pub(super) fn close(&mut self) {
+        self.lines.clear();
+    }
+
     /// Tears a watch stream down and opens another one in its place.
     pub(super) fn reopen(&mut self, stream: usize) {
         self.lines[stream] = watch_line(&self.stubs);

@@ -8,6 +8,7 @@ use super::judge::Judge;
 use super::place;
 use super::rules::Allowance;
 use super::step::{Action, Step};
+use super::target::Running;
 use crate::spec::watch::Progress;
 use crate::spec::{Answer, Op, Refusal, Spec};
 use api::etcdserverpb::watch_request::RequestUnion;
@@ -52,12 +53,12 @@ impl Epoch {
     }
 
     /// Runs all steps, then waits for everything that is owed.
-    pub(super) async fn run(&mut self, steps: &[Step]) -> Result<(), Failure> {
-        let done = self.run_steps(steps).await;
+    pub(super) async fn run(&mut self, running: &mut Running, steps: &[Step]) -> Result<(), Failure> {
+        let done = self.run_steps(running, steps).await;
         done.map_err(|text| Failure { step: self.at, text })
     }
 
-    async fn run_steps(&mut self, steps: &[Step]) -> Result<(), String> {
+    async fn run_steps(&mut self, running: &mut Running, steps: &[Step]) -> Result<(), String> {
         let mut rest = steps;
         while let Some(first) = rest.first() {
             self.at = steps.len() - rest.len();
@@ -66,7 +67,9 @@ impl Epoch {
             rest = later;
             if first.may_join() {
                 self.together(now).await?;
-            } else if let Some(action) = place::fill(&self.spec, &first.action) {
+            } else if first.action == Action::Restart {
+                self.restart(running).await?;
+            } else if let Some(action) = place::fill(&self.spec, &first.action, self.spares()) {
                 self.alone(action).await?;
             }
             for stream in 0..self.client.lines.len() {
@@ -104,6 +107,10 @@ impl Epoch {
         self.spec.streams.values().flat_map(|s| s.watchers.values()).all(|w| w.is_noticed(revision))
     }
 
+    fn spares(&self) -> bool {
+        self.judge.rules.allows(Allowance::LostPut)
+    }
+
     fn note(&mut self, line: impl FnOnce() -> String) {
         if let Some(transcript) = &mut self.transcript {
             transcript.push(format!("{:>5}  {}", self.at, line()));
@@ -112,7 +119,7 @@ impl Epoch {
 
     /// KV requests that run at the same time.
     async fn together(&mut self, steps: &[Step]) -> Result<(), String> {
-        let filled = steps.iter().filter_map(|s| match place::fill(&self.spec, &s.action) {
+        let filled = steps.iter().filter_map(|s| match place::fill(&self.spec, &s.action, false) {
             Some(Action::Call(op)) => Some(op),
             _ => None,
         });
@@ -153,7 +160,33 @@ impl Epoch {
                 Ok(())
             }
             Action::Expire(id) => self.expire(id).await,
+            Action::Restart => Err("restarted elsewhere".into()),
         }
+    }
+
+    /// Nothing that was answered may be lost: the revision is the same, and everything after it is compared as ever.
+    async fn restart(&mut self, running: &mut Running) -> Result<(), String> {
+        if !running.is_ours() {
+            return Ok(());
+        }
+        self.note(|| "the server is restarted".into());
+        self.client.close();
+        running.restart().await;
+        self.client = running.connect().await?;
+        let header = running.header(&self.client).await?;
+        self.judge.restarted(&header)?;
+        if header.revision != self.spec.history.revision {
+            return Err(format!(
+                "revision {} after a restart, before it {}",
+                header.revision, self.spec.history.revision
+            ));
+        }
+        for stream in 0..self.client.lines.len() {
+            self.spec.open_stream(stream);
+        }
+        self.spec.renew_leases(Instant::now());
+        self.judge.count("restart", "nothing lost");
+        Ok(())
     }
 
     /// Any unary request. A lease that would end soon is revoked at once.

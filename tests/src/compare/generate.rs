@@ -43,6 +43,9 @@ pub const STREAMS: usize = 3;
 /// Most KV requests that run together.
 const WIDEST: usize = 28;
 
+/// Steps between two restarts, on average.
+const RARELY: usize = 2000;
+
 /// Leases that requests name; 0 leaves the choice to the server.
 const LEASES: [i64; 7] = [1, 2, 3, 0, -3, i64::MAX, i64::MIN];
 
@@ -54,6 +57,9 @@ pub fn steps(seed: u64, epoch: u64, count: usize) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::with_capacity(count);
     let mut room = 0_usize;
     while steps.len() < count {
+        if chance.below(RARELY) == 0 {
+            steps.extend(restart(&mut chance));
+        }
         let mut step = Step { action: action(&mut chance), together: false };
         if step.may_join() && room > 0 {
             step.together = steps.last().is_some_and(Step::may_join);
@@ -68,6 +74,32 @@ pub fn steps(seed: u64, epoch: u64, count: usize) -> Vec<Step> {
         steps.push(Step { action: Action::Expire(77), together: false });
     }
     steps
+}
+
+/// A restart, often behind a compaction, and clients that come back: they read on where they were, and ask how far they are.
+fn restart(chance: &mut Chance) -> Vec<Step> {
+    let mut actions = Vec::new();
+    if chance.percent(60) {
+        let request = CompactionRequest { revision: compaction(chance), physical: true };
+        actions.push(Action::Call(Op::Compact(request)));
+    }
+    actions.push(Action::Restart);
+    for _ in 0..2 + chance.below(8) {
+        let stream = chance.below(STREAMS);
+        actions.push(Action::Watch(stream, WatchCreateRequest { start_revision: past(chance), ..watch(chance) }));
+        if chance.percent(30) {
+            actions.push(Action::Progress { stream, patient: false });
+        }
+    }
+    actions.into_iter().map(|action| Step { action, together: false }).collect()
+}
+
+fn past(chance: &mut Chance) -> i64 {
+    match chance.weighted(&[50, 40, 10]) {
+        0 => COMPACTED + chance.pick(&[0, 0, 1, 1, -1, 2, 5]),
+        1 => CURRENT + chance.pick(&[0, -1, -2, -7, -40, -200]),
+        _ => MOD_OF + chance.below(KEYS.len()) as i64,
+    }
 }
 
 fn action(chance: &mut Chance) -> Action {

@@ -39,6 +39,16 @@ impl Judge {
         Self { rules, identity: ResponseHeader { revision: 0, ..*header }, tally: BTreeMap::new() }
     }
 
+    /// The member was restarted: the term may have grown, nothing else.
+    ///
+    /// # Errors
+    /// When it is another member, or the term is an older one.
+    pub(super) fn restarted(&mut self, header: &ResponseHeader) -> Result<(), String> {
+        let before = std::mem::replace(&mut self.identity, ResponseHeader { revision: 0, ..*header });
+        let same = (before.cluster_id, before.member_id) == (header.cluster_id, header.member_id);
+        if same && header.raft_term >= before.raft_term { Ok(()) } else { Err(format!("{before:?} became {header:?}")) }
+    }
+
     /// The header an answer has at a revision.
     pub(super) fn header(&self, revision: i64) -> ResponseHeader {
         ResponseHeader { revision, ..self.identity }

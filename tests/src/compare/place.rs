@@ -53,17 +53,18 @@ fn number(spec: &Spec, number: i64) -> i64 {
     }
 }
 
-/// The action with every place filled in. `None` when it must not be done in this state, see the comments.
-pub fn fill(spec: &Spec, action: &Action) -> Option<Action> {
+/// The action with every place filled in. `None` when it must not be done in this state, see the comments. `spare` a server that
+/// loses a put when it compacts at a revision in which the key was deleted before, or mixes up watchers.
+pub fn fill(spec: &Spec, action: &Action, spare: bool) -> Option<Action> {
     let mut action = action.clone();
     match &mut action {
-        Action::Call(op) => fill_op(spec, op),
+        Action::Call(op) => fill_op(spec, op, spare),
         Action::Watch(stream, request) => {
             request.start_revision = number(spec, request.start_revision);
             let stream = spec.streams.get(stream)?;
             let id = if request.watch_id == 0 { stream.free_id() } else { request.watch_id };
             // etcd may hand what an earlier watcher of this id left over to the new one
-            if stream.left_over.contains(&id) {
+            if spare && stream.left_over.contains(&id) {
                 return None;
             }
         }
@@ -73,20 +74,19 @@ pub fn fill(spec: &Spec, action: &Action) -> Option<Action> {
                 *id = *ids.get(by.unsigned_abs() as usize % ids.len().max(1))?;
             }
         }
-        Action::Progress { .. } | Action::Reopen(_) | Action::Settle | Action::Expire(_) => {}
+        Action::Progress { .. } | Action::Reopen(_) | Action::Settle | Action::Expire(_) | Action::Restart => {}
     }
     Some(action)
 }
 
-fn fill_op(spec: &Spec, op: &mut Op) {
+fn fill_op(spec: &Spec, op: &mut Op, spare: bool) {
     match op {
         Op::Range(request) | Op::Stream(request) => fill_range(spec, request),
         Op::Put(request) => request.lease = number(spec, request.lease),
         Op::Txn(request) => fill_txn(spec, request),
         Op::Compact(request) => {
             request.revision = number(spec, request.revision);
-            // etcd would lose a key there
-            while spec.history.is_fragile(request.revision) {
+            while spare && spec.history.is_fragile(request.revision) {
                 request.revision -= 1;
             }
         }

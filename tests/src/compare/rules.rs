@@ -14,6 +14,12 @@ pub enum Allowance {
     /// left) behind the key that is last in that order: it skips or repeats keys. Only the header is compared when there are
     /// several chunks or a limit cuts.
     SortedChunks,
+    /// etcd loses a put of a key that was deleted before it in the same revision, when it compacts at exactly that revision, and
+    /// ends itself when the key is read: it is never asked to.
+    LostPut,
+    /// etcd may hand events of a cancelled watcher to the next one with the same id: an id is not used again when its watcher
+    /// was cancelled before all had come.
+    LeftOvers,
     /// Conclave answers a progress request late rather than never when a watcher is still catching up.
     LateProgress,
 }
@@ -29,7 +35,10 @@ pub struct Rules {
 impl Rules {
     /// What etcd 3.7.1 is allowed.
     pub fn etcd() -> Self {
-        Self { allowed: vec![Allowance::SortTies, Allowance::SortedChunks], used: BTreeMap::new() }
+        Self {
+            allowed: vec![Allowance::SortTies, Allowance::SortedChunks, Allowance::LostPut, Allowance::LeftOvers],
+            used: BTreeMap::new(),
+        }
     }
 
     /// What Conclave is allowed: see docs/compat.md.

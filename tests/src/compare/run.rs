@@ -115,7 +115,7 @@ impl Plan {
 pub(super) async fn one(running: &mut Running, rules: &Rules, steps: &[Step]) -> (Option<Judge>, Result<(), Failure>) {
     match running.epoch(rules.clone()).await {
         Ok(mut epoch) => {
-            let done = epoch.run(steps).await;
+            let done = epoch.run(running, steps).await;
             (Some(epoch.judge), done)
         }
         Err(text) => (None, Err(Failure { step: 0, text })),

@@ -88,7 +88,7 @@ async fn transcript(plan: &Plan, list: &[Numbered]) -> Vec<String> {
     match running.epoch(plan.rules.clone()).await {
         Ok(mut epoch) => {
             epoch.transcript = Some(Vec::new());
-            let done = epoch.run(&steps).await;
+            let done = epoch.run(&mut running, &steps).await;
             lines = epoch.transcript.take().unwrap_or_default();
             lines.push(match done {
                 Ok(()) => "  (this time it went well)".into(),

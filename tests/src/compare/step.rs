@@ -34,6 +34,8 @@ pub enum Action {
     Settle,
     /// A short lease with a key is left to end by itself.
     Expire(i64),
+    /// The server ends and starts again with what it has on disk; the daemon by SIGKILL. Only servers of our own.
+    Restart,
 }
 
 /// An action, and whether it runs together with the one before it.

@@ -12,6 +12,7 @@ use crate::spec::{History, Settings, Spec};
 use crate::{Server, request};
 use api::etcdserverpb::{
     CompactionRequest, DeleteRangeRequest, LeaseLeasesRequest, LeaseRevokeRequest, PutRequest, RangeRequest,
+    ResponseHeader,
 };
 use bytes::Bytes;
 use std::time::Duration;
@@ -37,21 +38,25 @@ pub(super) struct Running {
     fresh: bool,
     min_lease_ttl: i64,
     notice: Option<Duration>,
-    server: Own,
+    /// None only while it is restarted.
+    server: Option<Own>,
 }
 
 /// What has to be ended afterwards.
 enum Own {
     Node(Box<Server>),
-    Process(#[expect(dead_code, reason = "held until the end")] Process),
+    Process(Process),
     Other,
 }
 
 /// The daemon is killed before its folder is removed.
-#[expect(dead_code, reason = "held until the end")]
 struct Process {
     daemon: Daemon,
     folder: TempDir,
+}
+
+fn quick_notices(config: &mut embed::Config) {
+    config.watch_progress = NOTICE;
 }
 
 impl Target {
@@ -59,14 +64,14 @@ impl Target {
     pub(super) async fn start(&self) -> Running {
         match self {
             Self::Embedded => {
-                let server = Server::start(|config| config.watch_progress = NOTICE).await;
+                let server = Server::start(quick_notices).await;
                 let address = server.address().to_string();
                 Running {
                     address,
                     fresh: true,
                     min_lease_ttl: 1,
                     notice: Some(NOTICE),
-                    server: Own::Node(Box::new(server)),
+                    server: Some(Own::Node(Box::new(server))),
                 }
             }
             Self::Daemon => {
@@ -75,12 +80,16 @@ impl Target {
                 settings.flags = vec!["--watch-progress-notify-interval=100ms".into()];
                 let address = settings.address().to_string();
                 let (daemon, _) = Daemon::start(settings).await;
-                let server = Own::Process(Process { daemon, folder });
+                let server = Some(Own::Process(Process { daemon, folder }));
                 Running { address, fresh: true, min_lease_ttl: 2, notice: Some(NOTICE), server }
             }
-            Self::Endpoint(address) => {
-                Running { address: address.clone(), fresh: false, min_lease_ttl: 2, notice: None, server: Own::Other }
-            }
+            Self::Endpoint(address) => Running {
+                address: address.clone(),
+                fresh: false,
+                min_lease_ttl: 2,
+                notice: None,
+                server: Some(Own::Other),
+            },
         }
     }
 }
@@ -91,11 +100,10 @@ impl Running {
     /// # Errors
     /// When the server does not answer as it must even here.
     pub(super) async fn epoch(&mut self, rules: Rules) -> Result<Epoch, String> {
-        let client = Client::connect(&self.address, STREAMS).await?;
+        let client = self.connect().await?;
         let fresh = std::mem::take(&mut self.fresh);
         let history = if fresh { History::new() } else { wipe(&client).await? };
-        let probe = client.probe().await.map_err(|why| format!("{why:?}"))?;
-        let header = probe.header.ok_or("an answer without a header")?;
+        let header = self.header(&client).await?;
         if header.revision != history.revision {
             return Err(format!("revision {} at the beginning, expected {}", header.revision, history.revision));
         }
@@ -103,14 +111,47 @@ impl Running {
         Ok(Epoch::new(client, Spec::new(settings, history), Judge::new(rules, &header), self.notice))
     }
 
-    /// True when nothing but a restart brings back revision one.
+    /// A client of it.
+    ///
+    /// # Errors
+    /// When nobody listens.
+    pub(super) async fn connect(&self) -> Result<Client, String> {
+        Client::connect(&self.address, STREAMS).await
+    }
+
+    /// The header of an answer made now.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(super) async fn header(&self, client: &Client) -> Result<ResponseHeader, String> {
+        let probe = client.probe().await.map_err(|why| format!("{why:?}"))?;
+        probe.header.ok_or_else(|| "an answer without a header".into())
+    }
+
+    /// True when it may be ended and started.
     pub(super) fn is_ours(&self) -> bool {
-        !matches!(self.server, Own::Other)
+        !matches!(self.server, Some(Own::Other))
+    }
+
+    /// Ends it and starts it again in its folder; a process is killed.
+    pub(super) async fn restart(&mut self) {
+        self.server = match self.server.take() {
+            Some(Own::Node(server)) => {
+                let server = Server::start_in(server.stop().await, quick_notices).await;
+                self.address = server.address().to_string();
+                Some(Own::Node(Box::new(server)))
+            }
+            Some(Own::Process(Process { daemon, folder })) => {
+                let (daemon, _) = Daemon::start(daemon.kill()).await;
+                Some(Own::Process(Process { daemon, folder }))
+            }
+            other => other,
+        };
     }
 
     /// Ends the server if it is ours.
     pub(super) async fn stop(self) {
-        if let Own::Node(server) = self.server {
+        if let Some(Own::Node(server)) = self.server {
             drop(server.stop().await);
         }
     }

@@ -164,7 +164,7 @@ fn write(command: Command) {
 fn txn(request: TxnRequest) {
     let _ = (check::txn_cost(&request), check::is_small(&request), check::is_serializable(&request));
     if check::is_read_only(&request) {
-        let _ = read_txn(&store().view(), &request);
+        let _ = read_txn(&store().view(), &request, usize::MAX);
     } else {
         write(Command::Txn(request));
     }

@@ -160,6 +160,7 @@ pub fn checkpoint(bytes: &[u8], params: &Params, replay: &Replay, flip: (usize, 
 /// When the rows cannot be read.
 pub fn source(copy: &SimEngine) -> Checked<SnapshotSource<SimSnapshot>> {
     let snapshot = copy.snapshot();
-    let opened = StreamHeader::read(&snapshot, "3.7.1").and_then(|header| SnapshotSource::new(snapshot, &header));
+    let header = StreamHeader::read(&snapshot, "3.7.1").map_err(|why| why.to_string());
+    let opened = header.and_then(|header| SnapshotSource::new(snapshot, &header).map_err(|why| why.to_string()));
     opened.or_else(|why| violated("SIM-SNAPSHOT-WHOLE", format!("a checkpoint cannot be read: {why}")))
 }

@@ -44,6 +44,8 @@ pub struct Client {
     pub eager: bool,
     /// Its call.
     pub call: Option<Call>,
+    /// The term it saw last.
+    pub term: u64,
 }
 
 /// All of them, and the newest position any of them was told of.
@@ -64,7 +66,7 @@ pub struct Clients {
 impl Clients {
     /// As many as the run has.
     pub fn new(rng: &mut Rng, params: &Params) -> Self {
-        let client = |_| Client { eager: rng.chance(params.eager), call: None };
+        let client = |_| Client { eager: rng.chance(params.eager), ..Client::default() };
         Self { list: (0..params.clients).map(client).collect(), ..Self::default() }
     }
 
@@ -146,7 +148,7 @@ fn command(rng: &mut Rng, params: &Params, replay: &Replay) -> Command {
             let back = if rng.chance(30) { 0 } else { rng.below(12) as i64 };
             Command::Compaction(CompactionRequest { revision: (newest - back).max(0), physical: rng.chance(30) })
         }
-        89..97 => Command::LeaseGrant(LeaseGrantRequest { id: lease_id(rng), ttl: rng.between(1, 12) as i64 }),
+        89..97 => Command::LeaseGrant(LeaseGrantRequest { id: lease_id(rng), ttl: rng.pick(&[1, 1, 2, 5, 12]) }),
         _ => Command::LeaseRevoke(LeaseRevokeRequest { id: lease_id(rng) }),
     }
 }

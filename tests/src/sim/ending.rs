@@ -17,6 +17,7 @@ impl World {
             self.crash(true);
         }
         self.hang = 0;
+        self.trace.line(self.now, || String::from("quiet from here"));
         let end = self.now + QUIET;
         let mut next = self.now + QUIET / 2;
         while self.now < end {
@@ -32,6 +33,7 @@ impl World {
     fn settle_watchers(&mut self) {
         let Some(run) = &self.run else { return };
         let requests = self.watching.settle(&mut self.rng, self.clients.told_revision);
+        self.trace.line(self.now, || format!("every stream is opened and granted: {} requests", requests.len()));
         // the receiving end is ours
         let _ = run.to_hub.send(HubMail::Requests(WatchRequests(requests)));
     }

@@ -21,6 +21,8 @@ pub struct Stop {
     pub done: bool,
     /// What was done is flushed, as the engine may do at any time.
     pub flushed: bool,
+    /// Only steps in the middle of an entry count.
+    pub in_chunk: bool,
 }
 
 #[derive(Default)]
@@ -98,13 +100,16 @@ impl StepEngine {
 
     /// An entry is written in part.
     pub fn mid_chunk(&self) -> bool {
-        let snapshot = self.lock().sim.snapshot();
-        matches!(snapshot.get(Family::Meta, meta::CHUNK), Ok(Some(_)))
+        mid_chunk(&self.lock().sim)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn mid_chunk(sim: &SimEngine) -> bool {
+    matches!(sim.snapshot().get(Family::Meta, meta::CHUNK), Ok(Some(_)))
 }
 
 fn halted(op: &'static str) -> EngineError {
@@ -125,7 +130,9 @@ impl Inner {
         if let Some(views) = &self.views {
             self.seen.push(views.load());
         }
+        let counts = |stop: &Stop| !stop.in_chunk || mid_chunk(&self.sim);
         let due = match &mut self.stop {
+            Some(stop) if !counts(stop) => None,
             Some(stop) if stop.after == 0 => Some(*stop),
             Some(stop) => {
                 stop.after -= 1;

@@ -42,7 +42,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use trace::Trace;
 use world::World;
 
-/// Lines of the event log that a failure shows.
+/// Lines of the event log that a failure shows, unless `SIM_LINES` says otherwise.
 const SHOWN: usize = 60;
 
 /// Runs one seed.
@@ -64,10 +64,11 @@ fn run_traced(seed: u64, trace: Trace) -> Result<Tally, Violation> {
 
 /// What a failing seed is reported with: the violation, how to repeat it, and what happened before.
 pub fn report(seed: u64, violation: &Violation) -> String {
+    let shown = std::env::var("SIM_LINES").ok().and_then(|n| n.parse().ok()).unwrap_or(SHOWN);
     let trace = Trace::kept();
     let again = run_traced(seed, trace.clone());
     let same = matches!(&again, Err(v) if v.name == violation.name);
     let note = if same { "" } else { "\n(it did not fail in the same way when it was repeated)" };
-    let lines = trace.last(SHOWN).join("\n");
+    let lines = trace.last(shown).join("\n");
     format!("seed {seed} violates {violation}{note}\nrepeat it: make sim SEED={seed}\nthe last events:\n{lines}\n")
 }

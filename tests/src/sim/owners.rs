@@ -8,11 +8,12 @@ use super::running::Running;
 use super::violation::{Checked, hold};
 use super::world::{Event, Owner, Sending, World};
 use actors::applier::EVENT_OVERHEAD;
-use actors::watch_hub::Position;
+use actors::watch_hub::{LogReads, Position};
 use messages::apply::{ApplyBatch, ToApplier};
 use messages::ready::ToWal;
 use messages::receive::Tick;
 use messages::watch::RevisionEvents;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 impl World {
@@ -42,9 +43,7 @@ impl World {
             }
             Owner::Hub => self.hub_mail(),
             Owner::HubWork => {
-                if let Some(work) = run.work.pop_front() {
-                    run.done.push_back(work.run(&run.reads));
-                }
+                read_for_hub(run);
                 Ok(())
             }
             Owner::HubDone => {
@@ -60,6 +59,7 @@ impl World {
                     Ok(LeaseMail::Role(message)) => run.desk.role(message, now),
                     Ok(LeaseMail::Requests(message)) => run.desk.requests(message, now),
                     Ok(LeaseMail::Answers(replies)) => run.desk.answers(replies, now),
+                    Ok(LeaseMail::Tick) => run.desk.tick(now),
                     Err(_) => {}
                 }
                 Ok(())
@@ -71,7 +71,8 @@ impl World {
                 Ok(())
             }
             Owner::LeaseTick => {
-                run.desk.tick(now);
+                // a mail like others, in its turn; the receiving end is ours
+                let _ = run.to_leases.send(LeaseMail::Tick);
                 self.own_at(self.now + 250_000, Owner::LeaseTick);
                 Ok(())
             }
@@ -297,4 +298,12 @@ fn tick(run: &mut Running, now: u64) {
 
 fn weight(events: &[RevisionEvents]) -> usize {
     events.iter().flat_map(|r| &r.events).map(|e| e.kv.len() + EVENT_OVERHEAD).sum()
+}
+
+/// One job of the hub's reader threads.
+fn read_for_hub(run: &mut Running) {
+    if let Some(work) = run.work.pop_front() {
+        let logs: Arc<dyn LogReads> = run.reads.clone();
+        run.done.push_back(work.run(&logs));
+    }
 }

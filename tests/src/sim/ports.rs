@@ -22,6 +22,8 @@ pub enum LeaseMail {
     Requests(LeaseRequests),
     /// Answers to its own proposals and reads.
     Answers(Vec<Reply>),
+    /// From its timer.
+    Tick,
 }
 
 /// Mail of the watch hub.

@@ -84,7 +84,7 @@ pub struct Running {
     /// Published views.
     pub views: Arc<Views<SimSnapshot>>,
     /// Reads over them.
-    pub reads: Reads,
+    pub reads: Arc<Reads>,
     /// Counters.
     pub gauges: Arc<Gauges>,
     /// Answers to clients.
@@ -237,7 +237,7 @@ impl Running {
             to_snapshotter,
             lease_mail,
             hub_mail,
-            reads: Reads::new(wiring.views.clone(), wiring.gauges.clone()),
+            reads: Arc::new(Reads::new(wiring.views.clone(), wiring.gauges.clone())),
             replies,
             port: wiring.port,
             inner: wiring.inner,

@@ -8,12 +8,15 @@ use super::violation::{Checked, hold, violated};
 use super::world::World;
 use messages::lease::{LeaseAsk, LeaseReply, LeaseRequests};
 use messages::propose::{Proposal, Propose};
-use messages::read::{ReadIndex, Reads};
+use messages::read::{INLINE_BYTES, ReadIndex, Reads};
 use messages::watch::WatchRequests;
 use messages::{Reply, RequestError};
 use model::request::RangeRequest;
 use model::{Applied, Outcome, ReadError};
-use std::sync::atomic::Ordering::Acquire;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+
+/// Mails of the hub beyond which watch clients wait.
+const HUB_MAIL: usize = 12;
 
 impl World {
     /// A client's turn.
@@ -27,6 +30,10 @@ impl World {
             self.client_later(client);
             return Ok(());
         }
+        // what an owner inside the node does: it proposes for the term that it saw the last time it looked
+        let seen = self.run.as_ref().map_or(0, |run| run.gauges.term.load(Relaxed));
+        let term = std::mem::replace(&mut self.clients.list[client].term, seen);
+        let only_in_term = if self.rng.chance(12) { term } else { 0 };
         let call = self.clients.next_call(&mut self.rng, &self.params, &self.replay, self.now);
         self.trace.line(self.now, || format!("client {client}: {:x} {:?}", call.op, call.ask));
         let Some(run) = &self.run else { return Ok(()) };
@@ -37,7 +44,7 @@ impl World {
                 return Ok(());
             }
             Ask::Write(command) => {
-                let proposal = Proposal { token: call.op, command: command.clone().encode(call.op), only_in_term: 0 };
+                let proposal = Proposal { token: call.op, command: command.clone().encode(call.op), only_in_term };
                 // a full queue is met by trying again later, with another operation
                 if run.port.propose(Propose { sink: CLIENT_SINK, proposals: vec![proposal] }).is_err() {
                     self.client_later(client);
@@ -77,7 +84,7 @@ impl World {
         hold("SIM-READ-FRESH", view.revision >= told, || {
             format!("a linearizable read at {}, revision {told} was told before", view.revision)
         })?;
-        let result = match run.reads.range(request) {
+        let result = match run.reads.range(request, INLINE_BYTES) {
             Some(result) => result.map(|(_, outcome)| outcome),
             None => storage::read::range(&view, request),
         };
@@ -101,6 +108,10 @@ impl World {
     /// A watch client's turn.
     pub(super) fn watch(&mut self) {
         let Some(run) = self.run.as_ref().filter(|run| run.gauges.serving.load(Acquire)) else { return };
+        // requests of watch clients that wait for an answer
+        if run.hub_mail.len() > HUB_MAIL {
+            return;
+        }
         let requests = self.watching.act(&mut self.rng, &self.params, &self.replay, self.clients.told_revision);
         // the receiving end is ours
         let _ = run.to_hub.send(HubMail::Requests(WatchRequests(requests)));
@@ -174,7 +185,14 @@ impl World {
         self.clients.answered += 1;
         self.clients.told_index = self.clients.told_index.max(told.index);
         self.clients.told_revision = self.clients.told_revision.max(applied.revision);
-        if let Ok(Outcome::LeaseGrant { id, ttl }) = applied.result {
+        // one that was revoked in the same batch is gone when its grant is told
+        if let Ok(Outcome::LeaseGrant { id, ttl }) = applied.result
+            && self.replay.now().leases.get(&id) == Some(&ttl)
+        {
+            let older = self.run.as_ref().and_then(|run| run.desk.leases().time_to_live(id));
+            if older.is_some() {
+                self.promises.contest(id);
+            }
             self.promises.told(id, ttl, self.now);
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 /// Lines kept.
-const KEPT: usize = 400;
+const KEPT: usize = 20_000;
 
 /// See the file header. Clones share the lines, so that they survive a panic of the run.
 #[derive(Clone, Debug, Default)]

@@ -24,6 +24,7 @@ impl World {
         }
         let mut all = Trouble::ALL.to_vec();
         all.retain(|t| *t != Trouble::BitRot);
+        all.push(Trouble::HigherTerm);
         let trouble = self.rng.pick(&all);
         let doing = self.doing();
         if doing == Doing::Down || (self.armed.is_some() && arms(trouble)) {
@@ -72,8 +73,9 @@ impl World {
                 self.engine.fail(trouble == Trouble::StoreWrite, fault);
             }
             _ => {
-                let (done, flushed) = (self.rng.chance(50), self.rng.chance(50));
-                self.engine.stop(Stop { after: self.rng.below(8), done, flushed });
+                let (done, flushed, in_chunk) = (self.rng.chance(50), self.rng.chance(50), self.rng.chance(40));
+                let after = self.rng.below(if in_chunk { 3 } else { 8 });
+                self.engine.stop(Stop { after, done, flushed, in_chunk });
             }
         }
     }

@@ -193,6 +193,11 @@ impl Watching {
         let Some(at) = self.streams.iter().position(|s| s.open && s.key == key) else { return Ok(None) };
         for frame in frames {
             self.streams[at].owed += frame.cost();
+            let Some(frame) = pulled(frame)? else {
+                // what is pulled can be overtaken by a compaction: the stream ends, the client resumes on another one
+                self.streams[at].open = false;
+                return Ok(Some(ToHub::CloseStream { stream: StreamKey { sink: CLIENT_SINK, token: key } }));
+            };
             self.frame(at, frame, replay)?;
         }
         let stream = &mut self.streams[at];
@@ -230,6 +235,7 @@ impl Watching {
                 self.events += events.len() as u64;
                 if fragment { Ok(()) } else { watcher.response(replay, &name(watch_id)) }
             }
+            WatchFrame::Huge { .. } => unreachable!("pulled before"),
             WatchFrame::Progress { watch_id, revision } => {
                 self.promises += 1;
                 hold("SIM-WATCH-HEADER", revision <= newest, || format!("{}: progress {revision}", name(watch_id)))?;
@@ -312,6 +318,39 @@ impl Stream {
 }
 
 /// The event inside of one encoded `events` field.
+/// The events of a frame that only names them, as the door pulls them. `None`: a compaction was faster.
+fn pulled(frame: WatchFrame) -> Checked<Option<WatchFrame>> {
+    let WatchFrame::Huge { watch_id, revision, events: huge, .. } = frame else { return Ok(Some(frame)) };
+    let Some(mut source) = huge.take() else {
+        return violated("SIM-WATCH-ORDER", format!("watcher {watch_id}: the events of {revision} were taken before"));
+    };
+    let (mut events, mut bytes) = (Vec::new(), 0);
+    loop {
+        match source.next(500) {
+            Ok(Some(chunk)) => {
+                bytes += chunk.len() as u64;
+                split(chunk, &mut events);
+            }
+            Ok(None) => break,
+            Err(_) => return Ok(None),
+        }
+    }
+    hold("SIM-WATCH-LENGTH", bytes == huge.bytes, || {
+        format!("watcher {watch_id}: {bytes} bytes of revision {revision}, announced were {}", huge.bytes)
+    })?;
+    Ok(Some(WatchFrame::Events { watch_id, revision, events, fragment: false }))
+}
+
+/// Whole `events` fields, apart. What is no field shows when it is decoded.
+fn split(mut chunk: Bytes, events: &mut Vec<Bytes>) {
+    while !chunk.is_empty() {
+        let mut rest = &chunk[1..];
+        let length = prost::encoding::decode_varint(&mut rest).map_or(rest.len(), |length| length as usize);
+        let whole = chunk.len() - rest.len() + length;
+        events.push(chunk.split_to(whole.min(chunk.len())));
+    }
+}
+
 fn decode(field: &Bytes, name: &str) -> Checked<Event> {
     let mut bytes = field.clone();
     let event = prost::encoding::decode_key(&mut bytes)

@@ -297,7 +297,11 @@ impl World {
         ];
         for (owner, _) in busy.into_iter().filter(|(_, busy)| *busy) {
             if !self.scheduled[owner as usize] {
-                let time = self.now + 1 + self.rng.below(self.params.latency);
+                let mut time = self.now + 1 + self.rng.below(self.params.latency);
+                if owner == Owner::Lease && self.rng.chance(2) {
+                    // its arbiter gets no processor
+                    time += self.rng.below(2_500_000);
+                }
                 self.own_at(time, owner);
             }
         }
@@ -429,7 +433,7 @@ impl World {
             self.armed = Some(Trouble::PowerInDisk);
         } else {
             let (done, flushed) = (self.rng.chance(50), self.rng.chance(50));
-            self.engine.stop(Stop { after: self.rng.below(4), done, flushed });
+            self.engine.stop(Stop { after: self.rng.below(4), done, flushed, in_chunk: false });
             self.armed = Some(Trouble::PowerInStore);
         }
     }

@@ -89,6 +89,13 @@ impl Spec {
         let _ = self.revoke(LeaseRevokeRequest { id });
     }
 
+    /// The member was restarted: it knows no better than that every lease has all its time again.
+    pub fn renew_leases(&mut self, now: Instant) {
+        for lease in self.leases.by_id.values_mut() {
+            lease.renewed = now;
+        }
+    }
+
     /// One answer of LeaseKeepAlive. A lease that does not exist has a TTL of 0.
     pub fn keep_alive(&mut self, id: i64, now: Instant) -> LeaseKeepAliveResponse {
         let header = Some(self.header());

@@ -1,7 +1,9 @@
 //! Txn: branches, comparisons, nesting, one revision for all, reads of its own writes.
 
 use api::etcdserverpb::response_op::Response;
-use api::etcdserverpb::{Compare, CompareResult, CompareTarget, RangeRequest, TargetUnion, TxnRequest, TxnResponse};
+use api::etcdserverpb::{
+    CompactionRequest, Compare, CompareResult, CompareTarget, RangeRequest, TargetUnion, TxnRequest, TxnResponse,
+};
 use harness::request::{all, bytes, compare, delete_op, get, put_op, range, range_op, txn, txn_op};
 use harness::server::on_server;
 use harness::{Stubs, expect_status};
@@ -200,5 +202,18 @@ fn a_transaction_that_only_reads_sees_one_revision() {
             }
         };
         tokio::join!(writer, reader);
+    });
+}
+
+#[test]
+fn a_put_behind_a_delete_of_its_key_outlives_a_compaction_at_its_revision() {
+    // etcd 3.7.1 takes such a transaction, loses the put at the compaction, and ends itself when the key is read
+    on_server(async |server| {
+        server.stubs.put("a", "old").await;
+        server.stubs.txn(txn(vec![delete_op("a", [0]), put_op("a", "new")])).await.expect("txn");
+        let compaction = CompactionRequest { revision: 3, physical: true };
+        server.stubs.kv.clone().compact(compaction).await.expect("compact");
+        let found = server.stubs.range(get("a")).await.expect("range").kvs;
+        assert_eq!((found[0].create_revision, &found[0].value[..]), (3, &b"new"[..]));
     });
 }

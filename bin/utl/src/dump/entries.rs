@@ -56,7 +56,7 @@ impl Entries {
             kinds: options.entry_type.clone(),
             prefix: options.prefix.as_ref().map(|prefix| prefix.as_bytes().to_vec()),
             records: options.records,
-            values: !options.keys_only,
+            values: !options.show.keys_only,
         })
     }
 

@@ -61,11 +61,11 @@ fn style(write_out: &str, full: bool) -> Result<Style, Failure> {
 /// # Errors
 /// [`Failure`].
 pub fn store(path: &Path, filter: &RowFilter, timeout: Duration, write_out: &str) -> Result<(), Failure> {
-    let style = style(write_out, filter.full)?;
+    let style = style(write_out, filter.show.full)?;
     let rows = Rows::new(filter)?;
     let target = Target::Member(Target::member(path, None)?);
     let opened = open(&target, timeout)?;
-    let mut printer = Printer::new(style, filter.limit);
+    let mut printer = Printer::new(style, filter.show.limit);
     'families: for family in rows.families() {
         let (lower, upper) = rows.bounds(family);
         let mut scan = opened.rows.scan_once(family, &lower, upper.as_deref(), Direction::Forward);
@@ -85,10 +85,10 @@ pub fn store(path: &Path, filter: &RowFilter, timeout: Duration, write_out: &str
 /// # Errors
 /// [`Failure`]; rows before the damage are printed.
 pub fn snapshot(file: &Path, skip_hash: bool, filter: &RowFilter, write_out: &str) -> Result<(), Failure> {
-    let style = style(write_out, filter.full)?;
+    let style = style(write_out, filter.show.full)?;
     let rows = Rows::new(filter)?;
     let (reader, _) = open_file(file)?;
-    let mut printer = Printer::new(style, filter.limit);
+    let mut printer = Printer::new(style, filter.show.limit);
     let mut printed = Ok(true);
     let hash = if skip_hash { Hash::Skip } else { Hash::Check };
     let checked = read(reader, hash, |family, key, value| {
@@ -108,11 +108,11 @@ pub fn snapshot(file: &Path, skip_hash: bool, filter: &RowFilter, write_out: &st
 /// # Errors
 /// [`Failure`]; entries before the damage are printed.
 pub fn wal(options: &Wal, timeout: Duration, write_out: &str) -> Result<(), Failure> {
-    let style = style(write_out, options.full)?;
+    let style = style(write_out, options.show.full)?;
     let entries = Entries::new(options)?;
     let folders = log_folders(options)?;
     let _held = hold(&folders, timeout)?;
-    let mut printer = Printer::new(style, options.limit);
+    let mut printer = Printer::new(style, options.show.limit);
     let mut printed = Ok(true);
     let inspected = inspect(&ReadOnlyDisk, &folders.wal, |logged| {
         if matches!(printed, Ok(true))

@@ -45,7 +45,7 @@ impl Rows {
             from: filter.from_rev.unwrap_or(0),
             to: filter.to_rev.unwrap_or(i64::MAX),
             by_revision: filter.from_rev.is_some() || filter.to_rev.is_some(),
-            values: !filter.keys_only,
+            values: !filter.show.keys_only,
         })
     }
 

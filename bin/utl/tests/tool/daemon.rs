@@ -4,7 +4,8 @@ use crate::{arg, conclaveutl, good, refused};
 use harness::daemon::{Daemon, Settings};
 use harness::server::in_system;
 use harness::{Stubs, Watching, request, watch};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tempfile::TempDir;
 
 async fn fill(stubs: &Stubs) {
@@ -12,6 +13,26 @@ async fn fill(stubs: &Stubs) {
         stubs.put(format!("k{:03}", i % 100), vec![i as u8; 1 + (i * 37) % 3000]).await;
     }
     stubs.delete("k010", "k020").await;
+}
+
+/// What a daemon held that is gone, and the snapshot that was saved of it.
+struct Saved {
+    file: PathBuf,
+    kvs: Vec<api::mvccpb::KeyValue>,
+    hash: u32,
+    revision: i64,
+}
+
+async fn saved(dir: &Path) -> Saved {
+    let (daemon, stubs) = Daemon::start(Settings::new(dir.join("first"))).await;
+    fill(&stubs).await;
+    let (bytes, _) = stubs.snapshot().await.unwrap();
+    let file = dir.join("snap.db");
+    std::fs::write(&file, bytes).unwrap();
+    let kvs = stubs.range(request::all()).await.unwrap().kvs;
+    let (hash, revision) = (stubs.hash_kv(0).await.unwrap().hash, stubs.revision().await);
+    daemon.kill();
+    Saved { file, kvs, hash, revision }
 }
 
 /// A daemon on the folder `name`, restored from `file` with these flags.
@@ -29,17 +50,9 @@ async fn restored(dir: &Path, name: &str, file: &Path, flags: &[&str]) -> (Daemo
 fn saved_by_a_client_restored_and_running_again() {
     in_system(async {
         let dir = TempDir::new().unwrap();
-        let (daemon, stubs) = Daemon::start(Settings::new(dir.path().join("first"))).await;
-        fill(&stubs).await;
-        let (bytes, _) = stubs.snapshot().await.unwrap();
-        let file = dir.path().join("snap.db");
-        std::fs::write(&file, bytes).unwrap();
-        let kvs = stubs.range(request::all()).await.unwrap().kvs;
-        let (hash, revision) = (stubs.hash_kv(0).await.unwrap().hash, stubs.revision().await);
+        let Saved { file, kvs, hash, revision } = saved(dir.path()).await;
         let shown = good(&["hashkv", arg(&file)]);
         assert!(shown.starts_with(&format!("{hash}, ")), "{shown} for {hash}");
-        daemon.kill();
-
         let (daemon, stubs) = restored(dir.path(), "second", &file, &[]).await;
         assert_eq!(stubs.range(request::all()).await.unwrap().kvs, kvs);
         assert_eq!((stubs.hash_kv(0).await.unwrap().hash, stubs.revision().await), (hash, revision));
@@ -58,14 +71,7 @@ fn saved_by_a_client_restored_and_running_again() {
 fn after_a_jump_of_the_revision_watchers_from_before_are_told() {
     in_system(async {
         let dir = TempDir::new().unwrap();
-        let (daemon, stubs) = Daemon::start(Settings::new(dir.path().join("first"))).await;
-        fill(&stubs).await;
-        let (bytes, _) = stubs.snapshot().await.unwrap();
-        let file = dir.path().join("snap.db");
-        std::fs::write(&file, bytes).unwrap();
-        let (kvs, revision) = (stubs.range(request::all()).await.unwrap().kvs, stubs.revision().await);
-        daemon.kill();
-
+        let Saved { file, kvs, revision, .. } = saved(dir.path()).await;
         let jump = ["--bump-revision", "1000", "--mark-compacted"];
         let (daemon, stubs) = restored(dir.path(), "second", &file, &jump).await;
         assert_eq!(stubs.revision().await, revision + 1000);
@@ -83,6 +89,16 @@ fn after_a_jump_of_the_revision_watchers_from_before_are_told() {
         daemon.terminate();
         assert!(good(&["check", arg(&dir.path().join("second"))]).contains("no problems found"));
     });
+}
+
+#[test]
+fn a_restore_that_was_interrupted_is_not_started_as_an_empty_member() {
+    let dir = TempDir::new().unwrap();
+    let settings = Settings::new(dir.path().join("data"));
+    std::fs::create_dir_all(settings.data.join("member.restoring/store")).unwrap();
+    let (status, said) = settings.run_to_end(Duration::from_secs(60));
+    assert!(!status.success() && said.contains("left over from a restore that was interrupted"), "{said}");
+    assert!(!settings.data.join("member").exists());
 }
 
 fn api_range(revision: i64) -> api::etcdserverpb::RangeRequest {

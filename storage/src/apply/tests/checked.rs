@@ -3,7 +3,7 @@
 use super::*;
 use crate::check::{Report as Checked, check};
 use crate::engine::Op;
-use crate::schema::{Head, HistRow, Kind, LogRow, hist_key, meta};
+use crate::schema::{Head, Kind, LogRow, hist_key, meta};
 use ::model::Revision;
 
 /// A store with all there is: living keys, history, a tombstone, a lease with keys, a compaction.
@@ -46,7 +46,7 @@ fn a_sound_store_has_no_problem_and_is_counted() {
 fn every_kind_of_damage_is_told() {
     let at = |main| Bytes::copy_from_slice(&Revision::new(main, 0).to_bytes());
     let hist = |key: &[u8], main| hist_key(key, Revision::new(main, 0));
-    let tombstone = HistRow { kind: Kind::Delete, create: 0, version: 0, lease: 0 }.encode();
+    let tombstone = store().engine.snapshot().get(Family::Hist, &hist(b"b", 5)).unwrap().unwrap();
     let head = Head { create: 6, modified: Revision::new(6, 0), version: 9, lease: 5, len: 1 };
     let strange = LogRow { kind: Kind::Create, superseded: Revision::new(9, 0), kv: Bytes::new() };
     let cases: Vec<(&str, Op)> = vec![
