@@ -135,6 +135,9 @@ pub fn tls_text(why: &io::Error) -> String {
     if let Some(alert) = text.strip_prefix("received fatal alert: ") {
         return format!("remote error: tls: {}", spaced(alert));
     }
+    if text == "received corrupt message of type InvalidContentType" {
+        return "tls: first record does not look like a TLS handshake".into();
+    }
     match text.strip_prefix("invalid peer certificate: ") {
         Some("UnknownIssuer") => {
             "tls: failed to verify certificate: x509: certificate signed by unknown authority".into()

@@ -37,7 +37,7 @@ pub struct Endpoint {
 pub fn read(text: &str) -> Endpoint {
     if let Some((scheme, rest)) = text.split_once(':').filter(|(scheme, _)| matches!(*scheme, "unix" | "unixs")) {
         let path = rest.strip_prefix("//").unwrap_or(rest);
-        let host = path.rsplit('/').next().unwrap_or(path).to_owned();
+        let host = host_of(path.rsplit('/').next().unwrap_or(path)).to_owned();
         let security = if scheme == "unixs" { Security::Required } else { Security::Optional };
         return Endpoint { address: Address::Unix(path.into()), host, security };
     }
@@ -65,7 +65,7 @@ pub fn authority(text: &str) -> String {
     let endpoint = read(text);
     match endpoint.address {
         Address::Tcp(address) => address,
-        Address::Unix(_) => endpoint.host,
+        Address::Unix(path) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
     }
 }
 
@@ -85,6 +85,7 @@ mod tests {
         assert_eq!(read("unix:///run/x").address, Address::Unix("/run/x".into()));
         assert_eq!(read("unix://localhost:m1").address, Address::Unix("localhost:m1".into()));
         assert_eq!(read("unixs:local").security, Security::Required);
+        assert_eq!(read("unixs:localhost:1").host, "localhost");
         assert_eq!(authority("https://a:1"), "a:1");
         assert_eq!(authority("unix:///run/x/localhost:1"), "localhost:1");
     }
