@@ -4,9 +4,9 @@
 //! Must never wait for another owner: what a consumer cannot take now it reads later from the store.
 
 use crate::death_watch::DeathWatch;
-use crate::limits::{COMPACTION_STEP_ROWS, DURABLE_CHECK_ENTRIES, HUB_BACKLOG_BYTES};
+use crate::limits::HUB_BACKLOG_BYTES;
+use crate::outlet::Outlet;
 use crate::raft_core::inbox::InnerPort;
-use actix::Recipient;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use messages::admin::ToSnapshotter;
 use messages::advance::{Advance, Applied as AppliedUpTo};
@@ -15,6 +15,7 @@ use messages::lease::{LeaseChange, LeasesAdvanced};
 use messages::reply::Outbox;
 use messages::watch::{Advanced, LogEvent, RevisionEvents};
 use messages::{Reply, SinkId, Sinks, Token};
+use model::mutant::{self, Mutant};
 use model::{Applied, Command, Envelope, Origin, Outcome};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -35,15 +36,26 @@ pub struct ApplierParts<E: Engine> {
     /// Answers.
     pub sinks: Arc<Sinks>,
     /// To the watch hub.
-    pub hub: Recipient<Advanced>,
+    pub hub: Box<dyn Outlet<Advanced>>,
     /// Bytes of events the hub has not taken yet; the hub subtracts what it took.
     pub hub_backlog: Arc<AtomicUsize>,
     /// To the lease manager.
-    pub leases: Recipient<LeasesAdvanced>,
+    pub leases: Box<dyn Outlet<LeasesAdvanced>>,
     /// To the snapshotter, which watches what is durable.
     pub snapshotter: Sender<ToSnapshotter>,
+    /// How much it does at once.
+    pub pace: ApplierPace,
+}
+
+/// How much the applier does at once. Outcomes do not depend on it.
+#[derive(Clone, Copy, Debug)]
+pub struct ApplierPace {
     /// Pause between two compaction steps, so that compaction never takes more than a share of the disk.
     pub compaction_pause: Duration,
+    /// Rows one compaction step may look at.
+    pub compaction_rows: usize,
+    /// Applied entries between two looks at what is durable in the store.
+    pub durable_check: u64,
 }
 
 /// Who waits for a compaction to be finished.
@@ -122,7 +134,11 @@ impl<E: Engine> Applier<E> {
         }
     }
 
-    fn apply(&mut self, batches: Vec<ApplyBatch>) -> Result<(), ApplyFatal> {
+    /// Applies what was committed: write, publish, answer, signal, report.
+    ///
+    /// # Errors
+    /// [`ApplyFatal`]: the node must stop.
+    pub fn apply(&mut self, batches: Vec<ApplyBatch>) -> Result<(), ApplyFatal> {
         let sequence = batches.last().expect("not empty").sequence;
         let count = batches.iter().map(|b| b.entries.len()).sum();
         let mut entries = Vec::with_capacity(count);
@@ -131,14 +147,20 @@ impl<E: Engine> Applier<E> {
             entries.push(Committed { entry, conf_state });
             waiters.push(waiter);
         }
+        let before = mutant::on(Mutant::ViewEarly).then(|| self.store.view().snapshot);
         let mut report = self.store.apply(&entries)?;
+        if let Some(snapshot) = before {
+            report.view.snapshot = snapshot;
+        }
         self.parts.views.publish(view_of(&report), false);
         self.answer(&entries, &waiters, std::mem::take(&mut report.replies));
         let index = report.view.applied_index;
         self.signal(report);
         self.parts.core.advance(Advance::Applied(AppliedUpTo { sequence, index }));
         self.since_check += entries.len() as u64;
-        if self.since_check >= DURABLE_CHECK_ENTRIES && self.parts.snapshotter.try_send(ToSnapshotter::Flush).is_ok() {
+        if self.since_check >= self.parts.pace.durable_check
+            && self.parts.snapshotter.try_send(ToSnapshotter::Flush).is_ok()
+        {
             self.since_check = 0;
         }
         Ok(())
@@ -171,7 +193,7 @@ impl<E: Engine> Applier<E> {
         }
         if !report.leases.is_empty() {
             let changes = report.leases.into_iter().map(lease_change).collect();
-            self.parts.leases.do_send(LeasesAdvanced { changes });
+            self.parts.leases.tell(LeasesAdvanced { changes });
         }
         if report.events.is_empty() && report.unlisted.is_empty() && report.compaction.is_none() {
             return;
@@ -182,16 +204,25 @@ impl<E: Engine> Applier<E> {
         if events.is_some() {
             self.parts.hub_backlog.fetch_add(bytes, Ordering::Relaxed);
         }
-        self.parts.hub.do_send(Advanced {
+        self.parts.hub.tell(Advanced {
             revision: report.view.revision,
             compact_revision: report.view.compact_revision,
             events,
         });
     }
 
-    fn compact(&mut self) -> Result<(), ApplyFatal> {
-        let progress = self.store.compaction_step(COMPACTION_STEP_ROWS)?;
-        self.next_step = Instant::now() + self.parts.compaction_pause;
+    /// True while rows that compactions have forgotten wait to be deleted.
+    pub fn compacting(&self) -> bool {
+        self.compacting
+    }
+
+    /// One step of the compaction that is under way.
+    ///
+    /// # Errors
+    /// [`ApplyFatal`]: the node must stop.
+    pub fn compact(&mut self) -> Result<(), ApplyFatal> {
+        let progress = self.store.compaction_step(self.parts.pace.compaction_rows)?;
+        self.next_step = Instant::now() + self.parts.pace.compaction_pause;
         let finished = match progress {
             CompactionProgress::More => return Ok(()),
             CompactionProgress::Finished(revision) => revision,

@@ -4,17 +4,20 @@
 //! The only file that sees everyone. Must never decide anything about data.
 
 use crate::admin_jobs::{AdminJobs, AdminParts, OpenEngine};
-use crate::applier::{Applier, ApplierParts};
+use crate::applier::{Applier, ApplierPace, ApplierParts};
 use crate::closable_reads::ClosableReads;
 use crate::death_watch::{DeathWatch, ExitCell, NodeExit};
 use crate::lease_manager::actor::{LeaseManager, LeaseParts, LeaseSink, StopLeases};
 use crate::lease_manager::core::StoredLease;
-use crate::limits::{ADMIN_JOBS, APPLIER_QUEUE, QUERIES, READERS, SNAPSHOTTER_QUEUE, WAL_QUEUE};
+use crate::limits::{
+    ADMIN_JOBS, APPLIER_QUEUE, COMPACTION_STEP_ROWS, DURABLE_CHECK_ENTRIES, FLUSH_ENTRIES, QUERIES, READERS,
+    SNAPSHOTTER_QUEUE, WAL_QUEUE,
+};
 use crate::peers::{NoPeers, PeerPort};
 use crate::raft_core::inbox::{Inbox, InnerPort};
 use crate::raft_core::log_tail::LogTail;
 use crate::raft_core::{CoreConfig, CoreParts, RaftCore};
-use crate::snapshotter::{Snapshotter, SnapshotterParts};
+use crate::snapshotter::{FILL_PAUSE, Snapshotter, SnapshotterParts};
 use crate::store_reads::StoreReads;
 use crate::wal_writer::{WalParts, WalWriter};
 use crate::watch_hub::actor::StopHub;
@@ -234,11 +237,15 @@ impl<E: Engine> Wiring<E> {
             core: self.inner.clone(),
             views: self.views.clone(),
             sinks: self.sinks.clone(),
-            hub: owners.hub.clone().recipient(),
+            hub: Box::new(owners.hub.clone().recipient()),
             hub_backlog: self.hub_backlog.clone(),
-            leases: owners.leases.clone().recipient(),
+            leases: Box::new(owners.leases.clone().recipient()),
             snapshotter: self.snapshotter.clone(),
-            compaction_pause,
+            pace: ApplierPace {
+                compaction_pause,
+                compaction_rows: COMPACTION_STEP_ROWS,
+                durable_check: DURABLE_CHECK_ENTRIES,
+            },
         }
     }
 
@@ -248,7 +255,7 @@ impl<E: Engine> Wiring<E> {
             wal: self.wal.clone(),
             applier: self.applier.clone(),
             peers,
-            leases: owners.leases.clone().recipient(),
+            leases: Box::new(owners.leases.clone().recipient()),
             sinks: self.sinks.clone(),
             gauges: self.gauges.clone(),
         }
@@ -261,7 +268,16 @@ impl<E: Engine> Wiring<E> {
         disk: Arc<dyn Disk>,
     ) -> SnapshotterParts<E> {
         let (core, wal, gauges) = (self.inner.clone(), self.wal.clone(), self.gauges.clone());
-        SnapshotterParts { inbox, engine, disk, core, wal, gauges }
+        SnapshotterParts {
+            inbox,
+            engine,
+            disk,
+            core,
+            wal,
+            gauges,
+            flush_entries: FLUSH_ENTRIES,
+            fill_pause: FILL_PAUSE,
+        }
     }
 
     fn wal_parts(&self, inbox: Receiver<ToWal>, peers: Arc<dyn PeerPort>) -> WalParts {

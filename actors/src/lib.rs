@@ -26,6 +26,7 @@ pub mod kernel;
 pub mod lease_manager;
 pub mod limits;
 pub mod log_reads;
+pub mod outlet;
 pub mod peers;
 pub mod raft_core;
 pub mod reader_pool;

@@ -4,23 +4,24 @@
 //! Must never touch the write side of the store: it works on the engine beside the applier.
 
 use crate::death_watch::DeathWatch;
-use crate::limits::FLUSH_ENTRIES;
 use crate::raft_core::inbox::InnerPort;
 use crossbeam_channel::{Receiver, Sender};
 use messages::Gauges;
 use messages::admin::ToSnapshotter;
 use messages::advance::{Advance, Durable};
 use messages::ready::ToWal;
+use model::mutant::{self, Mutant};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 use storage::apply::meta_rows::decode_applied;
 use storage::disk::Disk;
-use storage::engine::Engine;
+use storage::engine::{Engine, Family, Snapshot};
 use storage::schema::meta;
 use storage::wal::{PrepareRequest, prepare_segment};
 
 /// Pause between two steps of zero-filling a segment, so that the log's own syncs get through.
-const FILL_PAUSE: std::time::Duration = std::time::Duration::from_millis(4);
+pub const FILL_PAUSE: Duration = Duration::from_millis(4);
 
 /// Ends the snapshotter talks to.
 pub struct SnapshotterParts<E: Engine> {
@@ -36,6 +37,10 @@ pub struct SnapshotterParts<E: Engine> {
     pub wal: Sender<ToWal>,
     /// Shared counters.
     pub gauges: Arc<Gauges>,
+    /// Applied and not yet durable entries at which the store is flushed.
+    pub flush_entries: u64,
+    /// Pause between two steps of zero-filling.
+    pub fill_pause: Duration,
 }
 
 /// The snapshotter.
@@ -59,23 +64,42 @@ impl<E: Engine> Snapshotter<E> {
     }
 
     fn serve(&mut self) -> Result<(), String> {
-        self.report_durable()?;
+        self.start()?;
         while let Ok(message) = self.parts.inbox.recv() {
-            match message {
-                ToSnapshotter::Flush => self.watch_durable()?,
-                ToSnapshotter::Prepare(request) => self.prepare(request),
-                ToSnapshotter::Stop => break,
+            if !self.serve_one(message)? {
+                break;
             }
         }
         Ok(())
     }
 
+    /// What comes before the first order: how far the store is durable already.
+    ///
+    /// # Errors
+    /// In the store's words: the node must stop.
+    pub fn start(&mut self) -> Result<(), String> {
+        self.report_durable()
+    }
+
+    /// Carries out one order; false for the one to stop.
+    ///
+    /// # Errors
+    /// In the store's words: the node must stop.
+    pub fn serve_one(&mut self, order: ToSnapshotter) -> Result<bool, String> {
+        match order {
+            ToSnapshotter::Flush => self.watch_durable()?,
+            ToSnapshotter::Prepare(request) => self.prepare(request),
+            ToSnapshotter::Stop => return Ok(false),
+        }
+        Ok(true)
+    }
+
     /// Flushes when a crash would have to replay too much, and tells the core how far the store is durable.
     fn watch_durable(&mut self) -> Result<(), String> {
         let applied = self.parts.gauges.applied.load(Relaxed);
-        if applied.saturating_sub(self.durable) >= FLUSH_ENTRIES {
+        if applied.saturating_sub(self.durable) >= self.parts.flush_entries {
             self.report_durable()?;
-            if applied.saturating_sub(self.durable) >= FLUSH_ENTRIES {
+            if applied.saturating_sub(self.durable) >= self.parts.flush_entries {
                 self.parts.engine.flush().map_err(|e| e.to_string())?;
             }
         }
@@ -84,7 +108,11 @@ impl<E: Engine> Snapshotter<E> {
 
     fn report_durable(&mut self) -> Result<(), String> {
         self.parts.gauges.disk_bytes.store(self.parts.engine.disk_bytes(), Relaxed);
-        let row = self.parts.engine.get_persisted(meta::APPLIED).map_err(|e| e.to_string())?;
+        let row = match mutant::on(Mutant::FlushMarkerEarly) {
+            true => self.parts.engine.snapshot().get(Family::Meta, meta::APPLIED),
+            false => self.parts.engine.get_persisted(meta::APPLIED),
+        };
+        let row = row.map_err(|e| e.to_string())?;
         let index = match row {
             Some(row) => decode_applied(&row).map_err(|e| e.to_string())?.index,
             None => 0,
@@ -99,8 +127,8 @@ impl<E: Engine> Snapshotter<E> {
     /// A segment that cannot be made now (a full disk, say) is not fatal: the log still has room, and asks again.
     fn prepare(&mut self, request: Box<dyn std::any::Any + Send>) {
         let request = request.downcast::<PrepareRequest>().expect("the WAL writer sends nothing else");
-        let prepared = match prepare_segment(self.parts.disk.as_ref(), &request, &mut || std::thread::sleep(FILL_PAUSE))
-        {
+        let pause = self.parts.fill_pause;
+        let prepared = match prepare_segment(self.parts.disk.as_ref(), &request, &mut || std::thread::sleep(pause)) {
             Ok(prepared) => Some(Box::new(prepared) as Box<dyn std::any::Any + Send>),
             Err(why) => {
                 tracing::warn!(error = %why, "cannot prepare a log segment");

@@ -10,6 +10,7 @@ use messages::Gauges;
 use messages::admin::ToSnapshotter;
 use messages::advance::{Advance, Persisted};
 use messages::ready::{AppendBatch, ToWal};
+use model::mutant::{self, Mutant};
 use raft::Message;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -39,6 +40,10 @@ pub struct WalWriter {
     parts: WalParts,
     /// A segment was asked for and nobody could make it.
     declined: bool,
+    /// What waits for the sync of what is staged or written.
+    group: Group,
+    /// Bytes of records written and not yet synced.
+    written: Option<u64>,
 }
 
 /// What one drain of the queue adds up to, besides what is staged in the log.
@@ -52,7 +57,7 @@ struct Group {
 impl WalWriter {
     /// Around a recovered log.
     pub fn new(wal: Wal, parts: WalParts) -> Self {
-        Self { wal, parts, declined: false }
+        Self { wal, parts, declined: false, group: Group::default(), written: None }
     }
 
     /// Runs until it is told to stop or the disk fails.
@@ -65,60 +70,102 @@ impl WalWriter {
 
     fn serve(&mut self) -> Result<(), WalError> {
         let inbox = self.parts.inbox.clone();
-        self.ask_for_segment();
+        self.start();
         loop {
             let Ok(first) = inbox.recv() else { return Ok(()) };
-            let mut group = Group::default();
-            let mut stop = false;
-            for message in std::iter::once(first).chain(inbox.try_iter()) {
-                match message {
-                    ToWal::Append(batch) => self.stage(batch, &mut group)?,
-                    ToWal::Release { to } => self.wal.release_to(to)?,
-                    ToWal::Prepared(prepared) => {
-                        let prepared =
-                            prepared.map(|p| *p.downcast::<Prepared>().expect("the snapshotter sends nothing else"));
-                        self.wal.offer_prepared(prepared)?;
-                    }
-                    ToWal::Stop => stop = true,
-                }
-            }
-            if group.sequence > 0 {
-                self.commit(group)?;
-            }
-            self.ask_for_segment();
+            let stop = self.begin(std::iter::once(first).chain(inbox.try_iter()))?;
+            self.finish()?;
             if stop {
-                return self.write();
+                return self.end();
             }
         }
     }
 
+    /// What comes before the first message: a segment is asked for.
+    pub fn start(&mut self) {
+        self.ask_for_segment();
+    }
+
+    /// The first half of a round: what the messages add up to is staged, and written where it has to be durable. True when
+    /// one of them was the order to stop. The simulator crashes between the halves, which is why they are two.
+    ///
+    /// # Errors
+    /// [`WalError`]: the node must stop.
+    pub fn begin(&mut self, messages: impl Iterator<Item = ToWal>) -> Result<bool, WalError> {
+        let mut stop = false;
+        for message in messages {
+            match message {
+                ToWal::Append(batch) => self.stage(batch)?,
+                ToWal::Release { to } => self.wal.release_to(to)?,
+                ToWal::Prepared(prepared) => {
+                    let prepared =
+                        prepared.map(|p| *p.downcast::<Prepared>().expect("the snapshotter sends nothing else"));
+                    self.wal.offer_prepared(prepared)?;
+                }
+                ToWal::Stop => stop = true,
+            }
+        }
+        if self.group.must_sync {
+            self.write()?;
+        }
+        if mutant::on(Mutant::AckBeforeSync) {
+            self.release();
+        }
+        Ok(stop)
+    }
+
+    /// Whether a batch is written and not yet synced.
+    pub fn in_flight(&self) -> bool {
+        self.written.is_some()
+    }
+
+    /// The second half: one sync of what was written, then everything that waited for it leaves.
+    ///
+    /// # Errors
+    /// [`WalError`]: the node must stop.
+    pub fn finish(&mut self) -> Result<(), WalError> {
+        let written = self.sync()?;
+        self.release();
+        if written {
+            // only then: one that cannot be made, on a full disk say, must not be asked for again at once
+            self.ask_for_segment();
+        }
+        Ok(())
+    }
+
     /// Adds an append to the batch under construction. A hard state that only moved commit stays there until something else
     /// has to be written.
-    fn stage(&mut self, batch: AppendBatch, group: &mut Group) -> Result<(), WalError> {
+    fn stage(&mut self, batch: AppendBatch) -> Result<(), WalError> {
         self.wal.stage(&Batch { entries: &batch.entries, hard_state: batch.hard_state })?;
-        group.must_sync |= batch.must_sync || !batch.entries.is_empty();
+        let group = &mut self.group;
+        group.must_sync |= (batch.must_sync && !mutant::on(Mutant::VoteUnsynced)) || !batch.entries.is_empty();
         group.release.extend(batch.release);
         group.sequence = batch.sequence;
         Ok(())
     }
 
-    fn commit(&mut self, group: Group) -> Result<(), WalError> {
-        if group.must_sync {
-            self.write()?;
-        }
+    fn release(&mut self) {
+        let group = std::mem::take(&mut self.group);
         if !group.release.is_empty() {
             self.parts.peers.send(group.release);
         }
-        self.parts.core.advance(Advance::Persisted(Persisted { sequence: group.sequence }));
+        if group.sequence > 0 {
+            self.parts.core.advance(Advance::Persisted(Persisted { sequence: group.sequence }));
+        }
+    }
+
+    /// One write of what is staged.
+    fn write(&mut self) -> Result<(), WalError> {
+        let bytes = self.wal.staged_len() as u64;
+        if self.wal.write()? {
+            self.written = Some(bytes);
+        }
         Ok(())
     }
 
-    /// One write and one sync of what is staged.
-    fn write(&mut self) -> Result<(), WalError> {
-        let bytes = self.wal.staged_len() as u64;
-        if !self.wal.write()? {
-            return Ok(());
-        }
+    /// One sync of what was written; false when nothing was.
+    fn sync(&mut self) -> Result<bool, WalError> {
+        let Some(bytes) = self.written.take() else { return Ok(false) };
         let start = Instant::now();
         self.wal.sync()?;
         let took = start.elapsed();
@@ -128,7 +175,16 @@ impl WalWriter {
         if took > SLOW_SYNC {
             tracing::warn!(took = ?took, "expected-duration" = ?SLOW_SYNC, "slow fdatasync");
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// At the end: a hard state that only moved commit is written too.
+    ///
+    /// # Errors
+    /// [`WalError`].
+    pub fn end(&mut self) -> Result<(), WalError> {
+        self.write()?;
+        self.sync().map(drop)
     }
 
     fn ask_for_segment(&mut self) {
@@ -141,5 +197,38 @@ impl WalWriter {
             // busy: asked again after the next batch
             self.declined = true;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peers::NoPeers;
+    use crate::raft_core::inbox::Inbox;
+    use crossbeam_channel::bounded;
+    use raft::{Entry, EntryKind};
+    use std::path::Path;
+    use storage::disk::SimDisk;
+    use storage::wal::{Start, WalConfig, WalMeta};
+
+    #[test]
+    fn a_segment_that_cannot_be_made_is_asked_for_again_with_the_next_batch() {
+        let disk = SimDisk::new();
+        let wal =
+            Wal::create(disk.shared(), Path::new("/wal"), WalConfig::default(), WalMeta::default(), Start::default());
+        let (_core, _port, core) = Inbox::new();
+        let ((_wal, inbox), (snapshotter, asked)) = (bounded(1), bounded(8));
+        let parts = WalParts { inbox, core, peers: Arc::new(NoPeers), snapshotter, gauges: Arc::default() };
+        let mut writer = WalWriter::new(wal.expect("an empty disk"), parts);
+        writer.start();
+        assert_eq!(asked.try_iter().count(), 1);
+        writer.begin(std::iter::once(ToWal::Prepared(None))).expect("nothing to write");
+        writer.finish().expect("nothing to sync");
+        assert_eq!(asked.try_iter().count(), 0, "a full disk must not be asked in circles");
+        let entries = vec![Entry { term: 1, index: 1, kind: EntryKind::Normal, data: Default::default() }];
+        let batch = AppendBatch { sequence: 1, entries, hard_state: None, must_sync: true, release: Vec::new() };
+        writer.begin(std::iter::once(ToWal::Append(batch))).expect("room");
+        writer.finish().expect("a sync");
+        assert_eq!(asked.try_iter().count(), 1);
     }
 }

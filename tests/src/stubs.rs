@@ -12,6 +12,8 @@ use api::etcdserverpb::{
     RangeResponse, SnapshotRequest, StatusRequest, StatusResponse, TxnRequest, TxnResponse,
 };
 use api::health::health_client::HealthClient;
+use api::v3electionpb::election_client::ElectionClient;
+use api::v3lockpb::lock_client::LockClient;
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 use tonic::transport::{Channel, Endpoint};
@@ -34,6 +36,10 @@ pub struct Stubs {
     pub cluster: ClusterClient<Channel>,
     /// gRPC health.
     pub health: HealthClient<Channel>,
+    /// Lock.
+    pub lock: LockClient<Channel>,
+    /// Election.
+    pub election: ElectionClient<Channel>,
 }
 
 impl Stubs {
@@ -61,6 +67,8 @@ impl Stubs {
             maintenance: MaintenanceClient::new(channel.clone()),
             cluster: ClusterClient::new(channel.clone()),
             health: HealthClient::new(channel.clone()),
+            lock: LockClient::new(channel.clone()),
+            election: ElectionClient::new(channel.clone()),
             channel,
         }
     }

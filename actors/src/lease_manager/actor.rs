@@ -1,28 +1,19 @@
-//! The lease manager's shell: an actix actor on its own arbiter. Keeps who waits for what; proposes; answers one list per sink.
+//! The lease manager's shell: an actix actor on its own arbiter. Tells the desk what time it is and hands it every message.
 //!
 //! Time is looked at with every message, so a full mailbox delays no deadline; a timer thread sees to it that there is one.
+//! Must never decide anything about a lease.
 
-use super::contact::Contact;
-use super::core::{LeaseCounts, Leases, Renewal, StoredLease, TICK};
+use super::core::{StoredLease, TICK};
+use super::desk::{Desk, DeskParts};
 use super::pulse;
 use crate::death_watch::{DeathWatch, ExitCell};
 use actix::{Actor, ActorContext, Addr, ArbiterHandle, AsyncContext, Context, Handler};
-use bytes::Bytes;
-use messages::lease::{LeaseAsk, LeaseChange, LeaseReply, LeaseRequests, LeasesAdvanced, RoleChanged};
+use messages::lease::{LeaseRequests, LeasesAdvanced, RoleChanged};
 use messages::ports::CorePort;
-use messages::propose::{Proposal, Propose};
-use messages::read::ReadIndex;
-use messages::reply::{Outbox, ReplySink, SinkId, Token};
-use messages::{Gauges, Reply, RequestError, Sinks};
-use model::Command;
-use model::request::{LeaseCheckpoint, LeaseCheckpointRequest, LeaseRevokeRequest};
-use std::collections::HashMap;
+use messages::reply::{ReplySink, SinkId};
+use messages::{Gauges, Reply, Sinks};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::{Duration, Instant};
-
-/// Milliseconds after which a question that waits is answered "request timed out".
-const PATIENCE: u64 = 7_000;
 
 /// What a lease manager is made of.
 pub struct LeaseParts {
@@ -73,231 +64,33 @@ impl actix::Message for Tick {
     type Result = ();
 }
 
-/// A question that cannot be answered yet.
-#[derive(Clone, Copy, Debug)]
-struct Waiting {
-    sink: SinkId,
-    token: Token,
-    ask: LeaseAsk,
-    since: u64,
-    /// The first round whose answer makes it answerable.
-    round: u64,
-}
-
-/// A proposal of the manager's own.
-#[derive(Clone, Copy, Debug)]
-enum Own {
-    Revoke(i64),
-    Clear(i64),
-}
-
 /// The actor.
 pub struct LeaseManager {
-    leases: Leases,
-    contact: Contact,
-    parts: LeaseParts,
+    desk: Desk,
+    exit: ExitCell,
     watch: Option<DeathWatch>,
     start: Instant,
     /// Dropped to end the timer thread.
     _pulse: Option<crossbeam_channel::Sender<()>>,
-    next_token: Token,
-    own: HashMap<Token, Own>,
-    /// Wait for a round of read index.
-    unconfirmed: Vec<Waiting>,
-    /// Wait for a change of their lease.
-    held: Vec<Waiting>,
-    out: Outbox,
-    counted: LeaseCounts,
-}
-
-/// How a question is to be dealt with.
-enum Verdict {
-    Answer(Result<LeaseReply, RequestError>),
-    /// After the next round of read index.
-    Round,
-    /// After the next change of its lease.
-    Hold,
 }
 
 impl LeaseManager {
     /// Starts a manager on an arbiter.
-    pub fn start(mut parts: LeaseParts, arbiter: &ArbiterHandle) -> Addr<Self> {
+    pub fn start(parts: LeaseParts, arbiter: &ArbiterHandle) -> Addr<Self> {
         Self::start_in_arbiter(arbiter, move |_| {
-            let watch = DeathWatch::new("lease manager", parts.exit.clone());
-            let leases = Leases::new(std::mem::take(&mut parts.stored), parts.election_timeout, 0);
+            let LeaseParts { stored, election_timeout, heartbeat, sink, core, sinks, gauges, exit } = parts;
             Self {
-                leases,
-                contact: Contact::new(parts.election_timeout.saturating_sub(parts.heartbeat)),
-                parts,
-                watch: Some(watch),
+                desk: Desk::new(DeskParts { stored, election_timeout, heartbeat, sink, core, sinks, gauges }),
+                watch: Some(DeathWatch::new("lease manager", exit.clone())),
+                exit,
                 start: Instant::now(),
                 _pulse: None,
-                next_token: 0,
-                own: HashMap::new(),
-                unconfirmed: Vec::new(),
-                held: Vec::new(),
-                out: Outbox::default(),
-                counted: LeaseCounts::default(),
             }
         })
     }
 
     fn now(&self) -> u64 {
         self.start.elapsed().as_millis() as u64
-    }
-
-    /// What every message begins with: time passes.
-    fn pass_time(&mut self) -> u64 {
-        let now = self.now();
-        self.leases.tick(now);
-        now
-    }
-
-    /// What every message ends with: rounds, revocations, answers.
-    fn finish(&mut self, now: u64) {
-        self.ask_round(now);
-        self.propose_revokes();
-        self.out.flush(&self.parts.sinks);
-        self.count();
-    }
-
-    fn decide(&mut self, ask: LeaseAsk, now: u64, confirmed: bool) -> Verdict {
-        let fresh = confirmed || self.parts.gauges.sole_voter.load(Acquire) || self.contact.is_fresh(now);
-        match ask {
-            LeaseAsk::List if confirmed => Verdict::Answer(Ok(LeaseReply::List(self.leases.list()))),
-            LeaseAsk::List => Verdict::Round,
-            _ if self.leases.leading().is_none() => Verdict::Answer(Err(RequestError::NotLeader)),
-            // a grant may be on its way from the applier: a round comes after it
-            LeaseAsk::Renew { id } | LeaseAsk::TimeToLive { id } if !self.leases.exists(id) && !confirmed => {
-                Verdict::Round
-            }
-            LeaseAsk::TimeToLive { id } => Verdict::Answer(Ok(LeaseReply::TimeToLive(self.leases.time_to_live(id)))),
-            LeaseAsk::Renew { .. } if !fresh => Verdict::Round,
-            LeaseAsk::Renew { id } => match self.leases.renew(id) {
-                Renewal::Renewed { ttl } => Verdict::Answer(Ok(LeaseReply::Renewed { ttl })),
-                Renewal::Unknown => Verdict::Answer(Ok(LeaseReply::Renewed { ttl: 0 })),
-                Renewal::NotLeader => Verdict::Answer(Err(RequestError::NotLeader)),
-                Renewal::Ended => Verdict::Hold,
-                Renewal::Checkpointed => {
-                    self.clear_checkpoint(id);
-                    Verdict::Hold
-                }
-            },
-        }
-    }
-
-    fn deal(&mut self, mut waiting: Waiting, now: u64, confirmed: bool) {
-        match self.decide(waiting.ask, now, confirmed) {
-            Verdict::Answer(result) => self.out.push(waiting.sink, Reply::Lease { token: waiting.token, result }),
-            Verdict::Round => {
-                // a round that is out began before this question
-                waiting.round = self.contact.round() + 1;
-                self.unconfirmed.push(waiting);
-            }
-            Verdict::Hold => self.held.push(waiting),
-        }
-    }
-
-    /// Begins a round of read index when somebody waits for one and none is out.
-    fn ask_round(&mut self, now: u64) {
-        if self.unconfirmed.is_empty() || self.contact.begin(now).is_none() {
-            return;
-        }
-        let list = ReadIndex { sink: self.parts.sink, tokens: vec![self.contact.round()] };
-        if self.parts.core.read(list).is_err() {
-            // the queue is full: those who wait ask again with the next message or tick
-            self.contact.end(false);
-        }
-    }
-
-    fn end_round(&mut self, result: Result<(), RequestError>, now: u64) {
-        let round = self.contact.round();
-        self.contact.end(result.is_ok());
-        for waiting in std::mem::take(&mut self.unconfirmed) {
-            match result {
-                _ if waiting.round > round => self.unconfirmed.push(waiting),
-                Ok(()) => self.deal(waiting, now, true),
-                Err(why) => self.refuse(&waiting, why),
-            }
-        }
-    }
-
-    fn refuse(&mut self, waiting: &Waiting, why: RequestError) {
-        self.out.push(waiting.sink, Reply::Lease { token: waiting.token, result: Err(why) });
-    }
-
-    /// Looks again at what waits for a change of a lease.
-    fn retry_held(&mut self, now: u64) {
-        for waiting in std::mem::take(&mut self.held) {
-            self.deal(waiting, now, false);
-        }
-    }
-
-    fn time_out(&mut self, now: u64) {
-        self.contact.give_up(now, PATIENCE);
-        let mut late = Vec::new();
-        for list in [&mut self.unconfirmed, &mut self.held] {
-            list.retain(|waiting| {
-                let keep = now.saturating_sub(waiting.since) < PATIENCE;
-                if !keep {
-                    late.push(*waiting);
-                }
-                keep
-            });
-        }
-        late.iter().for_each(|waiting| self.refuse(waiting, RequestError::Timeout));
-    }
-
-    fn clear_checkpoint(&mut self, id: i64) {
-        if self.own.values().any(|own| matches!(own, Own::Clear(other) if *other == id)) {
-            return;
-        }
-        let checkpoints = vec![LeaseCheckpoint { id, remaining_ttl: 0 }];
-        let Some(term) = self.leases.leading() else { return };
-        self.propose(vec![(Own::Clear(id), Command::LeaseCheckpoint(LeaseCheckpointRequest { checkpoints }))], term);
-    }
-
-    fn propose_revokes(&mut self) {
-        let revokes = self.leases.take_revokes();
-        let Some(term) = revokes.first().map(|r| r.term) else { return };
-        let command = |id| Command::LeaseRevoke(LeaseRevokeRequest { id });
-        self.propose(revokes.into_iter().map(|r| (Own::Revoke(r.id), command(r.id))).collect(), term);
-    }
-
-    fn propose(&mut self, commands: Vec<(Own, Command)>, only_in_term: u64) {
-        let mut proposals = Vec::with_capacity(commands.len());
-        for (own, command) in commands {
-            self.next_token += 1;
-            let token = self.next_token;
-            self.own.insert(token, own);
-            let command: Bytes = command.encode(token);
-            proposals.push(Proposal { token, command, only_in_term });
-        }
-        if let Err(refused) = self.parts.core.propose(Propose { sink: self.parts.sink, proposals }) {
-            refused.into_inner().proposals.iter().for_each(|proposal| self.proposed(proposal.token, true));
-        }
-    }
-
-    /// A proposal was answered. One that took effect shows as a change of the table.
-    fn proposed(&mut self, token: Token, failed: bool) {
-        if let Some(Own::Revoke(id)) = self.own.remove(&token)
-            && failed
-        {
-            self.leases.revoke_failed(id);
-        }
-    }
-
-    fn count(&mut self) {
-        let counts = self.leases.counts();
-        if counts == self.counted {
-            return;
-        }
-        let (gauges, before) = (&self.parts.gauges, self.counted);
-        gauges.leases_granted.fetch_add(counts.granted - before.granted, Relaxed);
-        gauges.leases_revoked.fetch_add(counts.revoked - before.revoked, Relaxed);
-        gauges.leases_renewed.fetch_add(counts.renewed - before.renewed, Relaxed);
-        gauges.leases_expired.fetch_add(counts.expired - before.expired, Relaxed);
-        self.counted = counts;
     }
 }
 
@@ -310,7 +103,7 @@ impl Actor for LeaseManager {
             // one that meets a full mailbox is made up for by the next message
             let _ = address.try_send(Tick);
         };
-        match pulse::start("lease-tick", Duration::from_millis(TICK / 2), &self.parts.exit, beat) {
+        match pulse::start("lease-tick", Duration::from_millis(TICK / 2), &self.exit, beat) {
             Ok(pulse) => self._pulse = Some(pulse),
             Err(why) => {
                 if let Some(watch) = &mut self.watch {
@@ -326,16 +119,8 @@ impl Handler<LeasesAdvanced> for LeaseManager {
     type Result = ();
 
     fn handle(&mut self, message: LeasesAdvanced, _: &mut Self::Context) {
-        let now = self.pass_time();
-        let mut freed = false;
-        for change in message.changes {
-            freed |= !matches!(change, LeaseChange::Granted { .. });
-            self.leases.change(change);
-        }
-        if freed {
-            self.retry_held(now);
-        }
-        self.finish(now);
+        let now = self.now();
+        self.desk.advanced(message, now);
     }
 }
 
@@ -343,11 +128,8 @@ impl Handler<RoleChanged> for LeaseManager {
     type Result = ();
 
     fn handle(&mut self, message: RoleChanged, _: &mut Self::Context) {
-        let now = self.pass_time();
-        self.contact.forget();
-        self.leases.role(message);
-        self.retry_held(now);
-        self.finish(now);
+        let now = self.now();
+        self.desk.role(message, now);
     }
 }
 
@@ -355,11 +137,8 @@ impl Handler<LeaseRequests> for LeaseManager {
     type Result = ();
 
     fn handle(&mut self, message: LeaseRequests, _: &mut Self::Context) {
-        let now = self.pass_time();
-        for (token, ask) in message.asks {
-            self.deal(Waiting { sink: message.sink, token, ask, since: now, round: 0 }, now, false);
-        }
-        self.finish(now);
+        let now = self.now();
+        self.desk.requests(message, now);
     }
 }
 
@@ -367,15 +146,8 @@ impl Handler<Answers> for LeaseManager {
     type Result = ();
 
     fn handle(&mut self, message: Answers, _: &mut Self::Context) {
-        let now = self.pass_time();
-        for reply in message.0 {
-            match reply {
-                Reply::Applied { token, result } => self.proposed(token, result.is_err()),
-                Reply::ReadGranted { token, result } if token == self.contact.round() => self.end_round(result, now),
-                _ => {}
-            }
-        }
-        self.finish(now);
+        let now = self.now();
+        self.desk.answers(message.0, now);
     }
 }
 
@@ -383,9 +155,8 @@ impl Handler<Tick> for LeaseManager {
     type Result = ();
 
     fn handle(&mut self, _: Tick, _: &mut Self::Context) {
-        let now = self.pass_time();
-        self.time_out(now);
-        self.finish(now);
+        let now = self.now();
+        self.desk.tick(now);
     }
 }
 

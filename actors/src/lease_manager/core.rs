@@ -4,6 +4,7 @@
 //! the leader ends leases, by proposals that are void in any other term. Must never change the replicated table itself.
 
 use messages::lease::{LeaseChange, RoleChanged};
+use model::mutant::{self, Mutant};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 /// Milliseconds between two looks at the deadlines.
@@ -171,7 +172,7 @@ impl Leases {
     pub fn tick(&mut self, now: u64) {
         let gap = now.saturating_sub(self.now);
         self.now = self.now.max(now);
-        if gap > self.election_timeout.max(SHORTEST_PAUSE) {
+        if gap > self.election_timeout.max(SHORTEST_PAUSE) && !mutant::on(Mutant::PauseIgnored) {
             // deadlines are kept on a clock that stood still during pauses
             self.paused += gap;
         }

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `core` | the table and its deadlines |
 //! | `contact` | whether leadership was confirmed a moment ago |
-//! | `actor` | the shell: who asked, what is proposed |
+//! | `desk` | who asked, what is proposed |
+//! | `actor` | the shell |
 //! | `pulse` | a timer thread |
 //!
 //! All but `actor` and `pulse` is pure. Must never answer a renewal that another leader might not know of.
@@ -12,6 +13,7 @@
 pub mod actor;
 mod contact;
 pub mod core;
+pub mod desk;
 pub mod pulse;
 
 #[cfg(test)]
@@ -23,3 +25,4 @@ mod model_tests;
 
 pub use self::actor::{LeaseManager, LeaseParts, LeaseSink, StopLeases};
 pub use self::core::{LeaseCounts, Leases, Renewal, Revoke, StoredLease};
+pub use self::desk::{Desk, DeskParts};

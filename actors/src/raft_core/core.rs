@@ -7,8 +7,8 @@ use super::log_tail::LogTail;
 use super::pending::{PendingProposals, PendingReads};
 use crate::death_watch::DeathWatch;
 use crate::limits::{LOG_TAIL_BYTES, UNAPPLIED_ENTRIES};
+use crate::outlet::Outlet;
 use crate::peers::PeerPort;
-use actix::Recipient;
 use crossbeam_channel::Sender;
 use messages::admin::Control;
 use messages::advance::Advance;
@@ -52,7 +52,7 @@ pub struct CoreParts {
     /// To the peer transport.
     pub peers: Arc<dyn PeerPort>,
     /// To the lease manager.
-    pub leases: Recipient<RoleChanged>,
+    pub leases: Box<dyn Outlet<RoleChanged>>,
     /// Answers.
     pub sinks: Arc<Sinks>,
     /// Shared counters.
@@ -125,10 +125,7 @@ impl RaftCore {
 
     /// Runs until it is told to stop.
     pub fn run(mut self, watch: DeathWatch) {
-        if self.is_sole_voter() {
-            self.node.campaign();
-        }
-        self.turn();
+        self.start();
         while !self.stopping {
             let spin = if self.appends.len() + self.applies.len() == 1 { self.config.spin } else { Duration::ZERO };
             if !self.parts.inbox.has_more() && !self.parts.inbox.wait(spin) {
@@ -136,11 +133,20 @@ impl RaftCore {
             }
             self.round();
         }
-        self.refuse_everything();
+        self.end();
         watch.finish();
     }
 
-    fn round(&mut self) {
+    /// What comes before the first round: a sole voter asks nobody.
+    pub fn start(&mut self) {
+        if self.is_sole_voter() {
+            self.node.campaign();
+        }
+        self.turn();
+    }
+
+    /// Takes what waits in the queues, in their order, and dispatches what follows from it. Never waits.
+    pub fn round(&mut self) {
         while let Ok(completion) = self.parts.inbox.advance.try_recv() {
             self.on_advance(completion);
         }
@@ -164,6 +170,11 @@ impl RaftCore {
         let lists: Vec<_> = Inbox::take(&self.parts.inbox.propose).collect();
         self.on_proposals(lists);
         self.turn();
+    }
+
+    /// The consensus state, for who checks it.
+    pub fn node(&self) -> &Node<LogTail> {
+        &self.node
     }
 
     fn on_advance(&mut self, completion: Advance) {
@@ -300,8 +311,13 @@ impl RaftCore {
         self.out.push(sink, Reply::Applied { token, result: Err(why) });
     }
 
+    /// Whether anything waits in the queues.
+    pub fn has_work(&self) -> bool {
+        self.parts.inbox.has_work()
+    }
+
     /// The node stops: everything that waits is answered.
-    fn refuse_everything(&mut self) {
+    pub fn end(&mut self) {
         self.proposals.expire(u64::MAX, RequestError::Stopped, &mut self.out);
         self.reads.expire(u64::MAX, RequestError::Stopped, &mut self.out);
         for list in self.parts.inbox.propose.try_iter() {

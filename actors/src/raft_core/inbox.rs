@@ -120,6 +120,15 @@ impl Inbox {
         !self.propose.is_empty() || !self.read.is_empty() || !self.peer_data.is_empty() || !self.peer_control.is_empty()
     }
 
+    /// Whether anything waits at all.
+    pub fn has_work(&self) -> bool {
+        self.has_more()
+            || !self.advance.is_empty()
+            || !self.durable.is_empty()
+            || !self.tick.is_empty()
+            || !self.control.is_empty()
+    }
+
     /// Up to [`TAKE_PER_TURN`] lists of a class.
     pub fn take<T>(queue: &Receiver<T>) -> impl Iterator<Item = T> + '_ {
         queue.try_iter().take(TAKE_PER_TURN)

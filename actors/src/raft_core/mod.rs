@@ -7,6 +7,7 @@ pub mod core;
 pub mod inbox;
 pub mod log_tail;
 pub mod pending;
+pub mod recover;
 mod turn;
 
 pub use core::{CoreConfig, CoreParts, RaftCore};

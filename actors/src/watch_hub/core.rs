@@ -8,6 +8,7 @@ use super::floor::{Cut, Floor, Place};
 use super::log::{Log, Prev, Stored, StoredRevision};
 use super::logs::{Done, Work};
 use messages::watch::{CreateWatch, RevisionEvents, StreamKey, ToHub, WatchFrame};
+use model::mutant::{self, Mutant};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
@@ -46,7 +47,7 @@ pub const DUPLICATE_ID: &str = "mvcc: duplicate watch ID provided on the WatchSt
 /// Text of a create whose range holds no key.
 pub const EMPTY_RANGE: &str = "mvcc: watcher range is empty";
 /// Text of a create with a negative start.
-pub const NEGATIVE_START: &str = "mvcc: required revision has been compacted";
+pub const NEGATIVE_START: &str = "etcdserver: mvcc: required revision has been compacted";
 
 /// Revision and compact revision of a published view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,7 +177,7 @@ impl Hub {
             let mut next = watcher.last_sent.saturating_add(interval);
             if next <= now {
                 next = now.saturating_add(interval);
-                if watcher.place() == Place::Head && watcher.next <= self.head + 1 {
+                if watcher.place() == Place::Head && watcher.spec.start_revision <= self.head {
                     watcher.last_sent = now;
                     let frame = WatchFrame::Progress { watch_id: id, revision: self.head };
                     self.floor.send(stream, frame);
@@ -235,11 +236,12 @@ impl Hub {
         if spec.range.key.is_empty() {
             spec.range.key = bytes::Bytes::from_static(&[0]);
         }
-        if spec.range.is_empty() {
-            return self.refuse(stream, EMPTY_RANGE);
-        }
+        // in etcd's order: a request may be wrong in more than one way
         if spec.start_revision < 0 {
             return self.refuse(stream, NEGATIVE_START);
+        }
+        if spec.range.is_empty() {
+            return self.refuse(stream, EMPTY_RANGE);
         }
         let Some(watch_id) = self.floor.pick_id(stream, spec.watch_id) else {
             return self.refuse(stream, DUPLICATE_ID);
@@ -318,10 +320,13 @@ impl Hub {
         let mut withheld = stream.ids.is_empty();
         for watcher in stream.ids.values() {
             let watcher = self.floor.watchers.get(*watcher).expect("ids name watchers");
-            withheld |= watcher.next > self.published + 1 || watcher.place() == Place::Compacted;
+            withheld |= watcher.spec.start_revision > self.published || watcher.place() == Place::Compacted;
             if watcher.place() != Place::Head {
                 sent = sent.min(watcher.next - 1);
             }
+        }
+        if mutant::on(Mutant::ProgressEarly) {
+            sent = self.published;
         }
         if !withheld && sent < asked.max(stream.last_event) {
             self.asked.push(at);

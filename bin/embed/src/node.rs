@@ -271,7 +271,8 @@ fn assemble(
         hub,
         compaction_pause: config.compaction_pause,
         scratch: folders.scratch,
-        server_version: SERVER_VERSION.into(),
+        // etcd's snapshot files carry the version of their storage, and tools print it
+        server_version: STORAGE_VERSION.into(),
         client_sinks,
     })
 }

@@ -18,7 +18,7 @@ use super::read::{self, Accepted};
 use super::respond;
 use super::status::{Code, Status};
 use super::stream;
-use super::table::State;
+use super::table::{Entry, State};
 use super::wake::{ConnWaker, ReadyList};
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -261,6 +261,12 @@ impl<M: 'static> Core<M> {
         let streams = self.ctx.table.borrow().tokens(|e| matches!(e.state, State::Streaming(_)));
         for token in streams {
             stream::abort(&self.ctx, token, status);
+        }
+        // calls that wait for others may wait for ever, and what they keep is to be cleaned up while that is possible
+        let long = |e: &Entry| matches!(e.state, State::Waiting { on_cancel: Some(_), .. });
+        let patient = self.ctx.table.borrow().tokens(long);
+        for token in patient {
+            respond::cancel_waiting(&self.ctx, token, Some(status.clone()));
         }
     }
 

@@ -168,7 +168,7 @@ pub(super) fn watch_reset(ctx: &LoopCtx, token: CallToken) {
 }
 
 /// Ends a waiting call and tells the service that asked to be told.
-fn cancel_waiting(ctx: &LoopCtx, token: CallToken, status: Option<Status>) {
+pub(super) fn cancel_waiting(ctx: &LoopCtx, token: CallToken, status: Option<Status>) {
     let entry = ctx.table.borrow_mut().remove(token);
     let Some(Entry { open, state: State::Waiting { responder, on_cancel }, .. }) = entry else { return };
     if let Some(status) = status {
@@ -176,6 +176,8 @@ fn cancel_waiting(ctx: &LoopCtx, token: CallToken, status: Option<Status>) {
     }
     if let Some(tell) = on_cancel {
         tell();
+        // this may be outside a round, and what the service says now must not wait for the next busy one
+        ctx.called.set(true);
     }
 }
 

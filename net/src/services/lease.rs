@@ -76,7 +76,7 @@ pub fn register(this: &Rc<Loop>, table: &mut MethodTable) {
 }
 
 /// A positive id that nobody can guess, as etcd's generated ones are.
-fn random_id() -> Option<i64> {
+pub(super) fn random_id() -> Option<i64> {
     let mut bytes = [0; 8];
     SystemRandom::new().fill(&mut bytes).ok()?;
     Some((i64::from_be_bytes(bytes) & i64::MAX).max(1))

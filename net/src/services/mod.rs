@@ -10,19 +10,28 @@
 //! | [`lease`] | Lease |
 //! | [`maintenance`] | Maintenance |
 //! | [`cluster`] | Cluster, health |
+//! | [`lock`] | Lock |
+//! | [`election`], [`observe`] | Election |
+//! | [`claim`], `turn`, [`step`] | what locks and elections share: the queue, whose turn it is, short calls |
 //! | [`check`] | the checked door from protobuf to commands |
 //! | [`encode`] | answers spliced from stored bytes |
 //! | [`status`] | errors to gRPC codes and etcd's texts |
 
 pub mod check;
+pub mod claim;
 pub mod cluster;
 pub mod config;
+pub mod election;
 pub mod encode;
 pub mod kv;
 pub mod lease;
+pub mod lock;
 pub mod maintenance;
+pub mod observe;
 pub mod range_stream;
 pub mod status;
+pub mod step;
+mod turn;
 pub mod unoffered;
 pub mod waiting;
 pub mod watch;
@@ -61,6 +70,8 @@ pub struct Loop {
     pub(crate) renewals: RefCell<lease::Renewals>,
     pub(crate) snapshots: RefCell<maintenance::Snapshots>,
     pub(crate) flows: RefCell<HashMap<Token, range_stream::Flow>>,
+    pub(crate) claims: claim::Claims,
+    pub(crate) observers: RefCell<HashMap<Token, observe::Observer>>,
     next_request: Cell<u64>,
     next_pull: Cell<u64>,
     /// When an alarm about space was last proposed.
@@ -93,6 +104,8 @@ impl Loop {
             renewals: RefCell::default(),
             snapshots: RefCell::default(),
             flows: RefCell::default(),
+            claims: claim::Claims::default(),
+            observers: RefCell::default(),
             next_request: Cell::new(first_request),
             next_pull: Cell::new(0),
             alarmed: Cell::new(None),
@@ -109,6 +122,9 @@ impl Loop {
         lease::register(self, &mut table);
         maintenance::register(self, &mut table);
         cluster::register(self, &mut table);
+        lock::register(self, &mut table);
+        election::register(self, &mut table);
+        observe::register(self, &mut table);
         unoffered::register(self, &mut table);
         table
     }
@@ -180,24 +196,21 @@ impl Loop {
 
     fn on_reply(self: &Rc<Self>, reply: Reply) {
         match reply {
-            Reply::Applied { token, result } => {
-                let answer = match result {
-                    Ok(applied) => waiting::applied_answer(self, token, applied),
-                    Err(why) => {
-                        self.waiting.borrow_mut().remove(&token);
-                        status::of_request(why).into()
-                    }
-                };
-                self.complete(token, answer);
-            }
+            Reply::Applied { token, result } => waiting::applied(self, token, result),
             Reply::ReadGranted { token, result } => waiting::read_granted(self, token, result),
             Reply::RangePlanned { token, result } => kv::range_planned(self, token, result),
-            Reply::TxnRead { token, result } => self.complete(token, waiting::txn_answer(self, result)),
+            Reply::TxnRead { token, result } => waiting::txn_read(self, token, result),
             Reply::Chunk { token, source, chunk } => waiting::chunk(self, token, source, chunk),
             Reply::Hash { token, result } => maintenance::hashed(self, token, result),
             Reply::SnapshotOpened { token, result } => maintenance::snapshot_opened(self, token, result),
             Reply::JobDone { token, result } => maintenance::job_done(self, token, result),
             Reply::Lease { token, result } => lease::answered(self, token, result),
+            Reply::Watch { token, frames } if self.claims.stream.get() == Some(token) => {
+                turn::frames(self, token, frames)
+            }
+            Reply::Watch { token, frames } if self.observers.borrow().contains_key(&token) => {
+                observe::frames(self, token, frames);
+            }
             Reply::Watch { token, frames } => watch::frames(self, token, frames),
             Reply::Stopping => {}
         }
@@ -246,14 +259,31 @@ impl Loop {
 
     /// Proposes a checked command for a call. The answer is written when the outcome comes back.
     pub(crate) fn propose(&self, call: Call, command: Command) {
+        match self.encode(command) {
+            Ok(command) => {
+                let token = call.defer().as_u64();
+                self.outgoing.borrow_mut().proposals.push(Proposal { token, command, only_in_term: 0 });
+            }
+            Err(why) => call.reply(why),
+        }
+    }
+
+    /// As [`Self::propose`], for a call that was deferred before.
+    ///
+    /// # Errors
+    /// Larger than a request may be.
+    pub(crate) fn propose_for(&self, token: Token, command: Command) -> Result<(), Status> {
+        let command = self.encode(command)?;
+        self.outgoing.borrow_mut().proposals.push(Proposal { token, command, only_in_term: 0 });
+        Ok(())
+    }
+
+    /// Canonical bytes of a command, under a new request id.
+    fn encode(&self, command: Command) -> Result<bytes::Bytes, Status> {
         let id = self.next_request.get();
         self.next_request.set(id.wrapping_add(1));
         let command = command.encode(id);
-        if command.len() > self.config.max_request_bytes {
-            return call.reply(status::TOO_LARGE);
-        }
-        let token = call.defer().as_u64();
-        self.outgoing.borrow_mut().proposals.push(Proposal { token, command, only_in_term: 0 });
+        if command.len() > self.config.max_request_bytes { Err(status::TOO_LARGE) } else { Ok(command) }
     }
 
     /// Proposes a command nobody waits for.

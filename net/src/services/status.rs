@@ -1,6 +1,7 @@
 //! The one table from errors to gRPC codes and etcd's texts. Clients match on both, byte for byte.
 //!
-//! Nothing outside this file may write an error text that a client sees. Source: etcd's `rpctypes`.
+//! Nothing outside this file may write an error text that a client sees. Source: etcd's `rpctypes`, and its package
+//! `concurrency` for locks and elections.
 
 use crate::door::{Code, Status};
 use messages::RequestError;
@@ -71,6 +72,14 @@ table! {
     BAD_TRANSFEREE = FailedPrecondition, "etcdserver: bad leader transferee";
     /// Auth calls while auth is off.
     AUTH_NOT_ENABLED = FailedPrecondition, "etcdserver: authentication is not enabled";
+    /// The lease of a lock ended while it was waited for.
+    SESSION_EXPIRED = Unknown, "mutex: session is expired";
+    /// A proclamation of somebody who does not lead, or no more.
+    ELECTION_NOT_LEADER = Unknown, "election: not leader";
+    /// Nobody takes part in the election.
+    ELECTION_NO_LEADER = Unknown, "election: no leader";
+    /// Proclaim and Resign without the leader they are about.
+    MISSING_LEADER = Unknown, "\"leader\" field must be provided";
     /// A call that this version does not offer yet.
     NOT_CAPABLE = FailedPrecondition, "etcdserver: not capable";
 }
@@ -78,6 +87,12 @@ table! {
 /// A message that is not the protobuf expected. Source: grpc-go's text.
 pub fn malformed(why: &prost::DecodeError) -> Status {
     Status::new(Code::Internal, format!("grpc: error unmarshalling request: {why}"))
+}
+
+/// Status of a call that reached the store through a client inside the server, as Lock and Election do in etcd: the text stays, the
+/// code is lost. One exception: a server that stops says so, and the call may be tried elsewhere.
+pub fn through_client(status: Status) -> Status {
+    if status == STOPPED { status } else { Status { code: Code::Unknown, ..status } }
 }
 
 /// Health of a service that is not served. Source: grpc-go's health server.

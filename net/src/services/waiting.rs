@@ -2,7 +2,9 @@
 //!
 //! Every entry is removed by exactly one answer. Must never answer a call twice: tokens of finished calls find nothing.
 
-use super::{Loop, check, cluster, encode, kv, lease, maintenance, range_stream, status};
+use super::{
+    Loop, check, claim, cluster, election, encode, kv, lease, maintenance, observe, range_stream, status, step, turn,
+};
 use crate::door::{Answer, AnswerSource, Call, Status};
 use bytes::Bytes;
 use messages::read::{ChunkSource, Work};
@@ -36,6 +38,14 @@ pub enum Waiting {
     Probe(tokio::sync::oneshot::Sender<Result<(), RequestError>>),
     /// Alarms of the whole cluster, until they may be read.
     Alarms(model::request::AlarmRequest),
+    /// A lock or a campaign, on its way through the queue.
+    Claim(Box<claim::Claim>),
+    /// A short call of a lock or an election.
+    Step(step::Step),
+    /// The leader of the election with this prefix.
+    Leader(Bytes),
+    /// An observer that asks who leads.
+    Observe,
 }
 
 /// Leave to read came, or was refused.
@@ -53,9 +63,12 @@ pub(super) fn read_granted(this: &Rc<Loop>, token: Token, result: Result<(), Req
 }
 
 /// A call ends before it was served.
-fn fail(this: &Loop, token: Token, what: Waiting, status: Status) {
+pub(super) fn fail(this: &Loop, token: Token, what: Waiting, status: Status) {
     match what {
         Waiting::Stream(streamed) => streamed.fail(status),
+        Waiting::Claim(claim) => claim::fail(this, token, claim, status),
+        Waiting::Leader(_) => this.complete(token, status::through_client(status)),
+        Waiting::Observe => observe::end(this, token),
         _ => this.complete(token, status),
     }
 }
@@ -87,6 +100,7 @@ fn answer_now(this: &Loop, what: &Waiting) -> Option<Answer> {
         }
         Waiting::Members => Some(cluster::member_list(this)),
         Waiting::Alarms(request) => Some(maintenance::alarm_list(this, request)),
+        Waiting::Leader(prefix) => election::oldest(this, prefix).map(|oldest| election::leader(this, oldest)),
         _ => None,
     }
 }
@@ -101,6 +115,9 @@ fn serve_later(this: &Rc<Loop>, token: Token, what: Waiting) {
         }
         Waiting::Stream(streamed) => range_stream::start(this, streamed),
         Waiting::TimeToLive(ttl) => lease::ask_ttl(this, token, ttl),
+        Waiting::Claim(claim) => turn::look(this, token, claim),
+        Waiting::Leader(prefix) => election::leader_later(this, token, prefix),
+        Waiting::Observe => observe::look_now(this, token),
         // everything else is answered at once or waits for its own kind of reply
         what => {
             this.waiting.borrow_mut().insert(token, what);
@@ -108,17 +125,38 @@ fn serve_later(this: &Rc<Loop>, token: Token, what: Waiting) {
     }
 }
 
+/// The pool has evaluated a read-only transaction.
+pub(super) fn txn_read(this: &Rc<Loop>, token: Token, result: Result<(i64, OpOutcome), ReadError>) {
+    let waiting = this.waiting.borrow_mut().remove(&token);
+    match waiting {
+        Some(Waiting::Claim(claim)) => turn::looked(this, token, claim, result),
+        Some(Waiting::Leader(_)) => this.complete(token, election::leader(this, election::oldest_found(result))),
+        Some(Waiting::Observe) => observe::looked(this, token, election::oldest_found(result)),
+        _ => this.complete(token, txn_answer(this, result)),
+    }
+}
+
 /// Answer to a read-only transaction.
-pub(super) fn txn_answer(this: &Loop, result: Result<(i64, OpOutcome), ReadError>) -> Answer {
+fn txn_answer(this: &Loop, result: Result<(i64, OpOutcome), ReadError>) -> Answer {
     match result {
         Ok((revision, outcome)) => Answer::message(encode::op(this.header(revision), &outcome)),
         Err(why) => status::of_read(&why).into(),
     }
 }
 
+/// A command was applied, certainly was not, or its outcome is unknown.
+pub(super) fn applied(this: &Rc<Loop>, token: Token, result: Result<Applied, RequestError>) {
+    let waiting = this.waiting.borrow_mut().remove(&token);
+    let result = result.map_err(status::of_request);
+    match waiting {
+        Some(Waiting::Claim(claim)) => claim::applied(this, token, claim, result),
+        Some(Waiting::Step(step)) => step::applied(this, token, step, result),
+        _ => this.complete(token, result.map_or_else(Answer::from, |applied| applied_answer(this, applied))),
+    }
+}
+
 /// Answer to a command that was applied.
-pub(super) fn applied_answer(this: &Loop, token: Token, applied: Applied) -> Answer {
-    this.waiting.borrow_mut().remove(&token);
+fn applied_answer(this: &Loop, applied: Applied) -> Answer {
     let outcome = match applied.result {
         Ok(outcome) => outcome,
         Err(why) => return status::of_apply(why).into(),

@@ -6,6 +6,7 @@ pub mod command;
 pub mod envelope;
 pub mod error;
 pub mod kv;
+pub mod mutant;
 pub mod outcome;
 pub mod request;
 

@@ -71,6 +71,13 @@ impl Batch {
         self.ops.extend(ops);
     }
 
+    /// Takes the writes of one row of `meta` out of the batch: what a mutant does.
+    pub(super) fn take_row(&mut self, row: &[u8]) -> Vec<Op> {
+        self.ops
+            .extract_if(.., |op| matches!(op, Op::Put { family: Family::Meta, key, .. } if key[..] == *row))
+            .collect()
+    }
+
     pub(super) fn take(&mut self) -> Vec<Op> {
         self.bytes = 0;
         let room = self.ops.len().min(4096);

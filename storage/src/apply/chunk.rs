@@ -9,6 +9,7 @@ use super::meta_rows::ChunkRow;
 use crate::engine::{Engine, Family};
 use crate::schema::meta;
 use bytes::Bytes;
+use model::mutant::{self, Mutant};
 use prost::Message;
 use raft::LogId;
 
@@ -91,7 +92,7 @@ impl<E: Engine> Applier<E> {
         let sub = row.sub;
         let mut job = Job::resumed(row);
         let command = super::command::decode(job.id, &job.command)?;
-        self.sub = sub;
+        self.sub = if mutant::on(Mutant::ChunkSub) { 0 } else { sub };
         self.chunked = true;
         let result = self.finish(&mut job, &command)?;
         assert!(result.is_ok(), "AI-CHUNK: entry {} was half done and is now refused: {result:?}", job.id.index);

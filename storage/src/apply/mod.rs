@@ -28,6 +28,7 @@ mod open;
 mod overlay;
 mod prefetch;
 mod present;
+mod rehome;
 mod report;
 mod txn;
 mod write;
@@ -38,6 +39,8 @@ mod tests;
 pub use members::MemberContext;
 pub use meta_rows::{FORMAT_VERSION, Identity, LeaseRow, MemberRow, State};
 pub use open::{Bootstrap, bootstrap};
+pub(crate) use open::{check_format, unfinished_entry};
+pub use rehome::rehome;
 pub use report::{ApplyFatal, Committed, CompactionProgress, LeaseChange, OpenError, Report, StoreEvent};
 
 use crate::count::Counts;
@@ -47,6 +50,7 @@ use crate::view::View;
 use batch::Batch;
 use bytes::Bytes;
 use heads::Heads;
+use model::mutant::{self, Mutant};
 use model::{AlarmMember, Applied, Origin};
 use overlay::Written;
 use prefetch::Decoded;
@@ -162,6 +166,9 @@ impl<E: Engine> Applier<E> {
         self.counts.note(&self.snapshot, &self.created, &self.deleted, self.batch.ops_mut())?;
         self.created.clear();
         self.deleted.clear();
+        if mutant::on(Mutant::AppliedApart) {
+            self.engine.write(self.batch.take_row(meta::APPLIED))?;
+        }
         self.engine.write(self.batch.take())?;
         self.snapshot = self.engine.snapshot();
         self.reattached.clear();

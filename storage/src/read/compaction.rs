@@ -9,6 +9,7 @@ use super::kv_bytes::key_of;
 use crate::engine::{Direction, Family, Op, Scan, Snapshot};
 use crate::schema::{Kind, LogRow, hist_key};
 use bytes::Bytes;
+use model::mutant::{self, Mutant};
 use model::{ReadError, Revision};
 
 /// A compaction under way: a cursor over `log`.
@@ -98,7 +99,8 @@ impl Compaction {
 
     fn inspect(&self, revision: Revision, row: &[u8], garbage: &mut Vec<Garbage>) -> Result<(), ReadError> {
         let (kind, superseded) = LogRow::decode_head(row)?;
-        let dead_tombstone = kind == Kind::Delete && revision.main < self.target;
+        let dead_tombstone =
+            kind == Kind::Delete && revision.main < self.target + i64::from(mutant::on(Mutant::CompactionTombstone));
         if kind == Kind::Create && !dead_tombstone {
             return Ok(());
         }

@@ -32,6 +32,8 @@ pub struct StreamHeader {
 pub(super) const START: usize = 20;
 /// More than any header has: the conf state of some hundred members, a version.
 const MOST: usize = 64 << 10;
+/// What the first page of etcd's database says of itself.
+const BOLT_MAGIC: u32 = 0xed0c_daed;
 
 impl StreamHeader {
     /// What the rows of `snapshot` say; zero where a row is missing, as in a store that was never opened for use.
@@ -84,7 +86,11 @@ impl StreamHeader {
 
     /// Length of the header and its checksum, from the start of a stream.
     pub(super) fn decode_start(start: &[u8; START]) -> Result<(usize, u32), StreamError> {
-        let mut rest = start.strip_prefix(MAGIC).ok_or(StreamError::NotASnapshot)?;
+        let Some(mut rest) = start.strip_prefix(MAGIC) else {
+            // a page head of 16 bytes, then the magic of a meta page in the byte order of the machine
+            let bolt = [BOLT_MAGIC.to_le_bytes(), BOLT_MAGIC.to_be_bytes()].iter().any(|m| start.ends_with(m));
+            return Err(if bolt { StreamError::EtcdFile } else { StreamError::NotASnapshot });
+        };
         let version = rest.get_u32();
         if version != VERSION {
             return Err(StreamError::Version(version));

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::error::WalError;
 use super::format::{BLOCK, HEADER_LEN, Header, NoHeader};
 use crate::disk::DiskFile;
+use model::mutant::{self, Mutant};
 
 /// Bytes read at once when a whole segment is read.
 pub(super) const WINDOW: u64 = 1 << 20;
@@ -161,7 +162,7 @@ pub(super) fn judge(
             // A header of another version cannot stand behind ours in one segment: it is old bytes.
             if let Ok(h) = Header::decode(block)
                 && (h.log_id, h.segment) == (owner.log_id, owner.segment)
-                && h.number > number
+                && h.number > number + u64::from(mutant::on(Mutant::TornTail))
             {
                 let why = "a batch is damaged although a later one exists, so it had been durable";
                 return Err(WalError::corrupt(&window.path, offset, why));

@@ -1,7 +1,7 @@
 //! Command line, environment and configuration file: any text is read or refused, and what is read has values of its kinds.
 
 use conclave_daemon::flags::{Command, Given, env, file, parse, table};
-use embed::listen::parse_url;
+use embed::listen::{bind_address, parse_url};
 
 /// First byte: which of the three. Arguments and variables are separated by line ends.
 pub fn run(data: &[u8]) {
@@ -30,7 +30,7 @@ pub fn run(data: &[u8]) {
         _ => {
             if let Ok(url) = parse_url(&text) {
                 // an address or a reason, without asking anybody
-                let _ = url.bind_address();
+                let _ = bind_address(&url);
             }
         }
     }

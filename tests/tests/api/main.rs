@@ -3,12 +3,17 @@
 //! Must never depend on another test: each has a node of its own.
 
 mod big;
+mod claims;
 mod cluster;
+mod election;
 mod errors;
 mod http;
+mod independent_model;
 mod kv;
 mod lease;
+mod lock;
 mod maintenance;
+mod observe;
 mod quota;
 mod range;
 mod refusals;

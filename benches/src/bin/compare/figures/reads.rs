@@ -1,0 +1,73 @@
+//! Reads whose cost shows how a store counts.
+//!
+//! Must ask both sides for the same ranges.
+
+use super::{Value, value};
+use crate::load::{batches, driven, key, plan, value as bytes_of};
+use crate::server::Server;
+use crate::side::{Loaded, Side};
+use api::etcdserverpb::RangeRequest;
+use bench::client::{Channel, Method, frame};
+use bench::load::keys::{named, prefix_end};
+use bench::load::rng::Rng;
+use bytes::Bytes;
+
+/// Ranges of one count.
+const COUNTS: u64 = 100;
+const LISTED: u64 = 100_000;
+const LISTS: u64 = 200;
+const LIST: i64 = 1000;
+const PREFIX: &str = "list/";
+
+/// Mean time and server CPU in ms of requests sent one after the other.
+async fn sequence(server: &Server, bodies: Vec<Bytes>) -> Result<(f64, f64), String> {
+    let channels = server.channels(1).await?;
+    let count = bodies.len() as u64;
+    let before = server.cpu()?;
+    let summary = driven(plan(1, count), &channels, async move |_, channel: &Channel, ticket| {
+        channel.unary_discard(Method::Range, bodies[ticket as usize].clone()).await.map(drop)
+    })
+    .await?;
+    let used = server.cpu()?.saturating_sub(before);
+    Ok((summary.mean * 1e3, used.as_secs_f64() * 1e3 / count as f64))
+}
+
+fn count_requests(keys: u64, revision: i64) -> Vec<Bytes> {
+    let mut rng = Rng::new(5);
+    let mut one = || {
+        let (a, b) = (rng.below(keys), rng.below(keys));
+        let (low, high) = (a.min(b), a.max(b) + 1);
+        frame(&RangeRequest { key: key(low), range_end: key(high), count_only: true, revision, ..Default::default() })
+    };
+    (0..COUNTS).map(|_| one()).collect()
+}
+
+/// `count`
+pub async fn count(side: &mut Side) -> Result<Vec<Value>, String> {
+    let keys = side.keys;
+    let Loaded { server, first_pass, .. } = side.loaded().await?;
+    let now = sequence(server, count_requests(keys, 0)).await?;
+    let old = sequence(server, count_requests(keys, *first_pass)).await?;
+    Ok(vec![
+        value("now", "ms", now.0, "below etcd's"),
+        value("now, server CPU", "ms", now.1, "below etcd's"),
+        value("old revision", "ms", old.0, "below etcd's"),
+        value("old revision, server CPU", "ms", old.1, "below etcd's"),
+    ])
+}
+
+/// `list`
+pub async fn list(side: &mut Side) -> Result<Vec<Value>, String> {
+    let Loaded { server, listed, .. } = side.loaded().await?;
+    if !*listed {
+        batches(server, LISTED, |number| (named(PREFIX, number, 16), bytes_of(number, 3))).await?;
+        *listed = true;
+    }
+    let range_end = prefix_end(PREFIX.as_bytes());
+    let request = RangeRequest { key: PREFIX.into(), range_end, limit: LIST, ..Default::default() };
+    let body = frame(&request);
+    // once, so that both have seen the keys
+    sequence(server, vec![body.clone(); 5]).await?;
+    let (took, cpu) = sequence(server, vec![body; LISTS as usize]).await?;
+    Ok(vec![value("time", "ms", took, ""), value("server CPU", "ms", cpu, "below etcd's (it counts all)")])
+}
