@@ -59,17 +59,17 @@ fn wal_files() {
 
 #[test]
 fn log_entries() {
-    kept_and_mutated("entry", 50_000);
+    kept_and_mutated("entry", 200_000);
 }
 
 #[test]
 fn peer_frames() {
-    kept_and_mutated("peer", 50_000);
+    kept_and_mutated("peer", 100_000);
 }
 
 #[test]
 fn requests() {
-    kept_and_mutated("request", 4_000);
+    kept_and_mutated("request", 20_000);
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn flags_and_files() {
 
 #[test]
 fn snapshot_streams() {
-    kept_and_mutated("snapshot", 4_000);
+    kept_and_mutated("snapshot", 8_000);
 }
 
 #[test]

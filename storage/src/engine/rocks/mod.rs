@@ -80,6 +80,7 @@ impl RocksEngine {
     /// # Errors
     /// As [`RocksEngine::open`].
     pub fn open_sharing(dir: &Path, options: &RocksOptions, memory: &RocksMemory) -> Result<Self, EngineError> {
+        refuse_headless(dir)?;
         let of_store = options::of_store(options, memory)?;
         let db = DB::open_cf_descriptors(&of_store, dir, options::of_families(options, memory))
             .map_err(|e| error("open", &e))?;
@@ -124,6 +125,21 @@ fn with_families(db: DB) -> Store {
         let [log, cur, hist, cnt, meta] = Family::ALL.map(Family::name);
         [log, cur, hist, cnt, meta, options::DEFAULT].map(family)
     })
+}
+
+/// RocksDB takes a folder without the file CURRENT for a new store, and removes the tables in it.
+fn refuse_headless(dir: &Path) -> Result<(), EngineError> {
+    let Ok(files) = std::fs::read_dir(dir) else { return Ok(()) };
+    let names: Vec<_> = files.flatten().map(|file| file.file_name().to_string_lossy().into_owned()).collect();
+    // a first start that was interrupted may leave anything but a table
+    let is_part = |name: &String| name.ends_with(".sst");
+    match names.iter().find(|name| is_part(name)) {
+        Some(part) if !names.iter().any(|name| name == "CURRENT") => {
+            let dir = dir.display();
+            Err(EngineError::Corrupt(format!("{dir} holds {part} but no file CURRENT")))
+        }
+        _ => Ok(()),
+    }
 }
 
 impl std::fmt::Debug for RocksEngine {
@@ -223,6 +239,10 @@ fn error(op: &'static str, error: &rocksdb::Error) -> EngineError {
     if why.contains("No space left on device") {
         return EngineError::NoSpace { op, why: text() };
     }
+    if op == "open" && why.contains("No such file or directory") {
+        // a file that the others name: no disk check brings it back
+        return EngineError::Corrupt(text());
+    }
     match error.kind() {
         ErrorKind::Corruption => EngineError::Corrupt(text()),
         _ => EngineError::Io { op, why: text() },
@@ -289,6 +309,17 @@ mod tests {
         assert_eq!(rows, [Some("1".into()), None]);
         drop(snapshot);
         assert_eq!(files(), before);
+    }
+
+    #[test]
+    fn tables_without_their_head_are_not_taken_for_an_empty_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(RocksEngine::open(folder.path(), &small()).unwrap());
+        std::fs::remove_file(folder.path().join("CURRENT")).unwrap();
+        let before = std::fs::read_dir(folder.path()).unwrap().count();
+        let refused = RocksEngine::open(folder.path(), &small());
+        assert!(matches!(&refused, Err(EngineError::Corrupt(why)) if why.contains("no file CURRENT")), "{refused:?}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), before, "a refusal removes nothing");
     }
 
     #[test]

@@ -97,16 +97,22 @@ fn cases() -> Vec<Case> {
             Refused(store),
         ),
         case("a table cut", |d| cut(&table(d)), Refused(store)),
-        case("no table", |d| std::fs::remove_file(table(d)).expect("remove"), Refused("store …")),
+        case("no table", |d| std::fs::remove_file(table(d)).expect("remove"), Refused(store)),
         case("a bit of the manifest", |d| flip(&manifest(d), middle(&manifest(d))), Refused(store)),
-        case("no manifest", |d| std::fs::remove_file(manifest(d)).expect("remove"), Refused("store …")),
-        case("a damaged CURRENT", |d| flip(&d.join("member/store/CURRENT"), 3), Refused("store …")),
+        case("no manifest", |d| std::fs::remove_file(manifest(d)).expect("remove"), Refused(store)),
+        case("a damaged CURRENT", |d| flip(&d.join("member/store/CURRENT"), 3), Refused(store)),
         case(
             "an empty CURRENT",
             |d| std::fs::write(d.join("member/store/CURRENT"), b"").expect("empty"),
-            Refused("store …"),
+            Refused(store),
         ),
-        case("no CURRENT", |d| std::fs::remove_file(d.join("member/store/CURRENT")).expect("remove"), Refused("…")),
+        case(
+            "no CURRENT",
+            |d| std::fs::remove_file(d.join("member/store/CURRENT")).expect("remove"),
+            Refused(
+                "store is corrupt: …/member/store holds … but no file CURRENT; restore this member from a snapshot or remove it and add it again",
+            ),
+        ),
         case("a damaged OPTIONS", |d| flip(&options(d), middle(&options(d))), Serves),
         case("no OPTIONS", |d| std::fs::remove_file(options(d)).expect("remove"), Serves),
         case("no store", |d| std::fs::remove_dir_all(d.join("member/store")).expect("remove"), Serves),
@@ -167,7 +173,10 @@ async fn serves(settings: Settings, ledger: &Ledger) {
 async fn every_kind_of_damage_is_found_or_repaired() {
     let dir = TempDir::new().expect("a folder");
     let sound = dir.path().join("sound");
-    let (daemon, stubs) = Daemon::start(Settings::new(&sound)).await;
+    let first = Settings::new(&sound);
+    // the member's id follows from its peer URL
+    let peer = first.peer;
+    let (daemon, stubs) = Daemon::start(first).await;
     let mut ledger = Ledger::default();
     // values above what is kept beside the key, so that reads go to the tables
     ledger.write(&stubs, 300, 2_000).await.expect("writes");
@@ -177,7 +186,7 @@ async fn every_kind_of_damage_is_found_or_repaired() {
         let data = dir.path().join(format!("case{number}"));
         copy(&sound, &data);
         (case.harm)(&data);
-        judge(case, Settings::new(&data), &ledger).await;
+        judge(case, Settings { peer, ..Settings::new(&data) }, &ledger).await;
         std::fs::remove_dir_all(&data).expect("remove the case");
     }
 }
