@@ -5,7 +5,7 @@
 use harness::sim::{self, Coverage, Doing, Tally, Trouble};
 
 /// Seeds of `make test`.
-const SEEDS: u64 = 600;
+const SEEDS: u64 = 3_000;
 
 fn seed(seed: u64) -> Tally {
     sim::run(seed).unwrap_or_else(|violation| panic!("{}", sim::report(seed, &violation)))
