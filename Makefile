@@ -14,7 +14,22 @@ ROCKSDB_DIR := $(CACHE)/rocksdb-$(ROCKSDB_VERSION)-lz4$(if $(ROCKSDB_CXXFLAGS),-
 export ROCKSDB_LIB_DIR := $(ROCKSDB_DIR)
 export ROCKSDB_STATIC := 1
 
-.PHONY: help run test deps build dist check unit model env
+# What is packaged: the daemon, and the tools that are in this tree.
+PROGRAMS := conclave $(if $(wildcard bin/ctl/Cargo.toml),conclavectl) $(if $(wildcard bin/utl/Cargo.toml),conclaveutl) \
+    $(if $(wildcard bin/bench/Cargo.toml),conclave-bench)
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
+COMMIT ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+# the same sources give the same package
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
+# dist is built with fat LTO; PROFILE=release is quicker, PROFILE=dev for a look at the packages themselves
+PROFILE ?= dist
+BINARIES := $(CARGO_TARGET_DIR)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
+PACKAGES ?= $(CARGO_TARGET_DIR)/packages
+TAR := conclave-$(VERSION)-linux-$(shell uname -m)
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+.PHONY: help run test deps build programs install dist deb check unit model env sim mutants fuzz ceiling
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,11 +38,32 @@ run: deps ## Build and start a single member on 127.0.0.1:2379 (data in ./defaul
 	cargo build --release -p conclave
 	$(CARGO_TARGET_DIR)/release/conclave $(ARGS)
 
-build: deps ## Build the daemon.
-	cargo build --release -p conclave
+build: deps ## Build the daemon and its tools.
+	cargo build --release $(addprefix -p ,$(PROGRAMS))
 
-dist: deps ## Build the daemon as it is packaged and benchmarked (fat LTO).
-	cargo build --profile dist -p conclave
+programs: deps ## Build every program as it is packaged and benchmarked (fat LTO).
+	CONCLAVE_COMMIT=$(COMMIT) cargo build --profile $(PROFILE) $(addprefix -p ,$(PROGRAMS))
+
+install: ## Install what `make programs` has built: PREFIX=/usr/local DESTDIR=
+	@for program in $(PROGRAMS); do [ -x $(BINARIES)/$$program ] || { \
+	    echo "$(BINARIES)/$$program is not there: make programs; sudo make install CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)"; exit 1; }; done
+	DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) bin/packaging/stage.sh $(BINARIES) $(VERSION) $(PROGRAMS)
+
+# made for /usr/local: tar -C /usr/local --strip-components=1 -xzf …
+dist: programs ## Pack programs, man pages, completions and service files into a tar.
+	rm -rf $(PACKAGES)/$(TAR)
+	DESTDIR=$(PACKAGES)/$(TAR) PREFIX= SYSCONFDIR=/etc BINDIR=/usr/local/bin ENVFILE=/usr/local/etc/default/conclave \
+	    bin/packaging/stage.sh $(BINARIES) $(VERSION) $(PROGRAMS)
+	tar -C $(PACKAGES) --sort=name --owner=0 --group=0 --numeric-owner --mtime=@$(SOURCE_DATE_EPOCH) -czf $(PACKAGES)/$(TAR).tar.gz $(TAR)
+	rm -rf $(PACKAGES)/$(TAR)
+	@echo $(PACKAGES)/$(TAR).tar.gz
+
+# cargo-deb reads what was staged below the folder of the profile
+deb: programs ## Make a Debian package (needs cargo install cargo-deb).
+	@command -v cargo-deb >/dev/null || { echo "Please install cargo-deb: cargo install cargo-deb"; exit 1; }
+	rm -rf $(BINARIES)/stage
+	DESTDIR=$(BINARIES)/stage PREFIX=/usr bin/packaging/stage.sh $(BINARIES) $(VERSION) $(PROGRAMS)
+	cargo deb --no-build --no-strip --profile $(PROFILE) -p conclave --output $(PACKAGES)/
 
 test: deps check unit ## Every check and every test.
 
@@ -49,6 +85,37 @@ model: deps ## Compare the daemon (or ENDPOINT=host:port) with the specification
 	CONCLAVE_BIN=$(CARGO_TARGET_DIR)/release/conclave cargo run --release -q -p conclave-tests --bin model -- --ops $(or $(OPS),100000) \
 	    $(if $(ENDPOINT),--endpoint $(ENDPOINT)) $(if $(SERVER),--server $(SERVER)) $(if $(SEED),--seed $(SEED)) \
 	    $(if $(EPOCH),--epoch $(EPOCH)) $(if $(KEEP),--keep $(KEEP))
+
+# SECONDS is the shell's own variable as well: only what is given on the command line counts
+SIM_SECONDS := $(if $(filter command line,$(origin SECONDS)),$(SECONDS),60)
+
+sim: deps ## Crash simulator: make sim SECONDS=60 runs on, make sim SEED=7 repeats one seed and shows its events.
+	cargo run -q --release -p conclave-tests --bin sim -- $(if $(SEED),--seed $(SEED),--seconds $(SIM_SECONDS)) $(ARGS)
+
+mutants: deps ## Each deliberate bug under the simulator: who finds it, at which seed, in which time.
+	cargo run -q --release -p conclave-tests --features mutants --bin sim -- --mutants --from 1 --seconds $(SIM_SECONDS) $(ARGS)
+
+# libFuzzer with the stable toolchain: coverage without a sanitizer, as `cargo fuzz run --sanitizer none` would build it.
+FUZZ_FLAGS := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+    -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing
+FUZZ_HOST := $(shell rustc -vV | sed -n 's/^host: //p')
+FUZZ_DIR ?= $(CACHE)/fuzz
+TARGET ?= wal
+FUZZ_SECONDS := $(if $(filter command line,$(origin SECONDS)),$(SECONDS),600)
+
+fuzz: deps ## Fuzz one target: make fuzz TARGET=wal SECONDS=600 (targets: ls tests/fuzz/fuzz_targets).
+	@test -f tests/fuzz/fuzz_targets/$(TARGET).rs || { echo "no target $(TARGET); there are: $$(ls tests/fuzz/fuzz_targets | sed 's/\.rs//' | xargs)"; exit 1; }
+	cp Cargo.lock tests/fuzz/Cargo.lock
+	RUSTFLAGS="$(FUZZ_FLAGS)" CARGO_TARGET_DIR=$(FUZZ_DIR)/target \
+	    cargo build --release --manifest-path tests/fuzz/Cargo.toml --target $(FUZZ_HOST) --bin $(TARGET)
+	mkdir -p $(FUZZ_DIR)/found/$(TARGET) $(FUZZ_DIR)/crash/$(TARGET) $(FUZZ_DIR)/tmp
+	cd tests && TMPDIR=$(FUZZ_DIR)/tmp $(FUZZ_DIR)/target/$(FUZZ_HOST)/release/$(TARGET) -max_total_time=$(FUZZ_SECONDS) -max_len=16384 -timeout=60 \
+	    -rss_limit_mb=4096 -print_final_stats=1 -artifact_prefix=$(FUZZ_DIR)/crash/$(TARGET)/ $(FUZZ_DIR)/found/$(TARGET) fuzz/corpus/$(TARGET)
+	@echo "no crash; inputs of new coverage are in $(FUZZ_DIR)/found/$(TARGET)"
+
+ceiling: deps ## The memory ceiling at full size (minutes, a quiet machine); ETCD_BIN=… measures an etcd beside it, ARGS names scenarios.
+	cargo build --release -p conclave -p conclave-tests --bin conclave --bin ceiling
+	CONCLAVE_BIN=$(CARGO_TARGET_DIR)/release/conclave $(CARGO_TARGET_DIR)/release/ceiling $(ARGS)
 
 env: ## Print what a shell needs to call cargo directly: eval "$(make env)".
 	@echo 'export CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)" ROCKSDB_LIB_DIR="$(ROCKSDB_LIB_DIR)" ROCKSDB_STATIC=1'

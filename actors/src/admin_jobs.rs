@@ -5,7 +5,7 @@
 
 use crate::cancellable::Cancellable;
 use crate::death_watch::DeathWatch;
-use crate::limits::OPEN_SNAPSHOTS;
+use crate::limits::{OPEN_SNAPSHOTS, SNAPSHOT_STALL};
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use messages::admin::{Job, RunJob};
 use messages::read::ChunkSource;
@@ -13,11 +13,10 @@ use messages::reply::SnapshotAnswer;
 use messages::{Gauges, Reply, RequestError, Sinks};
 use model::ReadError;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use storage::apply::{OpenError, State};
-use storage::engine::{Engine, EngineError, Family, Snapshot};
-use storage::schema::meta;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+use storage::engine::{Engine, EngineError};
 use storage::snapshot::{SnapshotSource, StreamHeader};
 
 /// Opens a checkpoint as an engine of its own.
@@ -35,8 +34,8 @@ pub struct AdminParts<E: Engine> {
     pub open: OpenEngine<E>,
     /// Where checkpoints are made; on the file system of the store.
     pub scratch: PathBuf,
-    /// Who the streams are of; the rest of the header is read from each checkpoint.
-    pub header: StreamHeader,
+    /// Version of the server, as streams say it; the rest of their header is read from each checkpoint.
+    pub server_version: String,
     /// Answers.
     pub sinks: Arc<Sinks>,
     /// Shared counters.
@@ -51,6 +50,7 @@ pub struct AdminJobs<E: Engine> {
     open: Arc<()>,
     /// Checkpoints nobody reads any more. Closing one takes a while, so it is not done where the last chunk was sent.
     closing: (Sender<Checkpoint<E>>, Receiver<Checkpoint<E>>),
+    slots: Vec<Weak<Slot<E>>>,
 }
 
 impl<E: Engine> AdminJobs<E> {
@@ -61,7 +61,7 @@ impl<E: Engine> AdminJobs<E> {
         {
             tracing::warn!(path = %parts.scratch.display(), error = %why, "cannot remove old checkpoints");
         }
-        Self { parts, made: 0, open: Arc::default(), closing: bounded(OPEN_SNAPSHOTS) }
+        Self { parts, made: 0, open: Arc::default(), closing: bounded(OPEN_SNAPSHOTS), slots: Vec::new() }
     }
 
     /// Runs until it is told to stop. A job that fails is its caller's trouble alone.
@@ -110,7 +110,8 @@ impl<E: Engine> AdminJobs<E> {
     fn open_snapshot(&mut self) -> Result<SnapshotAnswer, RequestError> {
         // those that wait to be closed must not count against a new one
         self.closing.1.try_iter().for_each(drop);
-        if Arc::strong_count(&self.open) > OPEN_SNAPSHOTS {
+        self.slots.retain(|slot| slot.strong_count() > 0);
+        if Arc::strong_count(&self.open) > OPEN_SNAPSHOTS && !self.end_stalled() {
             return Err(RequestError::Busy);
         }
         self.checkpoint().map_err(|why| {
@@ -122,6 +123,18 @@ impl<E: Engine> AdminJobs<E> {
         })
     }
 
+    /// Ends the stream that was pulled least lately, if that was long ago: a client that takes nothing must not keep others from
+    /// their backups.
+    fn end_stalled(&mut self) -> bool {
+        let slots = self.slots.iter().filter_map(Weak::upgrade);
+        let idlest = slots.max_by_key(|slot| slot.idle()).filter(|slot| slot.idle() > SNAPSHOT_STALL);
+        let ended = idlest.and_then(|slot| slot.take());
+        if ended.is_some() {
+            tracing::warn!("ending a snapshot whose client takes nothing: another one is asked for");
+        }
+        ended.is_some()
+    }
+
     fn checkpoint(&mut self) -> Result<SnapshotAnswer, String> {
         std::fs::create_dir_all(&self.parts.scratch).map_err(|e| e.to_string())?;
         self.made += 1;
@@ -129,26 +142,15 @@ impl<E: Engine> AdminJobs<E> {
         self.parts.engine.checkpoint(&dir.0).map_err(|e| e.to_string())?;
         let engine = (self.parts.open)(&dir.0).map_err(|e| e.to_string())?;
         let snapshot = Cancellable::new(engine.snapshot(), self.parts.gauges.clone());
-        let header = stream_header(&self.parts.header, &snapshot).map_err(|e| e.to_string())?;
+        let header = StreamHeader::read(&snapshot, &self.parts.server_version).map_err(|e| e.to_string())?;
         let source = SnapshotSource::new(snapshot, &header).map_err(|e| e.to_string())?;
         let total = source.total_bytes();
         let checkpoint = Checkpoint { source, _engine: engine, _dir: dir, _open: self.open.clone() };
-        let source = CheckpointSource { checkpoint: Some(checkpoint), close: self.closing.0.clone() };
+        let slot = Arc::new(Slot { checkpoint: Mutex::new(Some(checkpoint)), pulled: Mutex::new(Instant::now()) });
+        self.slots.push(Arc::downgrade(&slot));
+        let source = CheckpointSource { slot, ended: false, close: self.closing.0.clone() };
         Ok(SnapshotAnswer { total, source: Box::new(source) })
     }
-}
-
-/// Position and membership as they stand inside a checkpoint.
-fn stream_header<S: Snapshot>(of: &StreamHeader, snapshot: &S) -> Result<StreamHeader, OpenError> {
-    let state = State::read(snapshot)?;
-    Ok(StreamHeader {
-        revision: state.revision,
-        compact_revision: state.compact,
-        applied_index: state.applied.index,
-        applied_term: state.applied.term,
-        conf_state: snapshot.get(Family::Meta, meta::CONF_STATE)?.unwrap_or_default(),
-        ..of.clone()
-    })
 }
 
 /// Removes a checkpoint when nobody reads it any more.
@@ -170,23 +172,52 @@ struct Checkpoint<E: Engine> {
     _open: Arc<()>,
 }
 
+/// A checkpoint that its stream reads, and that its owner may take away.
+struct Slot<E: Engine> {
+    checkpoint: Mutex<Option<Checkpoint<E>>>,
+    pulled: Mutex<Instant>,
+}
+
+impl<E: Engine> Slot<E> {
+    fn take(&self) -> Option<Checkpoint<E>> {
+        // nothing is half done when a pull panics: its thread takes the node along
+        self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Time since the last pull.
+    fn idle(&self) -> Duration {
+        self.pulled.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+}
+
 /// A snapshot stream over a checkpoint, which is sent home to be closed.
 struct CheckpointSource<E: Engine> {
-    checkpoint: Option<Checkpoint<E>>,
+    slot: Arc<Slot<E>>,
+    /// The checksum is out.
+    ended: bool,
     close: Sender<Checkpoint<E>>,
 }
 
 impl<E: Engine> ChunkSource for CheckpointSource<E> {
     fn next(&mut self, _max_bytes: usize) -> Result<Option<bytes::Bytes>, ReadError> {
-        let Some(checkpoint) = &mut self.checkpoint else { return Ok(None) };
+        if self.ended {
+            return Ok(None);
+        }
+        *self.slot.pulled.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        let mut checkpoint = self.slot.checkpoint.lock().unwrap_or_else(PoisonError::into_inner);
+        let stalled = || ReadError::Store("the snapshot was ended because nothing was taken of it".into());
+        let checkpoint = checkpoint.as_mut().ok_or_else(stalled)?;
         // chunks have the size that etcd's clients know
-        checkpoint.source.next_chunk().map_err(|e| ReadError::Store(e.to_string()))
+        let chunk = checkpoint.source.next_chunk().map_err(|e| ReadError::Store(e.to_string()))?;
+        self.ended = chunk.is_none();
+        // etcd's last message is the checksum of all before
+        Ok(Some(chunk.unwrap_or_else(|| bytes::Bytes::copy_from_slice(&checkpoint.source.hash()))))
     }
 }
 
 impl<E: Engine> Drop for CheckpointSource<E> {
     fn drop(&mut self) {
-        if let Some(checkpoint) = self.checkpoint.take() {
+        if let Some(checkpoint) = self.slot.take() {
             // there is a place for each open one; when its owner has ended, it is closed here
             let _ = self.close.try_send(checkpoint);
         }

@@ -3,7 +3,7 @@
 use crate::admin_jobs::{AdminJobs, AdminParts};
 use crate::cancellable::Cancellable;
 use crate::death_watch::{DeathWatch, ExitCell};
-use crate::limits::OPEN_SNAPSHOTS;
+use crate::limits::{OPEN_SNAPSHOTS, SNAPSHOT_STALL};
 use crate::reader_pool::{self, PoolReads};
 use crate::store_reads::StoreReads;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
@@ -20,7 +20,6 @@ use std::time::{Duration, Instant};
 use storage::apply::{Applier, Bootstrap, Identity};
 use storage::engine::sim::SimEngine;
 use storage::engine::{Direction, Engine, Family, Scan, Snapshot};
-use storage::snapshot::StreamHeader;
 use storage::view::{View, Views};
 use tempfile::TempDir;
 
@@ -73,7 +72,7 @@ impl Rig {
             engine: store().0,
             open: Box::new(SimEngine::open),
             scratch: dir.path().join("scratch"),
-            header: StreamHeader::default(),
+            server_version: String::new(),
             sinks,
             gauges: gauges.clone(),
         };
@@ -106,17 +105,32 @@ fn open_snapshots_are_bounded_and_closed_away_from_their_readers() {
     assert_eq!(rig.snapshot().err(), Some(RequestError::Busy));
     open.pop();
     let mut last = rig.snapshot().expect("room again, at once");
-    let (mut bytes, total) = (0, last.total);
+    let mut stream = Vec::new();
     while let Some(chunk) = last.source.next(0).expect("a chunk") {
-        bytes += chunk.len() as u64;
+        stream.extend_from_slice(&chunk);
     }
-    assert_eq!(bytes, total);
+    // the announced length, and behind it the checksum that a client and a file's reader check
+    assert_eq!(stream.len() as u64, last.total + 32);
+    let read = storage::snapshot::verify(&stream[..], storage::snapshot::Hash::Check).map(|summary| summary.bytes);
+    assert!(read.as_ref().is_ok_and(|bytes| *bytes == last.total), "{read:?}");
     drop((open, last));
     let start = Instant::now();
     while rig.checkpoints() > 0 {
         assert!(start.elapsed() < LONG, "checkpoints are left behind");
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+#[test]
+fn a_snapshot_nobody_takes_makes_room_for_another() {
+    let rig = Rig::start();
+    let mut open: Vec<_> = (0..OPEN_SNAPSHOTS).map(|_| rig.snapshot().expect("room")).collect();
+    std::thread::sleep(SNAPSHOT_STALL * 2);
+    open[1..].iter_mut().for_each(|pulled| drop(pulled.source.next(0).expect("a chunk")));
+    let mut new = rig.snapshot().expect("the first one is ended");
+    assert!(open[0].source.next(0).is_err(), "and hears of it");
+    assert!(open[1].source.next(0).is_ok() && new.source.next(0).is_ok());
+    assert_eq!(rig.snapshot().err(), Some(RequestError::Busy), "all are pulled");
 }
 
 #[test]
@@ -144,7 +158,7 @@ fn ranges_of_the_past_are_left_to_the_pool() {
             count_only,
             ..RangeRequest::default()
         };
-        reads.range(&request).is_some()
+        reads.range(&request, messages::read::INLINE_BYTES).is_some()
     };
     assert!(range(0, "z", false) && range(now, "z", false) && range(0, "z", true));
     assert!(!range(now - 1, "z", false) && !range(now - 1, "z", true));

@@ -4,7 +4,7 @@
 //! Must never wait for another owner: what a consumer cannot take now it reads later from the store.
 
 use crate::death_watch::DeathWatch;
-use crate::limits::HUB_BACKLOG_BYTES;
+use crate::limits::{HUB_BACKLOG_BYTES, HUGE_REVISION_BYTES};
 use crate::outlet::Outlet;
 use crate::raft_core::inbox::InnerPort;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
@@ -200,7 +200,8 @@ impl<E: Engine> Applier<E> {
         }
         let bytes: usize = report.events.iter().map(|e| e.kv.len() + EVENT_OVERHEAD).sum();
         let fits = self.parts.hub_backlog.load(Ordering::Relaxed) + bytes <= HUB_BACKLOG_BYTES;
-        let events = (fits && report.unlisted.is_empty()).then(|| by_revision(report.events));
+        let listed = report.unlisted.is_empty() && !holds_huge(&report.events);
+        let events = (fits && listed).then(|| by_revision(report.events));
         if events.is_some() {
             self.parts.hub_backlog.fetch_add(bytes, Ordering::Relaxed);
         }
@@ -287,6 +288,12 @@ fn lease_change(change: storage::apply::LeaseChange) -> LeaseChange {
         Stored::Revoked { id } => LeaseChange::Revoked { id },
         Stored::Checkpoint { id, remaining_ttl } => LeaseChange::Checkpoint { id, remaining: remaining_ttl },
     }
+}
+
+/// True when one revision has so many bytes of events that the hub would rather read them.
+fn holds_huge(events: &[StoreEvent]) -> bool {
+    let mut revisions = events.chunk_by(|a, b| a.revision.main == b.revision.main);
+    revisions.any(|r| r.len() > 1 && r.iter().map(|e| e.kv.len()).sum::<usize>() > HUGE_REVISION_BYTES)
 }
 
 /// Events as the hub takes them: grouped by main revision.

@@ -60,12 +60,12 @@ impl<R: Reads> Reads for ClosableReads<R> {
         self.numbers(R::logical_bytes, |last| last.logical_bytes)
     }
 
-    fn read_txn(&self, request: &TxnRequest) -> Result<(i64, OpOutcome), ReadError> {
-        self.with(|reads| reads.read_txn(request))
+    fn read_txn(&self, request: &TxnRequest, most: usize) -> Option<Result<(i64, OpOutcome), ReadError>> {
+        self.with(|reads| Ok(reads.read_txn(request, most))).unwrap_or_else(|why| Some(Err(why)))
     }
 
-    fn range(&self, request: &RangeRequest) -> Option<Result<(i64, RangeOutcome), ReadError>> {
-        self.with(|reads| Ok(reads.range(request))).unwrap_or_else(|why| Some(Err(why)))
+    fn range(&self, request: &RangeRequest, most: usize) -> Option<Result<(i64, RangeOutcome), ReadError>> {
+        self.with(|reads| Ok(reads.range(request, most))).unwrap_or_else(|why| Some(Err(why)))
     }
 
     fn members(&self) -> Result<Vec<MemberInfo>, ReadError> {

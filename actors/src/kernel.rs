@@ -40,7 +40,6 @@ use std::time::Duration;
 use storage::apply::Applier as Store;
 use storage::disk::Disk;
 use storage::engine::Engine;
-use storage::snapshot::StreamHeader;
 use storage::view::Views;
 use storage::wal::Wal;
 
@@ -353,12 +352,6 @@ impl Kernel {
         let wal = WalWriter::new(assembly.wal, wiring.wal_parts(ends.wal, peers));
         let applier = wiring.applier_parts(ends.applier, &owners, assembly.compaction_pause);
         let applier = Applier::new(assembly.store, applier);
-        let header = StreamHeader {
-            cluster_id: assembly.identity.cluster_id,
-            member_id: assembly.identity.member_id,
-            server_version: assembly.server_version,
-            ..StreamHeader::default()
-        };
         let snapshotter = wiring.snapshotter_parts(ends.snapshotter, assembly.engine.clone(), assembly.disk);
         let snapshotter = Snapshotter::new(snapshotter);
         let ((job, jobs), (stop_jobs, jobs_stop)) = (bounded(ADMIN_JOBS), bounded(0));
@@ -368,7 +361,7 @@ impl Kernel {
             engine: assembly.engine,
             open: assembly.open,
             scratch: assembly.scratch,
-            header,
+            server_version: assembly.server_version,
             sinks: wiring.sinks.clone(),
             gauges: wiring.gauges.clone(),
         });

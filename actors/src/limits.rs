@@ -1,5 +1,7 @@
 //! Every bound of every queue, in one place, each derived from who can fill it. No other file may contain a queue size.
 
+use std::time::Duration;
+
 /// Appends handed to the WAL writer and not yet acknowledged. Several that wait become one write and one sync, so this
 /// bounds memory, not throughput.
 pub const APPENDS_IN_FLIGHT: usize = 8;
@@ -33,6 +35,8 @@ pub const QUERIES: usize = 4096;
 pub const ADMIN_JOBS: usize = 8;
 /// Snapshots being sent to clients at once. Each is a store of its own, with its files and the space of what was deleted since.
 pub const OPEN_SNAPSHOTS: usize = 4;
+/// Time without a pull after which such a snapshot is ended, when another one is asked for and there is no room.
+pub const SNAPSHOT_STALL: Duration = if cfg!(test) { Duration::from_millis(200) } else { Duration::from_secs(60) };
 /// Threads of the reader pool for everything but hashes, which have one of their own.
 pub const READERS: usize = 2;
 
@@ -42,8 +46,11 @@ pub const TAKE_PER_TURN: usize = 16;
 pub const APPLY_BATCH_BYTES: u64 = 4 << 20;
 /// Bytes of entries kept in memory behind the applied index for followers.
 pub const LOG_TAIL_BYTES: u64 = 32 << 20;
-/// Payload bytes proposed and not yet applied, beyond which proposals are refused.
-pub const UNCOMMITTED_BYTES: u64 = 256 << 20;
+/// The same for a member that has no followers: what is applied is of use to nobody.
+pub const LONE_TAIL_BYTES: u64 = 1 << 20;
+/// Payload bytes proposed and not yet applied, beyond which proposals are refused. Twice what the door lets in: only hosts of
+/// an embedded node meet it, the door's clients wait in their windows.
+pub const UNCOMMITTED_BYTES: u64 = 64 << 20;
 /// Entries committed and not yet applied, beyond which proposals are refused (etcd's rule).
 pub const UNAPPLIED_ENTRIES: u64 = 5_000;
 /// Applied entries between two looks at what is durable in the store.
@@ -54,3 +61,22 @@ pub const FLUSH_ENTRIES: u64 = 100_000;
 pub const COMPACTION_STEP_ROWS: usize = 1_000;
 /// Bytes of events handed from the applier to the watch hub and not yet taken: beyond it the hub reads the store.
 pub const HUB_BACKLOG_BYTES: usize = 16 << 20;
+/// Bytes of events the watch hub keeps behind its head, for watchers that lag a little.
+pub const HUB_RING_BYTES: usize = 16 << 20;
+/// Bytes of one read of the store for watchers that are behind; the hub's own are four times larger.
+pub const HUB_READ_BYTES: usize = 256 << 10;
+/// Bytes sent on all watch streams together that the clients have not taken. Slow streams divide it; each may have 8 KiB.
+pub const HUB_SENT_BYTES: usize = 16 << 20;
+/// Several events of one revision with more bytes than this are pulled by the clients instead of being held in memory.
+pub const HUGE_REVISION_BYTES: usize = 1 << 20;
+const _: () = assert!(HUGE_REVISION_BYTES < HUB_RING_BYTES && HUB_READ_BYTES * 4 <= HUGE_REVISION_BYTES);
+
+/// Bytes that the owners together may hold besides RocksDB: the log's tail and what waits before it; a batch with its effects,
+/// as rows and as the engine's batch; events of the hub in its ring, kept back, on their way to it, read, and sent.
+pub const OWNERS_BYTES: usize = LOG_TAIL_BYTES as usize
+    + UNCOMMITTED_BYTES as usize
+    + 4 * (APPLY_BATCH_BYTES as usize + storage::apply::CHUNK_BYTES)
+    + 2 * HUB_RING_BYTES
+    + HUB_BACKLOG_BYTES
+    + 8 * HUGE_REVISION_BYTES
+    + HUB_SENT_BYTES;

@@ -1,9 +1,9 @@
 //! The log of the store as the watch hub reads it when events are no longer in memory.
 //!
-//! Each call takes the newest view. Must never hand out a part of a revision.
+//! Each call takes the newest view. Must never hand out a part of a revision, unless it is asked for one.
 
 use crate::store_reads::StoreReads;
-use crate::watch_hub::{KeySet, LogChunk, LogReadError, LogReads};
+use crate::watch_hub::{KeySet, LogChunk, LogPart, LogReadError, LogReads};
 use bytes::Bytes;
 use messages::watch::{LogEvent, RevisionEvents};
 use model::{ReadError, Revision};
@@ -22,20 +22,34 @@ impl<S: Snapshot> LogReads for StoreReads<S> {
         (view.revision, view.compact_revision)
     }
 
-    fn read(&self, from: i64, to: i64, keys: &KeySet, max_bytes: usize) -> Result<LogChunk, LogReadError> {
+    fn read(&self, from: i64, to: i64, keys: &KeySet, max_bytes: usize, huge: usize) -> Result<LogChunk, LogReadError> {
         let view = self.view();
-        let mut out = LogChunk { revisions: Vec::new(), next: from };
+        let mut out = LogChunk { revisions: Vec::new(), next: from, huge: false };
         let mut at = Revision::new(from, 0);
+        // of the revision read last
+        let mut bytes = 0;
         loop {
             let chunk = chunk(&view, at, to, keys, max_bytes).map_err(|why| failed(&view, why))?;
             let EventsChunk { revisions, next, split } = chunk;
             for revision in revisions {
+                let more: usize = revision.events.iter().map(|e| e.kv.len()).sum();
                 let events = revision.events.into_iter().map(event);
                 match out.revisions.last_mut() {
                     // the rest of a revision that did not fit into one chunk
-                    Some(last) if last.revision == revision.main => last.events.extend(events),
-                    _ => out.revisions.push(RevisionEvents { revision: revision.main, events: events.collect() }),
+                    Some(last) if last.revision == revision.main => {
+                        last.events.extend(events);
+                        bytes += more;
+                    }
+                    _ => {
+                        out.revisions.push(RevisionEvents { revision: revision.main, events: events.collect() });
+                        bytes = more;
+                    }
                 }
+            }
+            if bytes > huge
+                && let Some(last) = out.revisions.pop_if(|last| last.events.len() > 1)
+            {
+                return Ok(LogChunk { next: last.revision, huge: true, ..out });
             }
             at = next;
             if !split && next.sub == 0 {
@@ -43,6 +57,15 @@ impl<S: Snapshot> LogReads for StoreReads<S> {
                 return Ok(out);
             }
         }
+    }
+
+    fn part(&self, revision: i64, from: i64, keys: &KeySet, max_bytes: usize) -> Result<LogPart, LogReadError> {
+        let view = self.view();
+        let at = Revision::new(revision, from);
+        let EventsChunk { revisions, next, .. } =
+            chunk(&view, at, revision, keys, max_bytes).map_err(|why| failed(&view, why))?;
+        let events = revisions.into_iter().flat_map(|r| r.events).map(|e| (e.revision.sub, event(e)));
+        Ok(LogPart { events: events.collect(), next: (next.main == revision).then_some(next.sub) })
     }
 
     fn prev_kv(&self, revision: i64, event: &LogEvent) -> Result<Option<Bytes>, LogReadError> {

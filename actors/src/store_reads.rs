@@ -5,7 +5,9 @@
 use crate::cancellable::Cancellable;
 use crate::reader_pool::PoolReads;
 use bytes::{BufMut, Bytes, BytesMut};
-use messages::read::{ChunkSource, MemberInfo, RangePlan, Reads, RunQuery, StoreStatus, Work};
+use messages::read::{
+    ChunkSource, INLINE_BYTES, MemberInfo, RangePlan, Reads, RunQuery, StoreStatus, TxnPlan, TxnRange, Work,
+};
 use messages::reply::HashAnswer;
 use messages::{Gauges, Reply, RequestError};
 use model::request::{RangeRequest, TxnRequest};
@@ -18,8 +20,8 @@ use storage::view::{View, Views};
 
 /// Key-values a connection thread may collect by itself; what is longer goes to the pool.
 const INLINE_KEYS: usize = 64;
-/// Bytes of them.
-const INLINE_BYTES: usize = 256 << 10;
+/// Ranges of a transaction up to this many bytes are read when it is planned; larger ones are measured.
+const INLINE_RANGE: usize = 4 << 10;
 
 /// Reads over the published views.
 #[derive(Debug)]
@@ -51,9 +53,12 @@ impl<S: Snapshot> StoreReads<S> {
     }
 
     fn plan(&self, request: &RangeRequest) -> Result<RangePlan, ReadError> {
-        let view = self.walk();
-        let mut cursor = RangeCursor::new(&view, request)?;
-        let measured = cursor.measure(&view)?;
+        self.plan_in(&self.walk(), request)
+    }
+
+    fn plan_in(&self, view: &View<Cancellable<S>>, request: &RangeRequest) -> Result<RangePlan, ReadError> {
+        let mut cursor = RangeCursor::new(view, request)?;
+        let measured = cursor.measure(view)?;
         Ok(RangePlan {
             revision: view.revision,
             kvs_bytes: measured.encoded_bytes,
@@ -61,6 +66,23 @@ impl<S: Snapshot> StoreReads<S> {
             count: measured.count,
             source: Box::new(RangeChunks { views: self.views.clone(), cursor, done: false }),
         })
+    }
+
+    /// A read-only transaction: all ranges in one view, the small ones read, the others measured.
+    fn plan_txn(&self, request: &TxnRequest) -> Result<TxnPlan, ReadError> {
+        let view = self.walk();
+        let (succeeded, ranges) = storage::read::txn::branch(&view, request)?;
+        let mut left = INLINE_BYTES;
+        let ranges = ranges.into_iter().map(|request| {
+            let planned = self.plan_in(&view, request)?;
+            let small = planned.kvs_bytes as usize <= INLINE_RANGE.min(left);
+            if !small {
+                return Ok(TxnRange::Planned(planned));
+            }
+            left -= planned.kvs_bytes as usize;
+            storage::read::range(&view, request).map(TxnRange::Read)
+        });
+        Ok(TxnPlan { revision: view.revision, succeeded, ranges: ranges.collect::<Result<_, ReadError>>()? })
     }
 
     fn hash(&self, run: &RunQuery) -> Result<HashAnswer, ReadError> {
@@ -110,25 +132,26 @@ impl<S: Snapshot> Reads for StoreReads<S> {
         self.views.load().logical_bytes
     }
 
-    fn read_txn(&self, request: &TxnRequest) -> Result<(i64, OpOutcome), ReadError> {
+    fn read_txn(&self, request: &TxnRequest, most: usize) -> Option<Result<(i64, OpOutcome), ReadError>> {
         let view = self.views.load();
-        Ok((view.revision, storage::read::txn::read_txn(&view, request)?))
+        let outcome = storage::read::txn::read_txn(&view, request, most).transpose()?;
+        Some(outcome.map(|outcome| (view.revision, outcome)))
     }
 
-    fn range(&self, request: &RangeRequest) -> Option<Result<(i64, RangeOutcome), ReadError>> {
+    fn range(&self, request: &RangeRequest, most: usize) -> Option<Result<(i64, RangeOutcome), ReadError>> {
         let view = self.views.load();
         // a range in the past walks over every key that lived at another time, and so does its count
         let present = request.revision <= 0 || request.revision == view.revision;
-        if request.range_end.is_empty() || (present && request.count_only) {
-            return Some(storage::read::range(&view, request).map(|outcome| (view.revision, outcome)));
-        }
-        if !present || sorts(request) {
+        let outcome = if request.range_end.is_empty() {
+            storage::read::single(&view, request, most)
+        } else if present && request.count_only {
+            storage::read::range(&view, request).map(Some)
+        } else if !present || sorts(request) {
             return None;
-        }
-        match short_range(&view, request) {
-            Ok(outcome) => outcome.map(|outcome| Ok((view.revision, outcome))),
-            Err(why) => Some(Err(why)),
-        }
+        } else {
+            short_range(&view, request, most)
+        };
+        Some(outcome.transpose()?.map(|outcome| (view.revision, outcome)))
     }
 
     fn members(&self) -> Result<Vec<MemberInfo>, ReadError> {
@@ -158,9 +181,13 @@ impl<S: Snapshot> Reads for StoreReads<S> {
 }
 
 /// A range of few keys, whole; `None` when it turns out to be long.
-fn short_range<S: Snapshot>(view: &View<S>, request: &RangeRequest) -> Result<Option<RangeOutcome>, ReadError> {
+fn short_range<S: Snapshot>(
+    view: &View<S>,
+    request: &RangeRequest,
+    most: usize,
+) -> Result<Option<RangeOutcome>, ReadError> {
     let mut cursor = RangeCursor::new(view, request)?;
-    let chunk = cursor.next_chunk(view, Budget { keys: INLINE_KEYS, bytes: INLINE_BYTES })?;
+    let chunk = cursor.next_chunk(view, Budget { keys: INLINE_KEYS, bytes: most })?;
     if !chunk.done {
         return Ok(None);
     }
@@ -184,11 +211,7 @@ impl<S: Snapshot> PoolReads for StoreReads<S> {
         let token = run.token;
         match run.work {
             Work::PlanRange(request) => Reply::RangePlanned { token, result: self.plan(&request) },
-            Work::ReadTxn(request) => {
-                let view = self.walk();
-                let outcome = storage::read::txn::read_txn(&view, &request);
-                Reply::TxnRead { token, result: outcome.map(|outcome| (view.revision, outcome)) }
-            }
+            Work::ReadTxn(request) => Reply::TxnRead { token, result: self.plan_txn(&request) },
             Work::HashKv { .. } | Work::Hash => Reply::Hash { token, result: self.hash(&run) },
             // pulled by the pool itself
             Work::NextChunk { .. } => Reply::JobDone { token, result: Err(RequestError::Failed) },

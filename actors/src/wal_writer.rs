@@ -70,7 +70,7 @@ impl WalWriter {
 
     fn serve(&mut self) -> Result<(), WalError> {
         let inbox = self.parts.inbox.clone();
-        self.ask_for_segment();
+        self.start();
         loop {
             let Ok(first) = inbox.recv() else { return Ok(()) };
             let stop = self.begin(std::iter::once(first).chain(inbox.try_iter()))?;
@@ -79,6 +79,11 @@ impl WalWriter {
                 return self.end();
             }
         }
+    }
+
+    /// What comes before the first message: a segment is asked for.
+    pub fn start(&mut self) {
+        self.ask_for_segment();
     }
 
     /// The first half of a round: what the messages add up to is staged, and written where it has to be durable. True when
@@ -119,9 +124,12 @@ impl WalWriter {
     /// # Errors
     /// [`WalError`]: the node must stop.
     pub fn finish(&mut self) -> Result<(), WalError> {
-        self.sync()?;
+        let written = self.sync()?;
         self.release();
-        self.ask_for_segment();
+        if written {
+            // only then: one that cannot be made, on a full disk say, must not be asked for again at once
+            self.ask_for_segment();
+        }
         Ok(())
     }
 
@@ -155,9 +163,9 @@ impl WalWriter {
         Ok(())
     }
 
-    /// One sync of what was written, if anything was.
-    fn sync(&mut self) -> Result<(), WalError> {
-        let Some(bytes) = self.written.take() else { return Ok(()) };
+    /// One sync of what was written; false when nothing was.
+    fn sync(&mut self) -> Result<bool, WalError> {
+        let Some(bytes) = self.written.take() else { return Ok(false) };
         let start = Instant::now();
         self.wal.sync()?;
         let took = start.elapsed();
@@ -167,7 +175,7 @@ impl WalWriter {
         if took > SLOW_SYNC {
             tracing::warn!(took = ?took, "expected-duration" = ?SLOW_SYNC, "slow fdatasync");
         }
-        Ok(())
+        Ok(true)
     }
 
     /// At the end: a hard state that only moved commit is written too.
@@ -176,7 +184,7 @@ impl WalWriter {
     /// [`WalError`].
     pub fn end(&mut self) -> Result<(), WalError> {
         self.write()?;
-        self.sync()
+        self.sync().map(drop)
     }
 
     fn ask_for_segment(&mut self) {
@@ -189,5 +197,38 @@ impl WalWriter {
             // busy: asked again after the next batch
             self.declined = true;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peers::NoPeers;
+    use crate::raft_core::inbox::Inbox;
+    use crossbeam_channel::bounded;
+    use raft::{Entry, EntryKind};
+    use std::path::Path;
+    use storage::disk::SimDisk;
+    use storage::wal::{Start, WalConfig, WalMeta};
+
+    #[test]
+    fn a_segment_that_cannot_be_made_is_asked_for_again_with_the_next_batch() {
+        let disk = SimDisk::new();
+        let wal =
+            Wal::create(disk.shared(), Path::new("/wal"), WalConfig::default(), WalMeta::default(), Start::default());
+        let (_core, _port, core) = Inbox::new();
+        let ((_wal, inbox), (snapshotter, asked)) = (bounded(1), bounded(8));
+        let parts = WalParts { inbox, core, peers: Arc::new(NoPeers), snapshotter, gauges: Arc::default() };
+        let mut writer = WalWriter::new(wal.expect("an empty disk"), parts);
+        writer.start();
+        assert_eq!(asked.try_iter().count(), 1);
+        writer.begin(std::iter::once(ToWal::Prepared(None))).expect("nothing to write");
+        writer.finish().expect("nothing to sync");
+        assert_eq!(asked.try_iter().count(), 0, "a full disk must not be asked in circles");
+        let entries = vec![Entry { term: 1, index: 1, kind: EntryKind::Normal, data: Default::default() }];
+        let batch = AppendBatch { sequence: 1, entries, hard_state: None, must_sync: true, release: Vec::new() };
+        writer.begin(std::iter::once(ToWal::Append(batch))).expect("room");
+        writer.finish().expect("a sync");
+        assert_eq!(asked.try_iter().count(), 1);
     }
 }

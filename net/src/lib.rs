@@ -4,6 +4,7 @@
 
 pub mod door;
 pub mod http;
+pub mod peer;
 pub mod server;
 pub mod services;
 

@@ -62,7 +62,8 @@ impl Loops {
             let service = known.get().expect("loops are run after the actors have started");
             set_up(service, handle, &counters)
         });
-        let (door, runners, senders) = Door::new(limits, threads.max(1), MAX_CONNECTIONS, setup);
+        let limits = DoorLimits { busy: crate::services::status::BUSY, ..limits.clone() };
+        let (door, runners, senders) = Door::new(&limits, threads.max(1), MAX_CONNECTIONS, setup);
         Self { door, runners, senders, service, metrics }
     }
 

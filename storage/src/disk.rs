@@ -153,6 +153,50 @@ impl Disk for OsDisk {
     }
 }
 
+/// The operating system's file system for those who only look: whatever would change something is refused.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReadOnlyDisk;
+
+impl ReadOnlyDisk {
+    fn refuse<T>() -> io::Result<T> {
+        Err(io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "opened for reading only"))
+    }
+}
+
+impl Disk for ReadOnlyDisk {
+    fn create_dir_all(&self, _dir: &Path) -> io::Result<()> {
+        Self::refuse()
+    }
+
+    fn create(&self, _path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        Self::refuse()
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(Arc::new(OsFile(File::open(path)?)))
+    }
+
+    fn rename(&self, _from: &Path, _to: &Path) -> io::Result<()> {
+        Self::refuse()
+    }
+
+    fn remove(&self, _path: &Path) -> io::Result<()> {
+        Self::refuse()
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        OsDisk.list(dir)
+    }
+
+    fn sync_dir(&self, _dir: &Path) -> io::Result<()> {
+        Self::refuse()
+    }
+
+    fn lock(&self, _path: &Path) -> io::Result<Box<dyn DiskLock>> {
+        Self::refuse()
+    }
+}
+
 impl DiskFile for OsFile {
     fn len(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())

@@ -23,13 +23,17 @@ pub struct Settings {
     pub peer: u16,
     /// Further flags.
     pub flags: Vec<String>,
+    /// Command that runs the daemon, such as one that enters a namespace; none for the daemon itself.
+    pub within: Vec<String>,
+    /// Variables of its environment.
+    pub variables: Vec<(String, String)>,
 }
 
 impl Settings {
     /// Two free ports and this data folder.
     pub fn new(data: impl Into<PathBuf>) -> Self {
         let [client, peer] = free_ports();
-        Self { data: data.into(), client, peer, flags: Vec::new() }
+        Self { data: data.into(), client, peer, flags: Vec::new(), within: Vec::new(), variables: Vec::new() }
     }
 
     /// Where clients are served.
@@ -39,7 +43,15 @@ impl Settings {
 
     fn command(&self) -> Command {
         let url = |port: u16| format!("http://127.0.0.1:{port}");
-        let mut command = Command::new(binary());
+        let mut command = match self.within.split_first() {
+            Some((program, args)) => {
+                let mut command = Command::new(program);
+                command.args(args).arg(binary());
+                command
+            }
+            None => Command::new(binary()),
+        };
+        command.envs(self.variables.iter().cloned());
         command.arg("--name").arg("default").arg("--data-dir").arg(&self.data);
         command.arg("--listen-client-urls").arg(url(self.client)).arg("--advertise-client-urls").arg(url(self.client));
         command.arg("--listen-peer-urls").arg(url(self.peer)).arg("--initial-advertise-peer-urls").arg(url(self.peer));
@@ -123,6 +135,28 @@ impl Daemon {
         }
     }
 
+    /// As [`Self::start`]; none when it ends instead of serving.
+    ///
+    /// # Panics
+    /// When it does neither in time.
+    pub async fn try_start(settings: Settings, patience: Duration) -> Option<(Self, Stubs)> {
+        let log = settings.data.with_extension("log");
+        let child = settings.spawn(&log);
+        let mut daemon = Self { settings, child, log };
+        let address = daemon.settings.address().to_string();
+        let start = Instant::now();
+        loop {
+            if let Ok(stubs) = Stubs::connect(&address, Duration::ZERO).await {
+                return Some((daemon, stubs));
+            }
+            if daemon.ended().is_some() {
+                return None;
+            }
+            assert!(start.elapsed() < patience, "neither serves nor ends:\n{}", daemon.log());
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
     /// `kill -9`, and waits until the process is gone.
     pub fn kill(mut self) -> Settings {
         kill(&mut self.child);
@@ -144,6 +178,39 @@ impl Daemon {
             }
             assert!(start.elapsed() < Duration::from_secs(20), "ignores SIGTERM:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Sends a signal by its name, such as `STOP`.
+    ///
+    /// # Panics
+    /// When it cannot be sent.
+    pub fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args([&format!("-{name}"), &id]).status().expect("run kill");
+        assert!(sent.success(), "kill -{name} {id}: {sent}");
+    }
+
+    /// How it ended, when it ended by itself by now.
+    ///
+    /// # Panics
+    /// When the system does not tell.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("ask for the process")
+    }
+
+    /// Waits until it ends by itself: how, and all it said.
+    ///
+    /// # Panics
+    /// When it still runs after `patience`.
+    pub async fn ends(mut self, patience: Duration) -> (ExitStatus, String, Settings) {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.ended() {
+                return (status, self.log(), self.settings.clone());
+            }
+            assert!(start.elapsed() < patience, "still running after {patience:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 

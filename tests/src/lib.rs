@@ -2,12 +2,16 @@
 //!
 //! Must never assert anything about the server: a helper that fails says what it could not do, tests judge.
 
+pub mod ceiling;
 pub mod compare;
 pub mod daemon;
+pub mod fuzz;
 pub mod http;
+pub mod machine;
 pub mod model;
 pub mod request;
 pub mod server;
+pub mod sim;
 pub mod spec;
 pub mod stubs;
 pub mod watch;

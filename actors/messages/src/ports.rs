@@ -60,6 +60,8 @@ pub struct Gauges {
     pub wal_sync_micros: AtomicU64,
     /// Bytes written to the WAL.
     pub wal_bytes: AtomicU64,
+    /// Free space on the disk runs out: writes are refused at the door, and the NOSPACE alarm is raised.
+    pub disk_low: AtomicBool,
     /// Bytes the store occupies on disk.
     pub disk_bytes: AtomicU64,
     /// Watchers, and watch streams.

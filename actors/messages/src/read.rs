@@ -14,6 +14,9 @@ pub struct ReadIndex {
     pub tokens: Vec<Token>,
 }
 
+/// Bytes of an answer that a connection thread may read by itself.
+pub const INLINE_BYTES: usize = 256 << 10;
+
 /// A long answer pulled chunk by chunk; holds no view between two pulls.
 pub trait ChunkSource: Send {
     /// The next chunk of about `max_bytes`, `None` behind the last one. Runs on a thread of the reader pool.
@@ -37,11 +40,29 @@ pub struct RangePlan {
     pub source: Box<dyn ChunkSource>,
 }
 
+/// A measured read-only transaction: all of it in one view.
+pub struct TxnPlan {
+    /// Revision of the view.
+    pub revision: i64,
+    /// The compares held.
+    pub succeeded: bool,
+    /// The ranges of the branch taken, in order.
+    pub ranges: Vec<TxnRange>,
+}
+
+/// A range of a read-only transaction.
+pub enum TxnRange {
+    /// A small one, read.
+    Read(RangeOutcome),
+    /// A big one, measured.
+    Planned(RangePlan),
+}
+
 /// Work for the reader pool.
 pub enum Work {
     /// Measure a big range.
     PlanRange(RangeRequest),
-    /// Evaluate a read-only transaction over ranges of keys.
+    /// Evaluate a read-only transaction, and measure what is big in it.
     ReadTxn(TxnRequest),
     /// The next chunk of a source.
     NextChunk {
@@ -116,12 +137,13 @@ pub trait Reads: Send + Sync {
     /// Logical bytes of the newest view, for the quota.
     fn logical_bytes(&self) -> i64;
 
-    /// Evaluates a read-only transaction (ranges only) in one view. The revision is the view's.
-    fn read_txn(&self, request: &TxnRequest) -> Result<(i64, OpOutcome), ReadError>;
+    /// Evaluates a read-only transaction (ranges only) in one view when it reads about `most` bytes or less; `None` means: ask
+    /// the pool. The revision is the view's.
+    fn read_txn(&self, request: &TxnRequest, most: usize) -> Option<Result<(i64, OpOutcome), ReadError>>;
 
-    /// Serves a range at once when it is small (a point read, or a short scan); `None` means: ask the pool to plan it.
-    /// The revision is the view's, for the header.
-    fn range(&self, request: &RangeRequest) -> Option<Result<(i64, RangeOutcome), ReadError>>;
+    /// Serves a range at once when it is small (a point read, or a short scan) and has about `most` bytes or less; `None`
+    /// means: ask the pool to plan it. The revision is the view's, for the header.
+    fn range(&self, request: &RangeRequest, most: usize) -> Option<Result<(i64, RangeOutcome), ReadError>>;
 
     /// Members of the cluster, ascending by id.
     fn members(&self) -> Result<Vec<MemberInfo>, ReadError>;

@@ -1,10 +1,10 @@
 //! Answers to a client connection thread: one list per commit batch and thread, never a wake per request.
 
 use crate::lease::LeaseReply;
-use crate::read::{ChunkSource, RangePlan};
+use crate::read::{ChunkSource, RangePlan, TxnPlan};
 use crate::watch::WatchFrame;
 use bytes::Bytes;
-use model::{Applied, OpOutcome, ReadError};
+use model::{Applied, ReadError};
 use std::sync::{Arc, OnceLock};
 
 /// Which sink an answer goes to; index into [`Sinks`].
@@ -69,12 +69,12 @@ pub enum Reply {
         /// The plan.
         result: Result<RangePlan, ReadError>,
     },
-    /// A read-only transaction was evaluated.
+    /// A read-only transaction was evaluated, and what is big in it was measured.
     TxnRead {
         /// The call.
         token: Token,
-        /// Revision of the view, and what came of it.
-        result: Result<(i64, OpOutcome), ReadError>,
+        /// The plan.
+        result: Result<TxnPlan, ReadError>,
     },
     /// The next chunk of a source, with the source to pull again.
     Chunk {
@@ -141,7 +141,7 @@ pub struct HashAnswer {
 pub struct SnapshotAnswer {
     /// Bytes in all, a multiple of 512, without the checksum trailer.
     pub total: u64,
-    /// The source.
+    /// The source: so many bytes, then the checksum as the last chunk.
     pub source: Box<dyn ChunkSource>,
 }
 

@@ -1,9 +1,10 @@
 //! Applier, client ↔ watch hub.
 
+use crate::read::ChunkSource;
 use crate::reply::{SinkId, Token};
 use bytes::Bytes;
 use model::KeyRange;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// One event as the applier produced it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,6 +153,17 @@ pub enum WatchFrame {
         /// More of the same response follows.
         fragment: bool,
     },
+    /// Events of one revision that are too many to lie in memory: pulled while the client takes them.
+    Huge {
+        /// The watcher.
+        watch_id: i64,
+        /// Header revision.
+        revision: i64,
+        /// The events.
+        events: HugeEvents,
+        /// The client takes the response in parts.
+        fragment: bool,
+    },
     /// Every event up to `revision` has been sent before: for one watcher, or with id -1 for the stream.
     Progress {
         /// The watcher or -1.
@@ -161,16 +173,58 @@ pub enum WatchFrame {
     },
 }
 
+/// Bytes an event in a frame counts besides its own.
+pub const EVENT_COST: usize = 32;
+
 impl WatchFrame {
+    /// Bytes a frame counts besides its events.
+    pub const COST: usize = 64;
+    /// Bytes a frame of huge events counts: more than a stream is ever granted at once, so that nothing else is sent meanwhile.
+    pub const HUGE_COST: usize = 512 << 10;
+
     /// Bytes it counts against the stream's credit: events and a fixed share for the rest.
     pub fn cost(&self) -> usize {
-        const FRAME: usize = 64;
         match self {
-            Self::Events { events, .. } => FRAME + events.iter().map(Bytes::len).sum::<usize>(),
-            _ => FRAME,
+            Self::Events { events, .. } => Self::COST + events.iter().map(|e| e.len() + EVENT_COST).sum::<usize>(),
+            Self::Huge { .. } => Self::HUGE_COST,
+            _ => Self::COST,
         }
     }
 }
+
+/// Events of one revision, to be pulled: each chunk is a number of whole `events` fields, as in [`WatchFrame::Events`].
+#[derive(Clone)]
+pub struct HugeEvents {
+    /// Bytes that all chunks have together.
+    pub bytes: u64,
+    source: Arc<Mutex<Option<Box<dyn ChunkSource>>>>,
+}
+
+impl HugeEvents {
+    /// Around a source of so many bytes.
+    pub fn new(bytes: u64, source: Box<dyn ChunkSource>) -> Self {
+        Self { bytes, source: Arc::new(Mutex::new(Some(source))) }
+    }
+
+    /// The source; it can be taken once.
+    pub fn take(&self) -> Option<Box<dyn ChunkSource>> {
+        self.source.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl std::fmt::Debug for HugeEvents {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "HugeEvents({} bytes)", self.bytes)
+    }
+}
+
+impl PartialEq for HugeEvents {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.source, &other.source)
+    }
+}
+
+impl Eq for HugeEvents {}
 
 impl actix::Message for Advanced {
     type Result = ();

@@ -13,7 +13,8 @@ pub const TICK: u64 = 500;
 const ENDS_PER_TICK: usize = 500;
 /// Revocations proposed and not yet answered.
 const IN_FLIGHT: usize = 16;
-/// Milliseconds after which a revocation that failed, or whose answer never came, is proposed again if the lease still exists.
+/// Milliseconds after which a revocation that was refused is proposed again if the lease still exists. One whose outcome is
+/// unknown stands in the log: proposed twice, it could end a lease that was granted anew under the same id meanwhile.
 const RETRY: u64 = 3_000;
 /// After a change of leader no more leases than this end in any second.
 const ENDS_PER_SECOND: usize = 750;
@@ -46,9 +47,9 @@ struct Lease {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {
     Queued,
-    /// Out, to be given up at this time.
-    Proposed(u64),
-    /// Refused or of unknown outcome, to be proposed again at this time.
+    /// Out: it stands in the log, until it is applied, refused, or its term is over.
+    Proposed,
+    /// Refused, to be proposed again at this time.
     Failed(u64),
 }
 
@@ -105,7 +106,7 @@ pub struct Leases {
     /// Ended, to be proposed.
     queued: VecDeque<i64>,
     in_flight: usize,
-    /// Proposed: when to try again, lease.
+    /// Refused: when to try again, lease.
     retries: VecDeque<(u64, i64)>,
     leading: Option<u64>,
     election_timeout: u64,
@@ -184,30 +185,28 @@ impl Leases {
         self.look();
     }
 
-    /// Revocations to propose now; each is out until it is answered, its lease is gone, or the time to try again comes.
+    /// Revocations to propose now; each is out until it is refused, its lease is gone, or this member ceases to lead.
     pub fn take_revokes(&mut self) -> Vec<Revoke> {
         let Some(term) = self.leading else { return Vec::new() };
         let mut out = Vec::new();
         while self.in_flight < IN_FLIGHT
             && let Some(id) = self.queued.pop_front()
         {
-            let due = self.now + RETRY;
             let Some(ending) = self.ending.get_mut(&id).filter(|e| **e == Ending::Queued) else { continue };
-            *ending = Ending::Proposed(due);
+            *ending = Ending::Proposed;
             self.in_flight += 1;
-            self.retries.push_back((due, id));
             out.push(Revoke { id, term });
         }
         out
     }
 
-    /// A revocation was refused or its outcome is unknown: it is tried again when its time comes, if the lease still exists.
+    /// A revocation was refused and certainly had no effect: it is tried again later, if the lease still exists.
     pub fn revoke_failed(&mut self, id: i64) {
-        if let Some(ending) = self.ending.get_mut(&id)
-            && let Ending::Proposed(due) = *ending
-        {
+        if let Some(ending) = self.ending.get_mut(&id).filter(|e| **e == Ending::Proposed) {
+            let due = self.now + RETRY;
             *ending = Ending::Failed(due);
             self.in_flight -= 1;
+            self.retries.push_back((due, id));
         }
     }
 
@@ -234,7 +233,7 @@ impl Leases {
         let Some(lease) = self.table.remove(&id) else { return false };
         self.checkpoints.remove(&id);
         self.deadlines.remove(&(lease.expiry, id));
-        if let Some(Ending::Proposed(_)) = self.ending.remove(&id) {
+        if let Some(Ending::Proposed) = self.ending.remove(&id) {
             self.in_flight -= 1;
         }
         true
@@ -343,15 +342,14 @@ impl Leases {
         }
     }
 
-    /// Queues again what was proposed long ago and still exists.
+    /// Queues again what was refused a while ago and still exists.
     fn retry(&mut self) {
         while let Some((due, id)) = self.retries.front().copied()
             && due <= self.now
         {
             self.retries.pop_front();
             // a lease of the same id may have been granted since
-            if matches!(self.ending.get(&id), Some(Ending::Proposed(at) | Ending::Failed(at)) if *at == due) {
-                self.revoke_failed(id);
+            if self.ending.get(&id) == Some(&Ending::Failed(due)) {
                 self.ending.insert(id, Ending::Queued);
                 self.queued.push_back(id);
             }

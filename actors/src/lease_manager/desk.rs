@@ -11,8 +11,8 @@ use messages::propose::{Proposal, Propose};
 use messages::read::ReadIndex;
 use messages::reply::{Outbox, SinkId, Token};
 use messages::{Gauges, Reply, RequestError, Sinks};
-use model::Command;
 use model::request::{LeaseCheckpoint, LeaseCheckpointRequest, LeaseRevokeRequest};
+use model::{Applied, Command};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
@@ -133,7 +133,7 @@ impl Desk {
         self.leases.tick(now);
         for reply in replies {
             match reply {
-                Reply::Applied { token, result } => self.proposed(token, result.is_err()),
+                Reply::Applied { token, result } => self.proposed(token, had_no_effect(&result)),
                 Reply::ReadGranted { token, result } if token == self.contact.round() => self.end_round(result, now),
                 _ => {}
             }
@@ -298,5 +298,14 @@ impl Desk {
         gauges.leases_renewed.fetch_add(counts.renewed - before.renewed, Relaxed);
         gauges.leases_expired.fetch_add(counts.expired - before.expired, Relaxed);
         self.counted = counts;
+    }
+}
+
+/// Certainly: what timed out stands in the log and may still have its effect.
+fn had_no_effect(result: &Result<Applied, RequestError>) -> bool {
+    match result {
+        Ok(applied) => applied.result.is_err(),
+        Err(RequestError::Timeout | RequestError::TimeoutLeaderLost) => false,
+        Err(_) => true,
     }
 }

@@ -96,9 +96,8 @@ impl World {
                 let (id, _) = self.proposed.remove(0);
                 self.leases.revoke_failed(id);
             }
-            Op::Answer(_) => {
-                self.proposed.remove(0);
-            }
+            // its outcome is unknown: it stands in the log
+            Op::Answer(_) => {}
             Op::Role(leading) => self.role(leading),
         }
         self.collect();
@@ -115,8 +114,6 @@ impl World {
     }
 
     fn collect(&mut self) {
-        // what is not answered for so long is given up and may be proposed again
-        self.proposed.retain(|(_, at)| self.now - at < 3_000);
         for revoke in self.leases.take_revokes() {
             assert!(self.leading && revoke.term == self.term);
             let known = &self.known[&revoke.id];

@@ -6,7 +6,7 @@ use super::inbox::Inbox;
 use super::log_tail::LogTail;
 use super::pending::{PendingProposals, PendingReads};
 use crate::death_watch::DeathWatch;
-use crate::limits::{LOG_TAIL_BYTES, UNAPPLIED_ENTRIES};
+use crate::limits::{LOG_TAIL_BYTES, LONE_TAIL_BYTES, UNAPPLIED_ENTRIES};
 use crate::outlet::Outlet;
 use crate::peers::PeerPort;
 use crossbeam_channel::Sender;
@@ -191,7 +191,8 @@ impl RaftCore {
                     self.node.on_applied(token);
                 }
                 self.parts.gauges.applied.store(done.index, Release);
-                self.node.storage_mut().trim(done.index, LOG_TAIL_BYTES);
+                let tail = if self.is_alone() { LONE_TAIL_BYTES } else { LOG_TAIL_BYTES };
+                self.node.storage_mut().trim(done.index, tail);
                 self.reads.applied(done.index, &mut self.out);
             }
             Advance::Durable(done) => self.release_log(done.index),
@@ -337,6 +338,12 @@ impl RaftCore {
     pub(super) fn is_sole_voter(&self) -> bool {
         let members = self.node.membership();
         members.voters == [self.config.raft.id] && members.voters_outgoing.is_empty()
+    }
+
+    /// This member is all there is: nobody will ask it for entries.
+    fn is_alone(&self) -> bool {
+        let members = self.node.membership();
+        self.is_sole_voter() && members.learners.is_empty() && members.learners_next.is_empty()
     }
 
     /// Leads, and has applied an entry of its own term: knows everything that was committed before it.

@@ -110,7 +110,7 @@ impl WatchHub {
             let watch = DeathWatch::new("watch reader", self.parts.exit.clone());
             let reader = std::thread::Builder::new().name(format!("watch-reader-{n}")).spawn(move || {
                 while let Ok(work) = jobs.recv() {
-                    address.do_send(JobDone(work.run(logs.as_ref())));
+                    address.do_send(JobDone(work.run(&logs)));
                 }
                 watch.finish();
             })?;

@@ -3,7 +3,7 @@
 use super::actor::{HubParts, StopHub, WatchHub};
 use super::core::{HubConfig, Position};
 use super::key_set::KeySet;
-use super::logs::{LogChunk, LogReadError, LogReads};
+use super::logs::{LogChunk, LogPart, LogReadError, LogReads};
 use super::testing::{Change, Store, stream, watch};
 use crate::death_watch::{ExitCell, NodeExit};
 use actix::Addr;
@@ -35,11 +35,15 @@ impl LogReads for Shared {
         LogReads::position(&*self.store())
     }
 
-    fn read(&self, from: i64, to: i64, keys: &KeySet, max_bytes: usize) -> Result<LogChunk, LogReadError> {
+    fn read(&self, from: i64, to: i64, keys: &KeySet, max_bytes: usize, huge: usize) -> Result<LogChunk, LogReadError> {
         if self.broken {
             return Err(LogReadError::Failed("on purpose".into()));
         }
-        self.store().read(from, to, keys, max_bytes)
+        self.store().read(from, to, keys, max_bytes, huge)
+    }
+
+    fn part(&self, revision: i64, from: i64, keys: &KeySet, max_bytes: usize) -> Result<LogPart, LogReadError> {
+        self.store().part(revision, from, keys, max_bytes)
     }
 
     fn prev_kv(&self, revision: i64, event: &LogEvent) -> Result<Option<Bytes>, LogReadError> {

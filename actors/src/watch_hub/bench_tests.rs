@@ -32,7 +32,7 @@ fn a_million_events_and_a_slow_reader_stay_within_the_ring_and_its_credit() {
     let (mut granted, mut sent, mut events) = (CREDIT, 0, 0);
     let mut take = |hub: &mut Hub, store: &Store, granted: usize| {
         for work in hub.take_work() {
-            hub.done(work.run(store)).expect("the store works");
+            hub.done(work.run(&store.logs())).expect("the store works");
         }
         for frame in hub.take_frames().into_iter().flat_map(|(_, frames)| frames) {
             sent += frame.cost();

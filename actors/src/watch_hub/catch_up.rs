@@ -6,10 +6,11 @@
 
 use super::core::Hub;
 use super::floor::Place;
+use super::huge::Measures;
 use super::index::Index;
 use super::key_set::KeySet;
-use super::log::{Log, StoredRevision};
-use super::logs::{Done, LogReadError, Reader, Work};
+use super::log::Log;
+use super::logs::{Done, LogRead, LogReadError, Reader, Work};
 use messages::watch::RevisionEvents;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -50,6 +51,7 @@ pub(super) struct CatchUp {
     /// Watchers that need the store and are in no sweep.
     waiting: Vec<u32>,
     reading_prev: bool,
+    pub(super) measures: Measures,
 }
 
 impl CatchUp {
@@ -77,6 +79,7 @@ impl Hub {
         self.ask_prevs();
         self.start_sweeps();
         self.ask_sweeps();
+        self.ask_huge();
     }
 
     /// Brings the head to the newest revision.
@@ -111,11 +114,12 @@ impl Hub {
             keys: Arc::new(KeySet::all()),
             prev_keys: Arc::default(),
             max_bytes: self.config.read_bytes.saturating_mul(FILL),
+            huge: self.config.huge_bytes,
         });
     }
 
     /// Goes on behind `head` without the events before it.
-    fn jump(&mut self, head: i64) {
+    pub(super) fn jump(&mut self, head: i64) {
         self.head = head;
         self.ring.restart(head + 1);
     }
@@ -126,19 +130,30 @@ impl Hub {
             Done::Log { reader: Reader::Sweep(id), chunk } => self.swept(id, chunk),
             Done::Prev(found) => {
                 self.catch_up.reading_prev = false;
-                for (revision, place, prev) in found.map_err(|why| why.to_string())? {
-                    self.ring.set_prev(revision, place, prev);
+                let (found, again) = found.map_err(|why| why.to_string())?;
+                for (revision, place, prev) in found {
+                    self.ring.set_prev(revision, place, prev, self.config.huge_bytes);
                 }
+                again.into_iter().for_each(|(revision, place, _)| self.ring.want_again(revision, place));
                 self.floor.wake_waiting();
                 Ok(())
             }
+            Done::Huge(done) => self.measured(done),
         }
     }
 
-    fn filled(&mut self, chunk: Result<(Vec<StoredRevision>, i64), LogReadError>) -> Result<(), String> {
+    fn filled(&mut self, chunk: Result<LogRead, LogReadError>) -> Result<(), String> {
         self.catch_up.filling = false;
         match chunk {
-            Ok((revisions, next)) => self.feed_stored(revisions, next - 1),
+            Ok((revisions, next, huge)) => {
+                self.feed_stored(revisions, next - 1);
+                if huge {
+                    // the ring cannot hold it
+                    let all = self.floor.watchers.numbers();
+                    self.meet_huge(next, &all, Place::Head);
+                    self.jump(next);
+                }
+            }
             Err(LogReadError::Compacted(compact)) if compact > self.head + 1 => self.lose(compact),
             Err(why @ LogReadError::Compacted(_)) => return Err(why.to_string()),
             Err(LogReadError::Failed(why)) => return Err(why),
@@ -289,6 +304,7 @@ impl Hub {
                 keys: sweep.keys.clone(),
                 prev_keys: sweep.prev_keys.clone(),
                 max_bytes: self.config.read_bytes,
+                huge: self.config.huge_bytes,
             });
             true
         });
@@ -307,17 +323,21 @@ impl Hub {
         }
     }
 
-    fn swept(&mut self, id: u64, chunk: Result<(Vec<StoredRevision>, i64), LogReadError>) -> Result<(), String> {
+    fn swept(&mut self, id: u64, chunk: Result<LogRead, LogReadError>) -> Result<(), String> {
         let Some(at) = self.catch_up.sweeps.iter().position(|s| s.id == id) else { return Ok(()) };
         let mut sweep = self.catch_up.sweeps.swap_remove(at);
         sweep.reading = false;
         match chunk {
-            Ok((revisions, next)) => {
-                assert!(next > sweep.next, "AI-LOG-MOVES: a read of the log from {} did not move", sweep.next);
+            Ok((revisions, next, huge)) => {
+                assert!(next > sweep.next || huge, "AI-LOG-MOVES: a read of the log from {} did not move", sweep.next);
                 let mut log = Log::of(revisions, sweep.next);
                 let span = 0..log.len();
                 self.floor.pass(&mut log, span, Some(&sweep.index), Place::Sweep(id), self.head);
                 sweep.next = next;
+                if huge {
+                    self.meet_huge(next, &sweep.members, Place::Sweep(id));
+                    sweep.next = next + 1;
+                }
             }
             Err(LogReadError::Compacted(compact)) if compact > sweep.next => self.cut_sweep(&mut sweep, compact),
             Err(why @ LogReadError::Compacted(_)) => return Err(why.to_string()),

@@ -7,6 +7,7 @@ use super::catch_up::CatchUp;
 use super::floor::{Cut, Floor, Place};
 use super::log::{Log, Prev, Stored, StoredRevision};
 use super::logs::{Done, Work};
+use crate::limits::{HUB_READ_BYTES, HUB_RING_BYTES, HUB_SENT_BYTES, HUGE_REVISION_BYTES};
 use messages::watch::{CreateWatch, RevisionEvents, StreamKey, ToHub, WatchFrame};
 use model::mutant::{self, Mutant};
 use std::cmp::Reverse;
@@ -25,6 +26,10 @@ pub struct HubConfig {
     pub frame_bytes: usize,
     /// Budget of one read of the store.
     pub read_bytes: usize,
+    /// Several events of one revision with more bytes than this are not held in memory.
+    pub huge_bytes: usize,
+    /// Bytes sent on all streams together that the clients have not taken.
+    pub sent_bytes: usize,
     /// Milliseconds without an event after which a watcher that asked for it is told of progress.
     pub progress_interval: u64,
 }
@@ -33,10 +38,12 @@ impl HubConfig {
     /// Defaults for a largest request.
     pub fn for_requests(max_request_bytes: usize) -> Self {
         Self {
-            ring_bytes: 16 << 20,
+            ring_bytes: HUB_RING_BYTES,
             fragment_bytes: max_request_bytes + (512 << 10),
             frame_bytes: 256 << 10,
-            read_bytes: 256 << 10,
+            read_bytes: HUB_READ_BYTES,
+            huge_bytes: HUGE_REVISION_BYTES,
+            sent_bytes: HUB_SENT_BYTES,
             progress_interval: 600_000,
         }
     }
@@ -101,7 +108,10 @@ impl Hub {
             target: at.revision,
             published: at.revision,
             ring: Log::new(at.revision + 1),
-            floor: Floor::new(Cut { fragment: config.fragment_bytes, frame: config.frame_bytes }, at.compact_revision),
+            floor: Floor::new(
+                Cut { budget: config.sent_bytes, fragment: config.fragment_bytes, frame: config.frame_bytes },
+                at.compact_revision,
+            ),
             catch_up: CatchUp::default(),
             asked: Vec::new(),
             quiet: BinaryHeap::new(),
@@ -215,6 +225,11 @@ impl Hub {
 
     /// Takes new revisions into the ring and offers them to the watchers at the head, which is at `revision` afterwards.
     pub(super) fn feed(&mut self, events: &[RevisionEvents], revision: i64) {
+        if self.floor.watchers.len() == 0 && revision > self.head {
+            // nobody is there: who comes and wants them reads the store
+            self.published = self.published.max(revision);
+            return self.jump(revision);
+        }
         let new = events.iter().filter(|r| r.revision > self.head);
         let stored = new.map(|r| StoredRevision {
             revision: r.revision,

@@ -48,7 +48,7 @@ impl Rig {
             if work.is_empty() {
                 return out;
             }
-            work.into_iter().for_each(|work| self.hub.done(work.run(&self.store)).expect("the store works"));
+            work.into_iter().for_each(|work| self.hub.done(work.run(&self.store.logs())).expect("the store works"));
         }
     }
 }
@@ -150,9 +150,12 @@ fn a_start_now_is_behind_what_was_published_even_when_the_hub_has_not_heard_of_i
 
 #[test]
 fn filters_and_previous_values() {
-    let mut rig = Rig::new(1, MANY);
+    let mut rig = Rig::new(0, MANY);
     rig.create(CreateWatch { no_put: true, prev_kv: true, ..watch("a", "") });
     rig.create(CreateWatch { no_delete: true, ..watch("a", "") });
+    // the previous value is still in the ring
+    rig.commit(&[Change::Put(0)]);
+    rig.frames();
     rig.commit(&[Change::Delete(0)]);
     rig.commit(&[Change::Put(0)]);
     let (delete, put) = (&rig.store.history[1].events[0].clone(), rig.store.history[2].events[0].clone());
@@ -199,10 +202,83 @@ fn a_lost_list_is_read_from_the_store_and_later_ones_wait_for_it() {
     let work = rig.hub.take_work();
     rig.commit(&[Change::Put(1)]);
     assert!(rig.hub.take_frames().is_empty() && rig.hub.take_work().is_empty());
-    work.into_iter().for_each(|work| rig.hub.done(work.run(&rig.store)).expect("the store works"));
+    work.into_iter().for_each(|work| rig.hub.done(work.run(&rig.store.logs())).expect("the store works"));
     assert!(rig.hub.take_work().is_empty(), "the later list was kept");
     let frames = rig.frames();
     let revisions: Vec<_> =
         frames.iter().map(|f| matches!(f, WatchFrame::Events { events, .. } if events.len() == 1)).collect();
     assert_eq!(revisions, [true, true]);
+}
+
+#[test]
+fn slow_streams_divide_the_budget_and_a_fast_one_is_not_held_back() {
+    let mut store = Store::default();
+    let config = HubConfig { sent_bytes: 100 << 10, ..HubConfig::for_requests(1 << 20) };
+    let mut hub = Hub::new(config, store.position());
+    let open = |token| ToHub::OpenStream { stream: stream(token), credit: 64 << 10 };
+    let create =
+        |token| ToHub::Create { stream: stream(token), create: CreateWatch { start_revision: 2, ..watch("a", "b") } };
+    // somebody must be there, or the ring stays empty
+    hub.requests(vec![open(1000), ToHub::Create { stream: stream(1000), create: watch("x", "") }], store.position());
+    for _ in 0..200 {
+        store.commit(&[Change::Put(0)], 1000);
+    }
+    hub.advanced(store.position(), Some(store.list_since(1)));
+    hub.take_frames();
+    let mut sent = Vec::new();
+    for token in 0..100 {
+        hub.requests(vec![open(token), create(token)], store.position());
+        let frames = hub.take_frames().into_iter().flat_map(|(_, frames)| frames);
+        sent.push(frames.map(|f| f.cost()).sum::<usize>());
+    }
+    // the first has all its credit, the last the least share and one revision more
+    assert!(sent[0] > 48 << 10 && sent[99] < 10 << 10, "{sent:?}");
+    assert!(sent.iter().sum::<usize>() < 1200 << 10, "{sent:?}");
+    let mut got = sent[99];
+    let mut rounds = 0;
+    while got < 200 * 1000 {
+        hub.requests(vec![ToHub::Credit { stream: stream(99), bytes: got }], store.position());
+        let more: usize = hub.take_frames().into_iter().flat_map(|(_, frames)| frames).map(|f| f.cost()).sum();
+        assert!(more > 0, "the stream that takes its frames stands still at {got}");
+        got += more;
+        rounds += 1;
+    }
+    assert!(rounds < 40, "{rounds} rounds");
+}
+
+#[test]
+fn a_huge_revision_is_pulled_whole_and_the_stream_goes_on_behind_it() {
+    let mut rig = Rig::new(1, MANY);
+    rig.hub.config.huge_bytes = 40;
+    rig.create(watch("a", "b"));
+    rig.create(watch("c", ""));
+    rig.create(CreateWatch { prev_kv: true, fragment: true, ..watch("a", "") });
+    rig.store.commit(&[Change::Put(0), Change::Put(1), Change::Put(3)], 100);
+    rig.hub.advanced(rig.store.position(), None);
+    let frames = rig.frames();
+    let huge = |n: i64, events: &[&messages::watch::LogEvent], prev: bool| {
+        let Some(WatchFrame::Huge { events: pulled, revision: 3, fragment, .. }) =
+            frames.iter().find(|f| matches!(f, WatchFrame::Huge { watch_id, .. } if *watch_id == n))
+        else {
+            panic!("{frames:?}")
+        };
+        assert_eq!(*fragment, prev);
+        let mut source = pulled.take().expect("not taken before");
+        let mut bytes = Vec::new();
+        while let Some(chunk) = source.next(1).expect("reads") {
+            bytes.extend_from_slice(&chunk);
+        }
+        let prev_of = |e: &messages::watch::LogEvent| rig.store.prev(3, e).filter(|_| prev);
+        let wanted: Vec<_> = events.iter().map(|e| expected(e, prev_of(e).as_ref())).collect();
+        assert_eq!(bytes, wanted.concat());
+        assert_eq!(pulled.bytes, bytes.len() as u64);
+    };
+    let all = &rig.store.history[1].events;
+    huge(0, &[&all[0], &all[1]], false);
+    huge(2, &[&all[0]], true);
+    assert_eq!(frames.len(), 2, "a watcher of another key gets nothing: {frames:?}");
+    // more than one frame's credit is out on the stream, so the next one waits for the client
+    rig.request(ToHub::Credit { stream: stream(1), bytes: WatchFrame::HUGE_COST * 2 });
+    rig.commit(&[Change::Put(0)]);
+    assert_eq!(rig.frames().len(), 2);
 }

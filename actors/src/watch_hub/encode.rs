@@ -22,11 +22,22 @@ pub(super) struct Encoded {
     pub(super) prev: Option<Bytes>,
 }
 
+/// Length of what is in an `events` field, for lengths of key-values.
+fn body_len(delete: bool, kv: usize, prev: Option<usize>) -> usize {
+    let type_len = if delete { DELETE.len() } else { 0 };
+    let prev_len = prev.map_or(0, |prev| 1 + varint_len(prev) + prev);
+    type_len + 1 + varint_len(kv) + kv + prev_len
+}
+
+/// Length of what [`event`] writes.
+pub(super) fn event_len(delete: bool, kv: usize, prev: Option<usize>) -> usize {
+    let body = body_len(delete, kv, prev);
+    1 + varint_len(body) + body
+}
+
 /// Encodes an event as one whole `events` field.
 pub(super) fn event(delete: bool, kv: &[u8], prev: Option<&[u8]>) -> Encoded {
-    let type_len = if delete { DELETE.len() } else { 0 };
-    let prev_len = prev.map_or(0, |prev| 1 + varint_len(prev.len()) + prev.len());
-    let body = type_len + 1 + varint_len(kv.len()) + kv.len() + prev_len;
+    let body = body_len(delete, kv.len(), prev.map(<[u8]>::len));
     let mut out = Vec::with_capacity(1 + varint_len(body) + body);
     out.push(EVENTS);
     put_varint(&mut out, body);
@@ -100,6 +111,7 @@ mod tests {
         let put = event(false, b"\x0a\x01k", None);
         assert_eq!(&put.bytes[..], b"\x5a\x05\x12\x03\x0a\x01k");
         assert_eq!(&put.kv[..], b"\x0a\x01k");
+        assert_eq!(put.bytes.len(), event_len(false, 3, None));
         let delete = event(true, b"\x0a\x01k", Some(b"\x0a\x01k\x10\x02"));
         assert_eq!(&delete.bytes[..], b"\x5a\x0e\x08\x01\x12\x03\x0a\x01k\x1a\x05\x0a\x01k\x10\x02");
         assert_eq!(&delete.prev.expect("was given")[..], b"\x0a\x01k\x10\x02");

@@ -1,14 +1,14 @@
 //! Watchers and streams, and how events reach them: offered one by one in log order, sent as frames while there is credit.
 //!
-//! Hides the credit rule: a frame may overdraw its stream once; a watcher that then has events to get is parked as a cursor.
+//! Hides the credit rule: a revision may overdraw its stream once; a watcher that then has events to get is parked as a cursor.
 //! Must never queue events for a stream without credit.
 
 use super::encode::fragments;
 use super::index::Index;
-use super::log::Log;
+use super::log::{Log, WithPrev};
 use super::slab::Slab;
 use bytes::Bytes;
-use messages::watch::{CreateWatch, StreamKey, WatchFrame};
+use messages::watch::{CreateWatch, EVENT_COST, HugeEvents, StreamKey, WatchFrame};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
@@ -25,6 +25,8 @@ pub(super) enum Place {
     Ring,
     /// Behind, member of a scan of the store.
     Sweep(u64),
+    /// Behind, and its next revision is too large for memory: waits to be told how large.
+    Huge,
     /// Waits for a previous key-value.
     WaitPrev,
     /// Waits for credit.
@@ -66,7 +68,7 @@ impl Watcher {
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) key: StreamKey,
-    credit: i64,
+    account: Account,
     pub(super) ids: BTreeMap<i64, u32>,
     next_id: i64,
     parked: Vec<u32>,
@@ -81,7 +83,6 @@ pub(super) struct Stream {
 #[derive(Debug)]
 struct Build {
     watcher: u32,
-    first: i64,
     last: i64,
     /// Where the events of `last` begin.
     last_at: usize,
@@ -89,9 +90,11 @@ struct Build {
     events: Vec<Bytes>,
 }
 
-/// Bytes that decide how responses are cut.
+/// Bytes that decide how responses are cut, and how many may be under way.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cut {
+    /// Bytes sent on all streams together and not taken by the clients: slow streams divide it.
+    pub(super) budget: usize,
     /// A response that reaches this is split for watchers that want fragments.
     pub(super) fragment: usize,
     /// A response that reaches this ends with the revision at hand.
@@ -114,6 +117,10 @@ pub(super) struct Floor {
     /// Watchers to be looked at by the next catch-up.
     pub(super) ready: Vec<u32>,
     pub(super) wait_prev: Vec<u32>,
+    /// Watchers to be told how large their next revision is.
+    pub(super) huge: Vec<u32>,
+    /// Streams whose clients owe something.
+    slow: usize,
     pub(super) now: u64,
     pub(super) behind: usize,
     pub(super) events_sent: u64,
@@ -133,6 +140,8 @@ impl Floor {
             dirty: Vec::new(),
             ready: Vec::new(),
             wait_prev: Vec::new(),
+            huge: Vec::new(),
+            slow: 0,
             now: 0,
             behind: 0,
             events_sent: 0,
@@ -140,9 +149,9 @@ impl Floor {
     }
 
     pub(super) fn open(&mut self, key: StreamKey, credit: usize) {
-        let credit = signed(credit);
+        let account = Account { credit: signed(credit), owed: 0 };
         let (ids, parked, out) = (BTreeMap::new(), Vec::new(), Vec::new());
-        let stream = Stream { key, credit, ids, next_id: 0, parked, progress: None, last_event: 0, out };
+        let stream = Stream { key, account, ids, next_id: 0, parked, progress: None, last_event: 0, out };
         let at = self.streams.insert(stream);
         if let Some(old) = self.by_key.insert(key, at) {
             self.close_at(old);
@@ -157,6 +166,7 @@ impl Floor {
 
     fn close_at(&mut self, at: u32) {
         let Some(stream) = self.streams.remove(at) else { return };
+        self.slow -= usize::from(stream.account.owed > 0);
         for watcher in stream.ids.into_values() {
             self.forget(watcher);
         }
@@ -216,6 +226,7 @@ impl Floor {
         match place {
             Place::Ready => self.ready.push(at),
             Place::WaitPrev => self.wait_prev.push(at),
+            Place::Huge => self.huge.push(at),
             Place::Parked => self.streams.get_mut(watcher.stream).expect("streams outlive watchers").parked.push(at),
             Place::Compacted => self.index.remove(&watcher.spec.range, at),
             Place::Head | Place::NeedsStore | Place::Ring | Place::Sweep(_) => {}
@@ -229,12 +240,27 @@ impl Floor {
 
     pub(super) fn grant(&mut self, key: StreamKey, bytes: usize) {
         let Some(at) = self.by_key.get(&key).copied() else { return };
-        let stream = self.streams.get_mut(at).expect("named by its key");
-        stream.credit = stream.credit.saturating_add(signed(bytes));
-        if stream.credit > 0 {
+        self.book(at, -signed(bytes));
+        if self.may_send(at) {
+            let stream = self.streams.get_mut(at).expect("named by its key");
             let parked = std::mem::take(&mut stream.parked);
             self.wake(parked, Place::Parked);
         }
+    }
+
+    /// Counts bytes for a stream's client, or back.
+    fn book(&mut self, stream: u32, bytes: i64) {
+        let Some(stream) = self.streams.get_mut(stream) else { return };
+        let was = stream.account.owed > 0;
+        stream.account.book(bytes);
+        self.slow = self.slow + usize::from(stream.account.owed > 0) - usize::from(was);
+    }
+
+    /// True when something may be sent on a stream: it has credit, and its client owes less than its share of the budget. One
+    /// that owes nothing may always be sent something; one that owes is heard of again.
+    fn may_send(&self, stream: u32) -> bool {
+        let share = (self.cut.budget / self.slow.max(1)).max(LEAST_SHARE);
+        self.streams.get(stream).is_some_and(|s| s.account.credit > 0 && s.account.owed < signed(share))
     }
 
     /// Wakes what waited for previous key-values.
@@ -253,8 +279,13 @@ impl Floor {
 
     /// Appends a frame to a stream; the frame counts against its credit.
     pub(super) fn send(&mut self, stream: u32, frame: WatchFrame) {
+        self.book(stream, signed(frame.cost()));
+        self.push(stream, frame);
+    }
+
+    /// Appends a frame that was counted.
+    fn push(&mut self, stream: u32, frame: WatchFrame) {
         let Some(open) = self.streams.get_mut(stream) else { return };
-        open.credit = open.credit.saturating_sub(signed(frame.cost()));
         if open.out.is_empty() {
             self.dirty.push(stream);
         }
@@ -299,29 +330,31 @@ impl Floor {
             return;
         }
         let slot = watcher.build;
-        if slot.is_none() && !self.has_credit(at) {
+        let begins = slot.is_none_or(|slot| self.builds[slot as usize].last != revision);
+        if begins && !self.has_credit(at) {
             return self.park(at, revision);
         }
         let watcher = self.watchers.get(at).expect("just found");
         // what was there before a compacted revision is gone, also where memory still has it
-        let encoded = if watcher.spec.prev_kv && revision > self.compact {
-            log.encoded_with_prev(event.0, event.1)
-        } else {
-            Some(log.encoded(event.0, event.1))
+        let (stream, with_prev) = (watcher.stream, watcher.spec.prev_kv && revision > self.compact);
+        let bytes = match with_prev {
+            false => log.encoded(event.0, event.1),
+            true => match log.encoded_with_prev(event.0, event.1) {
+                WithPrev::Known(bytes) => bytes,
+                WithPrev::Wanted => return self.block(at, revision, Place::WaitPrev),
+                WithPrev::Huge => return self.block(at, revision, Place::Huge),
+            },
         };
-        let Some(bytes) = encoded else { return self.block(at, revision) };
         let slot = slot.unwrap_or_else(|| self.begin_build(at, revision));
-        let build = &mut self.builds[slot as usize];
-        if build.last != revision {
-            if build.bytes >= self.cut.frame && !self.flush_build(slot, header) {
-                return self.park(at, revision);
+        if begins {
+            if self.builds[slot as usize].bytes >= self.cut.frame {
+                self.flush_build(slot, header);
             }
             let build = &mut self.builds[slot as usize];
             (build.last, build.last_at) = (revision, build.events.len());
-            if build.events.is_empty() {
-                build.first = revision;
-            }
         }
+        // counted now: what is gathered in a pass is under way as much as what was sent
+        self.book(stream, signed(bytes.len() + EVENT_COST));
         let build = &mut self.builds[slot as usize];
         build.bytes += bytes.len();
         build.events.push(bytes);
@@ -329,38 +362,32 @@ impl Floor {
 
     fn begin_build(&mut self, at: u32, revision: i64) -> u32 {
         let slot = self.builds.len() as u32;
-        self.builds.push(Build {
-            watcher: at,
-            first: revision,
-            last: revision,
-            last_at: 0,
-            bytes: 0,
-            events: Vec::new(),
-        });
+        self.builds.push(Build { watcher: at, last: revision, last_at: 0, bytes: 0, events: Vec::new() });
         self.watchers.get_mut(at).expect("just found").build = Some(slot);
         slot
     }
 
-    /// Sends what a build holds and empties it; false when the stream has no credit for more.
-    fn flush_build(&mut self, slot: u32, header: i64) -> bool {
+    /// Sends what a build holds and empties it.
+    fn flush_build(&mut self, slot: u32, header: i64) {
         let build = &mut self.builds[slot as usize];
         let (at, events, last) = (build.watcher, std::mem::take(&mut build.events), build.last);
         build.bytes = 0;
         self.send_events(at, events, last, header);
-        self.has_credit(at)
     }
 
     /// A previous key-value is missing: what comes before its revision can go, the rest waits.
-    fn block(&mut self, at: u32, revision: i64) {
+    fn block(&mut self, at: u32, revision: i64, place: Place) {
         let watcher = self.watchers.get_mut(at).expect("just found");
         watcher.next = revision;
+        let stream = watcher.stream;
         if let Some(build) = watcher.build.and_then(|slot| self.builds.get_mut(slot as usize))
             && build.last == revision
         {
-            build.events.truncate(build.last_at);
+            let cut: usize = build.events.drain(build.last_at..).map(|e| e.len() + EVENT_COST).sum();
             build.last = revision - 1;
+            self.book(stream, -signed(cut));
         }
-        self.put(at, Place::WaitPrev);
+        self.put(at, place);
     }
 
     fn park(&mut self, at: u32, revision: i64) {
@@ -369,21 +396,31 @@ impl Floor {
     }
 
     fn has_credit(&self, at: u32) -> bool {
-        let stream = self.watchers.get(at).and_then(|w| self.streams.get(w.stream));
-        stream.is_some_and(|s| s.credit > 0)
+        self.watchers.get(at).is_some_and(|w| self.may_send(w.stream))
     }
 
     fn finish(&mut self, build: Build, header: i64) {
-        let at = build.watcher;
-        self.watchers.get_mut(at).expect("nothing is cancelled during a pass").build = None;
-        if build.events.is_empty() {
-            return;
+        self.watchers.get_mut(build.watcher).expect("nothing is cancelled during a pass").build = None;
+        if !build.events.is_empty() {
+            self.send_events(build.watcher, build.events, build.last, header);
         }
-        if self.has_credit(at) {
-            return self.send_events(at, build.events, build.last, header);
+    }
+
+    /// Sends the events of a huge revision, or parks the watcher before it; false when it was parked.
+    pub(super) fn send_huge(&mut self, at: u32, events: HugeEvents, of: i64, revision: i64) -> bool {
+        if !self.has_credit(at) {
+            self.park(at, of);
+            return false;
         }
-        // others used up the credit meanwhile
-        self.park(at, build.first);
+        let now = self.now;
+        let watcher = self.watchers.get_mut(at).expect("the caller found it");
+        watcher.last_sent = now;
+        let (stream, watch_id, fragment) = (watcher.stream, watcher.id, watcher.spec.fragment);
+        if let Some(stream) = self.streams.get_mut(stream) {
+            stream.last_event = stream.last_event.max(of);
+        }
+        self.send(stream, WatchFrame::Huge { watch_id, revision, events, fragment });
+        true
     }
 
     fn send_events(&mut self, at: u32, events: Vec<Bytes>, last: i64, revision: i64) {
@@ -395,16 +432,39 @@ impl Floor {
         if let Some(stream) = self.streams.get_mut(stream) {
             stream.last_event = stream.last_event.max(last);
         }
+        self.book(stream, signed(WatchFrame::COST));
         if !fragment {
-            return self.send(stream, WatchFrame::Events { watch_id, revision, events, fragment: false });
+            return self.push(stream, WatchFrame::Events { watch_id, revision, events, fragment: false });
         }
         let mut parts = fragments(events, self.cut.fragment).into_iter().peekable();
         while let Some(events) = parts.next() {
             let fragment = parts.peek().is_some();
-            self.send(stream, WatchFrame::Events { watch_id, revision, events, fragment });
+            self.push(stream, WatchFrame::Events { watch_id, revision, events, fragment });
+            if fragment {
+                self.book(stream, signed(WatchFrame::COST));
+            }
         }
     }
 }
+
+/// What a stream may be sent beyond what its client has taken.
+#[derive(Clone, Copy, Debug)]
+struct Account {
+    /// Bytes left of what was granted; a frame may overdraw it.
+    credit: i64,
+    /// Bytes sent and not taken.
+    owed: i64,
+}
+
+impl Account {
+    fn book(&mut self, bytes: i64) {
+        self.credit = self.credit.saturating_sub(bytes);
+        self.owed = self.owed.saturating_add(bytes).max(0);
+    }
+}
+
+/// Least share of a stream in the budget.
+const LEAST_SHARE: usize = 8 << 10;
 
 fn signed(bytes: usize) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)

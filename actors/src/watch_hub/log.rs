@@ -17,6 +17,19 @@ pub enum Prev {
     Wanted,
     /// This, or that there is none.
     Known(Option<Bytes>),
+    /// Together with those of the same revision it is too large for memory.
+    Huge,
+}
+
+/// An event with its previous key-value, if that is at hand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum WithPrev {
+    /// Encoded.
+    Known(Bytes),
+    /// It has to be read.
+    Wanted,
+    /// The revision is too large for memory.
+    Huge,
 }
 
 /// An event with its encodings.
@@ -63,21 +76,25 @@ impl Stored {
         encoded.bytes
     }
 
-    /// `None` while the previous key-value is not known.
-    fn encoded_with_prev(&mut self) -> Option<Bytes> {
-        if self.with_prev.is_some() {
-            return self.with_prev.clone();
+    fn encoded_with_prev(&mut self) -> WithPrev {
+        if let Some(bytes) = &self.with_prev {
+            return WithPrev::Known(bytes.clone());
         }
         match &self.prev {
-            Prev::Unknown | Prev::Wanted => None,
-            Prev::Known(None) => Some(self.encoded()),
+            Prev::Unknown | Prev::Wanted => WithPrev::Wanted,
+            Prev::Huge => WithPrev::Huge,
+            Prev::Known(None) => WithPrev::Known(self.encoded()),
             Prev::Known(Some(prev)) => {
                 let encoded = encode::event(self.event.delete, &self.event.kv, Some(prev));
                 self.prev = Prev::Known(encoded.prev);
                 self.with_prev = Some(encoded.bytes.clone());
-                Some(encoded.bytes)
+                WithPrev::Known(encoded.bytes)
             }
         }
+    }
+
+    fn prev_len(&self) -> usize {
+        if let Prev::Known(Some(prev)) = &self.prev { prev.len() } else { 0 }
     }
 }
 
@@ -90,11 +107,13 @@ pub(super) struct Log {
     bytes: usize,
     /// Events whose previous key-value somebody waits for: revision and place.
     wanted: Vec<(i64, u32)>,
+    /// Bytes of previous key-values read for the revision named, which is the one read last.
+    prevs: (i64, usize),
 }
 
 impl Log {
     pub(super) fn new(start: i64) -> Self {
-        Self { revisions: VecDeque::new(), start, bytes: 0, wanted: Vec::new() }
+        Self { revisions: VecDeque::new(), start, bytes: 0, wanted: Vec::new(), prevs: (0, 0) }
     }
 
     pub(super) fn of(revisions: Vec<StoredRevision>, start: i64) -> Self {
@@ -155,8 +174,8 @@ impl Log {
         self.revisions[at].events[place].encoded()
     }
 
-    /// The event with its previous key-value; `None` while that has to be read, which is noted.
-    pub(super) fn encoded_with_prev(&mut self, at: usize, place: usize) -> Option<Bytes> {
+    /// The event with its previous key-value; when that has to be read, it is noted.
+    pub(super) fn encoded_with_prev(&mut self, at: usize, place: usize) -> WithPrev {
         if self.revisions[at].events[place].prev == Prev::Unknown {
             let prev = match self.prev_in_memory(at, place) {
                 Some(prev) => Prev::Known(prev),
@@ -213,11 +232,29 @@ impl Log {
         !self.wanted.is_empty()
     }
 
-    /// Notes the answer to a question, if the event is still here.
-    pub(super) fn set_prev(&mut self, revision: i64, place: u32, prev: Option<Bytes>) {
+    /// Asks again for what was not answered.
+    pub(super) fn want_again(&mut self, revision: i64, place: u32) {
+        self.wanted.push((revision, place));
+    }
+
+    /// Notes the answer to a question, if the event is still here. A revision whose answers exceed `most` bytes becomes a huge
+    /// one for those who want them.
+    pub(super) fn set_prev(&mut self, revision: i64, place: u32, prev: Option<Bytes>, most: usize) {
         let at = self.seek(revision);
-        if at < self.len() && self.revision(at) == revision {
-            self.change(at, place as usize, |stored| stored.prev = Prev::Known(prev));
+        if at >= self.len() || self.revision(at) != revision {
+            return;
+        }
+        if self.revisions[at].events[place as usize].prev == Prev::Huge {
+            return;
+        }
+        self.change(at, place as usize, |stored| stored.prev = Prev::Known(prev));
+        let read = self.revisions[at].events[place as usize].prev_len();
+        let before = if self.prevs.0 == revision { self.prevs.1 } else { 0 };
+        self.prevs = (revision, before + read);
+        if self.prevs.1 > most && self.events(at) > 1 {
+            for place in 0..self.events(at) {
+                self.change(at, place, |stored| (stored.prev, stored.with_prev) = (Prev::Huge, None));
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
 //! | `core` | requests, positions, promises of progress |
 //! | `floor` | watchers and streams, credit, frames |
 //! | `catch_up` | ring, shared scans of the store, what was missed |
+//! | `huge` | revisions that are too large for memory |
 //! | `log` | events in memory, encoded once |
 //! | `index` | who watches a key |
 //! | `key_set` | which keys a scan is about |
@@ -18,6 +19,7 @@ mod catch_up;
 pub mod core;
 mod encode;
 mod floor;
+mod huge;
 mod index;
 mod key_set;
 mod log;
@@ -39,4 +41,4 @@ pub use self::actor::{HubParts, Restored, WatchHub};
 pub use self::core::{Hub, HubConfig, HubCounts, Position};
 pub use key_set::KeySet;
 pub use log::{Prev, Stored, StoredRevision};
-pub use logs::{Done, LogChunk, LogReadError, LogReads, Reader, Work};
+pub use logs::{Done, LogChunk, LogPart, LogReadError, LogReads, Reader, Work};

@@ -4,7 +4,7 @@
 
 use super::core::Position;
 use super::key_set::KeySet;
-use super::logs::{LogChunk, LogReadError, LogReads};
+use super::logs::{LogChunk, LogPart, LogReadError, LogReads};
 use bytes::Bytes;
 use messages::reply::SinkId;
 use messages::watch::{CreateWatch, LogEvent, RevisionEvents, StreamKey};
@@ -16,7 +16,7 @@ use std::sync::Arc;
 #[derive(Clone, Default)]
 pub(super) struct Store {
     /// Revision 2 is the first.
-    pub(super) history: Vec<RevisionEvents>,
+    pub(super) history: Arc<Vec<RevisionEvents>>,
     pub(super) compact: i64,
     pub(super) heads: BTreeMap<Bytes, (i64, i64)>,
     /// Most bytes a read hands out, whatever it is asked for.
@@ -95,8 +95,19 @@ impl Store {
             });
         }
         if !events.is_empty() {
-            self.history.push(RevisionEvents { revision, events });
+            Arc::make_mut(&mut self.history).push(RevisionEvents { revision, events });
         }
+    }
+
+    /// Wanted events of a revision; nothing happened in revision 1.
+    fn wanted(&self, revision: i64, keys: &KeySet) -> Vec<LogEvent> {
+        let whole = self.history.get((revision - 2) as usize).map(|r| &r.events[..]).unwrap_or_default();
+        whole.iter().filter(|e| keys.contains(&e.key)).cloned().collect()
+    }
+
+    /// Itself, as jobs take it.
+    pub(super) fn logs(&self) -> Arc<dyn LogReads> {
+        Arc::new(self.clone())
     }
 
     pub(super) fn since(&self, revision: i64) -> &[RevisionEvents] {
@@ -120,22 +131,34 @@ impl LogReads for Store {
         (self.revision(), self.compact)
     }
 
-    fn read(&self, from: i64, to: i64, keys: &KeySet, max_bytes: usize) -> Result<LogChunk, LogReadError> {
+    fn read(&self, from: i64, to: i64, keys: &KeySet, max_bytes: usize, huge: usize) -> Result<LogChunk, LogReadError> {
         if from < self.compact {
             return Err(LogReadError::Compacted(self.compact));
         }
         let (mut revisions, mut bytes, mut next) = (Vec::new(), 0, from);
         while next <= to && bytes < max_bytes {
-            // nothing happened in revision 1
-            let whole = self.history.get((next - 2) as usize).map(|r| &r.events[..]).unwrap_or_default();
-            let events: Vec<_> = whole.iter().filter(|e| keys.contains(&e.key)).cloned().collect();
-            bytes += events.iter().map(|e| e.kv.len()).sum::<usize>() + usize::from(self.stingy) * max_bytes / 2;
+            let events = self.wanted(next, keys);
+            let own = events.iter().map(|e| e.kv.len()).sum::<usize>();
+            if own > huge && events.len() > 1 {
+                return Ok(LogChunk { revisions, next, huge: true });
+            }
+            bytes += own + usize::from(self.stingy) * max_bytes / 2;
             if !events.is_empty() {
                 revisions.push(RevisionEvents { revision: next, events });
             }
             next += 1;
         }
-        Ok(LogChunk { revisions, next })
+        Ok(LogChunk { revisions, next, huge: false })
+    }
+
+    fn part(&self, revision: i64, from: i64, keys: &KeySet, _: usize) -> Result<LogPart, LogReadError> {
+        if revision < self.compact {
+            return Err(LogReadError::Compacted(self.compact));
+        }
+        // one at a time: whoever puts parts together is tested most
+        let mut events = self.wanted(revision, keys).into_iter().enumerate().skip(from as usize);
+        let next = events.next().map(|(at, event)| (at as i64, event));
+        Ok(LogPart { next: next.as_ref().map(|(at, _)| at + 1), events: next.into_iter().collect() })
     }
 
     fn prev_kv(&self, revision: i64, event: &LogEvent) -> Result<Option<Bytes>, LogReadError> {

@@ -4,19 +4,19 @@
 //! finished; a store without a log is refused, because the store alone may lack what was acknowledged. Must never change a folder that belongs to somebody else.
 
 use crate::config::Config;
-use crate::ids::{cluster_id, member_id};
+use crate::space::Room;
 use actors::raft_core::log_tail::LogTail;
 use actors::raft_core::recover::{self, TailError};
 use messages::Identity;
-use raft::{ConfState, HardState, LogId};
 use ring::rand::{SecureRandom, SystemRandom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use storage::apply::{self, Applier, Bootstrap, MemberRow, OpenError};
+use storage::apply::{self, Applier, Bootstrap, OpenError};
 use storage::disk::{Disk, OsDisk};
 use storage::engine::EngineError;
 use storage::engine::rocks::{RocksEngine, RocksMemory, RocksOptions};
-use storage::wal::{ReadError, Recovered, Start, UncheckedWal, Wal, WalConfig, WalError, WalMeta};
+use storage::member::{ClusterError, Folders, Founders, RESTORING, create_log, founders};
+use storage::wal::{ReadError, Recovered, UncheckedWal, Wal, WalConfig, WalError};
 
 /// Why a data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -30,8 +30,11 @@ pub enum BootstrapError {
         source: std::io::Error,
     },
     /// This member is not in its own initial cluster.
-    #[error("couldn't find local name \"{0}\" in the initial cluster configuration")]
-    NotInCluster(String),
+    #[error(transparent)]
+    NotInCluster(#[from] ClusterError),
+    /// The folder is not a member's yet.
+    #[error("{} is left over from a restore that was interrupted; remove the data folder and restore the snapshot again", .0.display())]
+    Restoring(PathBuf),
     /// The store.
     #[error(transparent)]
     Store(#[from] OpenError),
@@ -55,29 +58,6 @@ pub enum BootstrapError {
     /// No randomness from the operating system.
     #[error("the operating system gives no random numbers")]
     Random,
-}
-
-/// Folders of a member.
-#[derive(Clone, Debug)]
-pub struct Folders {
-    /// RocksDB.
-    pub store: PathBuf,
-    /// Log segments.
-    pub wal: PathBuf,
-    /// Checkpoints in the making; emptied at start.
-    pub scratch: PathBuf,
-}
-
-impl Folders {
-    /// Below the data folder, the log elsewhere if asked for.
-    pub fn of(config: &Config) -> Self {
-        let member = config.data_dir.join("member");
-        Self {
-            store: member.join("store"),
-            wal: config.wal_dir.clone().unwrap_or_else(|| member.join("wal")),
-            scratch: member.join("scratch"),
-        }
-    }
 }
 
 /// What a member starts with.
@@ -107,10 +87,15 @@ pub struct Booted {
 /// # Errors
 /// [`BootstrapError`], each saying what to do.
 pub fn boot(config: &Config) -> Result<Booted, BootstrapError> {
-    let folders = Folders::of(config);
+    let folders = Folders::of(&config.data_dir, config.wal_dir.as_deref());
+    let restoring = config.data_dir.join(RESTORING);
+    if restoring.exists() {
+        return Err(BootstrapError::Restoring(restoring));
+    }
     for dir in [&config.data_dir, &folders.store] {
         make_private(dir)?;
     }
+    Room::before_start(&folders.member);
     let disk: Arc<dyn Disk> = Arc::new(OsDisk);
     let options = RocksOptions::default();
     let memory = RocksMemory::new(&options);
@@ -162,7 +147,11 @@ fn found(
     config: &Config,
     engine: Arc<RocksEngine>,
 ) -> Result<(Wal, Recovered, Applier<RocksEngine>), BootstrapError> {
-    let first = founders(config)?;
+    let first = founders(Founders {
+        cluster: &config.initial_cluster,
+        token: &config.initial_cluster_token,
+        name: &config.name,
+    })?;
     let (wal, recovered) = match open_wal(disk, folders, config, first.identity) {
         Err(BootstrapError::Mismatch { .. }) => create_wal(disk, folders, &first)?,
         opened => opened?,
@@ -179,31 +168,6 @@ fn found(
         "made a new member"
     );
     Ok((wal, recovered, store))
-}
-
-/// Members of a new cluster all start from the same store: one entry per member is taken as applied, in term 1.
-fn founders(config: &Config) -> Result<Bootstrap, BootstrapError> {
-    let members: Vec<(u64, MemberRow)> = config
-        .initial_cluster
-        .iter()
-        .map(|member| {
-            let row = MemberRow { peer_urls: member.peer_urls.clone(), ..MemberRow::default() };
-            (member_id(&member.peer_urls, &config.initial_cluster_token), row)
-        })
-        .collect();
-    let own = config.initial_cluster.iter().position(|m| m.name == config.name);
-    let own = own.ok_or_else(|| BootstrapError::NotInCluster(config.name.clone()))?;
-    let mut voters: Vec<u64> = members.iter().map(|(id, _)| *id).collect();
-    let identity = apply::Identity { cluster_id: cluster_id(&voters), member_id: voters[own] };
-    voters.sort_unstable();
-    let applied = first_entry(&voters);
-    let conf_state = ConfState { voters, ..ConfState::default() };
-    Ok(Bootstrap { identity, applied, conf_state, members })
-}
-
-/// Where the log of a new cluster begins.
-fn first_entry(voters: &[u64]) -> LogId {
-    LogId { term: 1, index: voters.len() as u64 }
 }
 
 /// Opens the log of a member that has one.
@@ -229,10 +193,8 @@ fn open_wal(
 }
 
 fn create_wal(disk: &Arc<dyn Disk>, folders: &Folders, first: &Bootstrap) -> Result<(Wal, Recovered), BootstrapError> {
-    let (at, identity) = (first.applied, first.identity);
-    let meta = WalMeta { cluster: identity.cluster_id, member: identity.member_id, log_id: random()? };
-    let hard_state = HardState { term: at.term, vote: 0, commit: at.index };
-    let wal = Wal::create(disk.clone(), &folders.wal, WalConfig::default(), meta, Start { at, hard_state })?;
+    let at = first.applied;
+    let (wal, meta, hard_state) = create_log(disk.clone(), &folders.wal, first, random()?)?;
     sync_parents(disk.as_ref(), &folders.wal)?;
     Ok((wal, Recovered { meta, hard_state, truncated: at, last: at, ..Recovered::default() }))
 }

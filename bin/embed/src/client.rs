@@ -6,7 +6,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use messages::lease::{LeaseAsk, LeaseReply, LeaseRequests};
 use messages::propose::{Proposal, Propose};
-use messages::read::{ChunkSource, ReadIndex, RunQuery, Work};
+use messages::read::{ChunkSource, INLINE_BYTES, ReadIndex, RunQuery, Work};
 use messages::watch::{CreateWatch, StreamKey, ToHub, WatchFrame, WatchRequests};
 use messages::{Ports, Reply, ReplySink, RequestError, SinkId, Token};
 use model::request::RangeRequest;
@@ -181,7 +181,7 @@ impl Client {
                 result?;
             }
         }
-        if let Some(answer) = self.ports.reads.range(&request) {
+        if let Some(answer) = self.ports.reads.range(&request, INLINE_BYTES) {
             return Ok(answer?);
         }
         let planned = self.query(Work::PlanRange(request)).await?;
@@ -242,7 +242,7 @@ impl Client {
         let stream = StreamKey { sink: self.id, token };
         let open = ToHub::OpenStream { stream, credit: WATCH_CREDIT };
         self.ports.hub.do_send(WatchRequests(vec![open, ToHub::Create { stream, create }]));
-        Watch { client: self.clone(), stream, frames }
+        Watch { client: self.clone(), stream, frames, held: None, huge: None }
     }
 
     /// What doors hold: for hosts that bring services of their own.
@@ -284,12 +284,62 @@ pub struct Watch {
     client: Client,
     stream: StreamKey,
     frames: mpsc::UnboundedReceiver<Vec<WatchFrame>>,
+    /// Frames behind those of a huge revision.
+    held: Option<Vec<WatchFrame>>,
+    huge: Option<HugeRevision>,
+}
+
+/// A revision with too many events for memory, on its way to the host in parts.
+struct HugeRevision {
+    watch_id: i64,
+    revision: i64,
+    left: u64,
+    source: Box<dyn ChunkSource>,
 }
 
 impl Watch {
-    /// The next frames, in order; `None` when the node has stopped.
+    fn begin_huge(&mut self, frame: WatchFrame) {
+        if let WatchFrame::Huge { watch_id, revision, events, .. } = frame
+            && let Some(source) = events.take()
+        {
+            self.huge = Some(HugeRevision { watch_id, revision, left: events.bytes, source });
+        }
+    }
+
+    /// The next part of a huge revision; `None` when there is none, or the node has stopped.
+    async fn next_part(&mut self) -> Option<WatchFrame> {
+        let HugeRevision { watch_id, revision, left, source } = self.huge.take()?;
+        let reply = self.client.query(Work::NextChunk { source, max_bytes: INLINE_BYTES }).await.ok()?;
+        let Reply::Chunk { source, chunk: Ok(Some(chunk)), .. } = reply else { return None };
+        let left = left.saturating_sub(chunk.len() as u64);
+        if left > 0 {
+            self.huge = Some(HugeRevision { watch_id, revision, left, source });
+        } else {
+            let (stream, bytes) = (self.stream, WatchFrame::HUGE_COST);
+            self.client.ports.hub.do_send(WatchRequests(vec![ToHub::Credit { stream, bytes }]));
+        }
+        Some(WatchFrame::Events { watch_id, revision, events: vec![chunk], fragment: left > 0 })
+    }
+
+    /// The next frames, in order; `None` when the node has stopped. A revision with more events than memory should hold comes in
+    /// parts marked as fragments, whose chunks hold several `events` fields each.
     pub async fn next(&mut self) -> Option<Vec<WatchFrame>> {
-        let frames = self.frames.recv().await?;
+        if let Some(frame) = self.next_part().await {
+            return Some(vec![frame]);
+        }
+        let mut frames = match self.held.take() {
+            Some(frames) => frames,
+            None => self.frames.recv().await?,
+        };
+        let huge = frames.iter().position(|frame| matches!(frame, WatchFrame::Huge { .. }));
+        if let Some(at) = huge {
+            let behind = frames.split_off(at + 1);
+            self.held = (!behind.is_empty()).then_some(behind);
+            self.begin_huge(frames.pop().expect("just found"));
+            if frames.is_empty() {
+                return Some(vec![self.next_part().await?]);
+            }
+        }
         let bytes = frames.iter().map(WatchFrame::cost).sum();
         self.client.ports.hub.do_send(WatchRequests(vec![ToHub::Credit { stream: self.stream, bytes }]));
         Some(frames)

@@ -6,15 +6,7 @@ use crate::listen::{ClientTls, SocketOptions};
 use net::door::DoorLimits;
 use std::path::PathBuf;
 use std::time::Duration;
-
-/// A member of the initial cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InitialMember {
-    /// Name.
-    pub name: String,
-    /// Peer URLs.
-    pub peer_urls: Vec<String>,
-}
+use storage::member::InitialMember;
 
 /// Compaction that the leader does by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

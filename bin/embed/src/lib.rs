@@ -14,14 +14,15 @@ mod auto_compaction;
 pub mod bootstrap;
 pub mod client;
 pub mod config;
-pub mod ids;
 pub mod listen;
 pub mod node;
 #[cfg(test)]
 mod node_tests;
+mod space;
 pub mod version;
 
 pub use actors::death_watch::{ExitCell, NodeExit};
 pub use client::{Client, ClientError, Watch};
-pub use config::{AutoCompaction, Config, InitialMember};
+pub use config::{AutoCompaction, Config};
 pub use node::{Node, StartError};
+pub use storage::member::{InitialMember, own_member, parse_cluster};

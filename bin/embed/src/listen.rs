@@ -9,7 +9,8 @@ mod der;
 mod reload;
 mod tls;
 
-pub use address::{Address, ClientUrl, Place, UrlError, parse_url};
+pub use address::{Address, bind_address};
+pub use storage::member::{ClientUrl, Place, UrlError, parse_url};
 pub use tls::{AutoTls, ClientTls, TlsError, TlsVersion};
 
 use net::Listen;
@@ -129,7 +130,7 @@ fn group(urls: &[String]) -> Result<Vec<Wanted>, ListenError> {
     let mut wanted: Vec<Wanted> = Vec::new();
     for text in urls {
         let url = parse_url(text)?;
-        let address = url.bind_address()?;
+        let address = bind_address(&url)?;
         match wanted.iter_mut().find(|w| w.address == address) {
             Some(known) => {
                 known.plain |= !url.secure;

@@ -7,6 +7,7 @@ use crate::bootstrap::{self, Booted, BootstrapError};
 use crate::client::{Client, ClientError, ClientSink};
 use crate::config::Config;
 use crate::listen::{self, ListenError};
+use crate::space::{self, Room};
 use crate::version::{CLUSTER_VERSION, SERVER_VERSION, STORAGE_VERSION};
 use actors::death_watch::{DeathWatch, ExitCell, NodeExit};
 use actors::kernel::{Assembly, FIRST_CLIENT_SINK, Kernel};
@@ -63,7 +64,7 @@ pub struct Node {
     doors: Doors,
     client: Client,
     addresses: Vec<SocketAddr>,
-    compaction: Option<Background>,
+    background: Vec<Background>,
 }
 
 /// A task that ends with the node, also with one that is dropped.
@@ -88,6 +89,7 @@ impl Node {
         let at = config.clone();
         let booted = tokio::task::spawn_blocking(move || bootstrap::boot(&at));
         let booted = booted.await.map_err(|_| StartError::Interrupted)??;
+        let room = Room::new(&booted.folders.member, &booted.folders.wal, &booted.memory);
 
         let threads = match config.connection_threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -110,13 +112,15 @@ impl Node {
             gauges.serving.store(false, Release);
             sink.close();
         });
-        let mut node = Self { kernel, doors, client, addresses, compaction: None };
+        let mut node = Self { kernel, doors, client, addresses, background: Vec::new() };
+        // before service: a member that starts on a full disk serves reads and deletes from the first moment
+        node.run(space::watch(node.client(), room));
         if let Err(why) = node.settle(&config).await {
             node.stop().await;
             return Err(why);
         }
         if let Some(keep) = config.auto_compaction {
-            node.compaction = Some(Background(actix_rt::spawn(auto_compaction::run(node.client(), keep))));
+            node.run(auto_compaction::run(node.client(), keep));
         }
         let metrics = metrics.into_iter().map(|mut listen| {
             listen.spec = listen.spec.http_only();
@@ -126,6 +130,10 @@ impl Node {
             node.doors.open(listen);
         }
         Ok(node)
+    }
+
+    fn run(&mut self, task: impl Future<Output = ()> + 'static) {
+        self.background.push(Background(actix_rt::spawn(task)));
     }
 
     /// Waits for leadership and tells the cluster who this member is.
@@ -183,10 +191,10 @@ impl Node {
     /// afterwards.
     pub async fn stop(self) {
         self.client.ports().gauges.stopping.store(true, Release);
-        if let Some(mut compaction) = self.compaction {
-            compaction.0.abort();
+        for mut task in self.background {
+            task.0.abort();
             // it holds a client: the folder is free only when it is gone
-            let _ = (&mut compaction.0).await;
+            let _ = (&mut task.0).await;
         }
         self.doors.close(CLOSE_GRACE, stopped_status()).await;
         let kernel = self.kernel;
@@ -263,7 +271,8 @@ fn assemble(
         hub,
         compaction_pause: config.compaction_pause,
         scratch: folders.scratch,
-        server_version: SERVER_VERSION.into(),
+        // etcd's snapshot files carry the version of their storage, and tools print it
+        server_version: STORAGE_VERSION.into(),
         client_sinks,
     })
 }

@@ -127,3 +127,13 @@ fn automatic_compaction_does_not_hold_the_folder() {
         }
     });
 }
+
+#[test]
+fn the_door_lets_in_less_than_the_core_refuses() {
+    let door = net::door::DoorLimits::default();
+    assert!(2 * door.request_bytes as u64 <= actors::limits::UNCOMMITTED_BYTES, "clients must wait, not be refused");
+    assert!(
+        door.total() + actors::limits::OWNERS_BYTES <= 384 << 20,
+        "docs/architecture.md says what all budgets come to"
+    );
+}

@@ -1,9 +1,7 @@
 //! `--initial-cluster`: who the members of a new cluster are, and whether this one is among them.
 
 use crate::flags::Given;
-use embed::InitialMember;
-use embed::listen::{Place, parse_url};
-use std::net::ToSocketAddrs;
+use embed::{InitialMember, own_member, parse_cluster};
 
 const ONE_ONLY: &str =
     "this version runs single members; give only this member in --initial-cluster until clusters are offered";
@@ -16,72 +14,17 @@ pub fn members(given: &Given, name: &str, has_data: bool) -> Result<Vec<InitialM
     let advertised = given.list("initial-advertise-peer-urls");
     let own = || vec![InitialMember { name: name.to_owned(), peer_urls: advertised.clone() }];
     let text = given.text("initial-cluster");
-    let cluster = if text.is_empty() { own() } else { parse(text)? };
+    let cluster = if text.is_empty() { own() } else { parse_cluster(text).map_err(|why| why.to_string())? };
     if has_data {
         return Ok(cluster);
     }
     if given.text("initial-cluster-state") == "existing" {
         return Err(format!("--initial-cluster-state=existing: {ONE_ONLY}"));
     }
-    let Some(member) = cluster.iter().find(|member| member.name == name) else {
-        return Err(format!("couldn't find local name {name:?} in the initial cluster configuration"));
-    };
-    if !same(&member.peer_urls, &advertised) {
-        let listed: Vec<_> = member.peer_urls.iter().map(|url| format!("{name}={url}")).collect();
-        return Err(format!(
-            "--initial-cluster has {} but missing from --initial-advertise-peer-urls={}",
-            listed.join(","),
-            advertised.join(",")
-        ));
-    }
+    own_member(&cluster, name, &advertised).map_err(|why| why.to_string())?;
     match cluster.len() {
         1 => Ok(cluster),
         count => Err(format!("--initial-cluster names {count} members: {ONE_ONLY}")),
-    }
-}
-
-fn parse(text: &str) -> Result<Vec<InitialMember>, String> {
-    let mut members: Vec<InitialMember> = Vec::new();
-    for part in text.split(',').filter(|part| !part.trim().is_empty()) {
-        let (name, url) = part.trim().split_once('=').unwrap_or((part.trim(), ""));
-        if url.is_empty() {
-            return Err(format!("empty URL given for {name:?}"));
-        }
-        parse_url(url).map_err(|why| why.to_string())?;
-        match members.iter_mut().find(|member| member.name == name) {
-            Some(member) => member.peer_urls.push(url.to_owned()),
-            None => members.push(InitialMember { name: name.to_owned(), peer_urls: vec![url.to_owned()] }),
-        }
-    }
-    Ok(members)
-}
-
-/// The same URLs in any order, by text or by the addresses they resolve to.
-fn same(one: &[String], other: &[String]) -> bool {
-    let sorted = |urls: &[String]| {
-        let mut urls = urls.to_vec();
-        urls.sort();
-        urls
-    };
-    if sorted(one) == sorted(other) {
-        return true;
-    }
-    let resolved = |urls: &[String]| -> Option<Vec<String>> {
-        let all: Option<Vec<_>> = urls.iter().map(|url| resolve(url)).collect();
-        all.map(|all| sorted(&all))
-    };
-    matches!((resolved(one), resolved(other)), (Some(one), Some(other)) if one == other)
-}
-
-fn resolve(url: &str) -> Option<String> {
-    let parsed = parse_url(url).ok()?;
-    match &parsed.place {
-        Place::Path(_) => Some(url.to_owned()),
-        Place::Host(host, port) => {
-            let found: Vec<_> = (host.as_str(), *port).to_socket_addrs().ok()?.collect();
-            let address = found.iter().find(|a| a.is_ipv4()).or(found.first())?;
-            Some(format!("{}://{address}", if parsed.secure { "https" } else { "http" }))
-        }
     }
 }
 

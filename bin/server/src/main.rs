@@ -3,7 +3,6 @@
 //! The only place that may touch what is global: subscriber, panic hook, allocator, exit code.
 
 mod cluster;
-mod flags;
 mod log;
 mod logging;
 mod notify;
@@ -12,7 +11,7 @@ mod settings;
 #[cfg(test)]
 mod settings_tests;
 
-use flags::{Command, FlagError, Given};
+use daemon::flags::{self, Command, FlagError, Given};
 use log::layer::Lines;
 use log::{Level, Logger};
 use run::Ended;

@@ -6,7 +6,7 @@ use crate::cluster;
 use crate::flags::spec::Here;
 use crate::flags::{Given, gates, table, value};
 use embed::config::AutoCompaction;
-use embed::listen::{AutoTls, ClientTls, ClientUrl, Place, SocketOptions, parse_url};
+use embed::listen::{AutoTls, ClientTls, ClientUrl, Place, SocketOptions, bind_address, parse_url};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -129,7 +129,7 @@ fn note_harmless(given: &Given, warnings: &mut Vec<String>) {
 fn check_urls(given: &Given) -> Result<(), String> {
     for name in ["listen-peer-urls", "listen-client-urls", "listen-client-http-urls", "listen-metrics-urls"] {
         for url in given.list(name) {
-            parse_url(&url).and_then(|url| url.bind_address()).map_err(|why| why.to_string())?;
+            parse_url(&url).and_then(|url| bind_address(&url)).map_err(|why| why.to_string())?;
         }
     }
     Ok(())

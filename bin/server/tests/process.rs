@@ -129,6 +129,72 @@ fn mistakes_on_the_command_line() {
     assert!(text(&twice.stderr).contains("conflicting environment variable"));
 }
 
+/// What etcd 3.7.1 says to the same arguments; exit code 2 is Go's for flags it cannot read.
+#[test]
+fn arguments_that_cannot_be_read_get_gos_words_and_exit_code() {
+    let cases = [
+        ("--experimental-bogus=1", "flag provided but not defined: -experimental-bogus"),
+        ("--name", "flag needs an argument: -name"),
+        ("---name", "bad flag syntax: ---name"),
+        ("--heartbeat-interval=abc", "invalid value \"abc\" for flag -heartbeat-interval: parse error"),
+        ("--strict-reconfig-check=foo", "invalid boolean value \"foo\" for -strict-reconfig-check: parse error"),
+        ("--quota-backend-bytes=x", "invalid value \"x\" for flag -quota-backend-bytes: parse error"),
+        ("--max-request-bytes=-1", "invalid value \"-1\" for flag -max-request-bytes: parse error"),
+        ("--snapshot-count=-5", "invalid value \"-5\" for flag -snapshot-count: parse error"),
+        ("--max-txn-ops=a", "invalid value \"a\" for flag -max-txn-ops: parse error"),
+        ("--v2-deprecation=not-yet", "invalid value \"not-yet\" for flag -v2-deprecation: invalid value \"not-yet\""),
+        ("--initial-cluster-state=maybe", "invalid value \"maybe\" for flag -initial-cluster-state: invalid value"),
+        ("--discovery-fallback=x", "invalid value \"x\" for flag -discovery-fallback: invalid value"),
+        (
+            "--listen-client-urls=ftp://127.0.0.1:1",
+            "invalid value \"ftp://127.0.0.1:1\" for flag -listen-client-urls: URL scheme must be http, https, unix, or unixs: ftp://127.0.0.1:1",
+        ),
+        (
+            "--listen-client-urls=http://127.0.0.1",
+            "invalid value \"http://127.0.0.1\" for flag -listen-client-urls: URL address does not have the form \"host:port\": http://127.0.0.1",
+        ),
+    ];
+    for (arg, first_line) in cases {
+        let refused = output(&[arg]);
+        let said = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{arg}: {said}");
+        assert_eq!(said.lines().next(), Some(first_line), "{arg}");
+    }
+}
+
+/// Understood and wrong: exit code 1, the reason in etcd's words as the error of one line of log.
+#[test]
+fn arguments_that_are_wrong_get_etcds_words_and_exit_code() {
+    let cases = [
+        ("foo", "\"foo\" is not a valid flag"),
+        (
+            "--heartbeat-interval=1000",
+            "--election-timeout[1000ms] should be at least as 5 times as --heartbeat-interval[1000ms]",
+        ),
+        ("--election-timeout=60000", "--election-timeout[60000ms] is too long, and should be set less than 50000ms"),
+        ("--heartbeat-interval=0", "--heartbeat-interval must be >0 (set to 0ms)"),
+        ("--listen-client-urls=http://foo:1", "expected IP in URL for binding (http://foo:1)"),
+        ("--auto-compaction-mode=x", "unknown auto-compaction-mode \"x\""),
+        ("--log-format=xml", "unknown log format: xml, supported values json, console"),
+        ("--tls-min-version=TLS9", "unexpected TLS version \"TLS9\" (must be one of: TLS1.2, TLS1.3)"),
+        (
+            "--listen-client-urls=http://127.0.0.1:1",
+            "--advertise-client-urls is required when --listen-client-urls is set explicitly",
+        ),
+    ];
+    let dir = tempfile::tempdir().unwrap();
+    let data = format!("--data-dir={}", dir.path().join("data").display());
+    for (arg, error) in cases {
+        let refused = output(&[&data, arg]);
+        let said = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(1), "{arg}: {said}");
+        let line: serde_json::Value =
+            serde_json::from_str(said.trim_end()).unwrap_or_else(|why| panic!("{said}: {why}"));
+        assert_eq!(line["error"], error, "{arg}");
+        assert!(!dir.path().join("data").exists(), "{arg}: a refusal makes no folder");
+    }
+}
+
 #[test]
 fn starts_serves_and_stops_by_its_signal() {
     let dir = tempfile::tempdir().unwrap();

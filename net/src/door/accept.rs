@@ -91,6 +91,8 @@ pub(super) struct Fresh {
     pub(super) peer: Rc<Peer>,
     pub(super) stats: Rc<IoStats>,
     pub(super) permit: Permit,
+    /// Receive window it was given.
+    pub(super) window: u32,
 }
 
 /// Where the connection will live.
@@ -137,9 +139,10 @@ async fn serve(socket: Socket, place: Place) -> io::Result<()> {
         return serve_http1(io, peer, place).await;
     }
     let stats = io.stats.clone();
-    let handshake = conn::builder(&place.ctx.limits).handshake(io);
+    let window = place.ctx.window();
+    let handshake = conn::builder(&place.ctx.limits, window).handshake(io);
     let h2 = timeout(limit, handshake).await?.map_err(io::Error::other)?;
-    place.fresh.borrow_mut().push(Fresh { h2, peer, stats, permit: socket.permit });
+    place.fresh.borrow_mut().push(Fresh { h2, peer, stats, permit: socket.permit, window });
     place.ctx.ready.wake_loop();
     Ok(())
 }
@@ -201,7 +204,8 @@ async fn sniff(io: &mut Io) -> io::Result<bool> {
 
 async fn serve_http1(io: Io, peer: Rc<Peer>, mut place: Place) -> io::Result<()> {
     let limits = place.ctx.limits.clone();
-    let service = service_fn(|request| http::serve_h1(place.http.clone(), peer.clone(), limits.clone(), request));
+    let ctx = place.ctx.clone();
+    let service = service_fn(|request| http::serve_h1(place.http.clone(), peer.clone(), ctx.clone(), request));
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(limits.http1_header_timeout);
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(io), service));

@@ -17,13 +17,17 @@ pub enum Message {
     One(Bytes),
     /// In several pieces, to be written one after the other.
     Many(Vec<Bytes>),
+    /// The first piece of a message of so many bytes in all; what is missing follows as [`Message::More`]. On a stream only.
+    First(usize, Bytes),
+    /// The next piece.
+    More(Bytes),
 }
 
 impl Message {
-    /// Bytes of the message.
+    /// Bytes of the message, or of the piece.
     pub fn len(&self) -> usize {
         match self {
-            Self::One(bytes) => bytes.len(),
+            Self::One(bytes) | Self::First(_, bytes) | Self::More(bytes) => bytes.len(),
             Self::Many(chunks) => chunks.iter().map(Bytes::len).sum(),
         }
     }
@@ -33,11 +37,23 @@ impl Message {
         self.len() == 0
     }
 
+    /// Its bytes, in pieces.
+    pub fn into_pieces(self) -> Vec<Bytes> {
+        match self {
+            Self::One(bytes) | Self::First(_, bytes) | Self::More(bytes) => vec![bytes],
+            Self::Many(pieces) => pieces,
+        }
+    }
+
     /// The frames to write: gRPC prefix and bytes, small pieces merged.
     pub(super) fn into_frames(self, mut write: impl FnMut(Bytes)) {
         let len = self.len();
         let mut head = BytesMut::with_capacity(5 + len.min(SPLICE));
-        put_prefix(&mut head, len);
+        match &self {
+            Self::One(_) | Self::Many(_) => put_prefix(&mut head, len),
+            Self::First(total, _) => put_prefix(&mut head, *total),
+            Self::More(_) => {}
+        }
         let mut push = |chunk: Bytes| {
             if chunk.len() < SPLICE {
                 head.extend_from_slice(&chunk);
@@ -52,7 +68,7 @@ impl Message {
             }
         };
         match self {
-            Self::One(bytes) => push(bytes),
+            Self::One(bytes) | Self::First(_, bytes) | Self::More(bytes) => push(bytes),
             Self::Many(chunks) => chunks.into_iter().for_each(push),
         }
         if !head.is_empty() {
@@ -88,14 +104,15 @@ pub(super) fn put_prefix(out: &mut BytesMut, len: usize) {
 
 /// A large message that is produced while it is written, so that it never lies in memory as a whole.
 ///
-/// Lives on the loop. It is pulled only while the peer's flow control has room: at most one chunk waits per call.
+/// Lives on the loop. It is pulled only while the peer's flow control, the socket and the door's budget have room: at most one
+/// chunk waits per call.
 pub trait AnswerSource {
     /// Bytes of the whole message, known before the first chunk.
     fn total_len(&self) -> usize;
 
-    /// Next chunk (about 64 KiB is a good size, 1 MiB the most). `None` when all of [`Self::total_len`] was given.
+    /// Next chunk, of about `bytes` bytes or less. `None` when all of [`Self::total_len`] was given.
     /// When pending, wake `cx` (from any thread) once there is more. An error resets the call with that status.
-    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Status>>>;
+    fn poll_chunk(&mut self, bytes: usize, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Status>>>;
 }
 
 /// An [`AnswerSource`] over chunks that exist already.
@@ -106,7 +123,7 @@ impl AnswerSource for Ready {
         self.0.as_slice().iter().map(Bytes::len).sum()
     }
 
-    fn poll_chunk(&mut self, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Status>>> {
+    fn poll_chunk(&mut self, _: usize, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Status>>> {
         Poll::Ready(self.0.next().map(Ok))
     }
 }

@@ -3,7 +3,7 @@
 //! Dropping a [`Call`] unanswered answers it with `Internal`, so that no client waits for a forgotten request.
 
 use super::answer::Answer;
-use super::ctx::{ConnGuard, LoopCtx};
+use super::ctx::{ConnGuard, ConnShared, LoopCtx};
 use super::method::MethodInfo;
 use super::respond;
 use super::status::{Code, Status};
@@ -103,7 +103,7 @@ impl CallMeta {
 pub(super) struct Open {
     pub(super) ctx: Rc<LoopCtx>,
     /// Counts the call against its connection; `None` for a call from inside.
-    pub(super) _conn: Option<ConnGuard>,
+    pub(super) conn: Option<ConnGuard>,
     pub(super) method: Rc<MethodInfo>,
     pub(super) started: Instant,
     pub(super) deadline: Option<Instant>,
@@ -114,6 +114,24 @@ pub(super) struct Open {
 }
 
 impl Open {
+    /// A call begins: counted until it is dropped.
+    pub(super) fn new(
+        ctx: &Rc<LoopCtx>,
+        conn: Option<ConnGuard>,
+        method: &Rc<MethodInfo>,
+        deadline: Option<Instant>,
+    ) -> Self {
+        ctx.observer().started(method);
+        ctx.calls.set(ctx.calls.get() + 1);
+        let (ctx, method, started) = (ctx.clone(), method.clone(), ctx.now());
+        Self { ctx, conn, method, started, deadline, charged: 0, code: Code::Canceled }
+    }
+
+    /// The connection it came on; `None` for a call from inside.
+    pub(super) fn connection(&self) -> Option<&Rc<ConnShared>> {
+        self.conn.as_ref().map(|guard| &guard.0)
+    }
+
     pub(super) fn charge(&mut self, bytes: usize) {
         self.charged += bytes;
         self.ctx.request_bytes.set(self.ctx.request_bytes.get() + bytes);
@@ -124,6 +142,7 @@ impl Drop for Open {
     fn drop(&mut self) {
         let ctx = &self.ctx;
         ctx.request_bytes.set(ctx.request_bytes.get() - self.charged);
+        ctx.calls.set(ctx.calls.get() - 1);
         ctx.observer().handled(&self.method, self.code, ctx.now().saturating_duration_since(self.started));
     }
 }

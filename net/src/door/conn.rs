@@ -14,6 +14,9 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 use tokio::time::Instant;
 
+/// Bytes every HTTP/2 client starts with; its settings must follow.
+const PREFACE_LEN: u64 = 24;
+
 pub(super) struct Conn {
     h2: h2::server::Connection<Io, Bytes>,
     pub(super) shared: Rc<ConnShared>,
@@ -26,16 +29,20 @@ pub(super) struct Conn {
     last_read: Instant,
     blocked_since: Option<Instant>,
     pinged: Option<Instant>,
+    /// Receive window it was given.
+    window: u32,
+    /// Counted in [`LoopCtx::blocked`].
+    counted: bool,
     /// Counts the connection against the door's limit while it lives.
     _permit: Permit,
 }
 
 /// h2 with the door's limits.
-pub(super) fn builder(limits: &DoorLimits) -> h2::server::Builder {
+pub(super) fn builder(limits: &DoorLimits, window: u32) -> h2::server::Builder {
     let mut builder = h2::server::Builder::new();
     builder
         .initial_window_size(limits.stream_window)
-        .initial_connection_window_size(limits.connection_window)
+        .initial_connection_window_size(window)
         .max_concurrent_streams(limits.max_concurrent_streams)
         .max_header_list_size(limits.max_header_list)
         .max_send_buffer_size(limits.max_send_buffer)
@@ -51,6 +58,7 @@ impl Conn {
         stats: Rc<IoStats>,
         permit: Permit,
         now: Instant,
+        window: u32,
     ) -> Self {
         let waker = Waker::from(shared.waker.clone());
         let ping = h2.ping_pong();
@@ -65,16 +73,43 @@ impl Conn {
             last_read: now,
             blocked_since: None,
             pinged: None,
+            window,
+            counted: false,
             _permit: permit,
         }
     }
 
     /// Reads everything that is there, flushes everything that waits. False when the connection is over.
     pub(super) fn poll(&mut self, ctx: &LoopCtx, accepted: &mut Vec<Accepted>) -> bool {
+        let alive = self.drive(ctx, accepted);
+        let blocked = alive && self.stats.blocked.get();
+        self.count_blocked(ctx, blocked);
+        if !blocked {
+            self.shared.flushed(ctx);
+        }
+        alive
+    }
+
+    fn count_blocked(&mut self, ctx: &LoopCtx, blocked: bool) {
+        match (std::mem::replace(&mut self.counted, blocked), blocked) {
+            (false, true) => ctx.blocked.set(ctx.blocked.get() + 1),
+            (true, false) => ctx.blocked.set(ctx.blocked.get() - 1),
+            _ => {}
+        }
+    }
+
+    /// The connection goes: what it counted for is given back.
+    pub(super) fn closed(&mut self, ctx: &LoopCtx) {
+        self.count_blocked(ctx, false);
+        ctx.connections.set(ctx.connections.get() - 1);
+    }
+
+    fn drive(&mut self, ctx: &LoopCtx, accepted: &mut Vec<Accepted>) -> bool {
         self.shared.waker.queued.store(false, Ordering::Release);
         let mut cx = Context::from_waker(&self.waker);
         loop {
-            let full = self.shared.open_calls.get() >= ctx.limits.max_concurrent_streams as usize;
+            let full = self.shared.open_calls.get() >= ctx.limits.max_concurrent_streams as usize
+                || self.shared.answers.get() >= ctx.limits.connection_answers;
             let blocked = self.stats.blocked.get();
             if full || blocked || !ctx.has_room() {
                 // drives reading and writing, but hands out no request
@@ -121,6 +156,13 @@ impl Conn {
             self.last_read = now;
         }
         (self.seen_read, self.seen_written) = (read, written);
+        // the fewer connections, the larger their windows; what a peer was told already is not taken back
+        let window = ctx.window();
+        if window != self.window {
+            self.window = window;
+            self.h2.set_target_window_size(window);
+            self.waker.wake_by_ref();
+        }
 
         self.blocked_since = match self.blocked_since {
             Some(since) if self.stats.blocked.get() && !took => Some(since),
@@ -128,6 +170,10 @@ impl Conn {
         };
         if self.blocked_since.is_some_and(|since| now - since > limits.write_stall) {
             tracing::info!(peer = ?self.shared.peer.addr, "client takes no bytes: closing its connection");
+            return false;
+        }
+        if read <= PREFACE_LEN && now - self.last_read > limits.handshake_timeout {
+            tracing::debug!(peer = ?self.shared.peer.addr, "client says nothing behind the preface: closing its connection");
             return false;
         }
         self.keep_alive(limits, now)

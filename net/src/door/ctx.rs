@@ -4,7 +4,7 @@
 
 use super::answer::Answer;
 use super::call::{CallToken, Peer};
-use super::limits::DoorLimits;
+use super::limits::{DoorLimits, share};
 use super::method::MethodTable;
 use super::observer::{DoorObserver, NoObserver};
 use super::respond;
@@ -12,11 +12,15 @@ use super::stream::StreamHandle;
 use super::table::{Entry, State, Table};
 use super::wake::{CallWaker, ConnWaker, ReadyList};
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::task::Waker;
 use tokio::time::Instant;
+
+/// What HTTP/2 gives every connection before anything is said.
+const LEAST_WINDOW: u32 = 65_535;
 
 /// Shared state of a loop.
 pub(super) struct LoopCtx {
@@ -31,8 +35,20 @@ pub(super) struct LoopCtx {
     pub(super) now: Cell<Instant>,
     pub(super) request_bytes: Cell<usize>,
     pub(super) assembly_bytes: Cell<usize>,
-    /// Bytes of streams that wait for their peers' windows.
+    /// Bytes of streams that wait for their peers' windows, and how many streams these are.
     pub(super) outstanding: Cell<usize>,
+    pub(super) slow_streams: Cell<usize>,
+    /// Bytes of large answers that were read (or asked for) and not yet handed to h2.
+    pub(super) answer_bytes: Cell<usize>,
+    /// Calls that are not over.
+    pub(super) calls: Cell<usize>,
+    /// HTTP/2 connections, and those of them whose sockets take nothing at present.
+    pub(super) connections: Cell<usize>,
+    pub(super) blocked: Cell<usize>,
+    /// Calls whose message waits for a place to be put together.
+    pub(super) unassembled: RefCell<VecDeque<CallToken>>,
+    /// Large answers that wait to be read on.
+    pub(super) unread: RefCell<VecDeque<CallToken>>,
     /// Earliest deadline of a waiting call, or earlier.
     pub(super) next_deadline: Cell<Option<Instant>>,
     /// A service was called from outside a round: the next one must end with `end_of_round`.
@@ -54,6 +70,13 @@ impl LoopCtx {
             request_bytes: Cell::new(0),
             assembly_bytes: Cell::new(0),
             outstanding: Cell::new(0),
+            slow_streams: Cell::new(0),
+            answer_bytes: Cell::new(0),
+            calls: Cell::new(0),
+            connections: Cell::new(0),
+            blocked: Cell::new(0),
+            unassembled: RefCell::default(),
+            unread: RefCell::default(),
             next_deadline: Cell::new(None),
             called: Cell::new(false),
             gated: RefCell::new(Vec::new()),
@@ -74,7 +97,37 @@ impl LoopCtx {
 
     /// True when the loop may take on more requests.
     pub(super) fn has_room(&self) -> bool {
-        self.request_bytes.get() < self.limits.loop_request_bytes
+        self.request_bytes.get() < self.limits.request_bytes
+    }
+
+    /// Receive window of one of the connections there are.
+    pub(super) fn window(&self) -> u32 {
+        let most = self.limits.connection_window;
+        let least = LEAST_WINDOW.min(most);
+        share(self.limits.window_bytes, self.connections.get(), least as usize, most as usize) as u32
+    }
+
+    /// Bytes that h2 may hold for one connection whose socket takes none.
+    fn socket_share(&self) -> usize {
+        let limits = &self.limits;
+        share(limits.socket_bytes, self.blocked.get(), DoorLimits::LEAST_SHARE, limits.connection_socket)
+    }
+
+    /// Bytes of one stream that may wait for its peer's window.
+    pub(super) fn stream_share(&self) -> usize {
+        let most = self.limits.stream_send_credit;
+        share(self.limits.send_bytes, self.slow_streams.get(), DoorLimits::LEAST_SHARE.min(most), most)
+    }
+
+    /// Wakes calls that wait for room in a budget: as many as `room` may serve, `each` at least.
+    pub(super) fn wake_waiting(&self, queue: &RefCell<VecDeque<CallToken>>, mut room: usize, each: usize) {
+        while room >= each {
+            let Some(token) = queue.borrow_mut().pop_front() else { return };
+            if let Some(waker) = self.waker(token) {
+                waker.wake();
+                room -= each;
+            }
+        }
     }
 
     /// Puts a call into the table.
@@ -106,6 +159,40 @@ pub(super) struct ConnShared {
     pub(super) full: Cell<bool>,
     /// It is in [`LoopCtx::gated`].
     pub(super) gated: Cell<bool>,
+    /// Bytes of whole answers that the peer has not taken.
+    pub(super) answers: Cell<usize>,
+    /// Bytes handed to h2 since the socket last took everything.
+    pub(super) unflushed: Cell<usize>,
+    /// Calls that hand nothing to h2 until it has.
+    pub(super) stalled: RefCell<Vec<CallToken>>,
+}
+
+impl ConnShared {
+    /// True when h2 holds so much for the socket that `token` must wait; it is woken when the socket has taken it.
+    pub(super) fn stalls(&self, ctx: &LoopCtx, token: CallToken) -> bool {
+        let stalls = self.unflushed.get() >= ctx.socket_share();
+        if stalls && self.stalled.borrow().last() != Some(&token) {
+            self.stalled.borrow_mut().push(token);
+        }
+        stalls
+    }
+
+    /// Bytes were handed to h2.
+    pub(super) fn handed(&self, bytes: usize) {
+        self.unflushed.set(self.unflushed.get() + bytes);
+    }
+
+    /// The socket took everything.
+    pub(super) fn flushed(&self, ctx: &LoopCtx) {
+        if self.unflushed.replace(0) == 0 {
+            return;
+        }
+        for token in self.stalled.borrow_mut().drain(..) {
+            if let Some(waker) = ctx.waker(token) {
+                waker.wake();
+            }
+        }
+    }
 }
 
 /// One call of a connection, counted while this lives.
@@ -138,6 +225,16 @@ impl LoopHandle {
     /// Number of the loop, from 0.
     pub fn index(&self) -> usize {
         self.ctx.index
+    }
+
+    /// Bounds of the loop: its share of the door's.
+    pub fn limits(&self) -> &DoorLimits {
+        &self.ctx.limits
+    }
+
+    /// True while large answers have used up half of their budget: then read no answer before its client takes it.
+    pub fn is_crowded(&self) -> bool {
+        self.ctx.answer_bytes.get() > self.ctx.limits.answer_bytes / 2
     }
 
     /// Time of the current round.

@@ -16,6 +16,7 @@ use super::method::MethodTable;
 use super::observer::{DoorObserver, NoObserver};
 use super::read::{self, Accepted};
 use super::respond;
+use super::send;
 use super::status::{Code, Status};
 use super::stream;
 use super::table::{Entry, State};
@@ -174,7 +175,7 @@ impl<M: 'static> Core<M> {
         busy |= !self.accepted.is_empty();
         for accepted in self.accepted.drain(..) {
             if let Some(other) = read::accept(&ctx, accepted) {
-                tokio::task::spawn_local(http::serve_h2(self.http.clone(), other, ctx.limits.clone()));
+                tokio::task::spawn_local(http::serve_h2(self.http.clone(), other, ctx.clone()));
             }
         }
         ctx.ready.take_calls(&mut self.ready_calls);
@@ -185,6 +186,9 @@ impl<M: 'static> Core<M> {
         if busy {
             self.hooks.end_of_round();
         }
+        // what this round gave back may serve those that wait for it
+        read::assemble_on(&ctx);
+        send::read_on(&ctx);
         !ctx.ready.is_empty()
     }
 
@@ -219,10 +223,14 @@ impl<M: 'static> Core<M> {
                 open_calls: Cell::new(0),
                 full: Cell::new(false),
                 gated: Cell::new(false),
+                answers: Cell::new(0),
+                unflushed: Cell::new(0),
+                stalled: RefCell::default(),
             });
             std::task::Wake::wake_by_ref(&shared.waker);
             ctx.observer().connection_opened();
-            let mut conn = Conn::new(fresh.h2, shared, fresh.stats, fresh.permit, ctx.now());
+            ctx.connections.set(ctx.connections.get() + 1);
+            let mut conn = Conn::new(fresh.h2, shared, fresh.stats, fresh.permit, ctx.now(), fresh.window);
             if self.stop_at.is_some() {
                 conn.go_away();
             }
@@ -325,12 +333,8 @@ impl<M: 'static> Core<M> {
                 self.free.push(key);
             }
         }
-        let idle = |last: Instant| now - last > ctx.limits.body_idle;
-        let stuck = ctx.table.borrow().tokens(|e| matches!(&e.state, State::Reading(r) if idle(r.last_progress)));
-        for token in stuck {
-            let status = Status::new(Code::DeadlineExceeded, "the request message did not arrive in time");
-            respond::expire(&ctx, token, &status);
-        }
+        read::sweep(&ctx, now);
+        send::sweep(&ctx, now);
     }
 
     /// Drops everything that is left after the grace of a shutdown.
@@ -362,6 +366,8 @@ impl<M: 'static> Core<M> {
 }
 
 fn close(ctx: &LoopCtx, slot: &mut Option<Conn>) {
-    *slot = None;
+    if let Some(mut conn) = slot.take() {
+        conn.closed(ctx);
+    }
     ctx.observer().connection_closed();
 }

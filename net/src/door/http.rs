@@ -3,8 +3,8 @@
 //! Not a hot path: requests are collected, handlers are futures. Must not know any URL.
 
 use super::call::Peer;
-use super::limits::DoorLimits;
-use super::read::Accepted;
+use super::ctx::LoopCtx;
+use super::read::{Accepted, Place};
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
 use futures_util::StreamExt;
@@ -68,7 +68,7 @@ async fn answer(
     handler: &dyn HttpHandler,
     peer: Rc<Peer>,
     head: http::request::Parts,
-    body: Option<Bytes>,
+    body: Result<Bytes, StatusCode>,
 ) -> Response<HttpBody> {
     let host = head.uri.authority().map(|a| a.as_str().to_owned());
     let header = || Some(head.headers.get(http::header::HOST)?.to_str().ok()?.to_owned());
@@ -76,29 +76,46 @@ async fn answer(
     if !handler.allow_host(&host, peer.tls.is_some()) {
         return text(StatusCode::MISDIRECTED_REQUEST, "");
     }
-    let Some(body) = body else {
-        return text(StatusCode::PAYLOAD_TOO_LARGE, "request body too large\n");
+    let body = match body {
+        Ok(body) => body,
+        Err(StatusCode::SERVICE_UNAVAILABLE) => return text(StatusCode::SERVICE_UNAVAILABLE, "too many requests\n"),
+        Err(status) => return text(status, "request body too large\n"),
     };
     let request = HttpRequest { method: head.method, uri: head.uri, headers: head.headers, body, peer };
     handler.handle(request).await
 }
 
+/// A place to put a body together; none is needed where nothing comes.
+fn place(ctx: &Rc<LoopCtx>, empty: bool) -> Result<Option<Place>, StatusCode> {
+    let bytes = ctx.limits.http_body.min(ctx.limits.assembly_bytes);
+    if empty { Ok(None) } else { Place::take(ctx, bytes).map(Some).ok_or(StatusCode::SERVICE_UNAVAILABLE) }
+}
+
 /// Serves a non-gRPC request that came over HTTP/2.
-pub(super) async fn serve_h2(handler: Rc<dyn HttpHandler>, accepted: Accepted, limits: Rc<DoorLimits>) {
+pub(super) async fn serve_h2(handler: Rc<dyn HttpHandler>, accepted: Accepted, ctx: Rc<LoopCtx>) {
     let Accepted { conn, request, mut respond } = accepted;
     let peer = conn.0.peer.clone();
     let (head, mut rx) = request.into_parts();
-    let mut body = Some(BytesMut::new());
-    while let Some(chunk) = rx.data().await {
-        let Ok(chunk) = chunk else { return };
-        let _ = rx.flow_control().release_capacity(chunk.len());
-        body = body.filter(|b| b.len() + chunk.len() <= limits.http_body);
-        match &mut body {
-            Some(body) => body.extend_from_slice(&chunk),
-            None => break,
+    let body = match place(&ctx, rx.is_end_stream()) {
+        Err(busy) => Err(busy),
+        Ok(_place) => {
+            let mut body = BytesMut::new();
+            loop {
+                match rx.data().await {
+                    Some(Ok(chunk)) if body.len() + chunk.len() > ctx.limits.http_body => {
+                        break Err(StatusCode::PAYLOAD_TOO_LARGE);
+                    }
+                    Some(Ok(chunk)) => {
+                        let _ = rx.flow_control().release_capacity(chunk.len());
+                        body.extend_from_slice(&chunk);
+                    }
+                    Some(Err(_)) => return,
+                    None => break Ok(body.freeze()),
+                }
+            }
         }
-    }
-    let response = answer(&*handler, peer, head, body.map(BytesMut::freeze)).await;
+    };
+    let response = answer(&*handler, peer, head, body).await;
     let (mut head, body) = response.into_parts();
     head.version = http::Version::HTTP_2;
     let Ok(mut tx) = respond.send_response(Response::from_parts(head, ()), false) else { return };
@@ -174,14 +191,17 @@ impl Body for H1Body {
 pub(super) async fn serve_h1(
     handler: Rc<dyn HttpHandler>,
     peer: Rc<Peer>,
-    limits: Rc<DoorLimits>,
+    ctx: Rc<LoopCtx>,
     request: Request<Incoming>,
 ) -> Result<Response<H1Body>, Box<dyn std::error::Error + Send + Sync>> {
     let (head, body) = request.into_parts();
-    let body = match Limited::new(body, limits.http_body).collect().await {
-        Ok(body) => Some(body.to_bytes()),
-        Err(e) if e.is::<LengthLimitError>() => None,
-        Err(e) => return Err(e),
+    let body = match place(&ctx, body.is_end_stream()) {
+        Err(busy) => Err(busy),
+        Ok(_place) => match Limited::new(body, ctx.limits.http_body).collect().await {
+            Ok(body) => Ok(body.to_bytes()),
+            Err(e) if e.is::<LengthLimitError>() => Err(StatusCode::PAYLOAD_TOO_LARGE),
+            Err(e) => return Err(e),
+        },
     };
     let response = answer(&*handler, peer, head, body).await;
     Ok(response.map(|body| match body {

@@ -2,9 +2,11 @@
 //!
 //! Must stay plain data: what a bound means is enforced where it is used.
 
+use super::status::{Code, Status};
 use std::time::Duration;
 
-/// Bounds of a door. All are per connection or per loop; a door has one loop per core.
+/// Bounds of a door. Those named "of the door" are byte budgets over all its loops, of which each loop has an equal share
+/// ([`Self::of_loop`]); their sum is part of the memory ceiling (`docs/architecture.md`). The others are per connection or stream.
 #[derive(Clone, Debug)]
 pub struct DoorLimits {
     /// Largest request message in bytes (etcd: max-request-bytes + 512 KiB). Larger ones get `ResourceExhausted`.
@@ -16,19 +18,40 @@ pub struct DoorLimits {
     pub max_header_list: u32,
     /// Receive window of a stream in bytes: what a peer may send before we read.
     pub stream_window: u32,
-    /// Receive window of a connection in bytes; request bodies up to [`Self::hold_body`] count against it until answered.
+    /// Largest receive window of a connection in bytes. Request bodies up to [`Self::hold_body`] count against it until answered.
     pub connection_window: u32,
-    /// Bodies up to this many bytes keep their window until their call is answered, so that one connection cannot
-    /// queue more than its window; larger ones give it back at once and count against [`Self::loop_request_bytes`].
+    /// Receive windows of the door: when all connections together would have more, each gets less, down to HTTP/2's 64 KiB.
+    pub window_bytes: usize,
+    /// Bodies up to this many bytes that come in one piece keep their window until their call is answered, so that one
+    /// connection cannot queue more than its window.
     pub hold_body: usize,
-    /// Request bytes a loop may hold (being assembled, or waiting for an answer) before it accepts no further calls.
-    pub loop_request_bytes: usize,
-    /// Declared bytes of messages being assembled on a loop; a new large message beyond it gets `ResourceExhausted`.
-    pub loop_assembly_bytes: usize,
-    /// Bytes of a server stream that may wait for the peer's window before `try_send` refuses.
+    /// Request bytes of the door that wait for an answer; beyond it no further call is accepted, and windows fill up.
+    pub request_bytes: usize,
+    /// Messages up to this many bytes are put together without a place in [`Self::assembly_bytes`].
+    pub free_assembly: usize,
+    /// Declared bytes of the door's messages that are being put together; a message beyond it waits in its window.
+    pub assembly_bytes: usize,
+    /// Longest such wait; then the call gets "too many requests".
+    pub assembly_wait: Duration,
+    /// Bytes of the door's large answers that were read and not yet handed to h2. An answer beyond it is not read on.
+    pub answer_bytes: usize,
+    /// Time in which a large answer must get rid of what was read of it, while others wait for [`Self::answer_bytes`].
+    pub answer_stall: Duration,
+    /// Whole answers of one connection that it has not taken; beyond it no further call of it is accepted.
+    pub connection_answers: usize,
+    /// Most bytes of a stream that may wait for the peer's window before `try_send` refuses.
     pub stream_send_credit: usize,
-    /// Sum of the above over all streams of a loop. A stream with nothing outstanding may always send one message.
-    pub loop_send_credit: usize,
+    /// Sum of the above over all streams of the door: with many slow ones each has less, down to [`Self::LEAST_SHARE`]. A
+    /// stream with nothing outstanding may always send one message.
+    pub send_bytes: usize,
+    /// Bytes of the door that h2 may hold for sockets that take none, divided among these connections.
+    pub socket_bytes: usize,
+    /// Most of it for one connection.
+    pub connection_socket: usize,
+    /// Chunks of the door's range streams that are read or wait: with many streams they are smaller.
+    pub flow_bytes: usize,
+    /// Calls and streams of the door that are not over; a further one gets "too many requests".
+    pub max_calls: usize,
     /// Bytes of one stream h2 may hold for the socket although the peer's window is open.
     pub max_send_buffer: usize,
     /// Answers above this many bytes are pulled against flow control instead of being handed to h2 at once.
@@ -49,8 +72,48 @@ pub struct DoorLimits {
     pub keepalive_interval: Duration,
     /// Time the peer has to answer that ping.
     pub keepalive_timeout: Duration,
-    /// Largest body of a plain HTTP request in bytes.
+    /// Largest body of a plain HTTP request in bytes; it takes a place in [`Self::assembly_bytes`].
     pub http_body: usize,
+    /// What a call is told that finds no room.
+    pub busy: Status,
+}
+
+impl DoorLimits {
+    /// Least share of one stream or connection in a budget that many have to divide.
+    pub const LEAST_SHARE: usize = 8 << 10;
+
+    /// The bounds of each of `loops` loops.
+    pub fn of_loop(&self, loops: usize) -> Self {
+        let share = |bytes: usize| (bytes / loops.max(1)).max(1);
+        Self {
+            window_bytes: share(self.window_bytes),
+            request_bytes: share(self.request_bytes),
+            // one message must always find room
+            assembly_bytes: share(self.assembly_bytes).max(self.max_recv_message),
+            answer_bytes: share(self.answer_bytes),
+            send_bytes: share(self.send_bytes),
+            socket_bytes: share(self.socket_bytes),
+            flow_bytes: share(self.flow_bytes),
+            max_calls: share(self.max_calls),
+            ..self.clone()
+        }
+    }
+
+    /// All byte budgets of a door together.
+    pub fn total(&self) -> usize {
+        self.window_bytes
+            + self.request_bytes
+            + self.assembly_bytes
+            + self.answer_bytes
+            + self.send_bytes
+            + self.socket_bytes
+            + self.flow_bytes
+    }
+}
+
+/// What each of `users` may have of `total`: never less than `least`, never more than `most`.
+pub(super) fn share(total: usize, users: usize, least: usize, most: usize) -> usize {
+    (total / users.max(1)).max(least).min(most)
 }
 
 impl Default for DoorLimits {
@@ -61,11 +124,21 @@ impl Default for DoorLimits {
             max_header_list: 16 << 10,
             stream_window: 1 << 20,
             connection_window: 2 << 20,
+            window_bytes: 32 << 20,
             hold_body: 64 << 10,
-            loop_request_bytes: 64 << 20,
-            loop_assembly_bytes: 256 << 20,
+            request_bytes: 32 << 20,
+            free_assembly: 4 << 10,
+            assembly_bytes: 32 << 20,
+            assembly_wait: Duration::from_secs(20),
+            answer_bytes: 32 << 20,
+            answer_stall: Duration::from_secs(5),
+            connection_answers: 2 << 20,
             stream_send_credit: 64 << 10,
-            loop_send_credit: 64 << 20,
+            send_bytes: 16 << 20,
+            socket_bytes: 16 << 20,
+            connection_socket: 256 << 10,
+            flow_bytes: 16 << 20,
+            max_calls: 131_072,
             max_send_buffer: 256 << 10,
             direct_answer: 16 << 10,
             max_pending_reset: 256,
@@ -77,6 +150,25 @@ impl Default for DoorLimits {
             keepalive_interval: Duration::from_secs(2 * 3600),
             keepalive_timeout: Duration::from_secs(20),
             http_body: 2 << 20,
+            busy: Status::new(Code::ResourceExhausted, "too many requests"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loops_together_have_what_the_door_has() {
+        let door = DoorLimits::default();
+        for loops in [1, 2, 3, 64] {
+            let one = door.of_loop(loops);
+            assert!(one.request_bytes * loops <= door.request_bytes, "{loops} loops");
+            assert!(one.assembly_bytes >= door.max_recv_message, "{loops} loops: one message finds room");
+        }
+        assert_eq!(share(100, 0, 5, 60), 60);
+        assert_eq!(share(100, 4, 5, 60), 25);
+        assert_eq!(share(100, 1000, 5, 60), 5);
     }
 }

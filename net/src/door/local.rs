@@ -170,16 +170,7 @@ impl LoopHandle {
         // the caller is a task of its own: have the loop run a round, so that what the service collects is handed on
         ctx.called.set(true);
         ctx.ready.wake_loop();
-        ctx.observer().started(&method.info);
-        let open = Open {
-            ctx: ctx.clone(),
-            _conn: None,
-            method: method.info.clone(),
-            started: ctx.now(),
-            deadline: None,
-            charged: 0,
-            code: Code::Canceled,
-        };
+        let open = Open::new(ctx, None, &method.info, None);
         (open, CallMeta { method: method.info.clone(), headers, authority: None, deadline: None, peer })
     }
 }

@@ -39,6 +39,7 @@ mod method;
 mod observer;
 mod read;
 mod respond;
+mod send;
 mod server;
 mod status;
 mod stream;

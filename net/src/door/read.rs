@@ -17,6 +17,7 @@ use h2::server::SendResponse;
 use http::{Request, StatusCode};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use tokio::time::Instant;
 
 /// A request as h2 hands it out.
 pub(super) struct Accepted {
@@ -48,18 +49,13 @@ pub(super) fn accept(ctx: &Rc<LoopCtx>, accepted: Accepted) -> Option<Accepted> 
     };
     let Accepted { conn, request, respond } = accepted;
     let (parts, body) = request.into_parts();
-    ctx.observer().started(&method.info);
+    if ctx.calls.get() >= ctx.limits.max_calls {
+        refuse(respond, StatusCode::OK, &ctx.limits.busy);
+        return None;
+    }
     let deadline = timeout.and_then(|t| ctx.now().checked_add(t));
     let peer = conn.0.peer.clone();
-    let open = Open {
-        ctx: ctx.clone(),
-        _conn: Some(conn),
-        method: method.info.clone(),
-        started: ctx.now(),
-        deadline,
-        charged: 0,
-        code: Code::Canceled,
-    };
+    let open = Open::new(ctx, Some(conn), &method.info, deadline);
     if let Err(status) = head::check_encoding(&parts.headers) {
         respond::answer(open, Responder::H2(respond), status.into());
         return None;
@@ -104,8 +100,9 @@ fn first_look(
         held = chunk.len();
         decoder.push(chunk);
     }
+    let (message, place, waits) = (None, None, None);
     let last_progress = ctx.now();
-    let reading = Reading { meta, handler, respond, body, decoder, message: None, held, reserved: 0, last_progress };
+    let reading = Reading { meta, handler, respond, body, decoder, message, held, place, waits, last_progress };
     let token = ctx.insert(Entry { open, waker: None, state: State::Reading(Box::new(reading)) });
     more(ctx, token);
 }
@@ -122,14 +119,14 @@ fn whole(chunk: &Bytes, ctx: &LoopCtx) -> Option<Bytes> {
 pub(super) fn more(ctx: &Rc<LoopCtx>, token: CallToken) {
     let Some(waker) = ctx.waker(token) else { return };
     let Some(State::Reading(mut r)) = ctx.table.borrow_mut().take_state(token) else { return };
-    let outcome = read_some(ctx, &mut r, &mut Context::from_waker(&waker));
+    let outcome = read_some(ctx, token, &mut r, &mut Context::from_waker(&waker));
     if outcome.is_pending() {
         ctx.table.borrow_mut().put_state(token, State::Reading(r));
         return;
     }
     let entry = ctx.table.borrow_mut().remove(token);
     let Some(Entry { open, .. }) = entry else { return };
-    release(ctx, &r);
+    r.place = None;
     match outcome {
         Poll::Ready(Read::Message(message)) => dispatch(ctx, open, r.meta, &r.handler, r.respond, message),
         Poll::Ready(Read::Fail(status)) => respond::answer(open, Responder::H2(r.respond), status.into()),
@@ -137,9 +134,71 @@ pub(super) fn more(ctx: &Rc<LoopCtx>, token: CallToken) {
     }
 }
 
-/// Gives back what a read that ends had reserved.
-pub(super) fn release(ctx: &LoopCtx, r: &Reading) {
-    ctx.assembly_bytes.set(ctx.assembly_bytes.get() - r.reserved);
+/// A place among the messages of a loop that are being put together; given back when dropped.
+pub(super) struct Place {
+    ctx: Rc<LoopCtx>,
+    bytes: usize,
+    since: Instant,
+}
+
+impl Place {
+    /// A place of so many bytes, when there is room.
+    pub(super) fn take(ctx: &Rc<LoopCtx>, bytes: usize) -> Option<Self> {
+        let total = ctx.assembly_bytes.get() + bytes;
+        if total > ctx.limits.assembly_bytes {
+            return None;
+        }
+        ctx.assembly_bytes.set(total);
+        Some(Self { ctx: ctx.clone(), bytes, since: ctx.now() })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let ctx = &self.ctx;
+        ctx.assembly_bytes.set(ctx.assembly_bytes.get() - self.bytes);
+        if !ctx.unassembled.borrow().is_empty() {
+            // plain HTTP gives places back outside of rounds
+            ctx.ready.wake_loop();
+        }
+    }
+}
+
+/// Goes on with messages that waited for a place.
+pub(super) fn assemble_on(ctx: &LoopCtx) {
+    if !ctx.unassembled.borrow().is_empty() {
+        let limits = &ctx.limits;
+        let room = limits.assembly_bytes.saturating_sub(ctx.assembly_bytes.get());
+        ctx.wake_waiting(&ctx.unassembled, room, limits.max_recv_message);
+    }
+}
+
+/// Ends reads that make no progress, those that wait in vain for a place, and while others wait those that are slow.
+pub(super) fn sweep(ctx: &LoopCtx, now: Instant) {
+    let limits = &ctx.limits;
+    let crowded = !ctx.unassembled.borrow().is_empty();
+    let (mut stuck, mut in_vain) = (Vec::new(), Vec::new());
+    let select = |e: &Entry| match &e.state {
+        State::Reading(r) => match (&r.waits, &r.place) {
+            (Some(since), _) => now - *since > limits.assembly_wait,
+            (None, Some(place)) if crowded && now - place.since > limits.body_idle => true,
+            _ => now - r.last_progress > limits.body_idle,
+        },
+        _ => false,
+    };
+    let due = ctx.table.borrow().tokens(select);
+    for token in due {
+        let waits =
+            matches!(ctx.table.borrow().get(token).map(|e| &e.state), Some(State::Reading(r)) if r.waits.is_some());
+        if waits { in_vain.push(token) } else { stuck.push(token) }
+    }
+    for token in in_vain {
+        respond::expire(ctx, token, &limits.busy);
+    }
+    for token in stuck {
+        let status = Status::new(Code::DeadlineExceeded, "the request message did not arrive in time");
+        respond::expire(ctx, token, &status);
+    }
 }
 
 enum Read {
@@ -148,7 +207,7 @@ enum Read {
     Gone,
 }
 
-fn read_some(ctx: &LoopCtx, r: &mut Reading, cx: &mut Context<'_>) -> Poll<Read> {
+fn read_some(ctx: &Rc<LoopCtx>, token: CallToken, r: &mut Reading, cx: &mut Context<'_>) -> Poll<Read> {
     loop {
         if r.message.is_none() {
             match r.decoder.next() {
@@ -156,14 +215,17 @@ fn read_some(ctx: &LoopCtx, r: &mut Reading, cx: &mut Context<'_>) -> Poll<Read>
                 Err(status) => return Poll::Ready(Read::Fail(status)),
             }
         }
-        if r.message.is_none() && r.reserved == 0 && r.decoder.declared() > ctx.limits.hold_body {
-            let total = ctx.assembly_bytes.get() + r.decoder.declared();
-            if total > ctx.limits.loop_assembly_bytes {
-                let status = Status::new(Code::ResourceExhausted, "too many large requests are being received");
-                return Poll::Ready(Read::Fail(status));
+        if r.message.is_none() && r.place.is_none() && r.decoder.declared() > ctx.limits.free_assembly {
+            r.place = Place::take(ctx, r.decoder.declared());
+            if r.place.is_none() {
+                // what has come lies in the peer's window: it sends no more than that
+                r.waits.get_or_insert(ctx.now());
+                ctx.unassembled.borrow_mut().push_back(token);
+                return Poll::Pending;
             }
-            r.reserved = r.decoder.declared();
-            ctx.assembly_bytes.set(total);
+            if r.waits.take().is_some() {
+                r.last_progress = ctx.now();
+            }
         }
         if r.message.is_some() && r.decoder.is_partial() {
             let text = "grpc: more than one message was sent to a method that takes one";
@@ -171,12 +233,12 @@ fn read_some(ctx: &LoopCtx, r: &mut Reading, cx: &mut Context<'_>) -> Poll<Read>
         }
         match r.body.poll_data(cx) {
             Poll::Ready(Some(Ok(chunk))) => {
-                r.held += chunk.len();
+                // the last piece keeps its window until the call is answered; a message in the making must not, or several of
+                // one connection would wait for each other
+                let held = std::mem::replace(&mut r.held, chunk.len());
+                let _ = r.body.flow_control().release_capacity(held);
                 r.last_progress = ctx.now();
                 r.decoder.push(chunk);
-                if r.held > ctx.limits.hold_body {
-                    let _ = r.body.flow_control().release_capacity(std::mem::take(&mut r.held));
-                }
             }
             Poll::Ready(Some(Err(_))) => return Poll::Ready(Read::Gone),
             Poll::Ready(None) => {

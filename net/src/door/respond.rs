@@ -1,26 +1,23 @@
 //! Writing answers of unary calls, and what happens to calls that wait.
 //!
-//! Small answers go to h2 at once; large ones are pulled against the peer's window, one chunk at a time.
+//! Small answers go to h2 at once; large ones are [`send`](super::send)'s.
 
-use super::answer::{Answer, AnswerSource, Body, Message, Ready, put_prefix};
+use super::answer::{Answer, Body, Message};
 use super::call::{CallToken, Open, Responder};
 use super::ctx::LoopCtx;
-use super::frame::PREFIX;
 use super::head;
 use super::read;
+use super::send;
 use super::status::{Code, Status};
 use super::stream;
-use super::table::{Entry, Sending, State};
-use bytes::{Bytes, BytesMut};
+use super::table::{Entry, State};
+use bytes::Bytes;
 use h2::Reason;
 use h2::server::SendResponse;
 use http::{HeaderMap, StatusCode};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
-
-/// Most bytes asked of the window at once for a large answer.
-const STEP: usize = 64 << 10;
+use std::task::Context;
 
 /// Answers a call. Errors of h2 mean that the peer is gone: the answer is dropped.
 pub(super) fn answer(mut open: Open, responder: Responder, answer: Answer) {
@@ -42,20 +39,15 @@ pub(super) fn answer(mut open: Open, responder: Responder, answer: Answer) {
         }
         Body::Message(message) if message.len() <= open.ctx.limits.direct_answer => {
             open.ctx.observer().msg_sent(&open.method, message.len());
+            if let Some(conn) = open.connection() {
+                conn.handed(message.len());
+            }
             if write_whole(&mut respond, message, trailers).is_err() {
                 open.code = Code::Canceled;
             }
         }
-        Body::Message(message) => {
-            // held in memory until the peer takes it: counted, so that peers who take nothing stop being asked for more
-            open.charge(message.len());
-            let chunks = match message {
-                Message::One(bytes) => vec![bytes],
-                Message::Many(chunks) => chunks,
-            };
-            send(open, respond, Box::new(Ready(chunks.into_iter())), trailers);
-        }
-        Body::Source(source) => send(open, respond, source, trailers),
+        Body::Message(message) => send::whole(open, respond, message, trailers),
+        Body::Source(source) => send::pulled(open, respond, source, trailers),
     }
 }
 
@@ -75,82 +67,10 @@ fn write_whole(
     tx.send_trailers(ok_trailers(trailers))
 }
 
-fn ok_trailers(trailers: Option<Box<HeaderMap>>) -> HeaderMap {
+pub(super) fn ok_trailers(trailers: Option<Box<HeaderMap>>) -> HeaderMap {
     let mut map = trailers.map_or_else(|| HeaderMap::with_capacity(1), |b| *b);
     Status::OK.write(&mut map);
     map
-}
-
-/// Starts a large answer.
-fn send(open: Open, mut respond: SendResponse<Bytes>, source: Box<dyn AnswerSource>, trailers: Option<Box<HeaderMap>>) {
-    let Ok(tx) = respond.send_response(head::ok(), false) else { return };
-    let left = source.total_len();
-    open.ctx.observer().msg_sent(&open.method, left);
-    let mut prefix = BytesMut::with_capacity(PREFIX);
-    put_prefix(&mut prefix, left);
-    let ctx = open.ctx.clone();
-    let sending = Sending { tx, source, left, chunk: prefix.freeze(), trailers };
-    let token = ctx.insert(Entry { open, waker: None, state: State::Sending(Box::new(sending)) });
-    pump(&ctx, token);
-}
-
-/// Moves a large answer on as far as the window goes.
-fn pump(ctx: &LoopCtx, token: CallToken) {
-    let Some(waker) = ctx.waker(token) else { return };
-    let Some(State::Sending(mut s)) = ctx.table.borrow_mut().take_state(token) else { return };
-    let outcome = pump_some(&mut s, &mut Context::from_waker(&waker));
-    let mut table = ctx.table.borrow_mut();
-    match outcome {
-        Poll::Pending => {
-            table.put_state(token, State::Sending(s));
-        }
-        Poll::Ready(done) => {
-            if let Some(mut entry) = table.remove(token) {
-                drop(table);
-                if let Err(code) = done {
-                    entry.open.code = code;
-                }
-            }
-        }
-    }
-}
-
-fn pump_some(s: &mut Sending, cx: &mut Context<'_>) -> Poll<Result<(), Code>> {
-    loop {
-        if s.chunk.is_empty() {
-            if s.left == 0 {
-                let trailers = ok_trailers(s.trailers.take());
-                return Poll::Ready(s.tx.send_trailers(trailers).map_err(|_| Code::Canceled));
-            }
-            match std::task::ready!(s.source.poll_chunk(cx)) {
-                Some(Ok(chunk)) if chunk.len() <= s.left => {
-                    s.left -= chunk.len();
-                    s.chunk = chunk;
-                }
-                // the length was promised in the prefix: a half-sent message can only be reset
-                Some(Ok(_)) | None => return reset(s, Code::Internal),
-                Some(Err(status)) => return reset(s, status.code),
-            }
-            continue;
-        }
-        s.tx.reserve_capacity(s.chunk.len().min(STEP));
-        let mut room = s.tx.capacity();
-        if room == 0 {
-            room = match std::task::ready!(s.tx.poll_capacity(cx)) {
-                Some(Ok(room)) => room,
-                Some(Err(_)) | None => return Poll::Ready(Err(Code::Canceled)),
-            };
-        }
-        let part = s.chunk.split_to(room.min(s.chunk.len()));
-        if s.tx.send_data(part, false).is_err() {
-            return Poll::Ready(Err(Code::Canceled));
-        }
-    }
-}
-
-fn reset(s: &mut Sending, code: Code) -> Poll<Result<(), Code>> {
-    s.tx.send_reset(Reason::INTERNAL_ERROR);
-    Poll::Ready(Err(code))
 }
 
 /// Registers interest in the peer's reset of a waiting call; cancels it when that has come already.
@@ -206,7 +126,7 @@ pub(super) fn woken(ctx: &Rc<LoopCtx>, token: CallToken) {
     match kind {
         Kind::Reading => read::more(ctx, token),
         Kind::Waiting => watch_reset(ctx, token),
-        Kind::Sending => pump(ctx, token),
+        Kind::Sending => send::pump(ctx, token),
         Kind::Streaming => stream::deliver(ctx, token),
     }
 }
@@ -228,7 +148,6 @@ pub(super) fn expire(ctx: &LoopCtx, token: CallToken, status: &Status) {
             drop(table);
             match entry {
                 Some(Entry { open, state: State::Reading(r), .. }) => {
-                    read::release(ctx, &r);
                     answer(open, Responder::H2(r.respond), status.clone().into());
                 }
                 Some(Entry { mut open, state: State::Sending(mut s), .. }) => {

@@ -55,7 +55,7 @@ impl Door {
             done.push(done_rx);
             runners.push(LoopRunner {
                 index,
-                limits: limits.clone(),
+                limits: limits.of_loop(loops),
                 ready,
                 ctl,
                 inbox: messages,

@@ -4,11 +4,12 @@
 
 use super::answer::Message;
 use super::call::{CallToken, Open};
-use super::ctx::LoopCtx;
+use super::ctx::{ConnShared, LoopCtx};
 use super::frame::Decoder;
 use super::head;
 use super::local::Pipe;
 use super::method::{Inbound, StreamEvents};
+use super::read::Place;
 use super::status::{Code, Status};
 use super::table::{Entry, State};
 use bytes::Bytes;
@@ -30,6 +31,8 @@ pub(super) struct Streaming {
     pub(super) paused: bool,
     /// Bytes handed to h2 and not known to be covered by the peer's window.
     pub(super) outstanding: usize,
+    /// A place for the message that is being put together, when it is a large one.
+    pub(super) place: Option<Place>,
     /// `on_ready` is owed.
     pub(super) wants_ready: bool,
 }
@@ -85,7 +88,8 @@ impl StreamHandle {
         let Some(Entry { open, state: State::Streaming(s), .. }) = table.get_mut(self.token) else {
             return Err(SendError::Closed);
         };
-        if !s.has_room(ctx) && !s.settle(ctx) {
+        let stalls = open.connection().is_some_and(|conn| conn.stalls(ctx, self.token));
+        if stalls || (!s.has_room(ctx) && !s.settle(ctx)) {
             s.wants_ready = true;
             s.watch_capacity(&mut Context::from_waker(&waker));
             return Err(SendError::Full(message));
@@ -95,9 +99,11 @@ impl StreamHandle {
             return Err(SendError::Closed);
         }
         ctx.observer().msg_sent(&open.method, len);
-        s.outstanding += len + super::frame::PREFIX;
-        ctx.outstanding.set(ctx.outstanding.get() + len + super::frame::PREFIX);
-        let limit = ctx.limits.stream_send_credit;
+        if let Some(conn) = open.connection() {
+            conn.handed(len);
+        }
+        s.owe(ctx, s.outstanding + len + super::frame::PREFIX);
+        let limit = ctx.stream_share();
         if s.outstanding > limit / 4 && !s.settle(ctx) {
             s.watch_capacity(&mut Context::from_waker(&waker));
             s.wants_ready |= !s.has_room(ctx);
@@ -105,13 +111,25 @@ impl StreamHandle {
         Ok(if s.has_room(ctx) { limit.saturating_sub(s.outstanding).max(1) } else { 0 })
     }
 
+    /// True when the peer has taken everything sent, or all but little of it; if not, `on_ready` will follow.
+    pub fn is_drained(&self) -> bool {
+        let ctx = &*self.ctx;
+        let Some(waker) = ctx.waker(self.token) else { return true };
+        let mut table = ctx.table.borrow_mut();
+        let Some(Entry { state: State::Streaming(s), .. }) = table.get_mut(self.token) else { return true };
+        if s.outstanding <= ctx.stream_share() / 4 || s.settle(ctx) {
+            return true;
+        }
+        s.wants_ready = true;
+        s.watch_capacity(&mut Context::from_waker(&waker));
+        false
+    }
+
     /// Bytes `try_send` would take now; zero when the stream is over.
     pub fn credit(&self) -> usize {
         let ctx = &*self.ctx;
         match ctx.table.borrow().get(self.token).map(|e| &e.state) {
-            Some(State::Streaming(s)) if s.has_room(ctx) => {
-                ctx.limits.stream_send_credit.saturating_sub(s.outstanding).max(1)
-            }
+            Some(State::Streaming(s)) if s.has_room(ctx) => ctx.stream_share().saturating_sub(s.outstanding).max(1),
             _ => 0,
         }
     }
@@ -153,7 +171,7 @@ pub(super) fn end(
 ) -> Option<Box<dyn StreamEvents>> {
     let State::Streaming(mut s) = entry.state else { return None };
     entry.open.code = status.code;
-    ctx.outstanding.set(ctx.outstanding.get() - s.outstanding);
+    s.owe(ctx, 0);
     // an error here means that the peer reset the stream: nobody is left to tell
     match &mut s.tx {
         Tx::Unsent(respond) => {
@@ -173,7 +191,15 @@ pub(super) fn end(
 impl Streaming {
     fn has_room(&self, ctx: &LoopCtx) -> bool {
         self.outstanding == 0
-            || (self.outstanding < ctx.limits.stream_send_credit && ctx.outstanding.get() < ctx.limits.loop_send_credit)
+            || (self.outstanding < ctx.stream_share() && ctx.outstanding.get() < ctx.limits.send_bytes)
+    }
+
+    /// Notes that so many bytes are outstanding now, and in the loop's account.
+    fn owe(&mut self, ctx: &LoopCtx, bytes: usize) {
+        ctx.outstanding.set(ctx.outstanding.get() + bytes - self.outstanding);
+        let slow = ctx.slow_streams.get() + usize::from(bytes > 0) - usize::from(self.outstanding > 0);
+        ctx.slow_streams.set(slow);
+        self.outstanding = bytes;
     }
 
     fn write(&mut self, message: Message) -> Result<(), h2::Error> {
@@ -213,8 +239,7 @@ impl Streaming {
             Tx::Local(pipe) if !pipe.borrow().out.is_empty() => return false,
             Tx::Local(_) | Tx::Unsent(_) | Tx::Dead => {}
         }
-        ctx.outstanding.set(ctx.outstanding.get() - self.outstanding);
-        self.outstanding = 0;
+        self.owe(ctx, 0);
         true
     }
 
@@ -237,13 +262,20 @@ impl Streaming {
     }
 
     /// What happened next, if anything; registers wakers for what did not.
-    fn next(&mut self, ctx: &LoopCtx, cx: &mut Context<'_>) -> Happened {
+    fn next(
+        &mut self,
+        ctx: &Rc<LoopCtx>,
+        token: CallToken,
+        conn: Option<&ConnShared>,
+        cx: &mut Context<'_>,
+    ) -> Happened {
         if self.is_reset(cx) {
             return Happened::Cancel;
         }
-        if self.wants_ready || self.outstanding > ctx.limits.stream_send_credit / 4 {
+        if self.wants_ready || self.outstanding > ctx.stream_share() / 4 {
             if self.settle(ctx) {
-                if std::mem::take(&mut self.wants_ready) {
+                let stalls = self.wants_ready && conn.is_some_and(|conn| conn.stalls(ctx, token));
+                if !stalls && std::mem::take(&mut self.wants_ready) {
                     return Happened::Ready;
                 }
             } else {
@@ -252,9 +284,18 @@ impl Streaming {
         }
         while !self.paused {
             match self.decoder.next() {
-                Ok(Some(message)) => return Happened::Message(message),
+                Ok(Some(message)) => {
+                    self.place = None;
+                    return Happened::Message(message);
+                }
                 Ok(None) => {}
                 Err(status) => return Happened::Fail(status),
+            }
+            if self.place.is_none() && self.decoder.declared() > ctx.limits.free_assembly {
+                self.place = Place::take(ctx, self.decoder.declared());
+                if self.place.is_none() {
+                    return Happened::Fail(ctx.limits.busy.clone());
+                }
             }
             let rx = match &mut self.rx {
                 Some(Rx::H2(rx)) => rx,
@@ -276,7 +317,7 @@ impl Streaming {
             };
             match rx.poll_data(cx) {
                 Poll::Ready(Some(Ok(chunk))) => {
-                    // the peer may send as much again: what we hold is one message at most
+                    // the peer may send as much again: what we hold is one message at most, and a large one has its place
                     let _ = rx.flow_control().release_capacity(chunk.len());
                     self.decoder.push(chunk);
                 }
@@ -315,7 +356,7 @@ pub(super) fn deliver(ctx: &Rc<LoopCtx>, token: CallToken) {
             let Some(Entry { open, state: State::Streaming(s), .. }) = table.get_mut(token) else { return };
             // no object: its `open` is still running; what happened is delivered when that returns
             let Some(events) = s.events.take() else { return };
-            let happened = s.next(ctx, &mut cx);
+            let happened = s.next(ctx, token, open.connection().map(|conn| &**conn), &mut cx);
             if let Happened::Message(m) = &happened {
                 ctx.observer().msg_received(&open.method, m.len());
             }
@@ -355,7 +396,8 @@ fn give_back(ctx: &LoopCtx, token: CallToken, events: Box<dyn StreamEvents>) {
 
 /// Puts a new stream into the table.
 pub(super) fn insert(ctx: &Rc<LoopCtx>, open: Open, tx: Tx, rx: Option<Rx>, decoder: Decoder) -> StreamHandle {
-    let streaming = Streaming { tx, rx, decoder, events: None, paused: false, outstanding: 0, wants_ready: false };
+    let streaming =
+        Streaming { tx, rx, decoder, events: None, paused: false, outstanding: 0, place: None, wants_ready: false };
     let token = ctx.insert(Entry { open, waker: None, state: State::Streaming(Box::new(streaming)) });
     StreamHandle { ctx: ctx.clone(), token }
 }
@@ -374,8 +416,8 @@ fn stop(ctx: &LoopCtx, token: CallToken, status: Option<&Status>) {
         Some(status) => drop(end(ctx, entry, status, None)),
         None => {
             entry.open.code = Code::Canceled;
-            if let State::Streaming(s) = &entry.state {
-                ctx.outstanding.set(ctx.outstanding.get() - s.outstanding);
+            if let State::Streaming(s) = &mut entry.state {
+                s.owe(ctx, 0);
             }
         }
     }

@@ -6,6 +6,8 @@ use super::answer::AnswerSource;
 use super::call::{CallMeta, CallToken, Open, Responder};
 use super::frame::Decoder;
 use super::method::Handler;
+use super::read::Place;
+use super::send::Held;
 use super::stream::Streaming;
 use super::wake::CallWaker;
 use bytes::Bytes;
@@ -45,8 +47,10 @@ pub(super) struct Reading {
     pub(super) message: Option<Bytes>,
     /// Bytes whose window was not given back.
     pub(super) held: usize,
-    /// Declared bytes counted against the loop's assembly budget.
-    pub(super) reserved: usize,
+    /// Its place among the messages being put together.
+    pub(super) place: Option<Place>,
+    /// Since when it waits for one.
+    pub(super) waits: Option<Instant>,
     pub(super) last_progress: Instant,
 }
 
@@ -57,6 +61,12 @@ pub(super) struct Sending {
     /// Bytes of the message not yet pulled.
     pub(super) left: usize,
     pub(super) chunk: Bytes,
+    /// What of the answer lies in memory.
+    pub(super) held: Held,
+    /// All of it has lain in memory from the start.
+    pub(super) whole: bool,
+    /// A chunk was asked for and has not come.
+    pub(super) asked: bool,
     pub(super) trailers: Option<Box<HeaderMap>>,
 }
 

@@ -7,6 +7,7 @@ use crate::door::{HttpBody, HttpRequest, text};
 use crate::services::{Loop, maintenance, status};
 use http::{Method, Response, StatusCode};
 use messages::RequestError;
+use messages::read::INLINE_BYTES;
 use model::request::{AlarmType, RangeRequest};
 use std::rc::Rc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
@@ -49,7 +50,7 @@ async fn unhealthy(this: &Rc<Loop>, query: &Query, serializable: bool) -> Option
 
 fn serializable_read(this: &Rc<Loop>) -> Result<(), String> {
     let request = RangeRequest { key: "health".into(), limit: 1, ..RangeRequest::default() };
-    match this.ports.reads.range(&request) {
+    match this.ports.reads.range(&request, INLINE_BYTES) {
         Some(Err(why)) => Err(status::of_read(&why).message.into_owned()),
         Some(Ok(_)) | None => Ok(()),
     }

@@ -8,16 +8,18 @@ use super::kv::admit_cost;
 use super::waiting::Waiting;
 use super::{Loop, check, election, lease, lock, status, turn};
 use crate::door::{Call, CallToken, Status};
+use api::etcdserverpb::RangeResponse;
 use bytes::Bytes;
 use messages::Token;
+use messages::read::{TxnPlan, TxnRange};
 use model::request::{
     Compare, CompareResult, CompareTarget, DeleteRangeRequest, LeaseGrantRequest, PutRequest, RangeRequest, RequestOp,
     RequestUnion, TargetUnion, TxnRequest,
 };
-use model::{Applied, Command, KeyValue, OpOutcome, Outcome};
+use model::{Applied, Command, KeyValue, OpOutcome, Outcome, RangeOutcome, ReadError};
 use prost::Message as _;
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 
 /// Seconds of the lease that is granted to a call without one (etcd's session). Nobody renews it.
@@ -37,6 +39,10 @@ pub struct Claims {
     pub(super) stream: Cell<Option<Token>>,
     /// The id that the last watcher got. Ids are never used again.
     pub(super) last_watch: Cell<i64>,
+    /// Claims whose looks are out at the reader pool.
+    pub(super) asked: RefCell<HashSet<Token>>,
+    /// Claims that look when one of those is back.
+    pub(super) to_look: RefCell<VecDeque<Token>>,
     bytes: Rc<Cell<usize>>,
 }
 
@@ -72,6 +78,8 @@ pub struct Claim {
     /// Revision that created the key; zero until it is known.
     pub(super) created: i64,
     pub(super) stage: Stage,
+    /// The key is not that of an earlier call that may hold the lock: this call made it, or has waited with it.
+    pub(super) own: bool,
     /// The client left while the key was being made.
     gone: bool,
     /// Counted against the loop's budget.
@@ -134,6 +142,7 @@ pub(super) fn begin(this: &Rc<Loop>, call: Call, name: &[u8], lease: i64, purpos
         lease,
         created: 0,
         stage: Stage::Granting,
+        own: false,
         gone: false,
         _share: share,
     };
@@ -247,15 +256,11 @@ pub(super) fn applied(this: &Rc<Loop>, token: Token, mut claim: Box<Claim>, resu
 /// The claim has a key now, made at `revision` or `found` there.
 fn entered(this: &Rc<Loop>, token: Token, mut claim: Box<Claim>, revision: i64, found: Option<Vec<OpOutcome>>) {
     if claim.gone {
-        // one that was found belongs to an earlier call as well
-        if found.is_none() {
-            claim.created = revision;
-            release(this, &claim);
-        }
-        return;
+        (claim.created, claim.own) = (revision, found.is_none());
+        return release(this, &claim);
     }
     let Some(found) = found else {
-        claim.created = revision;
+        (claim.created, claim.own) = (revision, true);
         if let Purpose::Campaign(campaign) = &mut claim.purpose {
             (campaign.revision, campaign.value) = (revision, Bytes::new());
         }
@@ -286,6 +291,26 @@ pub(super) fn first_kv(outcome: &OpOutcome) -> Option<KeyValue> {
     }
 }
 
+/// What the pool read for a claim, whole: such a question is for one key-value, so even one that was only measured is not more than
+/// a request may bring in.
+pub(super) fn whole(result: Result<TxnPlan, ReadError>) -> Result<(i64, OpOutcome), ReadError> {
+    let plan = result?;
+    let mut responses = Vec::with_capacity(plan.ranges.len());
+    for range in plan.ranges {
+        responses.push(OpOutcome::Range(match range {
+            TxnRange::Read(outcome) => outcome,
+            TxnRange::Planned(mut planned) => {
+                let fields = planned.source.next(usize::MAX)?.unwrap_or_default();
+                // stored bytes were written by us
+                let kvs = RangeResponse::decode(fields).map_or_else(|_| Vec::new(), |response| response.kvs);
+                let kvs = kvs.iter().map(|kv| kv.encode_to_vec().into()).collect();
+                RangeOutcome { kvs, more: planned.more, count: planned.count }
+            }
+        }));
+    }
+    Ok((plan.revision, OpOutcome::Txn { succeeded: plan.succeeded, responses }))
+}
+
 /// It is the claim's turn: `revision` is that of the view in which nobody was before it.
 pub(super) fn granted(this: &Loop, token: Token, claim: &Claim, revision: i64) {
     let answer = match &claim.purpose {
@@ -306,15 +331,15 @@ pub(super) fn lost(this: &Loop, token: Token, claim: &Claim) {
     this.complete(token, why);
 }
 
-/// Ends a claim with an error; its key goes as well.
+/// Ends a claim with an error; its own key goes as well.
 pub(super) fn fail(this: &Loop, token: Token, claim: Box<Claim>, why: Status) {
     release(this, &claim);
     this.complete(token, status::through_client(why));
 }
 
-/// Deletes the key of a claim, if it has one.
+/// Deletes the key of a claim, if it has one of its own.
 fn release(this: &Loop, claim: &Claim) {
-    if claim.created > 0 {
+    if claim.own {
         this.propose_quietly(delete_created(claim.key.clone(), claim.created));
     }
 }

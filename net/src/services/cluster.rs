@@ -34,7 +34,11 @@ pub fn register(this: &Rc<Loop>, table: &mut MethodTable) {
     let this = this.clone();
     table.server_stream(
         "/grpc.health.v1.Health/Watch",
-        move |_: CallMeta, _: Bytes, stream: StreamHandle| -> Box<dyn StreamEvents> {
+        move |_: CallMeta, body: Bytes, stream: StreamHandle| -> Box<dyn StreamEvents> {
+            if let Err(why) = health::HealthCheckRequest::decode(body) {
+                stream.finish(status::malformed(&why));
+                return Box::new(Quiet);
+            }
             // the status of this member does not change while it serves: one message, then silence until the end
             let _ = stream.try_send(crate::door::Message::from(serving(&this).encode_to_vec()));
             Box::new(Quiet)

@@ -94,7 +94,7 @@ pub(super) fn won(this: &Loop, campaign: &Campaign, claim: &Claim) -> Answer {
 
 /// The leader's key, when the election is short enough to be read here; otherwise [`ask_oldest`].
 pub(super) fn oldest(this: &Loop, prefix: &Bytes) -> Option<Oldest> {
-    let (revision, range) = match this.ports.reads.range(&claim::all_of(prefix))? {
+    let (revision, range) = match this.ports.reads.range(&claim::all_of(prefix), this.inline_bytes())? {
         Ok(found) => found,
         Err(why) => return Some(Err(why)),
     };

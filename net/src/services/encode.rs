@@ -2,8 +2,10 @@
 //!
 //! Field numbers are etcd's (`etcd-features.md` §1.2). Must never look at the store.
 
+use super::pulled::Part;
 use crate::door::Message;
 use bytes::{BufMut, Bytes, BytesMut};
+use messages::read::{TxnPlan, TxnRange};
 use model::{OpOutcome, RangeOutcome};
 use prost::encoding::{encode_varint, encoded_len_varint};
 
@@ -198,13 +200,44 @@ fn nested(pieces: &mut Pieces, outcome: &OpOutcome, place: &mut TxnPlace) {
     let length = inner.len();
     put_length(&mut pieces.open, 3, field_len(length));
     put_length(&mut pieces.open, number, length);
-    match inner {
-        Message::One(bytes) => pieces.open.put_slice(&bytes),
-        Message::Many(chunks) => {
-            pieces.done.push(pieces.open.split().freeze());
-            pieces.done.extend(chunks);
-        }
+    if let Message::One(bytes) = &inner {
+        return pieces.open.put_slice(bytes);
     }
+    pieces.done.push(pieces.open.split().freeze());
+    pieces.done.extend(inner.into_pieces());
+}
+
+/// `TxnResponse` of a read-only transaction, in parts.
+pub fn txn_parts(header: Header, plan: TxnPlan) -> Vec<Part> {
+    let mut parts = Vec::new();
+    let mut open = BytesMut::with_capacity(128);
+    header.write(&mut open);
+    put_uint(&mut open, 2, u64::from(plan.succeeded));
+    let mut inner = BytesMut::new();
+    put_uint(&mut inner, 3, plan.revision as u64);
+    let inner = inner.freeze();
+    for range in plan.ranges {
+        let (kvs_bytes, more, count) = match &range {
+            TxnRange::Read(read) => (read.kvs.iter().map(|kv| field_len(kv.len())).sum(), read.more, read.count),
+            TxnRange::Planned(plan) => (plan.kvs_bytes as usize, plan.more, plan.count),
+        };
+        let mut tail = BytesMut::new();
+        range_tail(&mut tail, more, count);
+        let length = field_len(inner.len()) + kvs_bytes + tail.len();
+        put_length(&mut open, 3, field_len(length));
+        put_length(&mut open, 1, length);
+        put_bytes(&mut open, 1, &inner);
+        match range {
+            TxnRange::Read(read) => read.kvs.iter().for_each(|kv| put_bytes(&mut open, 2, kv)),
+            TxnRange::Planned(plan) => {
+                parts.push(Part::Bytes(open.split().freeze()));
+                parts.push(Part::Pulled(plan.kvs_bytes, plan.source));
+            }
+        }
+        open.put_slice(&tail);
+    }
+    parts.push(Part::Bytes(open.freeze()));
+    parts
 }
 
 /// A response that is nothing but a header.
@@ -221,10 +254,7 @@ mod tests {
     const HEADER: Header = Header { cluster_id: 1, member_id: u64::MAX, revision: 9, term: 3 };
 
     fn bytes(message: Message) -> Bytes {
-        match message {
-            Message::One(bytes) => bytes,
-            Message::Many(chunks) => chunks.concat().into(),
-        }
+        message.into_pieces().concat().into()
     }
 
     fn kv(key: &'static str, len: usize) -> (model::KeyValue, Bytes) {

@@ -2,6 +2,7 @@
 //!
 //! Writes are checked and proposed; reads are served from the newest view once they may be.
 
+use super::pulled::{self, Part};
 use super::waiting::{self, Waiting};
 use super::{Loop, check, encode, status};
 use crate::door::{Answer, Call, MethodTable, Status};
@@ -13,12 +14,13 @@ use model::request::{
 };
 use model::{AlarmMember, Command, ReadError};
 use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// Time between two proposals of the alarm about space by one loop.
 const ALARM_PAUSE: Duration = Duration::from_secs(1);
 /// Bytes of an answer, beyond which no client takes it: gRPC libraries count in 31 bits.
-const LARGEST_ANSWER: u64 = i32::MAX as u64;
+pub(super) const LARGEST_ANSWER: u64 = i32::MAX as u64;
 
 /// Registers the methods.
 pub fn register(this: &Rc<Loop>, table: &mut MethodTable) {
@@ -91,9 +93,14 @@ fn unary<R: prost::Message + Default + 'static>(
     method(this, table, &format!("/etcdserverpb.KV/{name}"), handle);
 }
 
-/// Refuses what does not fit into the quota, and raises the alarm that stops further writes. A request without cost passes.
+/// Refuses what does not fit into the quota or on the disk, and raises the alarm that stops further writes. A request without cost
+/// passes.
 pub(crate) fn admit_cost(this: &Loop, cost: i64) -> Result<(), Status> {
     let quota = this.config.quota_bytes;
+    if cost != 0 && this.ports.gauges.disk_low.load(Relaxed) {
+        // whoever measured it raises the alarm
+        return Err(status::NO_SPACE);
+    }
     if quota <= 0 || cost == 0 || this.ports.reads.logical_bytes() + cost < quota {
         return Ok(());
     }
@@ -142,7 +149,7 @@ fn txn(this: &Rc<Loop>, call: &mut Pending, request: TxnRequest) -> Result<(), S
 
 /// Answers a range from the newest view; `None` when it is too big to be built at once.
 pub(crate) fn try_range(this: &Loop, request: &RangeRequest) -> Option<Answer> {
-    Some(match this.ports.reads.range(request)? {
+    Some(match this.ports.reads.range(request, this.inline_bytes())? {
         Ok((revision, outcome)) => Answer::message(encode::range(this.header(revision), &outcome)),
         Err(why) => status::of_read(&why).into(),
     })
@@ -162,13 +169,12 @@ pub(crate) fn range_planned(this: &Rc<Loop>, token: Token, result: Result<RangeP
     }
     match result {
         Err(why) => this.complete(token, status::of_read(&why)),
-        Ok(plan) if plan.kvs_bytes > LARGEST_ANSWER - (1 << 10) => this.complete(token, status::ANSWER_TOO_LARGE),
         Ok(plan) => {
             let head = encode::range_head(this.header(plan.revision));
             let mut tail = bytes::BytesMut::new();
             encode::range_tail(&mut tail, plan.more, plan.count);
-            let source = waiting::PulledSource::new(this, head, plan.kvs_bytes as usize, tail.freeze(), plan.source);
-            this.complete(token, Answer::source(source));
+            let parts = vec![Part::Bytes(head), Part::Pulled(plan.kvs_bytes, plan.source), Part::Bytes(tail.freeze())];
+            this.complete(token, pulled::answer(this, parts));
         }
     }
 }

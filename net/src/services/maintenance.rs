@@ -15,7 +15,6 @@ use messages::{RequestError, Token};
 use model::request::{AlarmAction, AlarmRequest, AlarmType};
 use model::{AlarmMember, Command, ReadError};
 use prost::Message as _;
-use ring::digest::{Context, SHA256};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
@@ -62,8 +61,8 @@ pub fn register(this: &Rc<Loop>, table: &mut MethodTable) {
     let this = this.clone();
     table.server_stream(
         &path("Snapshot"),
-        move |meta: CallMeta, _: Bytes, stream: StreamHandle| -> Box<dyn StreamEvents> {
-            open_snapshot(&this, &meta, stream)
+        move |meta: CallMeta, body: Bytes, stream: StreamHandle| -> Box<dyn StreamEvents> {
+            open_snapshot(&this, &meta, body, stream)
         },
     );
 }
@@ -190,7 +189,6 @@ pub struct Snapshots(HashMap<Token, SnapshotStream>);
 
 /// A snapshot on its way to a client: pulled from the pool one chunk at a time.
 pub struct SnapshotStream {
-    hash: Context,
     remaining: u64,
     source: Option<Box<dyn ChunkSource>>,
     /// A message that found no room.
@@ -199,9 +197,10 @@ pub struct SnapshotStream {
     ended: bool,
 }
 
-fn open_snapshot(this: &Rc<Loop>, meta: &CallMeta, stream: StreamHandle) -> Box<dyn StreamEvents> {
+fn open_snapshot(this: &Rc<Loop>, meta: &CallMeta, body: Bytes, stream: StreamHandle) -> Box<dyn StreamEvents> {
     let token = stream.token().as_u64();
-    if let Err(refused) = this.admit(meta) {
+    let sound = || pb::SnapshotRequest::decode(body).map_err(|e| status::malformed(&e));
+    if let Err(refused) = this.admit(meta).and_then(|()| sound().map(drop)) {
         stream.finish(refused);
     } else if !this.ports.run_job(RunJob { sink: this.sink, token, job: Job::OpenSnapshot }) {
         stream.finish(status::TOO_MANY_REQUESTS);
@@ -217,8 +216,9 @@ struct SnapshotEvents {
 impl StreamEvents for SnapshotEvents {
     fn on_ready(&mut self, stream: &StreamHandle) {
         let message = self.this.snapshots.borrow_mut().0.get_mut(&self.token).and_then(|s| s.waiting.take());
-        if let Some(message) = message {
-            send(&self.this, self.token, stream, message);
+        match message {
+            Some(message) => send(&self.this, self.token, stream, message),
+            None => pull(&self.this, self.token, stream),
         }
     }
 }
@@ -236,20 +236,19 @@ pub(super) fn snapshot_opened(this: &Loop, token: Token, result: Result<Snapshot
         Err(why) => stream.finish(status::of_request(why)),
         Ok(answer) => {
             tracing::info!("total-bytes" = answer.total, "sending database snapshot to client");
-            let state = SnapshotStream {
-                hash: Context::new(&SHA256),
-                remaining: answer.total,
-                source: Some(answer.source),
-                waiting: None,
-                ended: false,
-            };
+            let state =
+                SnapshotStream { remaining: answer.total, source: Some(answer.source), waiting: None, ended: false };
             this.snapshots.borrow_mut().0.insert(token, state);
             pull(this, token, &stream);
         }
     }
 }
 
+/// Reads the next chunk, once the client has taken what was sent.
 fn pull(this: &Loop, token: Token, stream: &StreamHandle) {
+    if !stream.is_drained() {
+        return;
+    }
     let source = this.snapshots.borrow_mut().0.get_mut(&token).and_then(|s| s.source.take());
     if let Some(source) = source
         && !this.query(token, Work::NextChunk { source, max_bytes: SNAPSHOT_CHUNK })
@@ -274,19 +273,19 @@ pub(super) fn snapshot_chunk(
                 drop(snapshots);
                 return stream.finish(status::of_read(&why));
             }
-            Ok(Some(blob)) => {
-                state.hash.update(&blob);
-                state.remaining = state.remaining.saturating_sub(blob.len() as u64);
+            // behind the announced length comes the checksum, the last message
+            Ok(Some(checksum)) if state.remaining == 0 => {
+                state.ended = true;
+                response(this, 0, checksum)
+            }
+            Ok(Some(blob)) if blob.len() as u64 <= state.remaining => {
+                state.remaining -= blob.len() as u64;
                 state.source = Some(source);
                 response(this, state.remaining, blob)
             }
-            Ok(None) if state.remaining > 0 => {
+            Ok(_) => {
                 drop(snapshots);
-                return stream.finish(Status::new(Code::DataLoss, "snapshot ended before its announced length"));
-            }
-            Ok(None) => {
-                state.ended = true;
-                response(this, 0, Bytes::copy_from_slice(state.hash.clone().finish().as_ref()))
+                return stream.finish(Status::new(Code::DataLoss, "a snapshot has not its announced length"));
             }
         }
     };

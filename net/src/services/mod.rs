@@ -14,7 +14,7 @@
 //! | [`election`], [`observe`] | Election |
 //! | [`claim`], `turn`, [`step`] | what locks and elections share: the queue, whose turn it is, short calls |
 //! | [`check`] | the checked door from protobuf to commands |
-//! | [`encode`] | answers spliced from stored bytes |
+//! | [`encode`], [`pulled`] | answers spliced from stored bytes, large ones read while they are sent |
 //! | [`status`] | errors to gRPC codes and etcd's texts |
 
 pub mod check;
@@ -28,6 +28,7 @@ pub mod lease;
 pub mod lock;
 pub mod maintenance;
 pub mod observe;
+pub mod pulled;
 pub mod range_stream;
 pub mod status;
 pub mod step;
@@ -43,7 +44,7 @@ use crossbeam_channel::TrySendError;
 use encode::Header;
 use messages::lease::{LeaseAsk, LeaseRequests};
 use messages::propose::{Proposal, Propose};
-use messages::read::{ReadIndex, RunQuery, Work};
+use messages::read::{INLINE_BYTES, ReadIndex, RunQuery, Work};
 use messages::watch::{ToHub, WatchRequests};
 use messages::{Ports, Reply, RequestError, SinkId, Token};
 use model::Command;
@@ -57,6 +58,9 @@ use waiting::Waiting;
 
 /// How soon a list that the core could not take is offered again.
 const RETRY: Duration = Duration::from_millis(1);
+
+/// Bytes that are always read at once.
+const INLINE_CROWDED: usize = 4 << 10;
 
 /// What one connection thread's services share.
 pub struct Loop {
@@ -199,7 +203,7 @@ impl Loop {
             Reply::Applied { token, result } => waiting::applied(self, token, result),
             Reply::ReadGranted { token, result } => waiting::read_granted(self, token, result),
             Reply::RangePlanned { token, result } => kv::range_planned(self, token, result),
-            Reply::TxnRead { token, result } => waiting::txn_read(self, token, result),
+            Reply::TxnRead { token, result } => waiting::txn_planned(self, token, result),
             Reply::Chunk { token, source, chunk } => waiting::chunk(self, token, source, chunk),
             Reply::Hash { token, result } => maintenance::hashed(self, token, result),
             Reply::SnapshotOpened { token, result } => maintenance::snapshot_opened(self, token, result),
@@ -317,6 +321,11 @@ impl Loop {
     pub(crate) fn ask_to_read(&self, token: Token, what: Waiting) {
         self.waiting.borrow_mut().insert(token, what);
         self.outgoing.borrow_mut().reads.push(token);
+    }
+
+    /// Bytes of an answer that may be read at once: little while many large answers wait for their clients.
+    pub(crate) fn inline_bytes(&self) -> usize {
+        if self.handle.is_crowded() { INLINE_CROWDED } else { INLINE_BYTES }
     }
 
     /// A token that names no call: for chunks pulled on behalf of an answer that is on its way.

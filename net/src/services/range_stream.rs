@@ -17,6 +17,8 @@ use std::rc::Rc;
 /// Bytes of the first chunk, so that the first keys come soon; later ones double up to the largest.
 const FIRST_CHUNK: usize = 4 << 10;
 const LARGEST_CHUNK: usize = 512 << 10;
+/// Chunks a stream may have in memory: one held back, one that is read or waits, one in the hands of h2.
+const CHUNKS: usize = 3;
 
 /// A stream that waits for leave to read, or for its plan.
 pub struct Streamed {
@@ -101,9 +103,16 @@ pub(super) fn planned(this: &Loop, token: Token, result: Result<RangePlan, ReadE
     pull(this, token, &streamed.stream);
 }
 
+/// Reads the next chunk, once the client has taken what was sent.
 fn pull(this: &Loop, token: Token, stream: &StreamHandle) {
+    if !stream.is_drained() {
+        return;
+    }
+    // the more streams there are, the smaller their chunks
+    let share = this.handle.limits().flow_bytes / CHUNKS / this.flows.borrow().len().max(1);
+    let largest = share.clamp(FIRST_CHUNK, LARGEST_CHUNK);
     let work = this.flows.borrow_mut().get_mut(&token).and_then(|flow| {
-        let max_bytes = flow.chunk_bytes;
+        let max_bytes = flow.chunk_bytes.min(largest);
         flow.chunk_bytes = (max_bytes * 2).min(LARGEST_CHUNK);
         Some(Work::NextChunk { source: flow.source.take()?, max_bytes })
     });
@@ -167,8 +176,9 @@ struct Events {
 impl StreamEvents for Events {
     fn on_ready(&mut self, stream: &StreamHandle) {
         let message = self.this.flows.borrow_mut().get_mut(&self.token).and_then(|flow| flow.waiting.take());
-        if let Some(message) = message {
-            send(&self.this, self.token, stream, message);
+        match message {
+            Some(message) => send(&self.this, self.token, stream, message),
+            None => pull(&self.this, self.token, stream),
         }
     }
 }

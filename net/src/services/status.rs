@@ -48,6 +48,8 @@ table! {
     LEASE_EXISTS = FailedPrecondition, "etcdserver: lease already exists";
     /// Sent with etcd's client-side value, hence the code.
     TOO_MANY_REQUESTS = Unknown, "etcdserver: too many requests";
+    /// The door has no room for a call.
+    BUSY = ResourceExhausted, "etcdserver: too many requests";
     /// No leader.
     NO_LEADER = Unavailable, "etcdserver: no leader";
     /// Not the leader.
@@ -56,6 +58,8 @@ table! {
     LEADER_CHANGED = Unavailable, "etcdserver: leader changed";
     /// The server stops.
     STOPPED = Unavailable, "etcdserver: server stopped";
+    /// A snapshot, defragmentation or hash that could not be carried out. etcd sends the reason in its own words, with this code.
+    JOB_FAILED = Unknown, "etcdserver: the job failed, the log of this member says why";
     /// Unknown outcome.
     TIMEOUT = Unavailable, "etcdserver: request timed out";
     /// Unknown outcome, the leader was lost.
@@ -131,6 +135,7 @@ pub fn of_request(error: RequestError) -> Status {
         RequestError::TooManyRequests | RequestError::Busy => TOO_MANY_REQUESTS,
         RequestError::Timeout => TIMEOUT,
         RequestError::TimeoutLeaderLost => TIMEOUT_LEADER_LOST,
-        RequestError::Stopped | RequestError::Failed => STOPPED,
+        RequestError::Failed => JOB_FAILED,
+        RequestError::Stopped => STOPPED,
     }
 }

@@ -3,7 +3,7 @@
 //! So a release wakes one waiter, however many there are. Claims that are older than ours can only go, never come: a view that is
 //! behind delays a turn but cannot give it away twice. Must never grant a turn from a view without the claim's own key in it.
 
-use super::claim::{self, Claim, Stage};
+use super::claim::{self, Claim, Claims, Stage};
 use super::waiting::Waiting;
 use super::{Loop, status};
 use bytes::Bytes;
@@ -17,6 +17,8 @@ use std::rc::Rc;
 
 /// Bytes the hub may send on the loop's own stream before it is told that they were taken.
 const CREDIT: usize = 256 << 10;
+/// Looks of one loop that may be out at the reader pool.
+const LOOKS: usize = 32;
 
 /// What a claim sees in one view.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -30,17 +32,48 @@ struct Seen {
 /// Looks at the queue: here when it is short, on the reader pool otherwise.
 pub(super) fn look(this: &Rc<Loop>, token: Token, mut claim: Box<Claim>) {
     claim.stage = Stage::Looking;
-    match this.ports.reads.range(&keys_of(&claim.prefix)) {
+    match this.ports.reads.range(&keys_of(&claim.prefix), this.inline_bytes()) {
         Some(Ok((revision, range))) => {
             let kvs = range.kvs.into_iter().filter_map(|kv| KeyValue::decode(kv).ok());
             let seen = Seen::among(&claim, kvs);
             found(this, token, claim, revision, seen);
         }
         Some(Err(why)) => claim::fail(this, token, claim, status::of_read(&why)),
-        None if this.query(token, Work::ReadTxn(question(&claim))) => {
-            this.waiting.borrow_mut().insert(token, Waiting::Claim(claim));
+        None => look_on_pool(this, token, claim),
+    }
+}
+
+/// Looks of a crowd wait for each other, so that they do not fill the pool's queue; one look is refused only when the pool is full
+/// of other work.
+fn look_on_pool(this: &Rc<Loop>, token: Token, claim: Box<Claim>) {
+    let Claims { asked, to_look, .. } = &this.claims;
+    let room = asked.borrow().len() < LOOKS;
+    if room && this.query(token, Work::ReadTxn(question(&claim))) {
+        asked.borrow_mut().insert(token);
+    } else if asked.borrow().is_empty() {
+        return claim::fail(this, token, claim, status::TOO_MANY_REQUESTS);
+    } else {
+        to_look.borrow_mut().push_back(token);
+    }
+    this.waiting.borrow_mut().insert(token, Waiting::Claim(claim));
+}
+
+/// The pool has answered `token`: if that was a look, others get their chance. Claims that are gone meanwhile are passed over.
+pub(super) fn next_looks(this: &Rc<Loop>, token: Token) {
+    let Claims { asked, to_look, .. } = &this.claims;
+    if !asked.borrow_mut().remove(&token) {
+        return;
+    }
+    let queued = to_look.borrow().len();
+    for _ in 0..queued {
+        if asked.borrow().len() >= LOOKS {
+            return;
         }
-        None => claim::fail(this, token, claim, status::TOO_MANY_REQUESTS),
+        let next = to_look.borrow_mut().pop_front();
+        let waiting = next.and_then(|token| Some((token, this.waiting.borrow_mut().remove(&token)?)));
+        if let Some((token, Waiting::Claim(claim))) = waiting {
+            look(this, token, claim);
+        }
     }
 }
 
@@ -103,7 +136,7 @@ fn watch(this: &Rc<Loop>, token: Token, mut claim: Box<Claim>, key: Bytes, start
     let watch_id = claims.last_watch.get() + 1;
     claims.last_watch.set(watch_id);
     claims.watched.borrow_mut().insert(watch_id, token);
-    claim.stage = Stage::Watching(watch_id);
+    (claim.stage, claim.own) = (Stage::Watching(watch_id), true);
     this.waiting.borrow_mut().insert(token, Waiting::Claim(claim));
     let create = CreateWatch {
         watch_id,

@@ -2,19 +2,19 @@
 //!
 //! Every entry is removed by exactly one answer. Must never answer a call twice: tokens of finished calls find nothing.
 
+use super::pulled::{self, Pull};
 use super::{
     Loop, check, claim, cluster, election, encode, kv, lease, maintenance, observe, range_stream, status, step, turn,
+    watch,
 };
-use crate::door::{Answer, AnswerSource, Call, Status};
+use crate::door::{Answer, Call, Status};
 use bytes::Bytes;
-use messages::read::{ChunkSource, Work};
+use messages::read::{ChunkSource, TxnPlan, Work};
 use messages::{RequestError, Token};
 use model::request::{RangeRequest, TxnRequest};
 use model::{Applied, OpOutcome, Outcome, ReadError};
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
 
 /// What a call waits for.
 pub enum Waiting {
@@ -96,7 +96,7 @@ fn answer_now(this: &Loop, what: &Waiting) -> Option<Answer> {
     match what {
         Waiting::Range(request) => kv::try_range(this, request),
         Waiting::ReadTxn(request) if check::is_small(request) => {
-            Some(txn_answer(this, this.ports.reads.read_txn(request)))
+            Some(txn_answer(this, this.ports.reads.read_txn(request, this.inline_bytes())?))
         }
         Waiting::Members => Some(cluster::member_list(this)),
         Waiting::Alarms(request) => Some(maintenance::alarm_list(this, request)),
@@ -125,14 +125,23 @@ fn serve_later(this: &Rc<Loop>, token: Token, what: Waiting) {
     }
 }
 
-/// The pool has evaluated a read-only transaction.
-pub(super) fn txn_read(this: &Rc<Loop>, token: Token, result: Result<(i64, OpOutcome), ReadError>) {
+/// The pool evaluated a read-only transaction; what is big in an answer is read while it is sent.
+pub(super) fn txn_planned(this: &Rc<Loop>, token: Token, result: Result<TxnPlan, ReadError>) {
     let waiting = this.waiting.borrow_mut().remove(&token);
-    match waiting {
-        Some(Waiting::Claim(claim)) => turn::looked(this, token, claim, result),
-        Some(Waiting::Leader(_)) => this.complete(token, election::leader(this, election::oldest_found(result))),
-        Some(Waiting::Observe) => observe::looked(this, token, election::oldest_found(result)),
-        _ => this.complete(token, txn_answer(this, result)),
+    turn::next_looks(this, token);
+    match (waiting, result) {
+        (Some(Waiting::Claim(claim)), result) => turn::looked(this, token, claim, claim::whole(result)),
+        (Some(Waiting::Leader(_)), result) => {
+            this.complete(token, election::leader(this, election::oldest_found(claim::whole(result))));
+        }
+        (Some(Waiting::Observe), result) => {
+            observe::looked(this, token, election::oldest_found(claim::whole(result)));
+        }
+        (_, Err(why)) => this.complete(token, status::of_read(&why)),
+        (_, Ok(plan)) => {
+            let header = this.header(plan.revision);
+            this.complete(token, pulled::answer(this, encode::txn_parts(header, plan)));
+        }
     }
 }
 
@@ -184,101 +193,13 @@ pub(super) fn chunk(
         Some(Waiting::Pull(pull)) => Some(pull.clone()),
         _ => None,
     };
-    let streams = this.flows.borrow().contains_key(&token);
     let Some(pull) = pull else {
-        return match streams {
-            true => range_stream::chunk(this, token, source, chunk),
-            false => maintenance::snapshot_chunk(this, token, source, chunk),
+        let (flows, watches) = (this.flows.borrow().contains_key(&token), this.streams.borrow().contains_key(&token));
+        return match (flows, watches) {
+            (true, _) => range_stream::chunk(this, token, source, chunk),
+            (_, true) => watch::chunk(this, token, source, chunk),
+            _ => maintenance::snapshot_chunk(this, token, source, chunk),
         };
     };
-    let mut pull = pull.borrow_mut();
-    pull.source = Some(source);
-    pull.ready = Some(chunk.map_err(|why| status::of_read(&why)));
-    if let Some(waker) = pull.waker.take() {
-        waker.wake();
-    }
-}
-
-/// The state a [`PulledSource`] shares with the reply that fills it.
-#[derive(Default)]
-pub struct Pull {
-    source: Option<Box<dyn ChunkSource>>,
-    ready: Option<Result<Option<Bytes>, Status>>,
-    waker: Option<Waker>,
-}
-
-/// A large answer whose middle is pulled from the reader pool, one chunk at a time, as the client takes it.
-pub struct PulledSource {
-    this: Rc<Loop>,
-    token: Token,
-    total: usize,
-    before: VecDeque<Bytes>,
-    after: VecDeque<Bytes>,
-    pull: Rc<RefCell<Pull>>,
-    asked: bool,
-}
-
-/// Bytes of one chunk.
-const CHUNK: usize = 256 << 10;
-
-impl PulledSource {
-    /// An answer of `head`, `middle` bytes from `source`, and `tail`.
-    pub fn new(this: &Rc<Loop>, head: Bytes, middle: usize, tail: Bytes, source: Box<dyn ChunkSource>) -> Self {
-        let pull = Rc::new(RefCell::new(Pull { source: Some(source), ..Pull::default() }));
-        let token = this.pull_token();
-        this.waiting.borrow_mut().insert(token, Waiting::Pull(pull.clone()));
-        Self {
-            this: this.clone(),
-            token,
-            total: head.len() + middle + tail.len(),
-            before: [head].into(),
-            after: [tail].into(),
-            pull,
-            asked: false,
-        }
-    }
-}
-
-impl Drop for PulledSource {
-    fn drop(&mut self) {
-        self.this.waiting.borrow_mut().remove(&self.token);
-    }
-}
-
-impl AnswerSource for PulledSource {
-    fn total_len(&self) -> usize {
-        self.total
-    }
-
-    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Status>>> {
-        if let Some(head) = self.before.pop_front() {
-            return Poll::Ready(Some(Ok(head)));
-        }
-        let mut pull = self.pull.borrow_mut();
-        match pull.ready.take() {
-            Some(Ok(Some(chunk))) => {
-                self.asked = false;
-                return Poll::Ready(Some(Ok(chunk)));
-            }
-            Some(Ok(None)) => {
-                self.asked = false;
-                pull.source = None;
-            }
-            Some(Err(status)) => return Poll::Ready(Some(Err(status))),
-            None => {}
-        }
-        if !self.asked
-            && let Some(source) = pull.source.take()
-        {
-            if !self.this.query(self.token, Work::NextChunk { source, max_bytes: CHUNK }) {
-                return Poll::Ready(Some(Err(status::TOO_MANY_REQUESTS)));
-            }
-            self.asked = true;
-        }
-        if self.asked && pull.ready.is_none() {
-            pull.waker = Some(cx.waker().clone());
-            return Poll::Pending;
-        }
-        Poll::Ready(self.after.pop_front().map(Ok))
-    }
+    pull.borrow_mut().fill(source, chunk.map_err(|why| status::of_read(&why)));
 }

@@ -4,13 +4,15 @@
 //! taken: a slow client holds its own watchers back and nobody else. A client that half-closes keeps its watches, as in etcd.
 //! Must never queue more than the credit granted.
 
+use super::kv::LARGEST_ANSWER;
 use super::{Loop, status};
 use crate::door::{CallMeta, CallToken, Inbound, Message, MethodTable, SendError, StreamEvents, StreamHandle};
 use api::etcdserverpb as pb;
 use bytes::{Bytes, BytesMut};
 use messages::Token;
-use messages::watch::{CreateWatch, StreamKey, ToHub, WatchFrame};
-use model::KeyRange;
+use messages::read::{ChunkSource, Work};
+use messages::watch::{CreateWatch, HugeEvents, StreamKey, ToHub, WatchFrame};
+use model::{KeyRange, ReadError};
 use prost::Message as _;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -24,10 +26,35 @@ pub fn register(this: &Rc<Loop>, table: &mut MethodTable) {
     table.bidi("/etcdserverpb.Watch/Watch", move |meta: CallMeta, stream: StreamHandle| open(&this, &meta, stream));
 }
 
-/// What the loop keeps of a stream: frames that found no room.
+/// What the loop keeps of a stream: frames that found no room, and what the hub is to be told once the client took the rest.
+#[derive(Default)]
 pub struct WatchStream {
-    waiting: VecDeque<(Message, usize)>,
+    waiting: VecDeque<(Frame, usize)>,
+    taken: usize,
 }
+
+/// A frame on its way out.
+enum Frame {
+    Ready(Message),
+    Huge(Huge),
+}
+
+/// Events of a huge revision on their way out: the response they make up, or one response for each chunk.
+struct Huge {
+    events: HugeEvents,
+    watch_id: i64,
+    revision: i64,
+    fragment: bool,
+    /// Bytes that have not come from the pool.
+    left: u64,
+    source: Option<Box<dyn ChunkSource>>,
+    /// What found no room.
+    ready: Option<Message>,
+    begun: bool,
+}
+
+/// Bytes of a chunk of huge events.
+const HUGE_CHUNK: usize = 128 << 10;
 
 fn open(this: &Rc<Loop>, meta: &CallMeta, stream: StreamHandle) -> Box<dyn StreamEvents> {
     let key = StreamKey { sink: this.sink, token: stream.token().as_u64() };
@@ -35,7 +62,7 @@ fn open(this: &Rc<Loop>, meta: &CallMeta, stream: StreamHandle) -> Box<dyn Strea
         stream.finish(refused);
         return Box::new(Events { this: this.clone(), key, open: false });
     }
-    this.streams.borrow_mut().insert(key.token, WatchStream { waiting: VecDeque::new() });
+    this.streams.borrow_mut().insert(key.token, WatchStream::default());
     this.ask_hub(ToHub::OpenStream { stream: key, credit: CREDIT });
     Box::new(Events { this: this.clone(), key, open: true })
 }
@@ -124,34 +151,143 @@ pub(super) fn frames(this: &Loop, token: Token, frames: Vec<WatchFrame>) {
         let Some(state) = streams.get_mut(&token) else { return };
         for frame in frames {
             let cost = frame.cost();
-            state.waiting.push_back((encode(this, frame), cost));
+            state.waiting.push_back((self::frame(this, frame), cost));
         }
     }
     drain(this, key, &stream);
 }
 
-/// Sends what there is room for, and gives the hub as much credit back.
+/// Sends what there is room for, and tells the hub when the client has taken it.
 fn drain(this: &Loop, key: StreamKey, stream: &StreamHandle) {
-    let mut taken = 0;
-    {
+    let taken = {
         let mut streams = this.streams.borrow_mut();
         let Some(state) = streams.get_mut(&key.token) else { return };
-        while let Some((message, cost)) = state.waiting.pop_front() {
-            match stream.try_send(message) {
-                Ok(_) => taken += cost,
-                Err(SendError::Full(message)) => {
-                    state.waiting.push_front((message, cost));
+        while let Some((frame, cost)) = state.waiting.pop_front() {
+            match send(this, key.token, stream, frame) {
+                Ok(None) => state.taken += cost,
+                Ok(Some(frame)) => {
+                    state.waiting.push_front((frame, cost));
                     break;
                 }
-                Err(SendError::Closed) => {
+                Err(Closed) => {
                     state.waiting.clear();
                     break;
                 }
             }
         }
-    }
+        // what h2 holds for a client that takes nothing counts as not taken
+        if state.taken > 0 && stream.is_drained() { std::mem::take(&mut state.taken) } else { 0 }
+    };
     if taken > 0 {
         this.ask_hub(ToHub::Credit { stream: key, bytes: taken });
+    }
+}
+
+/// The stream is over.
+struct Closed;
+
+/// Sends a frame, or as much of it as goes now; what is left comes back.
+fn send(this: &Loop, token: Token, stream: &StreamHandle, frame: Frame) -> Result<Option<Frame>, Closed> {
+    let mut huge = match frame {
+        Frame::Huge(huge) => huge,
+        Frame::Ready(message) => return Ok(try_send(stream, message)?.map(Frame::Ready)),
+    };
+    loop {
+        if let Some(message) = huge.ready.take()
+            && let Some(message) = try_send(stream, message)?
+        {
+            huge.ready = Some(message);
+            return Ok(Some(Frame::Huge(huge)));
+        }
+        if !huge.begun {
+            huge.begun = true;
+            huge.source = huge.events.take();
+            if !huge.fragment {
+                huge.ready = Some(huge.first(this));
+                continue;
+            }
+        }
+        if huge.left == 0 {
+            return Ok(None);
+        }
+        // a chunk is on its way, or is read when the client has taken the one before
+        if huge.source.is_some() && stream.is_drained() {
+            let source = huge.source.take().expect("just seen");
+            if !this.query(token, Work::NextChunk { source, max_bytes: HUGE_CHUNK }) {
+                stream.finish(status::TOO_MANY_REQUESTS);
+                return Err(Closed);
+            }
+        }
+        return Ok(Some(Frame::Huge(huge)));
+    }
+}
+
+fn try_send(stream: &StreamHandle, message: Message) -> Result<Option<Message>, Closed> {
+    match stream.try_send(message) {
+        Ok(_) => Ok(None),
+        Err(SendError::Full(message)) => Ok(Some(message)),
+        Err(SendError::Closed) => Err(Closed),
+    }
+}
+
+/// A chunk of huge events came from the pool.
+pub(super) fn chunk(this: &Loop, token: Token, source: Box<dyn ChunkSource>, chunk: Result<Option<Bytes>, ReadError>) {
+    let Some(stream) = this.handle.stream(CallToken::from_u64(token)) else { return };
+    {
+        let mut streams = this.streams.borrow_mut();
+        let front = streams.get_mut(&token).and_then(|state| state.waiting.front_mut());
+        let Some((Frame::Huge(huge), _)) = front else { return };
+        match chunk {
+            Ok(Some(chunk)) if chunk.len() as u64 <= huge.left => {
+                huge.left -= chunk.len() as u64;
+                huge.source = Some(source);
+                huge.ready = Some(huge.next(this, chunk));
+            }
+            // a compaction came between: what was announced cannot be sent any more
+            other => {
+                drop(streams);
+                let why = other.err().unwrap_or(ReadError::Compacted);
+                return stream.finish(status::of_read(&why));
+            }
+        }
+    }
+    drain(this, StreamKey { sink: this.sink, token }, &stream);
+}
+
+impl Huge {
+    fn head(&self, this: &Loop, fragment: bool) -> Bytes {
+        let response = pb::WatchResponse {
+            header: this.pb_header(self.revision),
+            watch_id: self.watch_id,
+            fragment,
+            ..pb::WatchResponse::default()
+        };
+        response.encode_to_vec().into()
+    }
+
+    /// Start of the one response.
+    fn first(&self, this: &Loop) -> Message {
+        let head = self.head(this, false);
+        Message::First(head.len() + self.left as usize, head)
+    }
+
+    /// A chunk, after it was taken off what is left.
+    fn next(&self, this: &Loop, chunk: Bytes) -> Message {
+        match self.fragment {
+            true => Message::Many(vec![self.head(this, self.left > 0), chunk]),
+            false => Message::More(chunk),
+        }
+    }
+}
+
+fn frame(this: &Loop, frame: WatchFrame) -> Frame {
+    match frame {
+        WatchFrame::Huge { watch_id, revision, events, fragment } => {
+            // no client takes more in one response, so it comes in parts even if nobody asked for that
+            let (left, fragment) = (events.bytes, fragment || events.bytes > LARGEST_ANSWER - (1 << 10));
+            Frame::Huge(Huge { events, watch_id, revision, fragment, left, source: None, ready: None, begun: false })
+        }
+        frame => Frame::Ready(encode(this, frame)),
     }
 }
 
@@ -173,6 +309,7 @@ fn encode(this: &Loop, frame: WatchFrame) -> Message {
             ..response(watch_id, revision)
         },
         WatchFrame::Progress { watch_id, revision } => response(watch_id, revision),
+        WatchFrame::Huge { .. } => unreachable!("sent in parts"),
         WatchFrame::Events { watch_id, revision, events, fragment } => {
             let head = pb::WatchResponse { fragment, ..response(watch_id, revision) };
             let mut out = BytesMut::with_capacity(head.encoded_len());

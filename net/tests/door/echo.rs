@@ -186,7 +186,7 @@ impl AnswerSource for Zeros {
         self.0
     }
 
-    fn poll_chunk(&mut self, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Status>>> {
+    fn poll_chunk(&mut self, _: usize, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Status>>> {
         let n = self.0.min(32 << 10);
         self.0 -= n;
         self.1.pulled.fetch_add(1, Ordering::Relaxed);

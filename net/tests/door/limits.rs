@@ -105,7 +105,7 @@ async fn a_silent_client_that_answers_no_ping_is_cut() {
 #[tokio::test]
 async fn tight_budgets_delay_calls_but_lose_none() {
     let tight = [
-        DoorLimits { loop_request_bytes: 1, ..Default::default() },
+        DoorLimits { request_bytes: 1, ..Default::default() },
         DoorLimits { max_concurrent_streams: 3, ..Default::default() },
         DoorLimits { stream_window: 65_535, connection_window: 65_535, hold_body: 1 << 20, ..Default::default() },
     ];

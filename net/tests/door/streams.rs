@@ -50,7 +50,7 @@ async fn messages_larger_than_the_credit_pass() {
 
 #[tokio::test]
 async fn streams_share_the_loops_budget_without_starving() {
-    let limits = DoorLimits { loop_send_credit: 10_000, ..Default::default() };
+    let limits = DoorLimits { send_bytes: 10_000, ..Default::default() };
     let server = start(&limits, ListenSpec::plain(1));
     let channel = connect(server.addr).await;
     let mut slow = Vec::new();

@@ -4,7 +4,7 @@
 
 use super::chunk::Job;
 use super::command::Run;
-use super::present::{PIECE_BYTES, PIECE_KEYS};
+use super::present::PIECE_BYTES;
 use super::{Applier, ApplyFatal, LeaseChange, LeaseRow};
 use crate::engine::{Direction, Engine, Family, Scan, Snapshot};
 use crate::schema::{Damaged, meta};
@@ -89,7 +89,7 @@ impl<E: Engine> Applier<E> {
         let mut scan = self.snapshot.scan(Family::Meta, from, None, Direction::Forward);
         while let Some((row_key, _)) = scan.next()? {
             let Some(key) = row_key.strip_prefix(&prefix[..]) else { break };
-            if keys.len() >= PIECE_KEYS || bytes >= PIECE_BYTES {
+            if keys.len() >= self.piece_keys() || bytes >= PIECE_BYTES {
                 return Ok((keys, Some(row_key.to_vec())));
             }
             bytes += key.len();

@@ -28,6 +28,7 @@ mod open;
 mod overlay;
 mod prefetch;
 mod present;
+mod rehome;
 mod report;
 mod txn;
 mod write;
@@ -38,6 +39,8 @@ mod tests;
 pub use members::MemberContext;
 pub use meta_rows::{FORMAT_VERSION, Identity, LeaseRow, MemberRow, State};
 pub use open::{Bootstrap, bootstrap};
+pub(crate) use open::{check_format, unfinished_entry};
+pub use rehome::rehome;
 pub use report::{ApplyFatal, Committed, CompactionProgress, LeaseChange, OpenError, Report, StoreEvent};
 
 use crate::count::Counts;

@@ -57,7 +57,7 @@ fn alarms<S: Snapshot>(snapshot: &S) -> Result<Arc<[AlarmMember]>, OpenError> {
     Ok(out.into())
 }
 
-fn check_format<S: Snapshot>(snapshot: &S) -> Result<(), OpenError> {
+pub(crate) fn check_format<S: Snapshot>(snapshot: &S) -> Result<(), OpenError> {
     let row = snapshot.get(Family::Meta, meta::FORMAT)?.ok_or(OpenError::Empty)?;
     let found = row.as_ref().try_into().map_err(|_| damaged("bad format version"))?;
     let found = u32::from_be_bytes(found);
@@ -65,6 +65,12 @@ fn check_format<S: Snapshot>(snapshot: &S) -> Result<(), OpenError> {
         true => Ok(()),
         false => Err(OpenError::Format { found, known: FORMAT_VERSION }),
     }
+}
+
+/// Index of the entry that a crash left half done, if there is one.
+pub(crate) fn unfinished_entry<S: Snapshot>(snapshot: &S) -> Result<Option<u64>, OpenError> {
+    let Some(row) = snapshot.get(Family::Meta, meta::CHUNK)? else { return Ok(None) };
+    Ok(Some(ChunkRow::decode(row).map_err(|_| damaged("bad chunk cursor"))?.index))
 }
 
 /// Makes a store out of an empty engine. What it writes is durable when this returns.

@@ -8,8 +8,10 @@ use crate::engine::{Direction, Engine, Family, Scan, Snapshot};
 use crate::schema::Head;
 use bytes::Bytes;
 
-/// Keys in a piece. Small in unit tests, so that few keys make many pieces.
-pub(super) const PIECE_KEYS: usize = if cfg!(test) { 3 } else { 1024 };
+/// Most keys in a piece. Small in unit tests, so that few keys make many pieces.
+const PIECE_KEYS: usize = if cfg!(test) { 3 } else { 1024 };
+/// Bytes of a chunk that stand for one key of a piece: small chunks, as the simulator has them, come with small pieces.
+const CHUNK_PER_KEY: usize = 4 << 10;
 /// Bytes of keys and key-values after which a piece ends.
 pub(super) const PIECE_BYTES: usize = 1 << 20;
 
@@ -21,6 +23,11 @@ pub(super) struct Piece {
 }
 
 impl<E: Engine> Applier<E> {
+    /// Keys in a piece. Outcomes do not depend on it.
+    pub(super) fn piece_keys(&self) -> usize {
+        (self.chunk_bytes / CHUNK_PER_KEY).clamp(2, PIECE_KEYS)
+    }
+
     /// The next living keys with `lower <= key < upper`. `with_kv` keeps the small key-values at hand.
     pub(super) fn living(&self, lower: &[u8], upper: Option<&[u8]>, with_kv: bool) -> Result<Piece, ApplyFatal> {
         let mut piece = Piece { keys: Vec::new(), next: None };
@@ -47,7 +54,7 @@ impl<E: Engine> Applier<E> {
                 bytes += key.len() + slot.kv.as_ref().map_or(0, Bytes::len);
                 piece.keys.push((Bytes::copy_from_slice(key), slot));
             }
-            if piece.keys.len() >= PIECE_KEYS || bytes >= PIECE_BYTES {
+            if piece.keys.len() >= self.piece_keys() || bytes >= PIECE_BYTES {
                 let mut next = key.to_vec();
                 next.push(0);
                 piece.next = Some(next);

@@ -20,10 +20,12 @@ mod read;
 mod rebuild;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod writer;
 
 pub use read::count_present;
 pub use rebuild::Rebuild;
+pub use verify::verify;
 pub use writer::Counts;
 
 use crate::engine::{EngineError, Family, Op};
@@ -89,6 +91,40 @@ fn read_group<'r>(row: (&'r [u8], &[u8])) -> Result<(&'r [u8], Group), EngineErr
     };
     let blocks = blocks.try_into().map_err(|_| damaged("a group row has the wrong length"))?;
     Ok((start, Group { keys: u64::from_be_bytes(*keys), blocks: u32::from_be_bytes(blocks) }))
+}
+
+/// A row of `cnt`, for those who only look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CountRow {
+    /// Keys from `start` to the next block's start.
+    Block {
+        /// First key.
+        start: Bytes,
+        /// How many.
+        keys: u64,
+    },
+    /// Blocks that start between `start` and the next group's start.
+    Group {
+        /// First start.
+        start: Bytes,
+        /// Keys in all of them.
+        keys: u64,
+        /// How many blocks.
+        blocks: u32,
+    },
+}
+
+/// Reads a row of either kind.
+///
+/// # Errors
+/// [`EngineError::Corrupt`].
+pub fn read_row(key: &[u8], value: &[u8]) -> Result<CountRow, EngineError> {
+    if key.first() == Some(&GROUP) {
+        let (start, Group { keys, blocks }) = read_group((key, value))?;
+        return Ok(CountRow::Group { start: Bytes::copy_from_slice(start), keys, blocks });
+    }
+    let (start, keys) = read_block((key, value))?;
+    Ok(CountRow::Block { start: Bytes::copy_from_slice(start), keys })
 }
 
 fn damaged(why: &str) -> EngineError {

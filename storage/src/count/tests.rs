@@ -73,6 +73,9 @@ impl Store {
             assert_eq!(owned.count() as u64, keys);
             assert!(n == 0 || keys > 0, "an empty block stays");
         }
+        let mut wrong = vec![];
+        super::verify(&self.engine.snapshot(), |what| wrong.push(what)).unwrap();
+        assert_eq!(wrong, [""; 0]);
     }
 }
 
@@ -185,4 +188,20 @@ fn deleting_what_was_never_counted_is_told_as_damage() {
     let engine = SimEngine::new();
     let mut counts = Counts::new(&engine.snapshot()).unwrap();
     assert!(counts.note(&engine.snapshot(), &[], &["a".into()], &mut vec![]).is_err());
+}
+
+#[test]
+fn verifying_names_the_block_and_the_group_that_count_wrong() {
+    let mut store = Store::new(4_000);
+    let many: Vec<_> = (0u32..200).map(|n| Bytes::copy_from_slice(&n.to_be_bytes())).collect();
+    store.batch(&many, &[]);
+    let extra = Op::Put { family: Family::Cur, key: Bytes::from_static(b"\xff"), value: Bytes::new() };
+    store.engine.write(vec![extra]).unwrap();
+    let mut wrong = vec![];
+    super::verify(&store.engine.snapshot(), |what| wrong.push(what)).unwrap();
+    assert!(wrong.len() == 1 && wrong[0].starts_with("the block from"), "{wrong:?}");
+    let group = super::put_group(&[], super::Group { keys: 1, blocks: 1 });
+    store.engine.write(vec![group]).unwrap();
+    super::verify(&store.engine.snapshot(), |what| wrong.push(what)).unwrap();
+    assert!(wrong.iter().any(|what| what.starts_with("the group from")), "{wrong:?}");
 }

@@ -97,6 +97,23 @@ pub fn range<S: Snapshot>(view: &View<S>, request: &RangeRequest) -> Result<Rang
     range_in_txn(&view.snapshot, At::of(view), &NoOverlay, request)
 }
 
+/// Answers a request for a single key; `None` when its key-value has more than `most` bytes.
+///
+/// # Errors
+/// [`ReadError`].
+pub fn single<S: Snapshot>(
+    view: &View<S>,
+    request: &RangeRequest,
+    most: usize,
+) -> Result<Option<RangeOutcome>, ReadError> {
+    let at = At::of(view);
+    let revision = at.resolve(request.revision)?;
+    if revision == at.revision {
+        return point::present(&view.snapshot, request, most);
+    }
+    point::past(&view.snapshot, request, revision).map(Some)
+}
+
 /// As [`range`], remembering counts between the pages of a paginated list.
 ///
 /// # Errors

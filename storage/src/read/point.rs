@@ -12,13 +12,20 @@ use bytes::{Buf, Bytes};
 use model::request::RangeRequest;
 use model::{RangeOutcome, ReadError};
 
-/// Answers a request for one key in the present, outside of any transaction.
-pub(super) fn present<S: Snapshot>(snapshot: &S, request: &RangeRequest) -> Result<RangeOutcome, ReadError> {
-    let Some(mut row) = snapshot.get(Family::Cur, &request.key)? else { return Ok(RangeOutcome::default()) };
+/// Answers a request for one key in the present, outside of any transaction; `None` when its key-value is larger than `most`.
+pub(super) fn present<S: Snapshot>(
+    snapshot: &S,
+    request: &RangeRequest,
+    most: usize,
+) -> Result<Option<RangeOutcome>, ReadError> {
+    let Some(mut row) = snapshot.get(Family::Cur, &request.key)? else { return Ok(Some(RangeOutcome::default())) };
     if request.count_only {
-        return Ok(RangeOutcome { count: 1, ..RangeOutcome::default() });
+        return Ok(Some(RangeOutcome { count: 1, ..RangeOutcome::default() }));
     }
     let head = Head::decode(&row)?;
+    if head.len as usize > most && !request.keys_only {
+        return Ok(None);
+    }
     let plain = !request.keys_only && !filtered(request);
     let kv = if plain && row.len() > Head::LEN {
         row.advance(Head::LEN);
@@ -26,7 +33,7 @@ pub(super) fn present<S: Snapshot>(snapshot: &S, request: &RangeRequest) -> Resu
     } else {
         projected(snapshot, &request.key, row, &head, request)?
     };
-    Ok(RangeOutcome { kvs: kv.into_iter().collect(), more: false, count: 1 })
+    Ok(Some(RangeOutcome { kvs: kv.into_iter().collect(), more: false, count: 1 }))
 }
 
 fn filtered(request: &RangeRequest) -> bool {
@@ -123,5 +130,8 @@ pub(super) fn single<S: Snapshot>(
     request: &RangeRequest,
     revision: i64,
 ) -> Result<RangeOutcome, ReadError> {
-    if revision == at.revision { present(snapshot, request) } else { past(snapshot, request, revision) }
+    if revision == at.revision {
+        return Ok(present(snapshot, request, usize::MAX)?.unwrap_or_default());
+    }
+    past(snapshot, request, revision)
 }

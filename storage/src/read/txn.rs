@@ -14,14 +14,17 @@ use model::{KeyRange, KeyValue, OpOutcome, ReadError};
 use prost::Message;
 use std::ops::ControlFlow;
 
-/// Evaluates a transaction whose operations are all ranges.
+/// The ranges that a transaction without writes reads in this view: which branch it takes, and what is asked there.
 ///
 /// # Errors
 /// [`ReadError::Compacted`], [`ReadError::FutureRevision`] for a range in the past, [`ReadError::Store`].
 ///
 /// # Panics
 /// When an operation of the branch taken is no range: the door proposes such transactions.
-pub fn read_txn<S: Snapshot>(view: &View<S>, txn: &TxnRequest) -> Result<OpOutcome, ReadError> {
+pub fn branch<'t, S: Snapshot>(
+    view: &View<S>,
+    txn: &'t TxnRequest,
+) -> Result<(bool, Vec<&'t RangeRequest>), ReadError> {
     let mut succeeded = true;
     for compare in &txn.compare {
         if !holds(view, compare)? {
@@ -34,8 +37,26 @@ pub fn read_txn<S: Snapshot>(view: &View<S>, txn: &TxnRequest) -> Result<OpOutco
     for request in &ranges {
         check_txn_revision(request.revision, At::of(view))?;
     }
-    let responses = ranges.into_iter().map(|r| range(view, r).map(OpOutcome::Range)).collect::<Result<_, _>>()?;
-    Ok(OpOutcome::Txn { succeeded, responses })
+    Ok((succeeded, ranges))
+}
+
+/// Evaluates a transaction whose operations are all ranges; `None` when that is more than about `most` bytes.
+///
+/// # Errors
+/// As [`branch`].
+pub fn read_txn<S: Snapshot>(view: &View<S>, txn: &TxnRequest, most: usize) -> Result<Option<OpOutcome>, ReadError> {
+    let (succeeded, ranges) = branch(view, txn)?;
+    let mut responses = Vec::with_capacity(ranges.len());
+    let mut bytes = 0;
+    for request in ranges {
+        let outcome = range(view, request)?;
+        bytes += outcome.kvs.iter().map(bytes::Bytes::len).sum::<usize>();
+        if bytes > most {
+            return Ok(None);
+        }
+        responses.push(OpOutcome::Range(outcome));
+    }
+    Ok(Some(OpOutcome::Txn { succeeded, responses }))
 }
 
 fn as_range(op: &RequestOp) -> &RangeRequest {

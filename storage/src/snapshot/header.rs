@@ -3,7 +3,8 @@
 //! Must never be believed before its checksum; its figures repeat rows of `meta` for those who only want to look.
 
 use super::{MAGIC, StreamError, VERSION};
-use crate::engine::{EngineError, Family, Snapshot};
+use crate::apply::{Identity, OpenError, State};
+use crate::engine::{Family, Snapshot};
 use crate::schema::meta;
 use bytes::{Buf, BufMut, Bytes};
 
@@ -32,30 +33,26 @@ pub struct StreamHeader {
 pub(super) const START: usize = 20;
 /// More than any header has: the conf state of some hundred members, a version.
 const MOST: usize = 64 << 10;
+/// What the first page of etcd's database says of itself.
+const BOLT_MAGIC: u32 = 0xed0c_daed;
 
 impl StreamHeader {
-    /// What the rows of `snapshot` say; zero where a row is missing, as in a store that was never opened for use.
+    /// What the rows of `snapshot` say.
     ///
     /// # Errors
-    /// [`EngineError`] when the rows cannot be read or are damaged.
-    pub fn read<S: Snapshot>(snapshot: &S, server_version: &str) -> Result<Self, EngineError> {
-        let ints = |key: &'static [u8]| -> Result<[u64; 2], EngineError> {
-            let Some(row) = snapshot.get(Family::Meta, key)? else { return Ok([0; 2]) };
-            let short = |_| EngineError::Corrupt(format!("row {} of meta is too short", String::from_utf8_lossy(key)));
-            let mut rest = &row[..];
-            Ok([rest.try_get_u64().map_err(short)?, rest.try_get_u64().map_err(short)?])
-        };
-        let [cluster_id, member_id] = ints(meta::IDENTITY)?;
-        let [revision, compact_revision] = ints(meta::REVISIONS)?;
-        let [applied_index, applied_term] = ints(meta::APPLIED)?;
+    /// [`OpenError`] when one of them is missing or damaged: such a store is nothing to send.
+    pub fn read<S: Snapshot>(snapshot: &S, server_version: &str) -> Result<Self, OpenError> {
+        let row = |key: &'static [u8]| snapshot.get(Family::Meta, key)?.ok_or(OpenError::Empty);
+        let state = State::read(snapshot)?;
+        let identity = Identity::decode(&row(meta::IDENTITY)?)?;
         Ok(Self {
-            cluster_id,
-            member_id,
-            revision: revision as i64,
-            compact_revision: compact_revision as i64,
-            applied_index,
-            applied_term,
-            conf_state: snapshot.get(Family::Meta, meta::CONF_STATE)?.unwrap_or_default(),
+            cluster_id: identity.cluster_id,
+            member_id: identity.member_id,
+            revision: state.revision,
+            compact_revision: state.compact,
+            applied_index: state.applied.index,
+            applied_term: state.applied.term,
+            conf_state: row(meta::CONF_STATE)?,
             server_version: server_version.into(),
         })
     }
@@ -84,7 +81,11 @@ impl StreamHeader {
 
     /// Length of the header and its checksum, from the start of a stream.
     pub(super) fn decode_start(start: &[u8; START]) -> Result<(usize, u32), StreamError> {
-        let mut rest = start.strip_prefix(MAGIC).ok_or(StreamError::NotASnapshot)?;
+        let Some(mut rest) = start.strip_prefix(MAGIC) else {
+            // a page head of 16 bytes, then the magic of a meta page in the byte order of the machine
+            let bolt = [BOLT_MAGIC.to_le_bytes(), BOLT_MAGIC.to_be_bytes()].iter().any(|m| start.ends_with(m));
+            return Err(if bolt { StreamError::EtcdFile } else { StreamError::NotASnapshot });
+        };
         let version = rest.get_u32();
         if version != VERSION {
             return Err(StreamError::Version(version));

@@ -23,7 +23,7 @@ mod source;
 mod tests;
 
 pub use header::StreamHeader;
-pub use reader::{Hash, Summary, verify};
+pub use reader::{Hash, Summary, read, verify};
 pub use restore::restore;
 pub use source::{CHUNK_BYTES, SnapshotSource};
 
@@ -61,9 +61,18 @@ pub enum StreamError {
         /// In the system's words.
         source: std::io::Error,
     },
+    /// There is not one byte.
+    #[error("not a snapshot: it is empty; save it again")]
+    Empty,
     /// It starts with something else.
-    #[error("not a snapshot: it does not begin as one (etcd's own snapshot files are not read by this command)")]
+    #[error("not a snapshot: its first bytes are not those of one; is it the right file, was it compressed?")]
     NotASnapshot,
+    /// It is a database of etcd's.
+    #[error(
+        "a snapshot or database file of etcd's (bbolt), which Conclave does not read; to move the data over, restore it with etcd's own \
+         etcdutl, start etcd on it, and copy the keys with `etcdctl make-mirror` into a running Conclave"
+    )]
+    EtcdFile,
     /// Another format version.
     #[error("snapshot has format {0}, this build reads format 1; use the build that wrote it")]
     Version(u32),
@@ -91,8 +100,14 @@ pub enum StreamError {
     )]
     HashMissing,
     /// The hash is of other bytes.
-    #[error("snapshot does not match the hash at its end; fetch it again")]
-    HashMismatch,
+    #[error(
+        "snapshot does not match the SHA-256 at offset {offset}, its end, although each block before it is sound: the hash itself is damaged; \
+         fetch it again, or skip the hash check to use it anyway"
+    )]
+    HashMismatch {
+        /// Where the hash begins.
+        offset: u64,
+    },
     /// Rows exist already where it should go.
     #[error("the store to restore into is not empty")]
     NotEmpty,

@@ -43,8 +43,24 @@ impl Summary {
 /// # Errors
 /// [`StreamError`].
 pub fn verify(reader: impl Read, hash: Hash) -> Result<Summary, StreamError> {
+    read(reader, hash, |_, _, _| {})
+}
+
+/// As [`verify`], showing every row of a sound block to `row`. What was shown is to be trusted only when this returns a summary.
+///
+/// # Errors
+/// [`StreamError`].
+pub fn read(
+    reader: impl Read,
+    hash: Hash,
+    mut row: impl FnMut(Family, &Bytes, &Bytes),
+) -> Result<Summary, StreamError> {
     let mut blocks = Blocks::open(reader)?;
-    while blocks.next(|_, _, _| Ok(()))? {}
+    let mut shown = |family, key, value| {
+        row(family, &key, &value);
+        Ok(())
+    };
+    while blocks.next(&mut shown)? {}
     blocks.finish(hash)
 }
 
@@ -75,7 +91,10 @@ impl<R: Read> Blocks<R> {
             rows: [0; Family::ALL.len()],
             last: None,
         };
-        let start = blocks.read(START, "the header")?;
+        let start = blocks.read(START, "the header").map_err(|why| match why {
+            StreamError::Truncated { offset: 0, .. } => StreamError::Empty,
+            why => why,
+        })?;
         let start: &[u8; START] = start[..].try_into().expect("read that many");
         let (length, crc) = StreamHeader::decode_start(start)?;
         let body = blocks.read(length, "the header")?;
@@ -135,11 +154,14 @@ impl<R: Read> Blocks<R> {
             (Hash::Skip, 0 | HASH_BYTES) => {}
             (Hash::Check, 0) => return Err(StreamError::HashMissing),
             (Hash::Check, HASH_BYTES) if tail == computed => {}
-            (Hash::Check, HASH_BYTES) => return Err(StreamError::HashMismatch),
+            (Hash::Check, HASH_BYTES) => return Err(StreamError::HashMismatch { offset: bytes }),
             (_, 0..HASH_BYTES) => {
                 return Err(StreamError::Truncated { offset: bytes + tail.len() as u64, part: "the hash" });
             }
-            _ => return Err(self.damaged("bytes follow the end of the stream")),
+            _ => {
+                self.block_start = bytes + HASH_BYTES as u64;
+                return Err(self.damaged("bytes follow the end of the stream"));
+            }
         }
         Ok(Summary { header: self.header, rows: self.rows, bytes, hash: computed })
     }

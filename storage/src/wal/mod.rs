@@ -48,6 +48,7 @@ mod batch;
 mod error;
 mod format;
 mod index;
+mod inspect;
 mod open;
 mod reader;
 mod record;
@@ -69,6 +70,7 @@ mod torn_tests;
 
 pub use error::WalError;
 pub use format::{BLOCK, FORMAT_VERSION};
+pub use inspect::{Inspection, Logged, LoggedRecord, SegmentInfo, inspect};
 pub use open::{Recovered, TornTail, UncheckedWal};
 pub use reader::{ReadError, WalReader};
 pub use record::Install;

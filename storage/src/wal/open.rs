@@ -62,18 +62,64 @@ pub struct UncheckedWal {
     spares: Vec<u64>,
 }
 
+/// What the names in a log's folder say.
 #[derive(Debug)]
-struct Found {
-    id: u64,
-    window: Window,
-    head: Head,
-    header: Header,
+pub(super) struct Listing {
+    /// Segments left over from before a gap.
+    pub(super) leftover: Vec<PathBuf>,
+    /// The newest run of consecutive numbers, ascending; never empty.
+    pub(super) segments: Vec<u64>,
+    pub(super) spares: Vec<u64>,
+    /// Preparations that were not finished.
+    pub(super) partial: Vec<PathBuf>,
+}
+
+impl Listing {
+    /// # Errors
+    /// `Missing` when there is no segment; `Io`.
+    pub(super) fn read(disk: &dyn Disk, dir: &Path) -> Result<Self, WalError> {
+        let names = match disk.list(dir) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(WalError::Missing { dir: dir.to_owned() });
+            }
+            names => names.map_err(WalError::io("list", dir))?,
+        };
+        let (mut ids, mut spares, mut partial) = (Vec::new(), Vec::new(), Vec::new());
+        for name in names {
+            match parse_name(&name) {
+                Name::Segment(id) => ids.push(id),
+                Name::Spare(number) => spares.push(number),
+                Name::Partial => partial.push(dir.join(&name)),
+                Name::Foreign => {}
+            }
+        }
+        if ids.is_empty() {
+            return Err(WalError::Missing { dir: dir.to_owned() });
+        }
+        let broken = ids.windows(2).rposition(|pair| pair[0] + 1 != pair[1]).map_or(0, |at| at + 1);
+        let leftover = ids[..broken].iter().map(|id| segment_path(dir, *id)).collect();
+        Ok(Self { leftover, segments: ids.split_off(broken), spares, partial })
+    }
+}
+
+/// Reads the heads of these segments.
+pub(super) fn open_segments(disk: &dyn Disk, dir: &Path, ids: &[u64]) -> Result<Vec<Found>, WalError> {
+    ids.iter().map(|id| Found::open(disk, segment_path(dir, *id), *id)).collect()
+}
+
+/// A segment whose head was read.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) id: u64,
+    pub(super) window: Window,
+    pub(super) head: Head,
+    pub(super) header: Header,
 }
 
 /// What a scan of all segments found at the end of the newest.
-struct End {
-    offset: u64,
-    number: u64,
+pub(super) struct End {
+    pub(super) offset: u64,
+    pub(super) number: u64,
     last_batch: (u64, u64),
     max_indexes: Vec<u64>,
 }
@@ -84,36 +130,15 @@ impl UncheckedWal {
     /// # Errors
     /// `Locked`, `Missing`, `NewerFormat`, `Io`; `Corrupt` for a segment without a valid head.
     pub fn open(disk: Arc<dyn Disk>, dir: &Path, config: WalConfig) -> Result<Self, WalError> {
-        let names = match disk.list(dir) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(WalError::Missing { dir: dir.to_owned() });
-            }
-            names => names.map_err(WalError::io("list", dir))?,
-        };
-        if !names.iter().any(|name| matches!(parse_name(name), Name::Segment(_))) {
-            return Err(WalError::Missing { dir: dir.to_owned() });
-        }
+        Listing::read(disk.as_ref(), dir)?;
         let lock = lock(disk.as_ref(), dir)?;
         // What is seen may not be durable yet: after this it is.
         disk.sync_dir(dir).map_err(WalError::io("sync", dir))?;
-        let (mut ids, mut spares) = (Vec::new(), Vec::new());
-        for name in disk.list(dir).map_err(WalError::io("list", dir))? {
-            match parse_name(&name) {
-                Name::Segment(id) => ids.push(id),
-                Name::Spare(number) => spares.push(number),
-                Name::Partial => {
-                    let path = dir.join(&name);
-                    disk.remove(&path).map_err(WalError::io("remove", &path))?;
-                }
-                Name::Foreign => {}
-            }
+        let Listing { leftover, segments, spares, partial } = Listing::read(disk.as_ref(), dir)?;
+        for path in partial {
+            disk.remove(&path).map_err(WalError::io("remove", &path))?;
         }
-        let broken = ids.windows(2).rposition(|pair| pair[0] + 1 != pair[1]).map_or(0, |at| at + 1);
-        let leftover = ids[..broken].iter().map(|id| segment_path(dir, *id)).collect();
-        let mut segments = Vec::with_capacity(ids.len() - broken);
-        for id in &ids[broken..] {
-            segments.push(Found::open(disk.as_ref(), segment_path(dir, *id), *id)?);
-        }
+        let segments = open_segments(disk.as_ref(), dir, &segments)?;
         Ok(Self { disk, dir: dir.to_owned(), config, lock, segments, leftover, spares })
     }
 
@@ -147,7 +172,7 @@ impl UncheckedWal {
     /// `Corrupt` when anything that had been durable is damaged or missing; `Io`.
     pub fn recover(mut self) -> Result<(Wal, Recovered), WalError> {
         let mut replay = Replay::new(&self.segments[0].head, self.config.mark_every);
-        let end = self.scan(&mut replay)?;
+        let end = scan(&mut self.segments, &mut replay, |_, _, _| {})?;
         let oldest = &self.segments[0];
         let terms = replay.finish().map_err(|why| WalError::corrupt(&oldest.window.path, 0, why))?;
         let cut = self.settle_tail(&end)?;
@@ -188,47 +213,6 @@ impl UncheckedWal {
         Ok((Wal::from_opened(opened)?, recovered))
     }
 
-    /// Replays all segments in order.
-    fn scan(&mut self, replay: &mut Replay) -> Result<End, WalError> {
-        let mut end = End { offset: 0, number: 0, last_batch: (0, 0), max_indexes: Vec::new() };
-        let firsts: Vec<u64> = self.segments.iter().map(|s| s.header.number).collect();
-        for (at, found) in self.segments.iter_mut().enumerate() {
-            let until = firsts.get(at + 1).copied();
-            let path = found.window.path.clone();
-            let corrupt = |offset, why| WalError::corrupt(&path, offset, why);
-            if at > 0 {
-                replay.head(&found.head).map_err(|why| corrupt(0, why))?;
-            }
-            let owner = found.owner();
-            found.window.set_step(WINDOW);
-            let (mut offset, mut number) = (found.header.extent(), found.header.number + 1);
-            let mut last_batch = (0, offset);
-            while until.is_none_or(|until| number < until) {
-                match batch_at(&mut found.window, owner, number, offset)? {
-                    Ok((header, payload)) => {
-                        replay.batch(&header, payload, offset).map_err(|why| corrupt(offset, why))?;
-                        last_batch = (offset, header.extent());
-                        offset += header.extent();
-                        number += 1;
-                    }
-                    Err(_) if until.is_some() => {
-                        return Err(corrupt(offset, "a batch is damaged or missing although a later segment exists"));
-                    }
-                    Err(_) => break,
-                }
-            }
-            if until.is_some_and(|until| number != until) {
-                return Err(corrupt(0, "the next segment begins with a batch that this one holds already"));
-            }
-            if until.is_some() {
-                found.window.forget();
-            }
-            end.max_indexes.push(replay.max_index);
-            (end.offset, end.number, end.last_batch) = (offset, number, last_batch);
-        }
-        Ok(end)
-    }
-
     /// Decides about what lies behind the last whole batch, clears it, writes the last batch once more, and syncs.
     fn settle_tail(&mut self, end: &End) -> Result<Option<TornTail>, WalError> {
         let found = self.segments.last_mut().expect("WAL invariant: an open log has a segment");
@@ -248,6 +232,52 @@ impl UncheckedWal {
         file.sync_data().map_err(WalError::io("sync", &path))?;
         Ok(rest.torn.then_some(TornTail { file: path, offset: end.offset, batch: end.number }))
     }
+}
+
+/// Replays all segments in order. `each` is shown every whole batch but the heads: its header, where it lies, and its payload.
+pub(super) fn scan(
+    segments: &mut [Found],
+    replay: &mut Replay,
+    mut each: impl FnMut(&Header, u64, &[u8]),
+) -> Result<End, WalError> {
+    let mut end = End { offset: 0, number: 0, last_batch: (0, 0), max_indexes: Vec::new() };
+    let firsts: Vec<u64> = segments.iter().map(|s| s.header.number).collect();
+    for (at, found) in segments.iter_mut().enumerate() {
+        let until = firsts.get(at + 1).copied();
+        let path = found.window.path.clone();
+        let corrupt = |offset, why| WalError::corrupt(&path, offset, why);
+        if at > 0 {
+            replay.head(&found.head).map_err(|why| corrupt(0, why))?;
+        }
+        let owner = found.owner();
+        found.window.set_step(WINDOW);
+        let (mut offset, mut number) = (found.header.extent(), found.header.number + 1);
+        let mut last_batch = (0, offset);
+        while until.is_none_or(|until| number < until) {
+            match batch_at(&mut found.window, owner, number, offset)? {
+                Ok((header, payload)) => {
+                    replay.batch(&header, payload, offset).map_err(|why| corrupt(offset, why))?;
+                    each(&header, offset, payload);
+                    last_batch = (offset, header.extent());
+                    offset += header.extent();
+                    number += 1;
+                }
+                Err(_) if until.is_some() => {
+                    return Err(corrupt(offset, "a batch is damaged or missing although a later segment exists"));
+                }
+                Err(_) => break,
+            }
+        }
+        if until.is_some_and(|until| number != until) {
+            return Err(corrupt(0, "the next segment begins with a batch that this one holds already"));
+        }
+        if until.is_some() {
+            found.window.forget();
+        }
+        end.max_indexes.push(replay.max_index);
+        (end.offset, end.number, end.last_batch) = (offset, number, last_batch);
+    }
+    Ok(end)
 }
 
 impl Found {
@@ -277,7 +307,7 @@ impl Found {
         Ok(Self { id, window, head, header })
     }
 
-    fn owner(&self) -> Owner {
+    pub(super) fn owner(&self) -> Owner {
         Owner { log_id: self.head.meta.log_id, segment: self.id }
     }
 }

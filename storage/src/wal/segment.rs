@@ -175,7 +175,7 @@ impl Spares {
 
     /// What should be prepared now, if anything.
     pub(super) fn wanted(&mut self, size: u64) -> Option<PrepareRequest> {
-        if self.asked || !self.ready.is_empty() {
+        if self.asked || !self.ready.is_empty() || self.max == 0 {
             return None;
         }
         self.asked = true;

@@ -1,9 +1,9 @@
 //! What the tests of locks and elections share: leases, names nobody else uses, calls that wait, and the server they ask.
 //!
-//! With `CONCLAVE_CLAIMS_ENDPOINT=host:port` they ask a server that is running already, etcd for a comparison. Must never assert
-//! what only one of the two does without saying so.
+//! With `CONCLAVE_CLAIMS_ENDPOINT=host:port` and `--test-threads=1` they ask a server that is running already, etcd for a
+//! comparison. Must never assert what only one of the two does without saying so.
 
-use api::etcdserverpb::{LeaseGrantRequest, LeaseRevokeRequest, LeaseTimeToLiveRequest};
+use api::etcdserverpb::{LeaseGrantRequest, LeaseRevokeRequest, LeaseTimeToLiveRequest, RangeRequest};
 use api::v3lockpb::{LockRequest, LockResponse, UnlockRequest};
 use harness::request::{bytes, prefix};
 use harness::{PATIENCE, Stubs};
@@ -94,15 +94,21 @@ pub async fn claims(stubs: &Stubs, name: &str) -> Vec<(i64, i64)> {
     all
 }
 
+/// How many keys are under a name.
+pub async fn count(stubs: &Stubs, name: &str) -> usize {
+    let request = RangeRequest { count_only: true, ..prefix(format!("{name}/")) };
+    usize::try_from(stubs.range(request).await.expect("range").count).expect("a count")
+}
+
 /// Waits until so many keys are under a name.
-pub async fn until_claims(stubs: &Stubs, name: &str, count: usize) {
-    let what = format!("{count} keys under {name}");
-    harness::until(&what, async || (claims(stubs, name).await.len() == count).then_some(())).await;
+pub async fn until_claims(stubs: &Stubs, name: &str, wanted: usize) {
+    let what = format!("{wanted} keys under {}", name.get(..80).unwrap_or(name));
+    harness::until(&what, async || (count(stubs, name).await == wanted).then_some(())).await;
 }
 
 /// A lock call on its way, once its key is there.
 pub async fn waiting(stubs: &Stubs, name: &str, lease: i64) -> JoinHandle<Result<LockResponse, Status>> {
-    let before = claims(stubs, name).await.len();
+    let before = count(stubs, name).await;
     let (own, whose) = (stubs.clone(), name.to_owned());
     let call = tokio::spawn(async move { lock(&own, &whose, lease).await });
     until_claims(stubs, name, before + 1).await;

@@ -2,7 +2,7 @@
 //!
 //! Must pass against etcd as well, but for what says so (see `claims`).
 
-use crate::claims::{claims, is_foreign, lease, lock, name, on_either, outcome, revoke, until_claims};
+use crate::claims::{count, is_foreign, lease, lock, name, on_either, outcome, revoke, until_claims};
 use api::v3electionpb::{
     CampaignRequest, CampaignResponse, LeaderKey, LeaderRequest, LeaderResponse, ProclaimRequest, ResignRequest,
 };
@@ -18,7 +18,7 @@ pub async fn campaign(stubs: &Stubs, name: &str, lease: i64, value: &str) -> Res
 
 /// A campaign on its way, once its key is there.
 async fn campaigning(stubs: &Stubs, name: &str, lease: i64) -> JoinHandle<Result<CampaignResponse, Status>> {
-    let before = claims(stubs, name).await.len();
+    let before = count(stubs, name).await;
     let (own, whose) = (stubs.clone(), name.to_owned());
     let call = tokio::spawn(async move { campaign(&own, &whose, lease, "v").await });
     until_claims(stubs, name, before + 1).await;

@@ -16,6 +16,7 @@ mod maintenance;
 mod observe;
 mod quota;
 mod range;
+mod refusals;
 mod snapshot;
 mod stream;
 mod txn;

@@ -46,7 +46,7 @@ async fn a_killed_server_keeps_the_queue_as_it_was() {
     let (daemon, stubs) = Daemon::start(Settings::new(dir.path().join("data"))).await;
     // the second one's lease is short: its client dies with the server
     let mut leases = Vec::new();
-    for ttl in [1000, 2, 1000, 1000] {
+    for ttl in [1000, 4, 1000, 1000] {
         leases.push(lease(&stubs, ttl).await);
     }
     let held = outcome(lock(&stubs, leases[0])).await.expect("the lock");

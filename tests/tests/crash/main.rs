@@ -9,6 +9,8 @@ mod large_delete;
 mod lifecycle;
 mod locks;
 mod log;
+mod machines;
+mod sim;
 mod slow_reader;
 mod twin;
 mod writers;

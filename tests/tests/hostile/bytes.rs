@@ -111,6 +111,11 @@ fn grpc_prefixes_that_lie_are_answered() {
 
 /// Calls Range with these bytes in place of a request.
 async fn raw_range(server: &Server, body: Vec<u8>) -> Result<(), tonic::Status> {
+    raw_call(server, RANGE, body).await
+}
+
+/// Calls a method with these bytes in place of a request, and reads to the end. A stream and a single call look the same here.
+async fn raw_call(server: &Server, path: &'static str, body: Vec<u8>) -> Result<(), tonic::Status> {
     #[derive(Clone, Default, Debug)]
     struct Raw;
     impl tonic::codec::Codec for Raw {
@@ -144,8 +149,11 @@ async fn raw_range(server: &Server, body: Vec<u8>) -> Result<(), tonic::Status> 
     }
     let mut grpc = tonic::client::Grpc::new(server.stubs.channel.clone());
     grpc.ready().await.expect("ready");
-    let path = tonic::codegen::http::uri::PathAndQuery::from_static(RANGE);
-    grpc.unary(tonic::Request::new(body), path, Raw).await.map(|_| ())
+    let path = tonic::codegen::http::uri::PathAndQuery::from_static(path);
+    let requests = futures_util::stream::iter([body]);
+    let mut answers = grpc.streaming(tonic::Request::new(requests), path, Raw).await?.into_inner();
+    while answers.message().await?.is_some() {}
+    Ok(())
 }
 
 #[test]
@@ -214,5 +222,46 @@ fn random_bytes_never_end_the_server() {
         still_serves(server, "noise").await;
         let answer = server.stubs.range(api::etcdserverpb::RangeRequest::default()).await;
         expect_status("as before", answer, Code::InvalidArgument, "etcdserver: key is not provided");
+    });
+}
+
+/// Every method of the API that reads its request; those of services that are not offered yet answer before they look.
+const METHODS: [&str; 23] = [
+    "/etcdserverpb.KV/Range",
+    "/etcdserverpb.KV/RangeStream",
+    "/etcdserverpb.KV/Put",
+    "/etcdserverpb.KV/DeleteRange",
+    "/etcdserverpb.KV/Txn",
+    "/etcdserverpb.KV/Compact",
+    "/etcdserverpb.Watch/Watch",
+    "/etcdserverpb.Lease/LeaseGrant",
+    "/etcdserverpb.Lease/LeaseRevoke",
+    "/etcdserverpb.Lease/LeaseKeepAlive",
+    "/etcdserverpb.Lease/LeaseTimeToLive",
+    "/etcdserverpb.Lease/LeaseLeases",
+    "/etcdserverpb.Maintenance/Alarm",
+    "/etcdserverpb.Maintenance/Status",
+    "/etcdserverpb.Maintenance/Defragment",
+    "/etcdserverpb.Maintenance/Hash",
+    "/etcdserverpb.Maintenance/HashKV",
+    "/etcdserverpb.Maintenance/Snapshot",
+    "/etcdserverpb.Maintenance/MoveLeader",
+    "/etcdserverpb.Cluster/MemberList",
+    "/grpc.health.v1.Health/Check",
+    "/grpc.health.v1.Health/Watch",
+    "/etcdserverpb.Auth/AuthStatus",
+];
+
+#[test]
+fn malformed_protobuf_gets_etcds_answer_from_every_method() {
+    on_server(async |server| {
+        for path in METHODS {
+            // a field of a length that does not follow
+            let answer = harness::soon(path, raw_call(server, path, vec![0x0a, 0xff])).await;
+            let status = answer.expect_err(path);
+            assert_eq!(status.code(), Code::Internal, "{path}: {status:?}");
+            assert!(status.message().starts_with("grpc: error unmarshalling request: "), "{path}: {status:?}");
+        }
+        still_serves(server, "malformed protobuf").await;
     });
 }

@@ -3,4 +3,7 @@
 //! Must never ask more than that: which of the two it does is the server's business unless etcd's clients see it.
 
 mod bytes;
+mod ceiling;
 mod floods;
+mod frames;
+mod fuzz;

@@ -20,6 +20,8 @@ pub struct Args {
     big: bool,
     /// For one figure.
     pub limit: Duration,
+    /// For the whole run.
+    pub whole: Duration,
     pub keys: u64,
     /// Keys of the second restart.
     pub big_keys: u64,
@@ -43,6 +45,7 @@ Flags:
   --only=A,B        these figures alone
   --big             also the figures that take long
   --limit=SECONDS   longest time of one figure (default 240)
+  --whole=SECONDS   longest time of the run; figures that do not fit are noted (default 900)
   --keys=N          keys that are loaded twice (default 1000000)
   --big-keys=N      keys of the figure `big` (default 3000000)
   --puts=N          writes of the figure `cpu`, for each kind of keys (default 200000)
@@ -74,6 +77,7 @@ impl Args {
             only: Vec::new(),
             big: false,
             limit: Duration::from_secs(240),
+            whole: Duration::from_secs(900),
             keys: 1_000_000,
             big_keys: 3_000_000,
             puts: 200_000,
@@ -99,6 +103,7 @@ impl Args {
                 "--big" => args.big = true,
                 "--batched" => args.batched = true,
                 "--limit" => args.limit = Duration::from_secs(number()?),
+                "--whole" => args.whole = Duration::from_secs(number()?),
                 "--keys" => args.keys = number()?,
                 "--big-keys" => args.big_keys = number()?,
                 "--puts" => args.puts = number()?,

@@ -48,15 +48,16 @@ fn main() -> ExitCode {
 /// Takes every figure that was asked for, one side after the other; returns how many failed.
 async fn run(args: &Args) -> std::io::Result<usize> {
     let mut page = Page::new(args);
-    let mut failed = 0;
+    let (mut failed, begin) = (0, Instant::now());
     for (name, binary) in args.sides() {
-        let mut side = Side::new(name, binary, args)?;
+        let mut side = Side::new(binary, args)?;
         for figure in FIGURES.iter().filter(|figure| args.wants(figure.name, figure.optional)) {
             let start = Instant::now();
             eprintln!("{name}: {} …", figure.name);
-            let outcome = match tokio::time::timeout(args.limit, (figure.take)(&mut side)).await {
+            let limit = args.limit.min(args.whole.saturating_sub(begin.elapsed()));
+            let outcome = match tokio::time::timeout(limit, (figure.take)(&mut side)).await {
                 Ok(outcome) => outcome,
-                Err(_) => Err(format!("not done within {} s", args.limit.as_secs())),
+                Err(_) => Err(format!("not done within {} s", limit.as_secs())),
             };
             let took = start.elapsed();
             match outcome {

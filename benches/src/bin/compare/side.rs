@@ -10,8 +10,6 @@ use std::path::{Path, PathBuf};
 
 /// A side of the comparison.
 pub struct Side {
-    /// `conclave` or `etcd`.
-    pub name: &'static str,
     pub binary: PathBuf,
     pub dir: PathBuf,
     pub echo: Option<PathBuf>,
@@ -20,6 +18,8 @@ pub struct Side {
     pub puts: u64,
     batched: bool,
     loaded: Option<Loaded>,
+    /// A load began and did not end: another one would not end either.
+    stuck: bool,
 }
 
 /// A server with every key written twice.
@@ -31,15 +31,14 @@ pub struct Loaded {
     pub resident: f64,
     /// Writes per second of the load.
     pub rate: f64,
-    /// Every key is there a second time; figures that take that away say so.
+    /// The keys of the figure `list` are there too.
     pub listed: bool,
 }
 
 impl Side {
-    pub fn new(name: &'static str, binary: &Path, args: &Args) -> io::Result<Self> {
+    pub fn new(binary: &Path, args: &Args) -> io::Result<Self> {
         std::fs::create_dir_all(&args.dir)?;
         Ok(Self {
-            name,
             binary: binary.to_owned(),
             dir: args.dir.clone(),
             echo: args.echo.clone(),
@@ -48,10 +47,11 @@ impl Side {
             puts: args.puts,
             batched: args.batched,
             loaded: None,
+            stuck: false,
         })
     }
 
-    /// A server of its own for one figure; the loaded one goes away meanwhile only if it must.
+    /// An empty server for one figure.
     pub async fn fresh(&self) -> Result<Server, String> {
         Server::fresh(&self.binary, &self.dir).await.map_err(|why| why.to_string())
     }
@@ -59,6 +59,9 @@ impl Side {
     /// The server with the keys, loaded now if it is not.
     pub async fn loaded(&mut self) -> Result<&mut Loaded, String> {
         if self.loaded.is_none() {
+            if std::mem::replace(&mut self.stuck, true) {
+                return Err("the keys could not be loaded before".into());
+            }
             let server = self.fresh().await?;
             let start = std::time::Instant::now();
             let first_pass = load::all(&server, self.keys, 0, self.batched).await?;
@@ -66,6 +69,7 @@ impl Side {
             let rate = 2.0 * self.keys as f64 / start.elapsed().as_secs_f64();
             let resident = server.resident()?;
             self.loaded = Some(Loaded { server, first_pass, resident, rate, listed: false });
+            self.stuck = false;
         }
         self.loaded.as_mut().ok_or_else(|| "nothing is loaded".to_owned())
     }

@@ -43,7 +43,7 @@ pub struct Conn {
 impl Conn {
     pub(super) fn new(
         endpoint: Endpoint,
-        tls: &TlsConnector,
+        tls: Option<TlsConnector>,
         user: Option<(String, String)>,
     ) -> Result<Rc<Self>, CallError> {
         let scheme = if endpoint.tls { "https" } else { "http" };
@@ -54,7 +54,7 @@ impl Conn {
         headers.insert("te", HeaderValue::from_static("trailers"));
         headers.insert("content-type", HeaderValue::from_static("application/grpc"));
         headers.insert("user-agent", HeaderValue::from_static(concat!("conclave-bench/", env!("CARGO_PKG_VERSION"))));
-        let tls = endpoint.tls.then(|| tls.clone());
+        let tls = tls.filter(|_| endpoint.tls);
         Ok(Rc::new(Self {
             endpoint,
             tls,

@@ -24,6 +24,7 @@ use bytes::Bytes;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
+use tokio_rustls::TlsConnector;
 
 /// Where to connect and how.
 #[derive(Clone)]
@@ -50,10 +51,13 @@ impl Channel {
     /// # Errors
     /// TLS files that cannot be used, a member that cannot be reached, a refused name or password.
     pub async fn connect(target: &Target) -> Result<Rc<Self>, CallError> {
-        let tls = tls::connector(&target.tls).map_err(|why| CallError::new(Code::Unavailable, why.to_string()))?;
+        Self::connect_by(target, &connector(target)?).await
+    }
+
+    async fn connect_by(target: &Target, tls: &Option<TlsConnector>) -> Result<Rc<Self>, CallError> {
         let mut conns = Vec::with_capacity(target.endpoints.len());
         for endpoint in &target.endpoints {
-            let conn = Conn::new(endpoint.clone(), &tls, target.user.clone())?;
+            let conn = Conn::new(endpoint.clone(), tls.clone(), target.user.clone())?;
             conn.dial_within(target.dial_timeout).await?;
             conns.push(conn);
         }
@@ -105,14 +109,24 @@ impl Channel {
     }
 }
 
+/// TLS, when an endpoint wants it: the system's authorities take milliseconds to read.
+fn connector(target: &Target) -> Result<Option<TlsConnector>, CallError> {
+    if !target.endpoints.iter().any(|endpoint| endpoint.tls) {
+        return Ok(None);
+    }
+    let made = tls::connector(&target.tls);
+    made.map(Some).map_err(|why| CallError::new(Code::Unavailable, why.to_string()))
+}
+
 /// Connects `conns` times; client `i` uses channel `i % conns`, as in etcd's tool.
 ///
 /// # Errors
 /// As [`Channel::connect`].
 pub async fn connect(target: &Target, conns: usize) -> Result<Vec<Rc<Channel>>, CallError> {
+    let tls = connector(target)?;
     let mut channels = Vec::with_capacity(conns);
     for _ in 0..conns.max(1) {
-        channels.push(Channel::connect(target).await?);
+        channels.push(Channel::connect_by(target, &tls).await?);
     }
     Ok(channels)
 }

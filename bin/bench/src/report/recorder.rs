@@ -13,9 +13,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// Values are kept to a thousandth.
 const DIGITS: u8 = 3;
 
-/// Nanoseconds to so many digits, from one up; it grows with the longest value.
+/// One hour; a longer latency counts as this.
+const LONGEST: u64 = 3_600_000_000_000;
+
+/// Nanoseconds to so many digits.
 pub(super) fn histogram(digits: u8) -> Histogram<u64> {
-    Histogram::new(digits).expect("digits are a constant between 1 and 5")
+    Histogram::new_with_bounds(1, LONGEST, digits).expect("constant bounds, and digits between 1 and 5")
 }
 
 /// Outcomes of one kind of request.
@@ -176,7 +179,7 @@ pub fn together(name: &str, parts: &[Summary]) -> Summary {
     let (mut sum, mut squares) = (0.0, 0.0);
     for part in parts {
         let added = latency.add(&part.latency).and_then(|()| service.add(&part.service));
-        added.expect("histograms of one kind that grow by themselves");
+        added.expect("histograms of one kind");
         let count = part.count() as f64;
         sum += part.mean * count;
         squares += (part.deviation * part.deviation + part.mean * part.mean) * count;

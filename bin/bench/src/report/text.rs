@@ -84,7 +84,8 @@ fn histogram(out: &mut String, latency: &Histogram<u64>, precise: bool) {
     let step = (high - low) as f64 / BUCKETS as f64;
     let mut counts = [0; BUCKETS + 1];
     for value in latency.iter_recorded() {
-        let at = value.value_iterated_to().clamp(low, high);
+        // the recorded value lies anywhere in its slot; counted as the slot's start, the least is in the first bucket
+        let at = latency.lowest_equivalent(value.value_iterated_to()).clamp(low, high);
         let bucket = if step > 0.0 { ((at - low) as f64 / step).ceil() as usize } else { 0 };
         counts[bucket.min(BUCKETS)] += value.count_at_value();
     }
@@ -154,7 +155,7 @@ mod tests {
         for words in [
             "\nSummary:\n  Total:\t2.0000 secs.\n  Slowest:\t0.10",
             "  Fastest:\t0.0010 secs.\n  Average:\t0.0505 secs.\n  Stddev:\t0.0289 secs.\n  Requests/sec:\t50.0000\n",
-            "\nResponse time histogram:\n  0.0010 [1]\t|∎∎∎∎\n  0.0109 [10]\t|∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎\n",
+            "\nResponse time histogram:\n  0.0010 [1]\t|∎∎∎∎\n  0.0109 [9]\t|∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎∎\n  0.0208 [10]\t|",
             "\nLatency distribution:\n  10% in 0.0110 secs.\n  25% in 0.0260 secs.\n  50% in 0.0510 secs.\n",
             "  99% in 0.10",
         ] {

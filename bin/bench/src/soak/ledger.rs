@@ -83,7 +83,7 @@ impl Ledger {
         value.put_u32(sequence);
         let mut rng = Rng::new((number as u64) << 32 | u64::from(sequence));
         while value.len() < self.value_size {
-            value.put_u64(rng.next());
+            value.put_u64(rng.draw());
         }
         value.truncate(self.value_size);
         value.freeze()

@@ -81,10 +81,34 @@ fn middle(values: impl Iterator<Item = f64>) -> f64 {
     all.get(all.len() / 2).copied().unwrap_or(0.0)
 }
 
+/// Judges what must not grow: by a factor and so many MiB from the first third to the last, and by a limit in bytes if there is one.
+fn growth(name: &str, rows: &[Row], get: fn(&Row) -> u64, (factor, slack): (f64, f64), limit: u64) -> Vec<Finding> {
+    let (first, last) = thirds(rows);
+    let top = |rows: &[Row]| rows.iter().map(get).max().unwrap_or(0) as f64 / MIB;
+    let (before, after, peak) = (top(first), top(last), top(rows));
+    let mut out = Vec::new();
+    if peak == 0.0 {
+        return out;
+    }
+    let words = format!(
+        "{name}: at most {before:.0} MiB in the first third, {after:.0} MiB in the last (at most {factor} times and {slack} MiB)"
+    );
+    out.push(Finding { passed: after <= factor * before + slack, words });
+    if limit > 0 {
+        let limit = limit as f64 / MIB;
+        out.push(Finding { passed: peak <= limit, words: format!("{name}: peak {peak:.0} MiB, limit {limit:.0} MiB") });
+    }
+    out
+}
+
+fn thirds(rows: &[Row]) -> (&[Row], &[Row]) {
+    let third = (rows.len() / 3).max(1).min(rows.len());
+    (&rows[..third], &rows[rows.len() - third..])
+}
+
 /// Judges a run from its rows. Thirds are compared, because a single window may be anything.
 pub(super) fn verdict(rows: &[Row], limits: Limits, missing: u64, faults: u64) -> Vec<Finding> {
-    let third = (rows.len() / 3).max(1).min(rows.len());
-    let (first, last) = (&rows[..third], &rows[rows.len() - third..]);
+    let (first, last) = thirds(rows);
     let mut out = Vec::new();
     let mut say = |passed: bool, words: String| out.push(Finding { passed, words });
     say(faults == 0, format!("{faults} faults in writes, reads, events, compactions, defragmentations and snapshots"));
@@ -107,21 +131,8 @@ pub(super) fn verdict(rows: &[Row], limits: Limits, missing: u64, faults: u64) -
     );
     say(most <= 3.0 * all, format!("worst p99 of a window {most:.1} ms, median {all:.1} ms (at most 3 times)"));
 
-    let sizes: [(&str, fn(&Row) -> u64, f64, f64, u64); 2] =
-        [("memory", |r| r.rss, 1.10, 32.0, limits.rss), ("files", |r| r.disk, 1.15, 64.0, limits.disk)];
-    for (name, get, factor, slack, limit) in sizes {
-        let top = |rows: &[Row]| rows.iter().map(get).max().unwrap_or(0) as f64 / MIB;
-        let (before, after) = (top(first), top(last));
-        if before == 0.0 && after == 0.0 {
-            continue;
-        }
-        let words = format!("{name}: at most {before:.0} MiB in the first third, {after:.0} MiB in the last");
-        say(after <= factor * before + slack, format!("{words} (at most {factor} times and {slack} MiB)"));
-        if limit > 0 {
-            let (peak, limit) = (top(rows), limit as f64 / MIB);
-            say(peak <= limit, format!("{name}: peak {peak:.0} MiB, limit {limit:.0} MiB"));
-        }
-    }
+    out.extend(growth("memory", rows, |r| r.rss, (1.10, 32.0), limits.rss));
+    out.extend(growth("files", rows, |r| r.disk, (1.15, 64.0), limits.disk));
     out
 }
 

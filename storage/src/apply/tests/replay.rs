@@ -66,6 +66,7 @@ fn check(node: &Node, model: &Model) {
     let expected = leases.iter().flat_map(|id| model.attached(*id).into_iter().map(|key| (*id, key)));
     assert_eq!(attached, expected.collect::<Vec<_>>());
     assert!(!rows.iter().any(|row| row.1 == meta::CHUNK), "no entry stands half done");
+    assert_eq!(crate::check::check(&snapshot, &mut |_| ()).unwrap().problems, []);
 }
 
 /// Without compaction, `log` holds every version of the model, in order and with the version each superseded.

@@ -83,11 +83,7 @@ impl RocksEngine {
         let of_store = options::of_store(options, memory)?;
         let db = DB::open_cf_descriptors(&of_store, dir, options::of_families(options, memory))
             .map_err(|e| error("open", &e))?;
-        let store = Store::new(db, |db| {
-            let family = |name| db.cf_handle(name).expect("RocksDB opened every family asked for");
-            let [log, cur, hist, cnt, meta] = Family::ALL.map(Family::name);
-            [log, cur, hist, cnt, meta, options::DEFAULT].map(family)
-        });
+        let store = with_families(db);
         let mut without_log = WriteOptions::default();
         without_log.disable_wal(true);
         let mut persisted = ReadOptions::default();
@@ -97,10 +93,37 @@ impl RocksEngine {
         Ok(Self { store: Arc::new(store), memory: memory.clone(), without_log, persisted, marker, flush_on_close })
     }
 
+    /// The store in `dir` as its last flush left it, for reading alone. Changes no file and takes no lock: the caller sees to
+    /// it that nobody has it open.
+    ///
+    /// # Errors
+    /// [`EngineError::Io`] when there is no store, [`EngineError::Corrupt`].
+    pub fn read_only(dir: &Path, options: &RocksOptions) -> Result<RocksSnapshot, EngineError> {
+        if !dir.join("CURRENT").is_file() {
+            // The crate below makes the folder before it looks into it.
+            return Err(EngineError::Io { op: "open", why: format!("there is no store in {}", dir.display()) });
+        }
+        let memory = RocksMemory::new(options);
+        let mut of_store = options::of_store(options, &memory)?;
+        of_store.create_if_missing(false);
+        of_store.create_missing_column_families(false);
+        let db = DB::open_cf_descriptors_read_only(&of_store, dir, options::of_families(options, &memory), false);
+        let db = db.map_err(|e| error("open", &e))?;
+        Ok(RocksSnapshot::take(&Arc::new(with_families(db))))
+    }
+
     /// Its cache and write buffers.
     pub fn memory(&self) -> &RocksMemory {
         &self.memory
     }
+}
+
+fn with_families(db: DB) -> Store {
+    Store::new(db, |db| {
+        let family = |name| db.cf_handle(name).expect("RocksDB opened every family asked for");
+        let [log, cur, hist, cnt, meta] = Family::ALL.map(Family::name);
+        [log, cur, hist, cnt, meta, options::DEFAULT].map(family)
+    })
 }
 
 impl std::fmt::Debug for RocksEngine {
@@ -242,6 +265,30 @@ mod tests {
         let read = RocksEngine::open(folder.path(), &small())
             .and_then(|engine| super::super::Snapshot::get(&engine.snapshot(), Family::Cur, &5u32.to_be_bytes()));
         assert!(matches!(read, Err(EngineError::Corrupt(_))), "{read:?}");
+    }
+
+    #[test]
+    fn reading_alone_changes_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = RocksEngine::read_only(&folder.path().join("none"), &small());
+        assert!(matches!(missing, Err(EngineError::Io { .. })), "{missing:?}");
+        assert!(!folder.path().join("none").exists());
+        let engine = RocksEngine::open(folder.path(), &small()).unwrap();
+        engine.write(vec![Op::Put { family: Family::Cur, key: "a".into(), value: "1".into() }]).unwrap();
+        drop(engine);
+        let files = || {
+            let entries = std::fs::read_dir(folder.path()).unwrap().map(Result::unwrap);
+            let mut files: Vec<_> = entries.map(|e| (e.file_name(), std::fs::read(e.path()).unwrap())).collect();
+            files.sort();
+            files
+        };
+        let before = files();
+        let snapshot = RocksEngine::read_only(folder.path(), &small()).unwrap();
+        assert_eq!(super::super::Snapshot::get(&snapshot, Family::Cur, b"a").unwrap(), Some("1".into()));
+        let rows = super::super::Snapshot::multi_get(&snapshot, Family::Cur, &[b"a", b"b"]).unwrap();
+        assert_eq!(rows, [Some("1".into()), None]);
+        drop(snapshot);
+        assert_eq!(files(), before);
     }
 
     #[test]

@@ -1,0 +1,22 @@
+//! A client of the etcd API: several endpoints with fail-over, TLS, login, and etcd's rules for what may be sent again.
+//!
+//! Must never print an answer: that is the printers' business.
+
+pub mod config;
+pub mod dial;
+pub mod endpoint;
+pub mod failure;
+pub mod keep_alive;
+pub mod method;
+mod pool;
+mod preface;
+pub mod range;
+pub mod recipes;
+pub mod srv;
+mod tls;
+pub mod watch;
+
+pub use config::Config;
+pub use dial::io_text;
+pub use failure::Failure;
+pub use pool::{Client, Until};

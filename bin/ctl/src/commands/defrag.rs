@@ -1,0 +1,42 @@
+//! `defrag`.
+
+use super::endpoint::CLUSTER;
+use super::session::Session;
+use crate::cli::Input;
+use crate::cli::spec::{Command, Group};
+use crate::client::Client;
+use crate::client::method::DEFRAGMENT;
+use crate::exit::{ERROR, Exit};
+use crate::print::{say_line, size};
+use api::etcdserverpb as pb;
+use std::time::Instant;
+
+/// `defrag`.
+pub const COMMAND: Command = Command {
+    name: "defrag",
+    short: "Lets each of `--endpoints` rewrite its files, so that they get smaller",
+    shared: &[CLUSTER],
+    group: Group::Cluster,
+    run: crate::run!(run),
+    ..Command::EMPTY
+};
+
+async fn run(input: Input) -> Result<(), Exit> {
+    let session = Session::new(input).await?;
+    let mut failed = false;
+    for endpoint in session.each_endpoint().await? {
+        let client = Client::new(&session.config.only(&endpoint)).await?;
+        let start = Instant::now();
+        let done: Result<pb::DefragmentResponse, _> =
+            client.unary(DEFRAGMENT, pb::DefragmentRequest {}, session.until()).await;
+        let took = size::took(start.elapsed());
+        match done {
+            Ok(_) => say_line(&format!("Finished defragmenting etcd member[{endpoint}]. took {took}")),
+            Err(why) => {
+                eprintln!("Failed to defragment etcd member[{endpoint}]. took {took}. ({why})");
+                failed = true;
+            }
+        }
+    }
+    if failed { Err(Exit::silent(ERROR)) } else { Ok(()) }
+}

@@ -1,0 +1,88 @@
+//! Several hundred command lines, and what must come of them.
+//!
+//! `golden` runs them through our tool against our daemon and compares with `expected.txt`. `UPDATE=1` writes that file anew.
+//! `compare` (ignored; see docs/ctl.md) runs them through our tool and another one, each against a fresh server of its own, and prints what differs.
+
+mod cases;
+mod normal;
+mod run;
+mod server;
+
+use cases::Step;
+use run::{Outcome, Tool};
+use server::Server;
+use std::path::{Path, PathBuf};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+/// Our tool under the name `etcdctl`, so that usage and version are its.
+fn ours(links: &Path) -> PathBuf {
+    let link = links.join("etcdctl");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_conclavectl"), &link).expect("a link to our tool");
+    link
+}
+
+fn outcomes(steps: &[Step], tool: &Path, server: &Path) -> Vec<Outcome> {
+    let work = tempfile::tempdir().expect("a folder");
+    let server = Server::start(server, work.path());
+    let mut tool = Tool::new(tool, &server.endpoint(), work.path());
+    steps.iter().filter_map(|step| tool.run(step)).collect()
+}
+
+fn text() -> String {
+    std::fs::read_to_string(folder().join("cases.txt")).expect("cases.txt")
+}
+
+#[test]
+fn golden() {
+    let (steps, links) = (cases::read(cases::recorded(&text())), tempfile::tempdir().expect("a folder"));
+    let file = folder().join("expected.txt");
+    let found = outcomes(&steps, &ours(links.path()), &server::daemon());
+    let shown: String = found.iter().map(Outcome::shown).collect();
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&file, shown).expect("write expected.txt");
+        return;
+    }
+    let expected = std::fs::read_to_string(&file).expect("expected.txt");
+    let (mut wrong, all) = (String::new(), expected.split_inclusive("\n\n").collect::<Vec<_>>());
+    for (at, outcome) in found.iter().enumerate() {
+        let (is, was) = (outcome.shown(), all.get(at).copied().unwrap_or_default());
+        if is != was {
+            wrong.push_str(&format!("--- expected\n{was}--- found\n{is}"));
+        }
+    }
+    assert!(wrong.is_empty() && all.len() == found.len(), "{} steps, {} expected\n{wrong}", found.len(), all.len());
+}
+
+#[test]
+#[ignore = "needs another tool: CTL_OTHER=/path/to/etcdctl CTL_SERVER=/path/to/etcd (docs/ctl.md)"]
+fn compare() {
+    let path = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let other = path("CTL_OTHER").expect("CTL_OTHER: the other tool");
+    let server = path("CTL_SERVER").unwrap_or_else(server::daemon);
+    let (steps, links) = (cases::read(&text()), tempfile::tempdir().expect("a folder"));
+    let mine = outcomes(&steps, &ours(links.path()), &server);
+    let theirs = outcomes(&steps, &other, &server);
+    assert_eq!(mine.len(), theirs.len());
+    let (mut known, mut unknown) = (0, 0);
+    for (mine, theirs) in mine.iter().zip(&theirs).filter(|(mine, theirs)| mine.shown() != theirs.shown()) {
+        match &mine.reason {
+            Some(reason) => {
+                known += 1;
+                println!("=== known difference: {reason}\n--- ours\n{}--- theirs\n{}", mine.shown(), theirs.shown());
+            }
+            None => {
+                unknown += 1;
+                println!("=== DIFFERENCE\n--- ours\n{}--- theirs\n{}", mine.shown(), theirs.shown());
+            }
+        }
+    }
+    println!(
+        "{} command lines: {} equal, {known} known differences, {unknown} unknown",
+        mine.len(),
+        mine.len() - known - unknown
+    );
+    assert_eq!(unknown, 0, "differences without a reason");
+}

@@ -1,0 +1,5 @@
+//! What of the daemon can be called as a function: the reading of flags, variables and the configuration file.
+//!
+//! For the daemon itself, and for tests that feed it anything. Must never hold state or touch what is global.
+
+pub mod flags;

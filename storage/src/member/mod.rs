@@ -1,0 +1,18 @@
+//! A member at rest: its ids, its URLs, its folders, and how a new one is made.
+//!
+//! What the daemon does at a first start and the offline tool does at a restore is written here once. Must never depend on
+//! how a member runs.
+
+mod cluster;
+mod folders;
+mod found;
+mod ids;
+mod lock;
+mod url;
+
+pub use cluster::{ClusterError, InitialMember, own_member, parse_cluster};
+pub use folders::{Folders, RESTORING};
+pub use found::{Founders, create_log, founders};
+pub use ids::{cluster_id, member_id};
+pub use lock::{Held, LockError, hold};
+pub use url::{ClientUrl, Place, UrlError, parse_url};

@@ -1,0 +1,166 @@
+//! A view of the store against the replay of the same entries: every key, every lease, every event, the hash.
+//!
+//! Must never repair or skip: a view stands for an applied index, and there is one right state for each.
+
+use super::engine::StepEngine;
+use super::params::Params;
+use super::replay::Replay;
+use super::running::Recovered;
+use super::violation::{Checked, hold, violated};
+use bytes::Bytes;
+use model::request::RangeRequest;
+use model::{KeyRange, ReadError, Revision};
+use std::sync::Arc;
+use storage::apply::Applier;
+use storage::engine::sim::{SimEngine, SimSnapshot};
+use storage::engine::{Direction, Engine, Family, Scan, Snapshot};
+use storage::read::events::{EventsBudget, events};
+use storage::snapshot::{Hash, SnapshotSource, StreamHeader};
+use storage::view::View;
+
+fn all() -> KeyRange {
+    KeyRange::new(Bytes::from_static(&[0]), Bytes::from_static(&[0]))
+}
+
+fn read<T>(what: &str, result: Result<T, ReadError>) -> Checked<T> {
+    result.or_else(|why| violated("SIM-VIEW-READS", format!("{what}: {why}")))
+}
+
+/// The numbers of a view fit each other and its index.
+///
+/// # Errors
+/// The invariant that does not hold.
+pub fn numbers<S: Snapshot>(view: &View<S>, replay: &Replay) -> Checked {
+    let Some(at) = replay.at(view.applied_index) else {
+        return violated("SIM-VIEW-WHOLE", format!("a view of entry {}, which nobody applied", view.applied_index));
+    };
+    let seen = (view.applied_term, view.revision, view.compact_revision);
+    let right = (at.term, at.revision, at.compact);
+    hold("SIM-VIEW-WHOLE", seen == right, || {
+        format!("entry {}: term, revision, compact revision are {seen:?}, not {right:?}", view.applied_index)
+    })
+}
+
+/// Everything a view shows.
+///
+/// # Errors
+/// The invariant that does not hold.
+pub fn whole<S: Snapshot>(view: &View<S>, replay: &Replay) -> Checked {
+    numbers(view, replay)?;
+    let at = replay.at(view.applied_index).expect("just seen");
+    let request = RangeRequest { key: all().key, range_end: all().end, ..RangeRequest::default() };
+    let seen = read("range", storage::read::range(view, &request))?;
+    let right = replay.range(&RangeRequest { revision: at.revision, ..request });
+    hold("SIM-STORE-IS-REPLAY", seen == right, || {
+        format!("entry {}: keys are {seen:?}, not {right:?}", view.applied_index)
+    })?;
+    hold("SIM-STORE-IS-REPLAY", view.keys == right.count, || format!("{} keys, not {}", view.keys, right.count))?;
+    let leases: Vec<(i64, i64)> =
+        read("leases", storage::read::meta::leases(view))?.into_iter().map(|(id, row)| (id, row.ttl)).collect();
+    let right: Vec<(i64, i64)> = at.leases.iter().map(|(id, ttl)| (*id, *ttl)).collect();
+    hold("SIM-STORE-IS-REPLAY", leases == right, || {
+        format!("entry {}: leases are {leases:?}, not {right:?}", view.applied_index)
+    })?;
+    history(view, replay)?;
+    let hash = read("hash", storage::read::hash::hash_kv(view, 0))?.hash;
+    let right = replay.hash_kv(at.revision, at.compact);
+    hold("SIM-HASH-IS-REPLAY", hash == right, || {
+        format!("entry {}: HashKV is {hash:08x}, not {right:08x}", view.applied_index)
+    })
+}
+
+/// The events that watchers may still ask for.
+fn history<S: Snapshot>(view: &View<S>, replay: &Replay) -> Checked {
+    let from = view.compact_revision.max(1);
+    let right = replay.changes().iter().filter(|c| c.main >= from && c.main <= view.revision);
+    let mut right = right.map(|c| (c.main, c.key.clone(), c.kv.is_some()));
+    let mut next = Revision::new(from, 0);
+    while next.main <= view.revision {
+        let budget = EventsBudget { bytes: 1 << 20, scanned: 1 << 24 };
+        let chunk = read("events", events(view, next, view.revision, |_| true, budget))?;
+        for revision in &chunk.revisions {
+            for event in &revision.events {
+                let seen = (revision.main, event.key.clone(), event.kind != storage::schema::Kind::Delete);
+                let due = right.next();
+                hold("SIM-EVENTS-ARE-REPLAY", due.as_ref() == Some(&seen), || {
+                    format!("entry {}: event {seen:?}, due is {due:?}", view.applied_index)
+                })?;
+            }
+        }
+        hold("AI-8 AI-LOG-MOVES", chunk.next > next, || format!("a read of the log stays at {next:?}"))?;
+        next = chunk.next;
+    }
+    let due = right.next();
+    hold("SIM-EVENTS-ARE-REPLAY", due.is_none(), || format!("entry {}: due is {due:?}", view.applied_index))
+}
+
+/// A compaction that is finished has left what it must, and nothing else.
+///
+/// # Errors
+/// The invariant that does not hold.
+pub fn compacted(view: &View<SimSnapshot>, replay: &Replay) -> Checked {
+    let mut rows = 0;
+    let mut scan = view.snapshot.scan(Family::Log, &[], None, Direction::Forward);
+    while let Ok(Some(_)) = scan.next() {
+        rows += 1;
+    }
+    let right = replay.kept_versions(view.compact_revision);
+    hold("SIM-COMPACTED", rows == right, || {
+        format!("behind compaction {} the log has {rows} rows, not {right}", view.compact_revision)
+    })
+}
+
+/// The log that was found holds every entry that was ever applied.
+///
+/// # Errors
+/// The invariant that does not hold.
+pub fn log(recovered: &Recovered, log: &storage::wal::Recovered, replay: &Replay) -> Checked {
+    hold("SIM-ACK-DURABLE", log.last.index >= replay.last(), || {
+        format!("AI-9: the log ends at {}, entry {} was applied", log.last.index, replay.last())
+    })?;
+    let mut reader = recovered.wal.reader();
+    let mut next = log.truncated.index + 1;
+    while next <= log.last.index {
+        let entries = match reader.read(next, log.last.index + 1, 1 << 20) {
+            Ok(entries) => entries,
+            Err(why) => return violated("SIM-LOG-READS", format!("from entry {next}: {why}")),
+        };
+        for entry in &entries {
+            replay.same_entry(entry)?;
+            next = entry.index + 1;
+        }
+    }
+    Ok(())
+}
+
+/// A checkpoint becomes a stream, the stream a store, and the store is the state at its index; a flipped bit is refused.
+///
+/// # Errors
+/// The invariant that does not hold.
+pub fn checkpoint(bytes: &[u8], params: &Params, replay: &Replay, flip: (usize, u8)) -> Checked<u64> {
+    let fresh = StepEngine::default();
+    if let Err(why) = storage::snapshot::restore(bytes, &fresh, Hash::Check) {
+        return violated("SIM-SNAPSHOT-WHOLE", format!("a stream does not restore: {why}"));
+    }
+    let store = match Applier::open_with(Arc::new(fresh), params.chunk_bytes) {
+        Ok(store) => store,
+        Err(why) => return violated("SIM-SNAPSHOT-WHOLE", format!("a restored store does not open: {why}")),
+    };
+    whole(&store.view(), replay)?;
+    let mut bad = bytes.to_vec();
+    bad[flip.0 % bytes.len()] ^= 1 << (flip.1 % 8);
+    let verified = storage::snapshot::verify(&bad[..], Hash::Check);
+    hold("SIM-ROT-REFUSED", verified.is_err(), || format!("bit {} of byte {} flipped unseen", flip.1, flip.0))?;
+    Ok(store.applied().index)
+}
+
+/// The stream of a checkpoint.
+///
+/// # Errors
+/// When the rows cannot be read.
+pub fn source(copy: &SimEngine) -> Checked<SnapshotSource<SimSnapshot>> {
+    let snapshot = copy.snapshot();
+    let header = StreamHeader::read(&snapshot, "3.7.1").map_err(|why| why.to_string());
+    let opened = header.and_then(|header| SnapshotSource::new(snapshot, &header).map_err(|why| why.to_string()));
+    opened.or_else(|why| violated("SIM-SNAPSHOT-WHOLE", format!("a checkpoint cannot be read: {why}")))
+}

@@ -1,0 +1,196 @@
+//! The deterministic engine with a crash point at each of its steps: before and after every write, flush and copy.
+//!
+//! While a step is taken, the view that readers see at that moment is noted, so that a view that does not fit its rows shows
+//! whenever it is published. Must never change a row itself.
+
+use actors::store_reads::StoreReads;
+use bytes::Bytes;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use storage::engine::sim::{Fault, SimEngine, SimSnapshot};
+use storage::engine::{Engine, EngineError, Family, Op, Snapshot};
+use storage::schema::meta;
+use storage::view::{View, Views};
+
+/// Where the machine stops within a step of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// Steps that still succeed.
+    pub after: u64,
+    /// The step itself is done before the machine stops.
+    pub done: bool,
+    /// What was done is flushed, as the engine may do at any time.
+    pub flushed: bool,
+    /// Only steps in the middle of an entry count.
+    pub in_chunk: bool,
+}
+
+#[derive(Default)]
+struct Inner {
+    sim: SimEngine,
+    stop: Option<Stop>,
+    stopped: bool,
+    /// Steps of this run.
+    steps: u64,
+    views: Option<Arc<Views<SimSnapshot>>>,
+    seen: Vec<Arc<View<SimSnapshot>>>,
+    /// Take a copy behind so many more writes.
+    copy_after: Option<u64>,
+    copy: Option<SimEngine>,
+}
+
+/// See the file header. Clones share it.
+#[derive(Clone, Default)]
+pub struct StepEngine(Arc<Mutex<Inner>>);
+
+/// Reads over the published views.
+pub type Reads = StoreReads<SimSnapshot>;
+
+impl StepEngine {
+    /// What a restart after a crash finds.
+    pub fn crash(&self) -> Self {
+        let sim = self.lock().sim.crash();
+        Self(Arc::new(Mutex::new(Inner { sim, ..Inner::default() })))
+    }
+
+    /// Flushes by itself after every so many batches.
+    pub fn set_background_flush(&self, batches: Option<u64>) {
+        self.lock().sim.set_background_flush(batches);
+    }
+
+    /// The machine stops at a later step.
+    pub fn stop(&self, stop: Stop) {
+        self.lock().stop = Some(stop);
+    }
+
+    /// Makes the next write or flush fail.
+    pub fn fail(&self, write: bool, fault: Fault) {
+        let inner = self.lock();
+        if write { inner.sim.fail_next_write(fault) } else { inner.sim.fail_next_flush(fault) }
+    }
+
+    /// The views to look at while steps are taken.
+    pub fn watch(&self, views: Arc<Views<SimSnapshot>>) {
+        self.lock().views = Some(views);
+    }
+
+    /// Views that were in force while steps were taken.
+    pub fn take_seen(&self) -> Vec<Arc<View<SimSnapshot>>> {
+        std::mem::take(&mut self.lock().seen)
+    }
+
+    /// Takes a checkpoint behind so many more writes, wherever in an entry that is.
+    pub fn copy_after(&self, writes: u64) {
+        self.lock().copy_after = Some(writes);
+    }
+
+    /// The checkpoint, once it was taken.
+    pub fn take_copy(&self) -> Option<SimEngine> {
+        self.lock().copy.take()
+    }
+
+    /// A checkpoint now: a flush, then what that left.
+    ///
+    /// # Errors
+    /// When the flush fails or the machine stops.
+    pub fn copy(&self) -> Result<SimEngine, EngineError> {
+        self.flush()?;
+        Ok(self.lock().sim.crash())
+    }
+
+    /// An entry is written in part.
+    pub fn mid_chunk(&self) -> bool {
+        mid_chunk(&self.lock().sim)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn mid_chunk(sim: &SimEngine) -> bool {
+    matches!(sim.snapshot().get(Family::Meta, meta::CHUNK), Ok(Some(_)))
+}
+
+fn halted(op: &'static str) -> EngineError {
+    EngineError::Io { op, why: String::from("simulated: the machine has stopped") }
+}
+
+impl Inner {
+    /// One step: the machine may stop before or behind it.
+    fn step(
+        &mut self,
+        op: &'static str,
+        act: impl FnOnce(&SimEngine) -> Result<(), EngineError>,
+    ) -> Result<(), EngineError> {
+        if self.stopped {
+            return Err(halted(op));
+        }
+        self.steps += 1;
+        if let Some(views) = &self.views {
+            self.seen.push(views.load());
+        }
+        let counts = |stop: &Stop| !stop.in_chunk || mid_chunk(&self.sim);
+        let due = match &mut self.stop {
+            Some(stop) if !counts(stop) => None,
+            Some(stop) if stop.after == 0 => Some(*stop),
+            Some(stop) => {
+                stop.after -= 1;
+                None
+            }
+            None => None,
+        };
+        let Some(stop) = due else { return act(&self.sim) };
+        if stop.done {
+            act(&self.sim)?;
+        }
+        if stop.flushed {
+            self.sim.flush()?;
+        }
+        self.stopped = true;
+        Err(halted(op))
+    }
+}
+
+impl Engine for StepEngine {
+    type Snapshot = SimSnapshot;
+
+    fn write(&self, batch: Vec<Op>) -> Result<(), EngineError> {
+        let mut inner = self.lock();
+        inner.step("write", |sim| sim.write(batch))?;
+        match &mut inner.copy_after {
+            Some(0) => {
+                inner.copy_after = None;
+                inner.sim.flush()?;
+                inner.copy = Some(inner.sim.crash());
+            }
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn snapshot(&self) -> SimSnapshot {
+        self.lock().sim.snapshot()
+    }
+
+    fn flush(&self) -> Result<(), EngineError> {
+        self.lock().step("flush", Engine::flush)
+    }
+
+    fn get_persisted(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        self.lock().sim.get_persisted(key)
+    }
+
+    fn checkpoint(&self, dir: &Path) -> Result<(), EngineError> {
+        self.lock().sim.checkpoint(dir)
+    }
+
+    fn disk_bytes(&self) -> u64 {
+        0
+    }
+
+    fn compact_files(&self, go_on: &dyn Fn() -> bool) -> Result<(), EngineError> {
+        self.lock().sim.compact_files(go_on)
+    }
+}

@@ -1,0 +1,106 @@
+//! Queues of a simulated member: what stands in place of mailboxes, sockets and peers.
+//!
+//! Everything keeps its order and nothing is lost while the process lives. Must never hold a message back on its own: when
+//! a queue is looked at is the world's choice.
+
+use actors::outlet::Outlet;
+use actors::peers::PeerPort;
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use messages::lease::{LeaseRequests, LeasesAdvanced, RoleChanged};
+use messages::watch::{Advanced, WatchRequests};
+use messages::{Reply, ReplySink};
+use raft::Message;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Mail of the lease desk.
+pub enum LeaseMail {
+    /// From the applier.
+    Advanced(LeasesAdvanced),
+    /// From the core.
+    Role(RoleChanged),
+    /// From clients.
+    Requests(LeaseRequests),
+    /// Answers to its own proposals and reads.
+    Answers(Vec<Reply>),
+    /// From its timer.
+    Tick,
+}
+
+/// Mail of the watch hub.
+pub enum HubMail {
+    /// From the applier.
+    Advanced(Advanced),
+    /// From clients.
+    Requests(WatchRequests),
+}
+
+/// The way to the lease desk.
+#[derive(Clone)]
+pub struct ToLeases(pub Sender<LeaseMail>);
+
+/// The way to the hub.
+#[derive(Clone)]
+pub struct ToHub(pub Sender<HubMail>);
+
+impl Outlet<LeasesAdvanced> for ToLeases {
+    fn tell(&self, message: LeasesAdvanced) {
+        self.0.tell(LeaseMail::Advanced(message));
+    }
+}
+
+impl Outlet<RoleChanged> for ToLeases {
+    fn tell(&self, message: RoleChanged) {
+        self.0.tell(LeaseMail::Role(message));
+    }
+}
+
+impl ReplySink for ToLeases {
+    fn deliver(&self, replies: Vec<Reply>) {
+        self.0.tell(LeaseMail::Answers(replies));
+    }
+}
+
+impl Outlet<Advanced> for ToHub {
+    fn tell(&self, message: Advanced) {
+        self.0.tell(HubMail::Advanced(message));
+    }
+}
+
+/// A mailbox.
+pub fn mailbox<M>() -> (Sender<M>, Receiver<M>) {
+    unbounded()
+}
+
+/// Collects what goes to clients.
+#[derive(Default)]
+pub struct ClientSink(Mutex<Vec<Reply>>);
+
+impl ClientSink {
+    /// What came since the last call.
+    pub fn take(&self) -> Vec<Reply> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl ReplySink for ClientSink {
+    fn deliver(&self, replies: Vec<Reply>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(replies);
+    }
+}
+
+/// Collects what goes to other members. There are none yet, so it is looked at and dropped.
+#[derive(Clone, Default)]
+pub struct SimPeers(Arc<Mutex<Vec<Message>>>);
+
+impl SimPeers {
+    /// What came since the last call.
+    pub fn take(&self) -> Vec<Message> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl PeerPort for SimPeers {
+    fn send(&self, messages: Vec<Message>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(messages);
+    }
+}

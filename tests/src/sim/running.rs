@@ -1,0 +1,274 @@
+//! A running member: the real owners, wired as the kernel wires them, without their threads.
+//!
+//! Each owner does one thing when it is told to. Must never decide when that is, nor whether what it did was right.
+
+use super::engine::{Reads, StepEngine};
+use super::params::{ELECTION_TICKS, Params, TICK};
+use super::ports::{ClientSink, HubMail, LeaseMail, SimPeers, ToHub, ToLeases, mailbox};
+use actors::applier::{Applier, ApplierPace, ApplierParts};
+use actors::kernel::{FIRST_CLIENT_SINK, LEASE_SINK};
+use actors::lease_manager::{Desk, DeskParts, StoredLease};
+use actors::limits::{APPLIER_QUEUE, APPLY_BATCH_BYTES, SNAPSHOTTER_QUEUE, UNCOMMITTED_BYTES, WAL_QUEUE};
+use actors::raft_core::inbox::{Inbox, InnerPort};
+use actors::raft_core::log_tail::LogTail;
+use actors::raft_core::{CoreConfig, CoreParts, RaftCore};
+use actors::snapshotter::{Snapshotter, SnapshotterParts};
+use actors::wal_writer::{WalParts, WalWriter};
+use actors::watch_hub::{Done, Hub, Position, Work};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use messages::admin::ToSnapshotter;
+use messages::apply::ToApplier;
+use messages::ports::CorePort;
+use messages::ready::ToWal;
+use messages::{Gauges, ReplySink, SinkId, Sinks};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Release;
+use std::time::Duration;
+use storage::apply::Applier as Store;
+use storage::disk::SimDisk;
+use storage::engine::sim::SimSnapshot;
+use storage::view::{View, Views};
+use storage::wal::Wal;
+
+/// Where answers to clients go.
+pub const CLIENT_SINK: SinkId = SinkId(FIRST_CLIENT_SINK);
+
+/// What a member starts with.
+pub struct Recovered {
+    /// The write side of the store.
+    pub store: Store<StepEngine>,
+    /// The log.
+    pub wal: Wal,
+    /// The log as the core sees it.
+    pub tail: LogTail,
+}
+
+/// See the file header.
+pub struct Running {
+    /// The raft core.
+    pub core: RaftCore,
+    /// The WAL writer.
+    pub wal: WalWriter,
+    /// The applier.
+    pub applier: Applier<StepEngine>,
+    /// The snapshotter.
+    pub snapshotter: Snapshotter<StepEngine>,
+    /// The lease manager.
+    pub desk: Desk,
+    /// The watch hub.
+    pub hub: Hub,
+    /// Jobs of the hub that nobody has begun.
+    pub work: VecDeque<Work>,
+    /// Jobs that are done and not reported.
+    pub done: VecDeque<Done>,
+    /// The core's client queues.
+    pub port: CorePort,
+    /// The core's inner queues.
+    pub inner: InnerPort,
+    /// The WAL writer's queue.
+    pub to_wal: Receiver<ToWal>,
+    /// The applier's queue.
+    pub to_applier: Receiver<ToApplier>,
+    /// The snapshotter's queue.
+    pub to_snapshotter: Receiver<ToSnapshotter>,
+    /// The desk's mail.
+    pub lease_mail: Receiver<LeaseMail>,
+    /// Its other end.
+    pub to_leases: Sender<LeaseMail>,
+    /// The hub's mail.
+    pub hub_mail: Receiver<HubMail>,
+    /// Its other end.
+    pub to_hub: Sender<HubMail>,
+    /// Published views.
+    pub views: Arc<Views<SimSnapshot>>,
+    /// Reads over them.
+    pub reads: Arc<Reads>,
+    /// Counters.
+    pub gauges: Arc<Gauges>,
+    /// Answers to clients.
+    pub replies: Arc<ClientSink>,
+    /// Messages to other members.
+    pub peers: SimPeers,
+    /// Bytes of events the hub has not taken.
+    pub backlog: Arc<AtomicUsize>,
+    /// When it started, in microseconds.
+    pub born: u64,
+    /// When the ticker is due next.
+    pub next_tick: u64,
+}
+
+/// The queues between owners, and what all of them share.
+struct Wiring {
+    inner: InnerPort,
+    port: CorePort,
+    wal_end: Sender<ToWal>,
+    snapshotter_end: Sender<ToSnapshotter>,
+    to_leases: Sender<LeaseMail>,
+    to_hub: Sender<HubMail>,
+    views: Arc<Views<SimSnapshot>>,
+    gauges: Arc<Gauges>,
+    sinks: Arc<Sinks>,
+    peers: SimPeers,
+    backlog: Arc<AtomicUsize>,
+}
+
+impl Wiring {
+    fn core_parts(&self, inbox: Inbox, applier: Sender<ToApplier>) -> CoreParts {
+        CoreParts {
+            inbox,
+            wal: self.wal_end.clone(),
+            applier,
+            peers: Arc::new(self.peers.clone()),
+            leases: Box::new(ToLeases(self.to_leases.clone())),
+            sinks: self.sinks.clone(),
+            gauges: self.gauges.clone(),
+        }
+    }
+
+    fn wal_parts(&self, inbox: Receiver<ToWal>) -> WalParts {
+        WalParts {
+            inbox,
+            core: self.inner.clone(),
+            peers: Arc::new(self.peers.clone()),
+            snapshotter: self.snapshotter_end.clone(),
+            gauges: self.gauges.clone(),
+        }
+    }
+
+    fn applier_parts(&self, inbox: Receiver<ToApplier>, params: &Params) -> ApplierParts<StepEngine> {
+        ApplierParts {
+            inbox,
+            core: self.inner.clone(),
+            views: self.views.clone(),
+            sinks: self.sinks.clone(),
+            hub: Box::new(ToHub(self.to_hub.clone())),
+            hub_backlog: self.backlog.clone(),
+            leases: Box::new(ToLeases(self.to_leases.clone())),
+            snapshotter: self.snapshotter_end.clone(),
+            pace: ApplierPace {
+                compaction_pause: Duration::ZERO,
+                compaction_rows: params.compaction_rows,
+                durable_check: params.durable_check,
+            },
+        }
+    }
+
+    fn snapshotter_parts(
+        &self,
+        inbox: Receiver<ToSnapshotter>,
+        engine: StepEngine,
+        disk: &SimDisk,
+        params: &Params,
+    ) -> SnapshotterParts<StepEngine> {
+        SnapshotterParts {
+            inbox,
+            engine: Arc::new(engine),
+            disk: disk.shared(),
+            core: self.inner.clone(),
+            wal: self.wal_end.clone(),
+            gauges: self.gauges.clone(),
+            flush_entries: params.flush_entries,
+            fill_pause: Duration::ZERO,
+        }
+    }
+
+    fn desk(&self, view: &View<SimSnapshot>) -> Result<Desk, String> {
+        let stored = storage::read::meta::leases(view).map_err(|e| e.to_string())?;
+        let stored = stored.into_iter().map(|(id, row)| StoredLease { id, ttl: row.ttl, remaining: row.remaining });
+        Ok(Desk::new(DeskParts {
+            stored: stored.collect(),
+            election_timeout: TICK / 1_000 * u64::from(ELECTION_TICKS),
+            heartbeat: TICK / 1_000,
+            sink: LEASE_SINK,
+            core: self.port.clone(),
+            sinks: self.sinks.clone(),
+            gauges: self.gauges.clone(),
+        }))
+    }
+}
+
+impl Running {
+    /// Wires the owners. Nothing has run yet.
+    ///
+    /// # Errors
+    /// A text when a part refuses.
+    pub fn new(
+        recovered: Recovered,
+        engine: StepEngine,
+        disk: &SimDisk,
+        params: &Params,
+        epoch: u64,
+        now: u64,
+    ) -> Result<Self, String> {
+        let Recovered { store, wal, tail } = recovered;
+        let (inbox, port, inner) = Inbox::new();
+        let (wal_end, to_wal) = bounded(WAL_QUEUE);
+        let (applier_end, to_applier) = bounded(APPLIER_QUEUE);
+        let (snapshotter_end, to_snapshotter) = bounded(SNAPSHOTTER_QUEUE);
+        let (to_leases, lease_mail) = mailbox();
+        let (to_hub, hub_mail) = mailbox();
+        let views = Arc::new(Views::new(store.view()));
+        let (gauges, replies, sinks) =
+            (Arc::<Gauges>::default(), Arc::<ClientSink>::default(), Arc::<Sinks>::default());
+        gauges.applied.store(store.applied().index, Release);
+        let lease_sink: Arc<dyn ReplySink> = Arc::new(ToLeases(to_leases.clone()));
+        sinks.register(vec![lease_sink, replies.clone()]);
+        engine.watch(views.clone());
+        let (peers, backlog) = (SimPeers::default(), Arc::default());
+        let wiring =
+            Wiring { inner, port, wal_end, snapshotter_end, to_leases, to_hub, views, gauges, sinks, peers, backlog };
+        let view = wiring.views.load();
+        let at = Position { revision: view.revision, compact_revision: view.compact_revision };
+        let config = core_config(&store, params, epoch);
+        let core = RaftCore::new(config, tail, wiring.core_parts(inbox, applier_end)).map_err(|e| e.to_string())?;
+        Ok(Self {
+            core,
+            wal: WalWriter::new(wal, wiring.wal_parts(to_wal.clone())),
+            applier: Applier::new(store, wiring.applier_parts(to_applier.clone(), params)),
+            snapshotter: Snapshotter::new(wiring.snapshotter_parts(to_snapshotter.clone(), engine, disk, params)),
+            desk: wiring.desk(&view)?,
+            hub: Hub::new(params.hub, at),
+            work: VecDeque::new(),
+            done: VecDeque::new(),
+            to_wal,
+            to_applier,
+            to_snapshotter,
+            lease_mail,
+            hub_mail,
+            reads: Arc::new(Reads::new(wiring.views.clone(), wiring.gauges.clone())),
+            replies,
+            port: wiring.port,
+            inner: wiring.inner,
+            to_leases: wiring.to_leases,
+            to_hub: wiring.to_hub,
+            views: wiring.views,
+            gauges: wiring.gauges,
+            peers: wiring.peers,
+            backlog: wiring.backlog,
+            born: now,
+            next_tick: now + TICK,
+        })
+    }
+
+    /// Milliseconds since it started, as its owners count them.
+    pub fn millis(&self, now: u64) -> u64 {
+        now.saturating_sub(self.born) / 1_000
+    }
+}
+
+fn core_config(store: &Store<StepEngine>, params: &Params, epoch: u64) -> CoreConfig {
+    let mut raft = raft::Config::new(store.identity().member_id);
+    raft.election_tick = ELECTION_TICKS;
+    raft.seed = epoch;
+    raft.applied = store.applied().index;
+    raft.check_quorum = true;
+    raft.pre_vote = true;
+    raft.max_size_per_msg = 1 << 20;
+    raft.max_committed_size_per_ready = APPLY_BATCH_BYTES.min(params.chunk_bytes as u64 * 4);
+    raft.max_uncommitted_size = UNCOMMITTED_BYTES;
+    raft.max_inflight_bytes = 8 << 20;
+    raft.step_down_on_removal = true;
+    CoreConfig { raft, epoch, request_ticks: 70, catch_up_entries: params.catch_up, spin: Duration::ZERO }
+}

@@ -1,0 +1,175 @@
+//! Full and read-only disks: a small tmpfs that only the daemon's mount namespace sees. Needs root; skipped with a line where not.
+
+use super::{Ledger, fatal, refused};
+use api::etcdserverpb::{AlarmAction, AlarmType, CompactionRequest, LeaseGrantRequest};
+use harness::daemon::Settings;
+use harness::machine::SmallDisk;
+use harness::request::{all, delete_op, put, put_op, txn};
+use harness::{Daemon, Stubs, expect_status, soon, until};
+use tempfile::TempDir;
+use tonic::Code;
+
+const NO_SPACE: &str = "etcdserver: mvcc: database space exceeded";
+
+/// A disk, and a daemon's settings on it.
+fn on_small_disk(dir: &TempDir, size: &str) -> Option<(SmallDisk, Settings)> {
+    let at = dir.path().join("disk");
+    let disk = SmallDisk::mount(&at, size)?;
+    let mut settings = Settings::new(at.join("data"));
+    settings.within = disk.enter();
+    Some((disk, settings))
+}
+
+/// Writes until the first refusal, which must be the one about space.
+async fn write_until_refused(ledger: &mut Ledger, stubs: &Stubs) {
+    for _ in 0..2_000 {
+        if let Err(refused) = ledger.write(stubs, 1, 100_000).await {
+            assert_eq!((refused.code(), refused.message()), (Code::ResourceExhausted, NO_SPACE));
+            return;
+        }
+    }
+    panic!("200 MB fit on a disk of 96 MB");
+}
+
+async fn alarm_stands(stubs: &Stubs) -> u64 {
+    until("the alarm", async || {
+        let alarms = stubs.alarm(AlarmAction::Get, 0, AlarmType::None).await;
+        alarms.first().filter(|a| a.alarm == AlarmType::Nospace as i32).map(|a| a.member_id)
+    })
+    .await
+}
+
+/// What works and what does not while the alarm stands.
+async fn refuses_growth_and_nothing_else(stubs: &Stubs) {
+    let mut kv = stubs.kv.clone();
+    expect_status("put", kv.put(put("x", "y")).await, Code::ResourceExhausted, NO_SPACE);
+    expect_status("txn", stubs.txn(txn(vec![put_op("x", "y")])).await, Code::ResourceExhausted, NO_SPACE);
+    let grant = stubs.lease.clone().lease_grant(LeaseGrantRequest { ttl: 10, id: 0 }).await;
+    expect_status("lease", grant, Code::ResourceExhausted, NO_SPACE);
+    soon("a read", stubs.range(all())).await.expect("reads go on");
+    stubs.txn(txn(vec![delete_op("no such key", "")])).await.expect("a txn that only deletes");
+    soon("a hash", stubs.hash_kv(0)).await.expect("hashes go on");
+}
+
+#[tokio::test]
+async fn space_that_runs_out_raises_the_alarm_early_and_there_is_a_way_back() {
+    let dir = TempDir::new().expect("a folder");
+    let Some((disk, settings)) = on_small_disk(&dir, "96m") else { return };
+    let (daemon, stubs) = Daemon::start(settings).await;
+    let mut ledger = Ledger::default();
+    write_until_refused(&mut ledger, &stubs).await;
+    let member = alarm_stands(&stubs).await;
+    println!("{} puts of 100 kB fitted, {} KiB are free", ledger.acknowledged.len(), disk.free() >> 10);
+    assert!(disk.free() > 1 << 20, "refused before the disk was full");
+    assert!(daemon.log().contains("disk space runs out: raising the NOSPACE alarm"), "the log says why");
+    refuses_growth_and_nothing_else(&stubs).await;
+    ledger.check(&stubs).await;
+
+    // no crash loop: killed and started again it serves what it may
+    let (daemon, stubs) = Daemon::start(daemon.kill()).await;
+    assert_eq!(alarm_stands(&stubs).await, member, "the alarm stands across a restart");
+    refuses_growth_and_nothing_else(&stubs).await;
+    ledger.check(&stubs).await;
+
+    // the way back: delete, compact, defragment, disarm
+    let cut = format!("ledger/{:06}", ledger.next * 9 / 10);
+    let gone = stubs.delete("ledger/", &cut).await.0;
+    ledger.acknowledged.retain(|key, _| *key >= cut);
+    println!("{gone} keys deleted");
+    let revision = stubs.revision().await;
+    let request = CompactionRequest { revision, physical: true };
+    soon("the compaction", stubs.kv.clone().compact(request)).await.expect("compact");
+    let defragment = api::etcdserverpb::DefragmentRequest {};
+    soon("the defragmentation", stubs.maintenance.clone().defragment(defragment)).await.expect("defragment");
+    let before = disk.free();
+    until("a put", async || {
+        stubs.alarm(AlarmAction::Deactivate, member, AlarmType::Nospace).await;
+        stubs.kv.clone().put(put("after", "x")).await.ok()
+    })
+    .await;
+    println!("{} KiB are free after it", before >> 10);
+    ledger.write(&stubs, 10, 1000).await.expect("writes go on");
+    ledger.check(&stubs).await;
+    drop(daemon);
+}
+
+#[tokio::test]
+async fn a_disk_that_somebody_fills_at_once_loses_nothing_and_the_restart_serves() {
+    let dir = TempDir::new().expect("a folder");
+    let Some((disk, settings)) = on_small_disk(&dir, "96m") else { return };
+    let (mut daemon, stubs) = Daemon::start(settings).await;
+    let reserve = disk.seen_from_outside().join("data/member/reserve");
+    until("the reserve", async || reserve.exists().then_some(())).await;
+    let mut ledger = Ledger::default();
+    ledger.write(&stubs, 50, 10_000).await.expect("writes");
+    // faster than anybody can look
+    disk.fill(0);
+    for _ in 0..300 {
+        if ledger.write(&stubs, 1, 100_000).await.is_err() {
+            break;
+        }
+    }
+    disk.fill(0);
+    let settings = match daemon.ended() {
+        Some(status) => {
+            let said = daemon.log();
+            assert_eq!(status.code(), Some(1), "{said}");
+            let error = fatal(&said);
+            assert!(error.contains("no space left") || error.contains("disk is full"), "{error}");
+            println!("it ended: {error}");
+            daemon.settings.clone()
+        }
+        None => {
+            println!("it lives and refuses");
+            ledger.check(&stubs).await;
+            daemon.kill()
+        }
+    };
+    // the disk is still full but for the reserve, which may be gone already
+    let (daemon, stubs) = Daemon::start(settings).await;
+    ledger.check(&stubs).await;
+    let member = alarm_stands(&stubs).await;
+    refuses_growth_and_nothing_else(&stubs).await;
+    disk.free_again();
+    until("a put", async || {
+        stubs.alarm(AlarmAction::Deactivate, member, AlarmType::Nospace).await;
+        stubs.kv.clone().put(put("after", "x")).await.ok()
+    })
+    .await;
+    until("the reserve again", async || reserve.exists().then_some(())).await;
+    let (_daemon, stubs) = Daemon::start(daemon.kill()).await;
+    ledger.check(&stubs).await;
+}
+
+#[tokio::test]
+async fn a_disk_without_room_for_a_first_start_is_named() {
+    let dir = TempDir::new().expect("a folder");
+    let Some((disk, settings)) = on_small_disk(&dir, "16m") else { return };
+    disk.fill(64 << 10);
+    is_refused("a first start without room", &settings, "…no space left…free…").await;
+    // what the refused start left is not in the way
+    disk.free_again();
+    let (_daemon, stubs) = Daemon::start(settings).await;
+    stubs.put("k", "v").await;
+}
+
+#[tokio::test]
+async fn a_read_only_file_system_is_named_and_harms_nothing() {
+    let dir = TempDir::new().expect("a folder");
+    let Some((disk, settings)) = on_small_disk(&dir, "96m") else { return };
+    let (daemon, stubs) = Daemon::start(settings).await;
+    let mut ledger = Ledger::default();
+    ledger.write(&stubs, 20, 1000).await.expect("writes");
+    let settings = daemon.settings.clone();
+    tokio::task::spawn_blocking(|| daemon.terminate()).await.expect("terminate");
+    disk.remount("ro");
+    is_refused("a read-only file system", &settings, "…Read-only file system…").await;
+    disk.remount("rw");
+    let (_daemon, stubs) = Daemon::start(settings).await;
+    ledger.check(&stubs).await;
+}
+
+async fn is_refused(name: &'static str, settings: &Settings, sentence: &'static str) {
+    let settings = settings.clone();
+    tokio::task::spawn_blocking(move || refused(name, &settings, sentence)).await.expect("a thread");
+}
