@@ -172,3 +172,17 @@ fn a_store_that_fails_ends_the_node() {
         assert!(matches!(rig.exit.get(), Some(NodeExit::Failed { actor: "watch hub", .. })));
     });
 }
+
+#[test]
+fn whoever_waits_for_the_arbiter_finds_the_store_let_go() {
+    actix::System::new().block_on(async {
+        let arbiter = actix::Arbiter::new();
+        let Rig { hub, store, sinks, .. } = Rig::start(&arbiter, false);
+        hub.do_send(WatchRequests(open_and_watch(2, 0)));
+        sinks[0].recv_timeout(LONG).expect("it has started, with its threads");
+        hub.do_send(StopHub);
+        arbiter.stop();
+        arbiter.join().expect("no panic");
+        assert_eq!(Arc::strong_count(&store), 1, "a thread still holds the store");
+    });
+}
