@@ -66,8 +66,8 @@ async fn a_clock_that_is_set_moves_no_lease() {
     let mut settings = Settings::new(dir.path().join("data"));
     settings.variables = shim.variables();
     let (daemon, stubs) = Daemon::start(settings).await;
-    let (short, long) = (lease(&stubs, 7, TTL).await, lease(&stubs, 8, 1000).await);
     let granted = Instant::now();
+    let (short, long) = (lease(&stubs, 7, TTL).await, lease(&stubs, 8, 1000).await);
     // a year forward, two years back, into the past before 1970
     for (round, seconds) in [31_536_000_i64, -31_536_000, -2_000_000_000].into_iter().enumerate() {
         shim.set(&format!("clock {seconds} -\n"));
