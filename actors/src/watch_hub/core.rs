@@ -187,7 +187,7 @@ impl Hub {
             if next <= now {
                 next = now.saturating_add(interval);
                 if watcher.place() == Place::Head && watcher.spec.start_revision <= self.head {
-                    watcher.last_sent = now;
+                    (watcher.last_sent, watcher.promised) = (now, self.head);
                     let frame = WatchFrame::Progress { watch_id: id, revision: self.head };
                     self.floor.send(stream, frame);
                 }
@@ -358,6 +358,7 @@ impl Hub {
             self.asked.push(at);
         }
         if !withheld {
+            self.floor.promise(at, sent);
             self.floor.send(at, WatchFrame::Progress { watch_id: -1, revision: sent });
         }
     }

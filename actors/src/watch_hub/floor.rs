@@ -50,6 +50,8 @@ pub(super) struct Watcher {
     place: Place,
     /// First revision it has not been offered; at the head it may be older than the head's.
     pub(super) next: i64,
+    /// It was promised to have been sent everything up to here.
+    pub(super) promised: i64,
     /// When it last was sent something.
     pub(super) last_sent: u64,
     /// When it is looked at next because it asked for notices; zero for never.
@@ -193,6 +195,7 @@ impl Floor {
             id,
             place: Place::Head,
             next,
+            promised: 0,
             last_sent: self.now,
             look: 0,
             build: None,
@@ -274,6 +277,14 @@ impl Floor {
             if self.is_at(at, from) {
                 self.put(at, Place::Ready);
             }
+        }
+    }
+
+    /// Notes a promise to all watchers of a stream.
+    pub(super) fn promise(&mut self, stream: u32, revision: i64) {
+        let Some(stream) = self.streams.get(stream) else { return };
+        for at in stream.ids.values() {
+            self.watchers.get_mut(*at).expect("ids name watchers").promised = revision;
         }
     }
 
@@ -428,6 +439,7 @@ impl Floor {
         let now = self.now;
         let watcher = self.watchers.get_mut(at).expect("the caller found it");
         watcher.last_sent = now;
+        assert!(of > watcher.promised, "AI-PROMISE: revision {of} after progress {}", watcher.promised);
         let (stream, watch_id, fragment) = (watcher.stream, watcher.id, watcher.spec.fragment);
         if let Some(stream) = self.streams.get_mut(stream) {
             stream.last_event = stream.last_event.max(of);
@@ -440,6 +452,11 @@ impl Floor {
         let now = self.now;
         let watcher = self.watchers.get_mut(at).expect("nothing is cancelled during a pass");
         watcher.last_sent = now;
+        assert!(
+            last > watcher.promised,
+            "AI-PROMISE: revision {last} after progress {}: {watcher:?}",
+            watcher.promised
+        );
         let (stream, watch_id, fragment) = (watcher.stream, watcher.id, watcher.spec.fragment);
         self.events_sent += events.len() as u64;
         if let Some(stream) = self.streams.get_mut(stream) {

@@ -59,17 +59,11 @@ impl HugeWork {
     /// Measures, and gives each watcher a source of its own; blocks on the store.
     pub(super) fn run(self, logs: &Arc<dyn LogReads>) -> HugeDone {
         let Self { revision, asks } = self;
-        // what is remembered may be of before a compaction that the hub has not heard of
-        let (_, compact) = logs.position();
-        if revision < compact {
-            return HugeDone { revision, result: Err(LogReadError::Compacted(compact)) };
-        }
-        let unknown = asks.iter().filter(|(.., known)| known.is_none()).map(|(_, spec, _)| spec.clone());
-        let result = measure(logs.as_ref(), revision, unknown).map(|lengths| {
+        let result = measured_in_one_state(logs.as_ref(), revision, &asks).map(|(lengths, bare)| {
             let events = |(at, spec, known): (u32, HugeSpec, Option<u64>)| {
-                let bytes = known.unwrap_or_else(|| lengths[&spec]);
-                let source =
-                    Source { logs: logs.clone(), revision, next: Some(0), keys: keys(&spec), spec: spec.clone() };
+                let bytes = lengths.get(&spec).copied().or(known).expect("what is not known was measured");
+                let keys = KeySet::of(std::iter::once(&spec.range));
+                let source = Source { logs: logs.clone(), revision, next: Some(0), keys, spec: spec.clone(), bare };
                 (at, spec, HugeEvents::new(bytes, Box::new(source)))
             };
             asks.into_iter().map(events).collect()
@@ -78,15 +72,33 @@ impl HugeWork {
     }
 }
 
-fn keys(spec: &HugeSpec) -> KeySet {
-    KeySet::of(std::iter::once(&spec.range))
+/// The lengths that are not known, all of before or all of after a compaction at the revision itself, which takes the previous
+/// key-values away (then true). What is remembered may be of before one that the hub has not heard of.
+fn measured_in_one_state(
+    logs: &dyn LogReads,
+    revision: i64,
+    asks: &[(u32, HugeSpec, Option<u64>)],
+) -> Result<(HashMap<HugeSpec, u64>, bool), LogReadError> {
+    loop {
+        let (_, compact) = logs.position();
+        if revision < compact {
+            return Err(LogReadError::Compacted(compact));
+        }
+        let bare = revision == compact;
+        let unknown = asks.iter().filter(|(_, spec, known)| known.is_none() || (bare && spec.prev_kv));
+        let lengths = measure(logs, revision, unknown.map(|(_, spec, _)| spec.clone()), bare)?;
+        if bare || revision > logs.position().1 {
+            return Ok((lengths, bare));
+        }
+    }
 }
 
-/// Bytes of the `events` fields of a revision, for each kind of wishes, in one walk.
+/// Bytes of the `events` fields of a revision, for each kind of wishes, in one walk; `bare`: without previous key-values.
 fn measure(
     logs: &dyn LogReads,
     revision: i64,
     specs: impl Iterator<Item = HugeSpec>,
+    bare: bool,
 ) -> Result<HashMap<HugeSpec, u64>, LogReadError> {
     let mut lengths: HashMap<HugeSpec, u64> = specs.map(|spec| (spec, 0)).collect();
     if lengths.is_empty() {
@@ -106,7 +118,7 @@ fn measure(
             index.find(&event.key, &mut found);
             let mut prev = None;
             for n in found.iter().map(|n| *n as usize).filter(|n| list[*n].wants(event)) {
-                let prev = match list[n].prev_kv {
+                let prev = match list[n].prev_kv && !bare {
                     false => None,
                     true => match &prev {
                         Some(known) => *known,
@@ -130,6 +142,14 @@ struct Source {
     next: Option<i64>,
     keys: KeySet,
     spec: HugeSpec,
+    /// Measured without previous key-values, which a compaction had taken away.
+    bare: bool,
+}
+
+impl Source {
+    fn with_prev(&self) -> bool {
+        self.spec.prev_kv && !self.bare
+    }
 }
 
 impl ChunkSource for Source {
@@ -149,12 +169,16 @@ impl ChunkSource for Source {
                 if !self.spec.wants(event) {
                     continue;
                 }
-                let prev = match self.spec.prev_kv {
+                let prev = match self.with_prev() {
                     true => self.logs.prev_kv(self.revision, event).map_err(read_error)?,
                     false => None,
                 };
                 out.extend_from_slice(&encode::event(event.delete, &event.kv, prev.as_deref()).bytes);
             }
+        }
+        // a compaction at this very revision leaves its events and takes what was before them: no longer what was measured
+        if self.with_prev() && self.revision <= self.logs.position().1 {
+            return Err(ReadError::Compacted);
         }
         Ok((!out.is_empty()).then(|| out.freeze()))
     }

@@ -214,6 +214,10 @@ fn methods(services: &Rc<Services>, handle: &LoopHandle) -> MethodTable {
             seen.cancelled.fetch_add(1, Ordering::Relaxed);
         });
     });
+    table.unary("/test.Echo/Hold", |call: Call, _: Bytes| {
+        // kept by nobody: it ends with its deadline, or with the door
+        call.defer();
+    });
     let s = seen.clone();
     table.unary("/test.Echo/Zeros", move |call: Call, body: Bytes| {
         call.reply(Answer::source(Zeros(number(&body, 0) as usize, s.clone())));

@@ -9,7 +9,7 @@ use super::place;
 use super::rules::Allowance;
 use super::step::{Action, Step};
 use super::target::Running;
-use crate::spec::watch::Progress;
+use crate::spec::watch::{Progress, Stream};
 use crate::spec::{Answer, Op, Refusal, Spec};
 use api::etcdserverpb::watch_request::RequestUnion;
 use api::etcdserverpb::{
@@ -239,7 +239,10 @@ impl Epoch {
     async fn watch(&mut self, stream: usize, request: WatchCreateRequest) -> Result<(), String> {
         self.send(stream, RequestUnion::CreateRequest(request.clone()));
         let wanted = self.spec.watch(stream, &request);
-        self.control(stream, wanted).await
+        self.stream(stream).opening = (!wanted.canceled).then_some(wanted.watch_id);
+        let judged = self.control(stream, wanted).await;
+        self.stream(stream).opening = None;
+        judged
     }
 
     async fn cancel(&mut self, stream: usize, watch_id: i64, patient: bool) -> Result<(), String> {
@@ -305,7 +308,11 @@ impl Epoch {
     }
 
     fn asked(&mut self, stream: usize) -> &mut Vec<i64> {
-        &mut self.spec.streams.get_mut(&stream).expect("an open stream").asked
+        &mut self.stream(stream).asked
+    }
+
+    fn stream(&mut self, stream: usize) -> &mut Stream {
+        self.spec.streams.get_mut(&stream).expect("an open stream")
     }
 
     /// The answer to a create request.

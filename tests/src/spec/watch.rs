@@ -41,6 +41,8 @@ pub struct Stream {
     next_id: i64,
     /// Progress requests that may still be answered: the revisions they were made at.
     pub asked: Vec<i64>,
+    /// A watcher that was asked for and not told to exist yet: a promise that comes before that is not about it.
+    pub opening: Option<i64>,
     /// Ids whose watcher was cancelled before everything was delivered. etcd 3.7.1 may hand what was left to the next watcher with
     /// that id.
     pub left_over: BTreeSet<i64>,
@@ -337,7 +339,9 @@ fn promised(history: &History, stream: &mut Stream, watch_id: i64, revision: i64
         stream.asked.remove(at);
     }
     let mut found = false;
-    for (id, watcher) in stream.watchers.iter_mut().filter(|(id, _)| all || **id == watch_id) {
+    let opening = stream.opening;
+    let meant = |id: i64| if all { opening != Some(id) } else { id == watch_id };
+    for (id, watcher) in stream.watchers.iter_mut().filter(|(id, _)| meant(**id)) {
         found = true;
         if !all && !watcher.request.progress_notify {
             return Err("progress of a watcher that did not ask for it".into());

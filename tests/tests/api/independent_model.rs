@@ -24,7 +24,7 @@ fn the_server_does_what_the_specification_says() {
         operations: given("CONCLAVE_MODEL_OPS").unwrap_or(100_000),
         epoch: given("CONCLAVE_MODEL_EPOCH"),
         keep: None,
-        shrink: Duration::from_secs(120),
+        shrink: Duration::from_secs(given("CONCLAVE_MODEL_SHRINK").unwrap_or(120)),
         verbose: false,
     };
     println!("CONCLAVE_MODEL_SEED={} CONCLAVE_MODEL_OPS={}", plan.seed, plan.operations);
