@@ -80,7 +80,12 @@ fn whole(responses: &[WatchResponse], revision: i64, with_prev: bool) {
 fn a_delete_of_thousands_of_long_keys_reaches_every_kind_of_watcher() {
     on_server(async |server| {
         let stubs = &server.stubs;
-        let watch = async |request| Watching::open(stubs, request).await;
+        // a connection each: what is not read on one holds up nothing but that
+        let address = server.address().to_string();
+        let watch = async |request| {
+            let stubs = Stubs::connect(&address, harness::PATIENCE).await.expect("connect");
+            Watching::open(&stubs, request).await
+        };
         let mut plain = watch(create_all(0)).await;
         let mut prev = watch(WatchCreateRequest { prev_kv: true, ..create_all(0) }).await;
         let mut parts = watch(WatchCreateRequest { prev_kv: true, fragment: true, ..create_all(0) }).await;
