@@ -9,6 +9,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 /// A number from the environment: how a failure is replayed.
+/// The same stream of requests in every run, so that a change that breaks nothing fails nothing; `make model` draws seeds.
+const SEED: u64 = 20_261_124;
+
 fn given<T: FromStr>(name: &str) -> Option<T> {
     let text = std::env::var(name).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
@@ -16,11 +19,10 @@ fn given<T: FromStr>(name: &str) -> Option<T> {
 
 #[test]
 fn the_server_does_what_the_specification_says() {
-    let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock after 1970");
     let plan = Plan {
         target: Target::Embedded,
         rules: Rules::conclave(),
-        seed: given("CONCLAVE_MODEL_SEED").unwrap_or(clock.as_nanos() as u64 % 1_000_000_007),
+        seed: given("CONCLAVE_MODEL_SEED").unwrap_or(SEED),
         operations: given("CONCLAVE_MODEL_OPS").unwrap_or(100_000),
         epoch: given("CONCLAVE_MODEL_EPOCH"),
         keep: None,
