@@ -4,6 +4,7 @@
 
 use super::command::Run;
 use super::{Applier, ApplyFatal, CompactionProgress};
+use crate::count::forget_changes;
 use crate::engine::Engine;
 use crate::read::Compaction;
 use model::request::CompactionRequest;
@@ -47,11 +48,13 @@ impl<E: Engine> Applier<E> {
         let step = running.plan.step(&self.snapshot, budget_rows, STEP_BYTES).map_err(ApplyFatal::Read)?;
         self.now.log_bytes -= step.freed_bytes;
         self.batch.extend(step.ops);
-        if step.done {
+        let forgotten = forget_changes(&self.snapshot, done, target, self.batch.ops_mut())?;
+        let done = step.done && forgotten;
+        if done {
             self.now.compact_done = target;
             self.running = None;
         }
         self.commit()?;
-        Ok(if step.done { CompactionProgress::Finished(target) } else { CompactionProgress::More })
+        Ok(if done { CompactionProgress::Finished(target) } else { CompactionProgress::More })
     }
 }

@@ -43,7 +43,7 @@ pub(crate) use open::{check_format, unfinished_entry};
 pub use rehome::rehome;
 pub use report::{ApplyFatal, Committed, CompactionProgress, LeaseChange, OpenError, Report, StoreEvent};
 
-use crate::count::Counts;
+use crate::count::{Changes, Counts};
 use crate::engine::{Engine, Family};
 use crate::schema::meta;
 use crate::view::View;
@@ -87,6 +87,7 @@ pub struct Applier<E: Engine> {
     alarms: Arc<[AlarmMember]>,
     batch: Batch,
     counts: Counts,
+    changes: Changes,
     /// Keys that the batch brings to life, and those it removes.
     created: Vec<Bytes>,
     deleted: Vec<Bytes>,
@@ -164,6 +165,7 @@ impl<E: Engine> Applier<E> {
         }
         let large = self.batch.bytes() >= self.chunk_bytes;
         self.counts.note(&self.snapshot, &self.created, &self.deleted, self.batch.ops_mut())?;
+        self.changes.take(self.batch.ops_mut());
         self.created.clear();
         self.deleted.clear();
         if mutant::on(Mutant::AppliedApart) {

@@ -9,7 +9,7 @@ use super::meta_rows::{
     ChunkRow, FORMAT_VERSION, Identity, MemberRow, State, damaged, decode_conf_state, encode_conf_state,
 };
 use super::{Applier, CHUNK_BYTES, Effects, OpenError};
-use crate::count::Counts;
+use crate::count::{Changes, Counts};
 use crate::engine::{Direction, Engine, Family, Op, Scan, Snapshot};
 use crate::schema::{Damaged, meta};
 use bytes::Bytes;
@@ -133,6 +133,7 @@ impl<E: Engine> Applier<E> {
             cluster_version: version.map_err(|_| damaged("bad cluster version"))?,
             alarms: alarms(&snapshot)?,
             counts: Counts::new(&snapshot)?,
+            changes: Changes::new(&snapshot, state.compact)?,
             created: Vec::new(),
             deleted: Vec::new(),
             engine,

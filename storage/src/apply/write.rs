@@ -88,6 +88,7 @@ impl<E: Engine> Applier<E> {
         let name = self.batch.cut(Revision::LEN, |out| out.put_slice(&version.to_bytes()));
         self.batch.put(Family::Log, name, row);
         self.now.log_bytes += log_len(len);
+        self.changes.wrote(version, kind, &kv.key, LogRow::HEAD + len);
         if !self.chunked {
             // The key is the first field: one byte of tag, its length as a varint, then itself.
             let at = 1 + prost::encoding::encoded_len_varint(kv.key.len() as u64);

@@ -11,10 +11,13 @@
 //! | group | `00`, start | keys (8), blocks (4) |
 //! | block | `01`, start | keys (4) |
 //!
+//! | changes | `02`, version | what [`changes`] says |
+//!
 //! A block owns the keys from its start to the next block's start; the first starts at the empty key and is never dropped,
 //! any other is dropped when it is empty, its range falling to the one before. A group holds the blocks whose *starts* lie
 //! between its own start and the next group's, so that dropping a block never touches another group.
 
+mod changes;
 mod memo;
 mod read;
 mod rebuild;
@@ -23,6 +26,8 @@ mod tests;
 mod verify;
 mod writer;
 
+pub(crate) use changes::{Change, ChangesRow, behind_changes, changes_key, read_changes, successor};
+pub use changes::{Changes, forget_changes};
 pub use read::count_present;
 pub use rebuild::Rebuild;
 pub use verify::verify;
@@ -30,6 +35,7 @@ pub use writer::Counts;
 
 use crate::engine::{EngineError, Family, Op};
 use bytes::{BufMut, Bytes};
+use model::Revision;
 
 /// Keys in a block as it is cut. Small in unit tests, so that few keys make many blocks.
 const BLOCK_KEYS: u64 = if cfg!(test) { 8 } else { 256 };
@@ -103,6 +109,17 @@ pub enum CountRow {
         /// How many.
         keys: u64,
     },
+    /// Keys created and deleted between two versions.
+    Changes {
+        /// Last version before.
+        from: Revision,
+        /// Last version.
+        upto: Revision,
+        /// Keys created, each as often as it was.
+        created: u64,
+        /// Keys deleted, each as often as it was.
+        deleted: u64,
+    },
     /// Blocks that start between `start` and the next group's start.
     Group {
         /// First start.
@@ -114,7 +131,7 @@ pub enum CountRow {
     },
 }
 
-/// Reads a row of either kind.
+/// Reads a row of any kind.
 ///
 /// # Errors
 /// [`EngineError::Corrupt`].
@@ -122,6 +139,14 @@ pub fn read_row(key: &[u8], value: &[u8]) -> Result<CountRow, EngineError> {
     if key.first() == Some(&GROUP) {
         let (start, Group { keys, blocks }) = read_group((key, value))?;
         return Ok(CountRow::Group { start: Bytes::copy_from_slice(start), keys, blocks });
+    }
+    if key.first() == Some(&changes::CHANGES) {
+        let mut row = read_changes(key, value)?;
+        let (mut created, mut deleted) = (0, 0);
+        while let Some(change) = row.next()? {
+            *(if change.deleted { &mut deleted } else { &mut created }) += 1;
+        }
+        return Ok(CountRow::Changes { from: row.from, upto: row.upto, created, deleted });
     }
     let (start, keys) = read_block((key, value))?;
     Ok(CountRow::Block { start: Bytes::copy_from_slice(start), keys })

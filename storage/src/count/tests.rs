@@ -74,7 +74,7 @@ impl Store {
             assert!(n == 0 || keys > 0, "an empty block stays");
         }
         let mut wrong = vec![];
-        super::verify(&self.engine.snapshot(), |what| wrong.push(what)).unwrap();
+        super::verify(&self.engine.snapshot(), -1, |what| wrong.push(what)).unwrap();
         assert_eq!(wrong, [""; 0]);
     }
 }
@@ -198,10 +198,10 @@ fn verifying_names_the_block_and_the_group_that_count_wrong() {
     let extra = Op::Put { family: Family::Cur, key: Bytes::from_static(b"\xff"), value: Bytes::new() };
     store.engine.write(vec![extra]).unwrap();
     let mut wrong = vec![];
-    super::verify(&store.engine.snapshot(), |what| wrong.push(what)).unwrap();
+    super::verify(&store.engine.snapshot(), -1, |what| wrong.push(what)).unwrap();
     assert!(wrong.len() == 1 && wrong[0].starts_with("the block from"), "{wrong:?}");
     let group = super::put_group(&[], super::Group { keys: 1, blocks: 1 });
     store.engine.write(vec![group]).unwrap();
-    super::verify(&store.engine.snapshot(), |what| wrong.push(what)).unwrap();
+    super::verify(&store.engine.snapshot(), -1, |what| wrong.push(what)).unwrap();
     assert!(wrong.iter().any(|what| what.starts_with("the group from")), "{wrong:?}");
 }

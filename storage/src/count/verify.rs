@@ -1,16 +1,19 @@
-//! Whether the rows of `cnt` say what `cur` holds: every block, every group.
+//! Whether the rows of `cnt` say what `cur` and `log` hold: every block, every group, every row of changes.
 //!
 //! Must never repair anything.
 
-use super::{BLOCK, GROUP, Group, behind, read_block, read_group, row_key};
+use super::changes::{Change, change, changes_key};
+use super::{BLOCK, GROUP, Group, behind, behind_changes, damaged, read_block, read_changes, read_group, row_key};
 use crate::engine::{Direction, EngineError, Family, Scan, Snapshot};
+use crate::schema::Kind;
+use model::Revision;
 
-/// Compares each block with the keys between its start and the next one's, and each group with its blocks. What differs goes
-/// to `problem`.
+/// Compares each block with the keys between its start and the next one's, each group with its blocks, and the changes behind
+/// the main revision `compact` with the versions in `log`. What differs goes to `problem`.
 ///
 /// # Errors
 /// [`EngineError`] when rows cannot be read.
-pub fn verify<S: Snapshot>(snapshot: &S, mut problem: impl FnMut(String)) -> Result<(), EngineError> {
+pub fn verify<S: Snapshot>(snapshot: &S, compact: i64, mut problem: impl FnMut(String)) -> Result<(), EngineError> {
     let mut blocks = snapshot.scan_once(Family::Cnt, &[BLOCK], Some(&behind(BLOCK)), Direction::Forward);
     let mut keys = snapshot.scan_once(Family::Cur, &[], None, Direction::Forward);
     let mut key = keys.next()?.map(|(key, _)| key.to_vec());
@@ -32,7 +35,8 @@ pub fn verify<S: Snapshot>(snapshot: &S, mut problem: impl FnMut(String)) -> Res
     if let Some(key) = key {
         problem(format!("there are keys, from {} on, and no block counts them", key.escape_ascii()));
     }
-    groups(snapshot, problem)
+    groups(snapshot, &mut problem)?;
+    changes(snapshot, compact, problem)
 }
 
 fn groups<S: Snapshot>(snapshot: &S, mut problem: impl FnMut(String)) -> Result<(), EngineError> {
@@ -62,4 +66,44 @@ fn groups<S: Snapshot>(snapshot: &S, mut problem: impl FnMut(String)) -> Result<
         }
     }
     Ok(())
+}
+
+fn changes<S: Snapshot>(snapshot: &S, compact: i64, mut problem: impl FnMut(String)) -> Result<(), EngineError> {
+    let first = Revision::new(compact.max(0).saturating_add(1), 0);
+    let mut rows = snapshot.scan_once(Family::Cnt, &changes_key(first), Some(&behind_changes()), Direction::Forward);
+    let mut log = snapshot.scan_once(Family::Log, &first.to_bytes(), None, Direction::Forward);
+    let mut version = log.next()?.map(version).transpose()?;
+    while let Some((key, value)) = rows.next()? {
+        let mut row = read_changes(key, value)?;
+        let (from, upto) = (row.from, row.upto);
+        let mut same = true;
+        while let Some((at, kind, key)) = version.as_ref().filter(|(at, ..)| *at <= upto) {
+            if *at > from && *kind != Kind::Update {
+                let mut said = row.next()?;
+                while said.is_some_and(|said| said.revision < first.main) {
+                    said = row.next()?;
+                }
+                let found = Change { revision: at.main, deleted: *kind == Kind::Delete, key };
+                same &= said == Some(found);
+            }
+            version = log.next()?.map(self::version).transpose()?;
+        }
+        while let Some(said) = row.next()? {
+            same &= said.revision < first.main;
+        }
+        if !same {
+            problem(format!(
+                "the changes from {}.{} to {}.{} are not those in `log`",
+                from.main, from.sub, upto.main, upto.sub
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A version of `log`: what it did, and to which key.
+fn version(row: (&[u8], &[u8])) -> Result<(Revision, Kind, Vec<u8>), EngineError> {
+    let version = Revision::from_bytes(row.0).ok_or_else(|| damaged("a version in `log` has a bad name"))?;
+    let (kind, key) = change(row.1)?;
+    Ok((version, kind, key.to_vec()))
 }

@@ -1,15 +1,15 @@
 //! How many keys a range had at a revision, without walking over them where that can be avoided.
 //!
-//! The present comes from the count tables. The past is the present less what was created and plus what was deleted since,
-//! read from `log`; when that is longer than the range itself is likely to be, the range is walked instead. Must never take
-//! longer than both.
+//! The present comes from the count tables. The past is the present less what was created and plus what was deleted since: the
+//! rows of changes say it, and `log` for the newest versions; when that is longer than the range itself is likely to be, the
+//! range is walked instead. Must never take longer than both.
 
 use super::cursor::Source;
 use super::kv_bytes::key_of;
 use super::overlay::{NoOverlay, Overlay, count_delta};
 use super::walk::{self, Bounds};
 use super::{At, point};
-use crate::count::count_present;
+use crate::count::{Change, ChangesRow, behind_changes, changes_key, count_present, read_changes, successor};
 use crate::engine::{Direction, Family, Scan, Snapshot};
 use crate::schema::{Kind, LogRow};
 use crate::view::View;
@@ -48,8 +48,7 @@ fn count_past<S: Snapshot>(snapshot: &S, range: &KeyRange, revision: i64, newest
     }
     let now = count_present(snapshot, range)?;
     let rows = ROWS_AT_LEAST + now.unsigned_abs() / 2;
-    let revisions = newest.abs_diff(revision);
-    if let Some(change) = if revisions <= rows { change_since(snapshot, range, revision, rows)? } else { None } {
+    if let Some(change) = change_since(snapshot, range, revision, newest, rows)? {
         return Ok(now - change);
     }
     let (mut keys, upper) = (0, range.upper());
@@ -61,23 +60,85 @@ fn count_past<S: Snapshot>(snapshot: &S, range: &KeyRange, revision: i64, newest
     Ok(keys)
 }
 
-/// Keys of the range created since main revision `since` less those deleted; `None` when that took more than `rows` rows.
-fn change_since<S: Snapshot>(snapshot: &S, range: &KeyRange, since: i64, rows: u64) -> Result<Option<i64>, ReadError> {
-    let mut scan =
-        snapshot.scan(Family::Log, &Revision::new(since.saturating_add(1), 0).to_bytes(), None, Direction::Forward);
-    let mut change = 0;
-    for _ in 0..rows {
-        let Some((_, row)) = scan.next()? else { return Ok(Some(change)) };
-        let step = match LogRow::decode_head(row)?.0 {
-            Kind::Create => 1,
-            Kind::Delete => -1,
-            Kind::Update => continue,
-        };
-        if range.contains(key_of(&row[LogRow::HEAD..])?) {
-            change += step;
+/// Keys of `range` created since main revision `revision` less those deleted; `None` when that would read more than `rows` rows
+/// of `log`, or as much of changes.
+pub(super) fn change_since<S: Snapshot>(
+    snapshot: &S,
+    range: &KeyRange,
+    revision: i64,
+    newest: i64,
+    rows: u64,
+) -> Result<Option<i64>, ReadError> {
+    Since { snapshot, range, revision, newest, rows }.change()
+}
+
+/// Changes of a row that cost about as much as one step of a walk.
+const CHANGES_A_STEP: u64 = 16;
+
+/// What happened to a range since a main revision.
+struct Since<'r, S> {
+    snapshot: &'r S,
+    range: &'r KeyRange,
+    revision: i64,
+    newest: i64,
+    /// What may still be read.
+    rows: u64,
+}
+
+impl<S: Snapshot> Since<'_, S> {
+    fn change(mut self) -> Result<Option<i64>, ReadError> {
+        let (first, end) = (changes_key(Revision::new(self.revision.saturating_add(1), 0)), behind_changes());
+        let mut last = self.snapshot.scan(Family::Cnt, &first, Some(&end), Direction::Backward);
+        let spoken = last.next()?.map(|(key, row)| Ok::<_, ReadError>(read_changes(key, row)?.upto)).transpose()?;
+        let unspoken = self.newest.abs_diff(spoken.map_or(self.revision, |upto| upto.main));
+        if unspoken > self.rows {
+            return Ok(None);
         }
+        let Some(upto) = spoken else { return self.in_log(Revision::new(self.revision, i64::MAX)) };
+        let mut rows = self.snapshot.scan(Family::Cnt, &first, Some(&end), Direction::Forward);
+        let (mut change, mut behind) = (0, None);
+        while let Some((key, row)) = rows.next()? {
+            let mut row = read_changes(key, row)?;
+            // Between two rows, or before the first one, there may be versions that none speaks of.
+            if behind.map_or(row.from.main > self.revision, |behind| row.from != behind) {
+                return Ok(None);
+            }
+            behind = Some(row.upto);
+            let Some(some) = self.in_row(&mut row)? else { return Ok(None) };
+            change += some;
+        }
+        Ok(self.in_log(upto)?.map(|rest| change + rest))
     }
-    Ok(None)
+
+    fn in_row(&mut self, row: &mut ChangesRow<'_>) -> Result<Option<i64>, ReadError> {
+        let (mut change, mut seen) = (0, 0);
+        while let Some(Change { revision, deleted, key }) = row.next()? {
+            seen += 1;
+            if revision > self.revision && self.range.contains(key) {
+                change += if deleted { -1 } else { 1 };
+            }
+        }
+        let left = self.rows.checked_sub(1 + seen / CHANGES_A_STEP);
+        self.rows = left.unwrap_or_default();
+        Ok(left.map(|_| change))
+    }
+
+    fn in_log(&self, behind: Revision) -> Result<Option<i64>, ReadError> {
+        let mut scan = self.snapshot.scan(Family::Log, &successor(behind).to_bytes(), None, Direction::Forward);
+        let mut total = 0;
+        for _ in 0..self.rows {
+            let Some((_, row)) = scan.next()? else { return Ok(Some(total)) };
+            let step = match LogRow::decode_head(row)?.0 {
+                Kind::Create => 1,
+                Kind::Delete => -1,
+                Kind::Update => continue,
+            };
+            if self.range.contains(key_of(&row[LogRow::HEAD..])?) {
+                total += step;
+            }
+        }
+        Ok(None)
+    }
 }
 
 /// Counts that were found out before. A count at a revision never changes, so entries only go when there is no more room:

@@ -27,7 +27,7 @@ pub(super) fn key_span(kv: &[u8]) -> Result<std::ops::Range<usize>, Damaged> {
 }
 
 /// The key of an encoded key-value.
-pub(super) fn key_of(kv: &[u8]) -> Result<&[u8], Damaged> {
+pub(crate) fn key_of(kv: &[u8]) -> Result<&[u8], Damaged> {
     Ok(&kv[key_span(kv)?])
 }
 

@@ -37,6 +37,7 @@ mod tests;
 pub use compaction::{Compaction, CompactionStep};
 pub use count::{CountMemo, count};
 pub use cursor::{Budget, Chunk, Measured, RangeCursor, measure};
+pub(crate) use kv_bytes::key_of;
 pub use overlay::{NoOverlay, Overlay, Pending, Touched, check_txn_revision, range_in_txn, walk_heads};
 pub use point::{get_at, project};
 

@@ -147,6 +147,12 @@ impl Rows {
         let row = read_row(key, value).map_err(|why| why.to_string())?;
         let line = Line::new("family", "cnt");
         let (start, line) = match row {
+            CountRow::Changes { from, upto, created, deleted } => {
+                let line =
+                    line.with("kind", Value::Text("changes".into())).with("after", at(from)).with("upto", at(upto));
+                let line = line.int("created", created).int("deleted", deleted);
+                return Ok((self.prefix.is_none() && self.wants(&[], Some(upto))).then_some(line));
+            }
             CountRow::Block { start, keys } => {
                 (start, line.with("kind", Value::Text("block".into())).int("keys", keys))
             }

@@ -49,6 +49,7 @@ fn every_kind_of_damage_is_told() {
     let tombstone = store().engine.snapshot().get(Family::Hist, &hist(b"b", 5)).unwrap().unwrap();
     let head = Head { create: 6, modified: Revision::new(6, 0), version: 9, lease: 5, len: 1 };
     let strange = LogRow { kind: Kind::Create, superseded: Revision::new(9, 0), kv: Bytes::new() };
+    let changes = |main| [&[2][..], &Revision::new(main, 0).to_bytes()].concat();
     let cases: Vec<(&str, Op)> = vec![
         ("neither its newest version nor in hist", gone(Family::Hist, hist(b"a", 3))),
         ("hist and log differ", put_row(Family::Hist, hist(b"a", 3), tombstone.clone())),
@@ -64,6 +65,14 @@ fn every_kind_of_damage_is_told() {
         ("cannot supersede", put_row(Family::Log, at(6), strange.encode())),
         ("is no revision", put_row(Family::Log, "x", "")),
         ("there are keys, from a on, and no block counts them", gone(Family::Cnt, vec![1])),
+        (
+            "are not those in `log`",
+            put_row(Family::Cnt, changes(6), [&Revision::new(5, 9).to_bytes()[..], b"\x01\x02d"].concat()),
+        ),
+        (
+            "a row of changes ends in a key",
+            put_row(Family::Cnt, changes(6), [&Revision::new(5, 9).to_bytes()[..], b"\x01\x0ad"].concat()),
+        ),
         ("which is not there", gone(Family::Meta, meta::lease(5))),
         ("which does not belong to it", put_row(Family::Meta, meta::attached(5, b"a"), "")),
         ("is not attached to it", gone(Family::Meta, meta::attached(5, b"c"))),

@@ -14,6 +14,7 @@ pub(super) enum Action {
     /// Compact this far into the revisions that can be compacted, in parts of 255.
     Compact(u8),
     Drop(Option<usize>),
+    Restart,
 }
 
 #[derive(Clone, Debug)]
@@ -50,6 +51,7 @@ pub(super) fn action() -> impl Strategy<Value = Action> {
             .prop_map(|(before, range, after)| Action::Txn(before, range, after)),
         1 => any::<u8>().prop_map(Action::Compact),
         1 => prop::option::of(1usize..4).prop_map(Action::Drop),
+        1 => Just(Action::Restart),
     ]
 }
 
@@ -102,6 +104,7 @@ impl<E: Engine> Store<E> {
                 Command::Compaction(CompactionRequest { revision, physical: false })
             }
             Action::Drop(rows) => return self.drop_garbage(*rows),
+            Action::Restart => return self.reopen(),
         };
         self.run(command);
     }

@@ -27,6 +27,7 @@ use std::sync::Arc;
 
 /// A store with the naive model of its history beside it.
 struct Store<E: Engine = SimEngine> {
+    engine: Arc<E>,
     applier: Applier<E>,
     naive: Naive,
 }
@@ -47,8 +48,13 @@ impl<E: Engine> Store<E> {
             members: vec![(1, MemberRow { peer_urls: vec!["http://a:2380".into()], ..Default::default() })],
         };
         bootstrap(engine.as_ref(), &first).expect("an empty engine can be bootstrapped");
-        let applier = Applier::open(engine).expect("the store opens");
-        Self { applier, naive: Naive::new() }
+        let applier = Applier::open(engine.clone()).expect("the store opens");
+        Self { engine, applier, naive: Naive::new() }
+    }
+
+    /// As after a restart: what was only in memory is gone.
+    fn reopen(&mut self) {
+        self.applier = Applier::open(self.engine.clone()).expect("the store opens again");
     }
 
     /// Applies one command; what it did to keys goes into the naive model.

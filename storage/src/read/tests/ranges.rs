@@ -26,6 +26,22 @@ proptest! {
                 prop_assert_eq!(count(&view, &whole, revision), expected.map(|e| e.count));
             }
         }
+        let checked = crate::check::check(&view.snapshot, &mut |_| ()).expect("a store can be checked");
+        prop_assert_eq!(checked.problems, vec![]);
+    }
+
+    /// A few rows tell the count at any revision, whatever was updated meanwhile and however often the store was opened.
+    #[test]
+    fn the_past_is_counted_without_a_walk(history in actions(120), range in any_range()) {
+        let store = Store::with(&history);
+        let view = store.view();
+        let range = KeyRange::new(range.0, range.1);
+        for revision in view.compact_revision.max(1)..view.revision {
+            let now = count(&view, &range, 0).expect("the present is counted");
+            let enough = super::super::count::change_since(&view.snapshot, &range, revision, view.revision, 1000);
+            let past = enough.expect("rows are sound").expect("there are fewer than 1000");
+            prop_assert_eq!(Ok(now - past), count(&view, &range, revision));
+        }
     }
 
     #[test]
@@ -168,4 +184,23 @@ proptest! {
 
 fn any_key() -> Bytes {
     Bytes::from_static(b"\0")
+}
+
+#[test]
+fn updates_cost_a_count_of_the_past_next_to_nothing() {
+    let mut store = Store::new();
+    let put = |store: &mut Store, key: &str| {
+        store.run(Command::Put(::model::request::PutRequest { key: key.to_owned().into(), ..Default::default() }));
+    };
+    ["a", "b", "c"].iter().for_each(|key| put(&mut store, key));
+    let past = store.view().revision;
+    (0..300).for_each(|_| put(&mut store, "b"));
+    store.reopen();
+    (0..300).for_each(|_| put(&mut store, "b"));
+    put(&mut store, "d");
+    let all = KeyRange::new(Bytes::from_static(b"\0"), Bytes::from_static(b"\0"));
+    let view = store.view();
+    let since = |rows| super::super::count::change_since(&view.snapshot, &all, past, view.revision, rows).unwrap();
+    assert_eq!(since(100), Some(1), "601 versions, told by a row for every nine");
+    assert_eq!(since(20), None, "not more than was allowed");
 }
