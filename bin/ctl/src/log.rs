@@ -36,10 +36,15 @@ pub fn note(text: &str) {
 /// `2026-08-20T12:00:00.123456Z`.
 fn timestamp() -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let (days, secs) = (now.as_secs() / 86_400, now.as_secs() % 86_400);
+    let second = time(now.as_secs());
+    format!("{}.{:06}Z", second.trim_end_matches('Z'), now.subsec_micros())
+}
+
+/// `2026-08-20T12:00:00Z`, of seconds since 1970.
+pub fn time(since: u64) -> String {
+    let (days, secs) = (since / 86_400, since % 86_400);
     let (year, month, day) = civil(days);
-    let micros = now.subsec_micros();
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{micros:06}Z", secs / 3600, secs / 60 % 60, secs % 60)
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", secs / 3600, secs / 60 % 60, secs % 60)
 }
 
 /// Year, month and day of a day counted from 1970-01-01.

@@ -4,6 +4,7 @@ use super::Config;
 use super::endpoint::{Address, Endpoint, Security, authority, read};
 use super::preface::{First, Noticed};
 use super::tls::{self, Tls};
+use super::tls_text::tls_text;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use std::io;
@@ -124,39 +125,6 @@ pub fn io_text(why: &io::Error) -> String {
     let text = text.split(" (os error").next().unwrap_or_default();
     let mut chars = text.chars();
     chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
-}
-
-/// An error of TLS in Go's words, as far as they are common.
-pub fn tls_text(why: &io::Error) -> String {
-    if why.kind() == io::ErrorKind::UnexpectedEof {
-        return "EOF".into();
-    }
-    let text = io_text(why);
-    if let Some(alert) = text.strip_prefix("received fatal alert: ") {
-        return format!("remote error: tls: {}", spaced(alert));
-    }
-    if text == "received corrupt message of type InvalidContentType" {
-        return "tls: first record does not look like a TLS handshake".into();
-    }
-    match text.strip_prefix("invalid peer certificate: ") {
-        Some("UnknownIssuer") => {
-            "tls: failed to verify certificate: x509: certificate signed by unknown authority".into()
-        }
-        Some(other) => format!("tls: failed to verify certificate: {other}"),
-        None => text,
-    }
-}
-
-/// `CertificateRequired` as `certificate required`.
-fn spaced(name: &str) -> String {
-    let mut out = String::new();
-    for c in name.chars() {
-        if c.is_uppercase() && !out.is_empty() {
-            out.push(' ');
-        }
-        out.extend(c.to_lowercase());
-    }
-    out
 }
 
 /// A socket of any kind.

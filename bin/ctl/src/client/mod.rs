@@ -14,6 +14,7 @@ pub mod range;
 pub mod recipes;
 pub mod srv;
 mod tls;
+mod tls_text;
 pub mod watch;
 
 pub use config::Config;

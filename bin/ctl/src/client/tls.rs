@@ -1,9 +1,10 @@
 //! TLS of the client: certificates, what is trusted, and not looking at all when that is asked for.
 
 use super::config::Secure;
+use super::tls_text::pair_text;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use std::sync::Arc;
@@ -64,10 +65,8 @@ fn build(secure: &Secure) -> Result<Tls, String> {
     let config = if secure.cert.is_empty() {
         builder.with_no_client_auth()
     } else {
-        let chain = certificates(&secure.cert)?;
-        let key = PrivateKeyDer::from_pem_slice(&file(&secure.key)?)
-            .map_err(|why| format!("tls: failed to find any PEM data in key input ({why})"))?;
-        builder.with_client_auth_cert(chain, key).map_err(|why| why.to_string())?
+        let (cert, key) = (file(&secure.cert)?, file(&secure.key)?);
+        builder.with_client_auth_cert(own_chain(&cert)?, own_key(&key)?).map_err(|why| pair_text(&why))?
     };
     let server_name = Some(secure.server_name.clone()).filter(|name| !name.is_empty());
     Ok(Tls { config: Arc::new(config), server_name })
@@ -87,6 +86,40 @@ fn roots(cacert: &str) -> Result<RootCertStore, String> {
         store.add_parsable_certificates(certificates(path)?);
     }
     Ok(store)
+}
+
+/// Sections of a file, of every kind.
+fn sections(pem: &[u8]) -> Vec<(SectionKind, Vec<u8>)> {
+    <(SectionKind, Vec<u8>)>::pem_slice_iter(pem).filter_map(Result::ok).collect()
+}
+
+fn own_chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found = sections(pem);
+    let (chain, others): (Vec<_>, Vec<_>) = found.into_iter().partition(|(kind, _)| *kind == SectionKind::Certificate);
+    if chain.is_empty() {
+        let keys = others.iter().any(|(kind, der)| PrivateKeyDer::from_pem(*kind, der.clone()).is_some());
+        return Err(if keys {
+            "tls: failed to find certificate PEM data in certificate input, but did find a private key; \
+             PEM inputs may have been switched"
+        } else {
+            "tls: failed to find any PEM data in certificate input"
+        }
+        .into());
+    }
+    Ok(chain.into_iter().map(|(_, der)| der.into()).collect())
+}
+
+fn own_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
+    let found = sections(pem);
+    let certificate = found.iter().any(|(kind, _)| *kind == SectionKind::Certificate);
+    let key = found.into_iter().find_map(|(kind, der)| PrivateKeyDer::from_pem(kind, der));
+    key.ok_or_else(|| {
+        if certificate {
+            "tls: found a certificate rather than a key in the PEM for the private key".into()
+        } else {
+            "tls: failed to find any PEM data in key input".into()
+        }
+    })
 }
 
 fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, String> {

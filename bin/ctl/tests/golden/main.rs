@@ -2,11 +2,13 @@
 //!
 //! `golden` runs them through our tool against our daemon and compares with `expected.txt`. `UPDATE=1` writes that file anew.
 //! `compare` (ignored; see docs/ctl.md) runs them through our tool and another one, each against a fresh server of its own, and prints what differs.
+//! `tls` and `compare_tls` do the same with `tls.txt`, against servers with and without certificates.
 
 mod cases;
 mod normal;
 mod run;
 mod server;
+mod tls;
 
 use cases::Step;
 use run::{Outcome, Tool};
@@ -26,7 +28,7 @@ fn ours(links: &Path) -> PathBuf {
 
 fn outcomes(steps: &[Step], tool: &Path, server: &Path) -> Vec<Outcome> {
     let work = tempfile::tempdir().expect("a folder");
-    let server = Server::start(server, work.path());
+    let server = Server::start(server, work.path(), &[]);
     let mut tool = Tool::new(tool, &server.endpoint(), work.path());
     steps.iter().filter_map(|step| tool.run(step)).collect()
 }
@@ -38,14 +40,24 @@ fn text() -> String {
 #[test]
 fn golden() {
     let (steps, links) = (cases::read(cases::recorded(&text())), tempfile::tempdir().expect("a folder"));
-    let file = folder().join("expected.txt");
-    let found = outcomes(&steps, &ours(links.path()), &server::daemon());
+    expect("expected.txt", &outcomes(&steps, &ours(links.path()), &server::daemon()));
+}
+
+#[test]
+fn tls() {
+    let links = tempfile::tempdir().expect("a folder");
+    expect("tls_expected.txt", &tls::outcomes(&tls::steps(), &ours(links.path()), &server::daemon()));
+}
+
+/// What was found is what is written in `file`; or writes it.
+fn expect(file: &str, found: &[Outcome]) {
+    let file = folder().join(file);
     let shown: String = found.iter().map(Outcome::shown).collect();
     if std::env::var_os("UPDATE").is_some() {
-        std::fs::write(&file, shown).expect("write expected.txt");
+        std::fs::write(&file, shown).expect("write what is expected");
         return;
     }
-    let expected = std::fs::read_to_string(&file).expect("expected.txt");
+    let expected = std::fs::read_to_string(&file).expect("what is expected");
     let (mut wrong, all) = (String::new(), expected.split_inclusive("\n\n").collect::<Vec<_>>());
     for (at, outcome) in found.iter().enumerate() {
         let (is, was) = (outcome.shown(), all.get(at).copied().unwrap_or_default());
@@ -59,15 +71,31 @@ fn golden() {
 #[test]
 #[ignore = "needs another tool: CTL_OTHER=/path/to/etcdctl CTL_SERVER=/path/to/etcd (docs/ctl.md)"]
 fn compare() {
+    let (steps, (other, server)) = (cases::read(&text()), given());
+    let links = tempfile::tempdir().expect("a folder");
+    differences(&outcomes(&steps, &ours(links.path()), &server), &outcomes(&steps, &other, &server));
+}
+
+#[test]
+#[ignore = "needs another tool: CTL_OTHER=/path/to/etcdctl CTL_SERVER=/path/to/etcd (docs/ctl.md)"]
+fn compare_tls() {
+    let (steps, (other, server)) = (tls::steps(), given());
+    let links = tempfile::tempdir().expect("a folder");
+    differences(&tls::outcomes(&steps, &ours(links.path()), &server), &tls::outcomes(&steps, &other, &server));
+}
+
+/// The other tool, and the server.
+fn given() -> (PathBuf, PathBuf) {
     let path = |name: &str| std::env::var_os(name).map(PathBuf::from);
     let other = path("CTL_OTHER").expect("CTL_OTHER: the other tool");
-    let server = path("CTL_SERVER").unwrap_or_else(server::daemon);
-    let (steps, links) = (cases::read(&text()), tempfile::tempdir().expect("a folder"));
-    let mine = outcomes(&steps, &ours(links.path()), &server);
-    let theirs = outcomes(&steps, &other, &server);
+    (other, path("CTL_SERVER").unwrap_or_else(server::daemon))
+}
+
+/// Prints what differs; those without a reason are errors.
+fn differences(mine: &[Outcome], theirs: &[Outcome]) {
     assert_eq!(mine.len(), theirs.len());
     let (mut known, mut unknown) = (0, 0);
-    for (mine, theirs) in mine.iter().zip(&theirs).filter(|(mine, theirs)| mine.shown() != theirs.shown()) {
+    for (mine, theirs) in mine.iter().zip(theirs).filter(|(mine, theirs)| mine.shown() != theirs.shown()) {
         match &mine.reason {
             Some(reason) => {
                 known += 1;

@@ -58,12 +58,13 @@ fn replace(text: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
 
 fn patterns() -> &'static [(Regex, &'static [u8])] {
     // bytes first: the ids of a header are varints of nine or ten bytes, behind their field numbers
-    const RULES: [(&str, &[u8]); 26] = [
+    const RULES: [(&str, &[u8]); 27] = [
         (r"(?-u)(\n[\x10-\x30])?\x08[\x80-\xff]{7,9}[\x01-\x7f]\x10[\x80-\xff]{7,9}[\x01-\x7f]", b"<IDS>"),
         (r"(?-u)\x12[\x20-\x60]\x08[\x80-\xff]{7,9}[\x01-\x7f]\x12\x07default", b"<ID>default"),
         (r"(?-u)0[\x80-\xff]{7,9}[\x01-\x7f] ", b"<LEASE> "),
         (r"(?-u)\x20[\x02-\x09](\x12|\x18|Z|$)", b"<TERM>$1"),
         (r"(took|remaining)( = |\(|[.] took | )[0-9.]+(ns|µs|ms|s)", b"$1<TIME>"),
+        (r"current time [0-9TZ:-]+ is", b"current time <NOW> is"),
         (r#""took":"[^"]*""#, b"\"took\":\"<TIME>\""),
         (r#""Took" : .*"#, b"\"Took\" : <TIME>"),
         (r"│ +[0-9.]+(µs|ms|s) │", "│ <TIME> │".as_bytes()),

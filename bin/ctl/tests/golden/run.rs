@@ -77,6 +77,11 @@ impl Tool {
         }
     }
 
+    /// Remembers a value under a name.
+    pub fn name(&mut self, name: &str, value: &str) {
+        self.names.add(name, value);
+    }
+
     /// Does a step; what came of it, when that is to be looked at.
     pub fn run(&mut self, step: &Step) -> Option<Outcome> {
         let line = step.args.join(" ");

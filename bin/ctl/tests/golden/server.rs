@@ -15,19 +15,21 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts it on free ports; flags are etcd's, so that etcd can be started as well.
+    /// Starts it on free ports; flags are etcd's, so that etcd can be started as well. `tls` are those of its client port, none for plain text.
     ///
     /// # Panics
     /// When it does not serve in time, with its log.
-    pub fn start(binary: &Path, folder: &Path) -> Self {
+    pub fn start(binary: &Path, folder: &Path, tls: &[String]) -> Self {
         let [client, peer] = free_ports();
         let url = |port: u16| format!("http://127.0.0.1:{port}");
+        let served = if tls.is_empty() { url(client) } else { format!("https://127.0.0.1:{client}") };
         let log = folder.join("server.log");
         let out = File::create(&log).expect("a file for the log");
         let child = Command::new(binary)
             .args(["--name", "default", "--data-dir"])
             .arg(folder.join("data"))
-            .args(["--listen-client-urls", &url(client), "--advertise-client-urls", &url(client)])
+            .args(["--listen-client-urls", &served, "--advertise-client-urls", &served])
+            .args(tls)
             .args(["--listen-peer-urls", &url(peer), "--initial-advertise-peer-urls", &url(peer)])
             .arg(format!("--initial-cluster=default={}", url(peer)))
             .stdin(Stdio::null())
