@@ -5,7 +5,7 @@
 //!
 //! | family | key | value |
 //! |---|---|---|
-//! | `log`  | [`Revision`] (16) | [`LogRow`]: kind (1), superseded revision (16), encoded `KeyValue` |
+//! | `log`  | [`Revision`] (16) | [`LogRow`]: kind (1), superseded revision (16), length of its `KeyValue` (4), encoded `KeyValue` |
 //! | `cur`  | user key | [`Head`] (44), then the encoded `KeyValue` when it has at most [`INLINE_MAX`] bytes |
 //! | `hist` | [`hist_key`]: escaped user key, terminator, complement of the revision | [`HistRow`]: kind (1), create, version, lease |
 //! | `cnt`  | see `count` | see `count` |
@@ -55,21 +55,34 @@ pub struct LogRow {
     pub kind: Kind,
     /// The version this one superseded; zero for a create.
     pub superseded: Revision,
+    /// Length of that version's encoded `KeyValue`: what a compaction frees, without a look at it.
+    pub superseded_len: u32,
     /// Encoded `KeyValue`; a tombstone's has key and mod_revision only.
     pub kv: Bytes,
 }
 
 impl LogRow {
     /// Bytes before the encoded key-value.
-    pub const HEAD: usize = 17;
+    pub const HEAD: usize = 21;
 
     /// Row bytes.
     pub fn encode(&self) -> Bytes {
         let mut out = Vec::with_capacity(Self::HEAD + self.kv.len());
-        out.put_u8(self.kind as u8);
-        out.put_slice(&self.superseded.to_bytes());
+        Self::encode_head(self.kind, self.superseded, self.superseded_len, &mut out);
         out.put_slice(&self.kv);
         out.into()
+    }
+
+    /// Appends what stands before the key-value.
+    pub fn encode_head(kind: Kind, superseded: Revision, superseded_len: u32, out: &mut impl BufMut) {
+        out.put_u8(kind as u8);
+        out.put_slice(&superseded.to_bytes());
+        out.put_u32(superseded_len);
+    }
+
+    /// Key and value bytes of a row with a key-value of `len` bytes.
+    pub fn bytes(len: usize) -> i64 {
+        (Revision::LEN + Self::HEAD + len) as i64
     }
 
     /// Reads a row; `kv` shares its buffer.
@@ -78,7 +91,7 @@ impl LogRow {
     /// [`Damaged`].
     pub fn decode(row: Bytes) -> Result<Self, Damaged> {
         let (kind, superseded) = Self::decode_head(&row)?;
-        Ok(Self { kind, superseded, kv: row.slice(Self::HEAD..) })
+        Ok(Self { kind, superseded, superseded_len: Self::superseded_len(&row)?, kv: row.slice(Self::HEAD..) })
     }
 
     /// Reads only what stands before the key-value.
@@ -89,7 +102,16 @@ impl LogRow {
         let damaged = |why| Damaged { family: "log", why };
         let head = row.get(..Self::HEAD).ok_or(damaged("too short"))?;
         let kind = Kind::from_byte(head[0]).ok_or(damaged("unknown kind"))?;
-        Ok((kind, Revision::from_bytes(&head[1..]).ok_or(damaged("bad superseded revision"))?))
+        Ok((kind, Revision::from_bytes(&head[1..17]).ok_or(damaged("bad superseded revision"))?))
+    }
+
+    /// Reads only the length of what it superseded.
+    ///
+    /// # Errors
+    /// [`Damaged`].
+    pub fn superseded_len(row: &[u8]) -> Result<u32, Damaged> {
+        let len = row.get(17..Self::HEAD).and_then(|len| len.try_into().ok());
+        len.map(u32::from_be_bytes).ok_or(Damaged { family: "log", why: "too short" })
     }
 }
 
@@ -263,7 +285,8 @@ pub mod meta {
     pub const APPLIED: &[u8] = b"applied";
     /// Membership as of the applied index, `raft::ConfState` in the encoding of `meta_rows`.
     pub const CONF_STATE: &[u8] = b"conf_state";
-    /// Current revision (8), compact revision (8, signed; -1 before any compaction), finished compact revision (8).
+    /// Current revision (8), compact revision (8, signed; -1 before any compaction), finished compact revision (8); target (8)
+    /// and next version (16) of the compaction under way, zero when there is none.
     pub const REVISIONS: &[u8] = b"revisions";
     /// Logical bytes of `log` and `cur` (8 each), living keys (8), leases (8).
     pub const SIZES: &[u8] = b"sizes";

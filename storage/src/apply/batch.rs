@@ -44,7 +44,8 @@ impl Batch {
         if old.applied != new.applied {
             self.put(Family::Meta, Bytes::from_static(meta::APPLIED), new.applied_row());
         }
-        if (old.revision, old.compact, old.compact_done) != (new.revision, new.compact, new.compact_done) {
+        let revisions = |s: &State| (s.revision, s.compact, s.compact_done, s.compacting);
+        if revisions(old) != revisions(new) {
             self.put(Family::Meta, Bytes::from_static(meta::REVISIONS), new.revisions_row());
         }
         let sizes = |s: &State| (s.log_bytes, s.cur_bytes, s.keys, s.leases, s.live_log_bytes);

@@ -3,6 +3,7 @@
 //! What may go is planned by `read`. Must never delete what the compact revision does not cover.
 
 use super::command::Run;
+use super::meta_rows::Compacting;
 use super::{Applier, ApplyFatal, CompactionProgress};
 use crate::count::forget_changes;
 use crate::engine::Engine;
@@ -17,7 +18,6 @@ const STEP_BYTES: usize = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Running {
     plan: Compaction,
-    target: i64,
 }
 
 impl<E: Engine> Applier<E> {
@@ -43,15 +43,23 @@ impl<E: Engine> Applier<E> {
         if self.running.is_none() && done == target {
             return Ok(CompactionProgress::Idle);
         }
-        let running = self.running.get_or_insert_with(|| Running { plan: Compaction::new(done, target), target });
-        let target = running.target;
+        let cursor = self.now.compacting;
+        let running = self.running.get_or_insert_with(|| Running {
+            plan: match cursor.target {
+                0 => Compaction::new(done, target),
+                target => Compaction::resume(done, target, cursor.next),
+            },
+        });
+        let target = running.plan.target();
         let step = running.plan.step(&self.snapshot, budget_rows, STEP_BYTES).map_err(ApplyFatal::Read)?;
         self.now.log_bytes -= step.freed_bytes;
         self.batch.extend(step.ops);
+        self.now.compacting = Compacting { target, next: running.plan.next() };
         let forgotten = forget_changes(&self.snapshot, done, target, self.batch.ops_mut())?;
         let done = step.done && forgotten;
         if done {
             self.now.compact_done = target;
+            self.now.compacting = Compacting::default();
             self.running = None;
         }
         self.commit()?;

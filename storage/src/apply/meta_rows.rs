@@ -4,11 +4,12 @@
 
 use crate::schema::Damaged;
 use bytes::{BufMut, Bytes};
+use model::Revision;
 use prost::Message;
 use raft::{ConfState, LogId};
 
 /// The format this binary writes.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 pub(crate) fn damaged(why: &'static str) -> Damaged {
     Damaged { family: "meta", why }
@@ -55,8 +56,18 @@ impl Identity {
     }
 }
 
-/// The numbers that describe a store. All of them are replicated state, equal on members at the same index (`compact_done`
-/// and `log_bytes` excepted: deletion behind a compaction goes at each member's own pace).
+/// How far the deletion behind a compaction has come: everything up to `next` that `target` covers is gone. Written with each step,
+/// because bytes are counted as freed without a look whether they are there. All zero when nothing is being deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Compacting {
+    /// The compact revision it is about; a newer one waits for its turn.
+    pub target: i64,
+    /// Version where the walk over `log` goes on.
+    pub next: Revision,
+}
+
+/// The numbers that describe a store. All of them are replicated state, equal on members at the same index (`compact_done`,
+/// `compacting` and `log_bytes` excepted: deletion behind a compaction goes at each member's own pace).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct State {
     /// Last applied entry.
@@ -67,6 +78,8 @@ pub struct State {
     pub compact: i64,
     /// History up to here is deleted; -1 before any compaction.
     pub compact_done: i64,
+    /// Where the deletion behind a compaction stands.
+    pub compacting: Compacting,
     /// Bytes of `log`: 16 for the key and the length of the value, for each row that is still there.
     pub log_bytes: i64,
     /// Bytes of `cur`: key and value of each row.
@@ -87,6 +100,7 @@ impl State {
             revision: 1,
             compact: -1,
             compact_done: -1,
+            compacting: Compacting::default(),
             log_bytes: 0,
             cur_bytes: 0,
             keys: 0,
@@ -100,7 +114,8 @@ impl State {
     }
 
     pub(crate) fn revisions_row(&self) -> Bytes {
-        row(&[self.revision, self.compact, self.compact_done])
+        let Compacting { target, next } = self.compacting;
+        row(&[self.revision, self.compact, self.compact_done, target, next.main, next.sub])
     }
 
     pub(crate) fn sizes_row(&self) -> Bytes {
@@ -109,9 +124,11 @@ impl State {
 
     pub(crate) fn decode(applied: &[u8], revisions: &[u8], sizes: &[u8]) -> Result<Self, Damaged> {
         let applied = decode_applied(applied)?;
-        let [revision, compact, compact_done] = ints(revisions, "bad revisions")?;
+        let [revision, compact, compact_done, target, main, sub] = ints(revisions, "bad revisions")?;
+        let compacting = Compacting { target, next: Revision::new(main, sub) };
         let [log_bytes, cur_bytes, keys, leases, live_log_bytes] = ints(sizes, "bad sizes")?;
-        Ok(Self { applied, revision, compact, compact_done, log_bytes, cur_bytes, keys, leases, live_log_bytes })
+        let sizes = Self { log_bytes, cur_bytes, keys, leases, live_log_bytes, ..Self::new(applied) };
+        Ok(Self { revision, compact, compact_done, compacting, ..sizes })
     }
 }
 

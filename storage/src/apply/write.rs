@@ -11,11 +11,6 @@ use bytes::{BufMut, Bytes};
 use model::{KeyValue, Revision};
 use prost::Message;
 
-/// Logical bytes of a row in `log`.
-fn log_len(kv: usize) -> i64 {
-    (Revision::LEN + LogRow::HEAD + kv) as i64
-}
-
 /// Logical bytes of a row in `cur`.
 fn cur_len(key: usize, kv: usize) -> i64 {
     (key + Head::LEN + if kv <= INLINE_MAX { kv } else { 0 }) as i64
@@ -32,9 +27,9 @@ impl<E: Engine> Applier<E> {
     /// Writes a key. `old` is its slot before.
     pub(super) fn put_key(&mut self, key: Bytes, value: Bytes, lease: i64, old: Option<&Slot>) {
         let version = self.next_version();
-        let (kind, superseded, create, count) = match old {
-            Some(slot) => (Kind::Update, slot.head.modified, slot.head.create, slot.head.version + 1),
-            None => (Kind::Create, Revision::default(), version.main, 1),
+        let (kind, create, count) = match old {
+            Some(slot) => (Kind::Update, slot.head.create, slot.head.version + 1),
+            None => (Kind::Create, version.main, 1),
         };
         let kv = KeyValue {
             key: key.clone(),
@@ -44,7 +39,7 @@ impl<E: Engine> Applier<E> {
             value,
             lease,
         };
-        let encoded = self.log_row(version, kind, superseded, &kv);
+        let encoded = self.log_row(version, kind, old, &kv);
         let head = Head { create, modified: version, version: count, lease, len: encoded.len() as u32 };
         match old {
             Some(slot) => self.supersede(&key, &slot.head),
@@ -57,7 +52,7 @@ impl<E: Engine> Applier<E> {
         let row = self.batch.cut(room, |out| head.encode_into(&encoded, out));
         self.batch.put(Family::Cur, key.clone(), row);
         self.now.cur_bytes += cur_len(key.len(), encoded.len());
-        self.now.live_log_bytes += log_len(encoded.len());
+        self.now.live_log_bytes += LogRow::bytes(encoded.len());
         self.reattach(&key, old.map_or(0, |slot| slot.head.lease), lease);
         self.note(key, old.is_some(), Some(Slot { head, kv: Some(encoded) }));
     }
@@ -66,7 +61,7 @@ impl<E: Engine> Applier<E> {
     pub(super) fn delete_key(&mut self, key: Bytes, old: &Slot) {
         let version = self.next_version();
         let kv = KeyValue { key: key.clone(), mod_revision: version.main, ..Default::default() };
-        self.log_row(version, Kind::Delete, old.head.modified, &kv);
+        self.log_row(version, Kind::Delete, Some(old), &kv);
         self.supersede(&key, &old.head);
         self.hist_row(&key, version, HistRow { kind: Kind::Delete, create: 0, version: 0, lease: 0 });
         self.batch.delete(Family::Cur, key.clone());
@@ -77,17 +72,17 @@ impl<E: Engine> Applier<E> {
     }
 
     /// Writes the version into `log` and notes its event. Returns the encoded key-value.
-    fn log_row(&mut self, version: Revision, kind: Kind, superseded: Revision, kv: &KeyValue) -> Bytes {
+    fn log_row(&mut self, version: Revision, kind: Kind, old: Option<&Slot>, kv: &KeyValue) -> Bytes {
         let len = kv.encoded_len();
         let mut row = Vec::with_capacity(LogRow::HEAD + len);
-        row.put_u8(kind as u8);
-        row.put_slice(&superseded.to_bytes());
+        let (superseded, superseded_len) = old.map_or_else(Default::default, |old| (old.head.modified, old.head.len));
+        LogRow::encode_head(kind, superseded, superseded_len, &mut row);
         kv.encode_raw(&mut row);
         let row = Bytes::from(row);
         let encoded = row.slice(LogRow::HEAD..);
         let name = self.batch.cut(Revision::LEN, |out| out.put_slice(&version.to_bytes()));
         self.batch.put(Family::Log, name, row);
-        self.now.log_bytes += log_len(len);
+        self.now.log_bytes += LogRow::bytes(len);
         self.changes.wrote(version, kind, &kv.key, LogRow::HEAD + len);
         if !self.chunked {
             // The key is the first field: one byte of tag, its length as a varint, then itself.
@@ -104,7 +99,7 @@ impl<E: Engine> Applier<E> {
         let row = HistRow { kind, create: old.create, version: old.version, lease: old.lease };
         self.hist_row(key, old.modified, row);
         self.now.cur_bytes -= cur_len(key.len(), old.len as usize);
-        self.now.live_log_bytes -= log_len(old.len as usize);
+        self.now.live_log_bytes -= LogRow::bytes(old.len as usize);
     }
 
     fn hist_row(&mut self, key: &Bytes, version: Revision, row: HistRow) {

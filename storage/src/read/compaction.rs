@@ -2,8 +2,9 @@
 //!
 //! What is kept is exactly what etcd keeps: of each key the newest version at or below the target unless it is a tombstone,
 //! and a tombstone exactly at the target (the next compaction, which starts there, drops it). Every row names the version it
-//! superseded, so only versions that are garbage are looked up, to know what they free. The cost follows the log since the
-//! last compaction, never the database. Must never decide by anything but rows at or below the target.
+//! superseded. The cost follows the log since the
+//! last compaction, never the database. What is dropped is not looked at: the row that superseded it says its length. So every row
+//! must be walked once and not again, across restarts too: the caller writes [`Compaction::next`] together with each step. Must never decide by anything but rows at or below the target.
 
 use super::kv_bytes::key_of;
 use crate::engine::{Direction, Family, Op, Scan, Snapshot};
@@ -15,6 +16,8 @@ use model::{ReadError, Revision};
 /// A compaction under way: a cursor over `log`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compaction {
+    /// The compaction before went up to here: what rows up to here superseded is gone.
+    done: i64,
     target: i64,
     next: Revision,
 }
@@ -24,7 +27,7 @@ pub struct Compaction {
 pub struct CompactionStep {
     /// Deletions in `log` and `hist`.
     pub ops: Vec<Op>,
-    /// Key and value bytes of the `log` rows that the snapshot still had and `ops` deletes.
+    /// Key and value bytes of the `log` rows that `ops` deletes.
     pub freed_bytes: i64,
     /// Rows of `log` walked over.
     pub rows_walked: usize,
@@ -32,21 +35,15 @@ pub struct CompactionStep {
     pub done: bool,
 }
 
-/// A version that nobody can read any more.
-struct Garbage {
-    revision: Revision,
-    key: Bytes,
-}
-
 impl Compaction {
-    /// Starts at the last compacted revision (-1 when there was none). Rows that are gone already are no problem.
+    /// Starts at the last compacted revision (-1 when there was none).
     pub fn new(last_compacted: i64, target: i64) -> Self {
-        Self::resume(target, Revision::new(last_compacted.max(0), 0))
+        Self::resume(last_compacted, target, Revision::new(last_compacted.max(0), 0))
     }
 
     /// Goes on where another one stood.
-    pub fn resume(target: i64, next: Revision) -> Self {
-        Self { target, next }
+    pub fn resume(last_compacted: i64, target: i64, next: Revision) -> Self {
+        Self { done: last_compacted, target, next }
     }
 
     /// The revision up to which history goes.
@@ -70,7 +67,6 @@ impl Compaction {
         max_bytes: usize,
     ) -> Result<CompactionStep, ReadError> {
         let mut step = CompactionStep::default();
-        let mut garbage = Vec::new();
         let mut bytes = 0;
         let end = Revision::new(self.target.saturating_add(1), 0);
         if self.next < end {
@@ -89,45 +85,38 @@ impl Compaction {
                 }
                 step.rows_walked += 1;
                 bytes += row.len();
-                self.inspect(revision, row, &mut garbage)?;
+                self.inspect(revision, row, &mut step)?;
             }
         }
         step.done = self.next >= end;
-        drop_rows(snapshot, garbage, &mut step)?;
         Ok(step)
     }
 
-    fn inspect(&self, revision: Revision, row: &[u8], garbage: &mut Vec<Garbage>) -> Result<(), ReadError> {
+    fn inspect(&self, revision: Revision, row: &[u8], step: &mut CompactionStep) -> Result<(), ReadError> {
         let (kind, superseded) = LogRow::decode_head(row)?;
         let dead_tombstone =
             kind == Kind::Delete && revision.main < self.target + i64::from(mutant::on(Mutant::CompactionTombstone));
-        if kind == Kind::Create && !dead_tombstone {
+        let garbage = superseded != Revision::default() && revision.main > self.done;
+        if !garbage && !dead_tombstone {
             return Ok(());
         }
-        let key = Bytes::copy_from_slice(key_of(&row[LogRow::HEAD..])?);
-        if superseded != Revision::default() {
-            garbage.push(Garbage { revision: superseded, key: key.clone() });
+        let kv = &row[LogRow::HEAD..];
+        let key = key_of(kv)?;
+        if garbage {
+            step.drop(superseded, key, LogRow::superseded_len(row)? as usize);
         }
         if dead_tombstone {
-            garbage.push(Garbage { revision, key });
+            step.drop(revision, key, kv.len());
         }
         Ok(())
     }
 }
 
-fn drop_rows<S: Snapshot>(snapshot: &S, garbage: Vec<Garbage>, step: &mut CompactionStep) -> Result<(), ReadError> {
-    // Few at once, because each may be as large as a request.
-    const LOOK_UP: usize = 16;
-    for part in garbage.chunks(LOOK_UP) {
-        let keys: Vec<Bytes> = part.iter().map(|g| Bytes::copy_from_slice(&g.revision.to_bytes())).collect();
-        let wanted: Vec<&[u8]> = keys.iter().map(|k| &k[..]).collect();
-        let rows = snapshot.multi_get(Family::Log, &wanted)?;
-        for ((row, log_key), dead) in rows.into_iter().zip(&keys).zip(part) {
-            let Some(row) = row else { continue };
-            step.freed_bytes += (log_key.len() + row.len()) as i64;
-            step.ops.push(Op::Delete { family: Family::Log, key: log_key.clone() });
-            step.ops.push(Op::Delete { family: Family::Hist, key: hist_key(&dead.key, dead.revision).into() });
-        }
+impl CompactionStep {
+    /// A version that nobody can read any more, with a key-value of `len` bytes.
+    fn drop(&mut self, revision: Revision, key: &[u8], len: usize) {
+        self.freed_bytes += LogRow::bytes(len);
+        self.ops.push(Op::Delete { family: Family::Log, key: Bytes::copy_from_slice(&revision.to_bytes()) });
+        self.ops.push(Op::Delete { family: Family::Hist, key: hist_key(key, revision).into() });
     }
-    Ok(())
 }

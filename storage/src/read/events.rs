@@ -30,7 +30,7 @@ pub struct LogEvent {
 impl LogEvent {
     /// Reads a row of `log`; key and key-value share its buffer.
     pub(super) fn of_row(revision: Revision, row: Bytes) -> Result<Self, ReadError> {
-        let LogRow { kind, superseded, kv } = LogRow::decode(row)?;
+        let LogRow { kind, superseded, kv, .. } = LogRow::decode(row)?;
         let key = kv.slice(key_span(&kv)?);
         Ok(Self { revision, kind, key, kv, superseded })
     }

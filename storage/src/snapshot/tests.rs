@@ -31,7 +31,7 @@ fn store(rows: Vec<Op>) -> SimEngine {
     let engine = SimEngine::new();
     engine.write(rows).unwrap();
     let applied = [5u64.to_be_bytes(), 2u64.to_be_bytes()].concat();
-    let revisions = [12i64.to_be_bytes(), (-1i64).to_be_bytes(), (-1i64).to_be_bytes()].concat();
+    let revisions = [12i64, -1, -1, 0, 0, 0].map(i64::to_be_bytes).concat();
     let (conf, format) = (put(Family::Meta, meta::CONF_STATE, "conf"), put(Family::Meta, meta::FORMAT, "0001"));
     let sizes = put(Family::Meta, meta::SIZES, vec![0; 40]);
     let (applied, revisions) =

@@ -205,7 +205,9 @@ fn table(key: &[u8], value: &[u8]) -> Result<Line, String> {
     let id = || key.get(1..9).map_or(0, |id| u64::from_be_bytes(id.try_into().expect("eight bytes")));
     match key {
         meta::APPLIED => named("applied", &["index", "term"]),
-        meta::REVISIONS => named("revisions", &["current", "compacted", "deleted_up_to"]),
+        meta::REVISIONS => {
+            named("revisions", &["current", "compacted", "deleted_up_to", "deleting_up_to", "next_main", "next_sub"])
+        }
         meta::SIZES => named("sizes", &["log_bytes", "cur_bytes", "keys", "leases", "live_log_bytes"]),
         meta::IDENTITY => {
             let ids = named("identity", &["cluster", "member"]).map(|_| ints())?;

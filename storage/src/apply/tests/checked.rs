@@ -48,7 +48,7 @@ fn every_kind_of_damage_is_told() {
     let hist = |key: &[u8], main| hist_key(key, Revision::new(main, 0));
     let tombstone = store().engine.snapshot().get(Family::Hist, &hist(b"b", 5)).unwrap().unwrap();
     let head = Head { create: 6, modified: Revision::new(6, 0), version: 9, lease: 5, len: 1 };
-    let strange = LogRow { kind: Kind::Create, superseded: Revision::new(9, 0), kv: Bytes::new() };
+    let strange = LogRow { kind: Kind::Create, superseded: Revision::new(9, 0), superseded_len: 0, kv: Bytes::new() };
     let changes = |main| [&[2][..], &Revision::new(main, 0).to_bytes()].concat();
     let cases: Vec<(&str, Op)> = vec![
         ("neither its newest version nor in hist", gone(Family::Hist, hist(b"a", 3))),

@@ -148,7 +148,7 @@ fn a_newer_format_and_damaged_rows_are_refused() {
         engine.write(vec![Op::Put { family: Family::Meta, key, value: Bytes::from_static(value) }]).unwrap();
         Applier::open(Arc::new(engine)).err()
     };
-    assert!(matches!(row(meta::FORMAT, &[0, 0, 0, 9]), Some(OpenError::Format { found: 9, known: 1 })));
+    assert!(matches!(row(meta::FORMAT, &[0, 0, 0, 9]), Some(OpenError::Format { found: 9, known: 2 })));
     for key in [meta::FORMAT, meta::APPLIED, meta::REVISIONS, meta::SIZES, meta::IDENTITY, meta::CHUNK] {
         assert!(matches!(row(key, b"\x08"), Some(OpenError::Fatal(_))), "{key:?}");
     }

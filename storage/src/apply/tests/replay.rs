@@ -96,7 +96,7 @@ fn check_log(node: &Node, model: &Model) {
 fn check_events(node: &Node, events: &[StoreEvent]) {
     let rows = dump(node.engine.as_ref()).into_iter().filter(|row| row.0 == Family::Log);
     let expected = rows.map(|(_, key, value)| {
-        let LogRow { kind, superseded, kv } = LogRow::decode(value).unwrap();
+        let LogRow { kind, superseded, kv, .. } = LogRow::decode(value).unwrap();
         let revision = ::model::Revision::from_bytes(&key).unwrap();
         StoreEvent { revision, kind, superseded, key: KeyValue::decode(kv.clone()).unwrap().key, kv }
     });

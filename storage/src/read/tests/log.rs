@@ -123,7 +123,7 @@ proptest! {
                 if step.done {
                     return (ops, freed);
                 }
-                compaction = Compaction::resume(target, compaction.next());
+                compaction = Compaction::resume(view.compact_revision, target, compaction.next());
             }
         };
         let whole = plan(usize::MAX, usize::MAX);
