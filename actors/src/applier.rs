@@ -1,6 +1,7 @@
 //! The applier's shell: committed entries in; one write batch, one published view, one list of answers per sink out.
 //!
-//! The order is fixed: write, publish, answer, signal (AI-APPLY-ORDER). Own thread, the only one that writes the store.
+//! The order is fixed: write, publish, tell the lease manager, answer, signal (AI-APPLY-ORDER). Own thread, the only one that writes
+//! the store. The lease manager hears before the client does: a renewal sent after the answer of a revocation finds no lease.
 //! Must never wait for another owner: what a consumer cannot take now it reads later from the store.
 
 use crate::death_watch::DeathWatch;
@@ -153,6 +154,7 @@ impl<E: Engine> Applier<E> {
             report.view.snapshot = snapshot;
         }
         self.parts.views.publish(view_of(&report), false);
+        self.tell_leases(std::mem::take(&mut report.leases));
         self.answer(&entries, &waiters, std::mem::take(&mut report.replies));
         let index = report.view.applied_index;
         self.signal(report);
@@ -185,15 +187,19 @@ impl<E: Engine> Applier<E> {
         out.flush(&self.parts.sinks);
     }
 
-    /// Tells watch hub and lease manager what changed. Both run behind unbounded mailboxes, so what waits there is counted.
+    /// Tells the lease manager what changed.
+    fn tell_leases(&self, changes: Vec<storage::apply::LeaseChange>) {
+        if !changes.is_empty() {
+            let changes = changes.into_iter().map(lease_change).collect();
+            self.parts.leases.tell(LeasesAdvanced { changes });
+        }
+    }
+
+    /// Tells the watch hub what changed. It runs behind an unbounded mailbox, so what waits there is counted.
     fn signal(&mut self, report: Report<E::Snapshot>) {
         if report.compaction.is_some() {
             self.compacting = true;
             self.next_step = Instant::now();
-        }
-        if !report.leases.is_empty() {
-            let changes = report.leases.into_iter().map(lease_change).collect();
-            self.parts.leases.tell(LeasesAdvanced { changes });
         }
         if report.events.is_empty() && report.unlisted.is_empty() && report.compaction.is_none() {
             return;

@@ -4,7 +4,6 @@
 //! Must never answer a read from memory after that: what the store held then may be old now.
 
 use arc_swap::{ArcSwapOption, Guard};
-use bytes::Bytes;
 use messages::read::{MemberInfo, Reads, StoreStatus};
 use model::request::{RangeRequest, TxnRequest};
 use model::{OpOutcome, RangeOutcome, ReadError};
@@ -74,9 +73,5 @@ impl<R: Reads> Reads for ClosableReads<R> {
 
     fn cluster_version(&self) -> Result<String, ReadError> {
         self.with(R::cluster_version)
-    }
-
-    fn lease_keys(&self, id: i64) -> Result<(i64, Vec<Bytes>), ReadError> {
-        self.with(|reads| reads.lease_keys(id))
     }
 }

@@ -19,6 +19,8 @@ pub mod admin_jobs;
 #[cfg(test)]
 mod admin_jobs_tests;
 pub mod applier;
+#[cfg(test)]
+mod applier_tests;
 pub mod cancellable;
 pub mod closable_reads;
 pub mod death_watch;

@@ -71,6 +71,9 @@ pub const HUB_SENT_BYTES: usize = 16 << 20;
 pub const HUGE_REVISION_BYTES: usize = 1 << 20;
 const _: () = assert!(HUGE_REVISION_BYTES < HUB_RING_BYTES && HUB_READ_BYTES * 4 <= HUGE_REVISION_BYTES);
 
+/// Bytes of answers that are collected before they are sent (sorted ranges, keys of leases), all calls together.
+pub const COLLECTED_BYTES: usize = 128 << 20;
+
 /// Bytes that the owners together may hold besides RocksDB: the log's tail and what waits before it; a batch with its effects,
 /// as rows and as the engine's batch; events of the hub in its ring, kept back, on their way to it, read, and sent.
 pub const OWNERS_BYTES: usize = LOG_TAIL_BYTES as usize
@@ -79,4 +82,5 @@ pub const OWNERS_BYTES: usize = LOG_TAIL_BYTES as usize
     + 2 * HUB_RING_BYTES
     + HUB_BACKLOG_BYTES
     + 8 * HUGE_REVISION_BYTES
-    + HUB_SENT_BYTES;
+    + HUB_SENT_BYTES
+    + COLLECTED_BYTES;

@@ -3,6 +3,7 @@
 //! Must never write, and never hold a view between two calls.
 
 use crate::cancellable::Cancellable;
+use crate::limits::COLLECTED_BYTES;
 use crate::reader_pool::PoolReads;
 use bytes::{BufMut, Bytes, BytesMut};
 use messages::read::{
@@ -13,9 +14,11 @@ use messages::{Gauges, Reply, RequestError};
 use model::request::{RangeRequest, TxnRequest};
 use model::{OpOutcome, RangeOutcome, ReadError};
 use prost::encoding::encode_varint;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use storage::engine::Snapshot;
 use storage::read::cursor::{Budget, RangeCursor};
+use storage::read::room::{Held, Room};
 use storage::view::{View, Views};
 
 /// Key-values a connection thread may collect by itself; what is longer goes to the pool.
@@ -28,18 +31,20 @@ const INLINE_RANGE: usize = 4 << 10;
 pub struct StoreReads<S> {
     views: Arc<Views<S>>,
     gauges: Arc<Gauges>,
+    /// Memory for answers that are collected first.
+    room: Arc<Room>,
 }
 
 impl<S> Clone for StoreReads<S> {
     fn clone(&self) -> Self {
-        Self { views: self.views.clone(), gauges: self.gauges.clone() }
+        Self { views: self.views.clone(), gauges: self.gauges.clone(), room: self.room.clone() }
     }
 }
 
 impl<S: Snapshot> StoreReads<S> {
     /// Over these views; long walks end when the gauges say that the node stops.
     pub fn new(views: Arc<Views<S>>, gauges: Arc<Gauges>) -> Self {
-        Self { views, gauges }
+        Self { views, gauges, room: Room::new(COLLECTED_BYTES) }
     }
 
     /// The newest view, for a walk that may be long.
@@ -57,7 +62,7 @@ impl<S: Snapshot> StoreReads<S> {
     }
 
     fn plan_in(&self, view: &View<Cancellable<S>>, request: &RangeRequest) -> Result<RangePlan, ReadError> {
-        let mut cursor = RangeCursor::new(view, request)?;
+        let mut cursor = RangeCursor::new(view, request)?.within(self.room.clone());
         let measured = cursor.measure(view)?;
         Ok(RangePlan {
             revision: view.revision,
@@ -83,6 +88,32 @@ impl<S: Snapshot> StoreReads<S> {
             storage::read::range(&view, request).map(TxnRange::Read)
         });
         Ok(TxnPlan { revision: view.revision, succeeded, ranges: ranges.collect::<Result<_, ReadError>>()? })
+    }
+
+    /// The keys of a lease as `keys` fields of the answer: there may be millions, and no view is held while a client takes them.
+    fn plan_lease(&self, id: i64) -> Result<RangePlan, ReadError> {
+        let (view, mut held) = (self.walk(), Held::of(self.room.clone()));
+        let (mut chunks, mut chunk, mut bytes, mut count) = (VecDeque::new(), BytesMut::new(), 0, 0);
+        let mut from = Vec::new();
+        loop {
+            let (keys, more) = storage::read::meta::attached_keys_from(&view, id, &from, LEASE_KEYS)?;
+            let Some(last) = keys.last() else { break };
+            from = [last, &b"\0"[..]].concat();
+            count += keys.len() as i64;
+            for key in keys {
+                chunk.put_u8(LEASE_KEYS_TAG);
+                encode_varint(key.len() as u64, &mut chunk);
+                chunk.put_slice(&key);
+            }
+            held.hold(chunk.len())?;
+            bytes += chunk.len() as u64;
+            chunks.push_back(chunk.split().freeze());
+            if !more {
+                break;
+            }
+        }
+        let source = Box::new(LeaseChunks { chunks, _held: held });
+        Ok(RangePlan { revision: view.revision, kvs_bytes: bytes, more: false, count, source })
     }
 
     fn hash(&self, run: &RunQuery) -> Result<HashAnswer, ReadError> {
@@ -173,11 +204,6 @@ impl<S: Snapshot> Reads for StoreReads<S> {
     fn cluster_version(&self) -> Result<String, ReadError> {
         Ok(storage::read::meta::cluster_version(&self.views.load())?.unwrap_or_default())
     }
-
-    fn lease_keys(&self, id: i64) -> Result<(i64, Vec<Bytes>), ReadError> {
-        let view = self.views.load();
-        Ok((view.revision, storage::read::meta::attached_keys(&view, id)?))
-    }
 }
 
 /// A range of few keys, whole; `None` when it turns out to be long.
@@ -211,6 +237,7 @@ impl<S: Snapshot> PoolReads for StoreReads<S> {
         let token = run.token;
         match run.work {
             Work::PlanRange(request) => Reply::RangePlanned { token, result: self.plan(&request) },
+            Work::PlanLease { id } => Reply::RangePlanned { token, result: self.plan_lease(id) },
             Work::ReadTxn(request) => Reply::TxnRead { token, result: self.plan_txn(&request) },
             Work::HashKv { .. } | Work::Hash => Reply::Hash { token, result: self.hash(&run) },
             // pulled by the pool itself
@@ -247,5 +274,21 @@ impl<S: Snapshot> ChunkSource for RangeChunks<S> {
     }
 }
 
+/// Keys of a lease, encoded.
+struct LeaseChunks {
+    chunks: VecDeque<Bytes>,
+    _held: Held,
+}
+
+impl ChunkSource for LeaseChunks {
+    fn next(&mut self, _: usize) -> Result<Option<Bytes>, ReadError> {
+        Ok(self.chunks.pop_front())
+    }
+}
+
+/// Keys of a lease read and encoded together.
+const LEASE_KEYS: usize = 1_000;
+/// Field 5, length-delimited: `LeaseTimeToLiveResponse.keys`.
+const LEASE_KEYS_TAG: u8 = 5 << 3 | 2;
 /// Field 2, length-delimited: `RangeResponse.kvs`.
 const KVS_TAG: u8 = 2 << 3 | 2;

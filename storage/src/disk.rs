@@ -40,6 +40,9 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// Makes names in `dir` durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 
+    /// Bytes that may still be written to the file system of `dir`; `None` when nobody knows. A hint: somebody else may take them.
+    fn free(&self, dir: &Path) -> Option<u64>;
+
     /// Takes an exclusive lock on a file made for it, until the guard is dropped; `WouldBlock` while another holds it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn DiskLock>>;
 }
@@ -143,6 +146,11 @@ impl Disk for OsDisk {
         File::open(dir)?.sync_all()
     }
 
+    fn free(&self, dir: &Path) -> Option<u64> {
+        let stat = rustix::fs::statvfs(dir).ok()?;
+        Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Box<dyn DiskLock>> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
         match file.try_lock() {
@@ -190,6 +198,10 @@ impl Disk for ReadOnlyDisk {
 
     fn sync_dir(&self, _dir: &Path) -> io::Result<()> {
         Self::refuse()
+    }
+
+    fn free(&self, dir: &Path) -> Option<u64> {
+        OsDisk.free(dir)
     }
 
     fn lock(&self, _path: &Path) -> io::Result<Box<dyn DiskLock>> {

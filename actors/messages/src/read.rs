@@ -62,6 +62,11 @@ pub enum TxnRange {
 pub enum Work {
     /// Measure a big range.
     PlanRange(RangeRequest),
+    /// Collect the keys of a lease; answered as a range is, with whole `keys` fields of the response.
+    PlanLease {
+        /// The lease.
+        id: i64,
+    },
     /// Evaluate a read-only transaction, and measure what is big in it.
     ReadTxn(TxnRequest),
     /// The next chunk of a source.
@@ -150,7 +155,4 @@ pub trait Reads: Send + Sync {
 
     /// Cluster version as text, empty until decided.
     fn cluster_version(&self) -> Result<String, ReadError>;
-
-    /// Keys attached to a lease, ascending, and the view's revision.
-    fn lease_keys(&self, id: i64) -> Result<(i64, Vec<Bytes>), ReadError>;
 }

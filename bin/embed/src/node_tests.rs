@@ -133,7 +133,7 @@ fn the_door_lets_in_less_than_the_core_refuses() {
     let door = net::door::DoorLimits::default();
     assert!(2 * door.request_bytes as u64 <= actors::limits::UNCOMMITTED_BYTES, "clients must wait, not be refused");
     assert!(
-        door.total() + actors::limits::OWNERS_BYTES <= 392 << 20,
+        door.total() + actors::limits::OWNERS_BYTES <= 520 << 20,
         "docs/architecture.md says what all budgets come to"
     );
 }

@@ -167,6 +167,10 @@ pub(crate) fn range_planned(this: &Rc<Loop>, token: Token, result: Result<RangeP
     if matches!(this.waiting.borrow().get(&token), Some(Waiting::Stream(_))) {
         return super::range_stream::planned(this, token, result);
     }
+    let waiting = this.waiting.borrow_mut().remove(&token);
+    if let Some(Waiting::LeaseKeys(response)) = waiting {
+        return super::lease::keys_planned(this, token, response, result);
+    }
     match result {
         Err(why) => this.complete(token, status::of_read(&why)),
         Ok(plan) => {

@@ -3,15 +3,17 @@
 //! Ids and least TTLs are resolved here, before proposing, so that an entry does the same on every member.
 
 use super::kv::{admit_cost, method};
+use super::pulled::{self, Part};
 use super::waiting::Waiting;
 use super::{Loop, check, encode, status};
 use crate::door::{CallMeta, Inbound, Message, MethodTable, Status, StreamEvents, StreamHandle};
 use api::etcdserverpb as pb;
 use bytes::Bytes;
 use messages::lease::{LeaseAsk, LeaseReply};
+use messages::read::{RangePlan, Work};
 use messages::{RequestError, Token};
-use model::Command;
 use model::request::{LeaseGrantRequest, LeaseRevokeRequest};
+use model::{Command, ReadError};
 use prost::Message as _;
 use ring::rand::{SecureRandom, SystemRandom};
 use std::cell::RefCell;
@@ -113,9 +115,15 @@ pub(super) fn answered(this: &Rc<Loop>, token: Token, result: Result<LeaseReply,
         }
         Ok(LeaseReply::TimeToLive(found)) => {
             let Some(Waiting::TimeToLive(call)) = waiting else { return };
-            match time_to_live(this, &call, found) {
-                Ok(response) => this.complete(token, answer(&response)),
-                Err(status) => this.complete(token, status),
+            let response = time_to_live(this, &call, found);
+            if !call.keys || found.is_none() {
+                return this.complete(token, answer(&response));
+            }
+            let id = call.id;
+            if this.query(token, Work::PlanLease { id }) {
+                this.waiting.borrow_mut().insert(token, Waiting::LeaseKeys(response));
+            } else {
+                this.complete(token, status::TOO_MANY_REQUESTS);
             }
         }
         Ok(LeaseReply::Renewed { .. }) => {}
@@ -126,16 +134,26 @@ fn answer(message: &impl prost::Message) -> crate::door::Answer {
     crate::door::Answer::message(message.encode_to_vec())
 }
 
-fn time_to_live(this: &Loop, call: &TtlCall, found: Option<(i64, i64)>) -> Result<pb::LeaseTimeToLiveResponse, Status> {
+fn time_to_live(this: &Loop, call: &TtlCall, found: Option<(i64, i64)>) -> pb::LeaseTimeToLiveResponse {
     let (granted_ttl, ttl) = found.unwrap_or((0, -1));
-    let mut response =
-        pb::LeaseTimeToLiveResponse { header: this.pb_header_now(), id: call.id, ttl, granted_ttl, keys: Vec::new() };
-    if call.keys && found.is_some() {
-        let (revision, keys) = this.ports.reads.lease_keys(call.id).map_err(|e| status::of_read(&e))?;
-        response.header = this.pb_header(revision);
-        response.keys = keys;
+    pb::LeaseTimeToLiveResponse { header: this.pb_header_now(), id: call.id, ttl, granted_ttl, keys: Vec::new() }
+}
+
+/// The pool collected the keys of a lease, which stand last in the answer.
+pub(super) fn keys_planned(
+    this: &Rc<Loop>,
+    token: Token,
+    mut response: pb::LeaseTimeToLiveResponse,
+    result: Result<RangePlan, ReadError>,
+) {
+    match result {
+        Err(why) => this.complete(token, status::of_read(&why)),
+        Ok(plan) => {
+            response.header = this.pb_header(plan.revision);
+            let head = Part::Bytes(response.encode_to_vec().into());
+            this.complete(token, pulled::answer(this, vec![head, Part::Pulled(plan.kvs_bytes, plan.source)]));
+        }
     }
-    Ok(response)
 }
 
 /// A keep-alive stream.

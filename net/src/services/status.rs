@@ -112,6 +112,7 @@ pub fn of_apply(error: ApplyError) -> Status {
         ApplyError::FutureRevision => FUTURE_REVISION,
         ApplyError::NoSpace => NO_SPACE,
         ApplyError::Corrupt => CORRUPT,
+        ApplyError::TooLarge => TOO_LARGE,
         ApplyError::StaleTerm => LEADER_CHANGED,
     }
 }
@@ -122,6 +123,8 @@ pub fn of_read(error: &ReadError) -> Status {
         ReadError::Compacted => COMPACTED,
         ReadError::FutureRevision => FUTURE_REVISION,
         ReadError::Corrupt => CORRUPT,
+        ReadError::TooLarge => ANSWER_TOO_LARGE,
+        ReadError::Busy => TOO_MANY_REQUESTS,
         ReadError::Store(why) => Status::new(Code::Unknown, format!("etcdserver: {why}")),
     }
 }

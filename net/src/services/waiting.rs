@@ -28,6 +28,8 @@ pub enum Waiting {
     Members,
     /// A lease's time to live, with its keys where asked for.
     TimeToLive(lease::TtlCall),
+    /// The keys of a lease; the rest of the answer is at hand.
+    LeaseKeys(api::etcdserverpb::LeaseTimeToLiveResponse),
     /// Chunks for an answer on its way.
     Pull(Rc<RefCell<Pull>>),
     /// A hash: true for HashKV.

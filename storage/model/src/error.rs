@@ -26,6 +26,9 @@ pub enum ApplyError {
     /// The CORRUPT alarm stands.
     #[error("corrupt cluster")]
     Corrupt,
+    /// The previous key-values asked for are more than an answer may hold.
+    #[error("previous key-values exceed what an answer may hold")]
+    TooLarge,
     /// An internal proposal of an earlier term.
     #[error("proposed in an earlier term")]
     StaleTerm,
@@ -43,6 +46,12 @@ pub enum ReadError {
     /// The CORRUPT alarm stands.
     #[error("corrupt cluster")]
     Corrupt,
+    /// The answer has to be collected, and alone exceeds the memory for such answers.
+    #[error("the answer is larger than the memory for it")]
+    TooLarge,
+    /// The answer has to be collected, and other answers hold the memory for it.
+    #[error("other answers hold the memory for this one")]
+    Busy,
     /// The store could not be read; the node stops.
     #[error("store read failed: {0}")]
     Store(String),

@@ -139,6 +139,7 @@ impl<E: Engine> Applier<E> {
             Command::DeleteRange(delete) => {
                 if !delete.range_end.is_empty() {
                     self.commit()?;
+                    self.check_prevs(std::iter::once(&delete))?;
                 }
                 Ok(Outcome::Op(self.delete_range(job, &delete)?))
             }

@@ -175,6 +175,10 @@ impl Disk for SimDisk {
         self.shared.state().sync_dir(dir)
     }
 
+    fn free(&self, _dir: &Path) -> Option<u64> {
+        self.shared.state().free()
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Box<dyn DiskLock>> {
         let mut state = self.shared.state();
         if !state.locks.insert(path.to_owned()) {

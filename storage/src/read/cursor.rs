@@ -9,6 +9,7 @@ use super::count::{CountMemo, count_in};
 use super::kv_bytes::field_len;
 use super::overlay::{self, NoOverlay, Overlay};
 use super::plan::{Order, Plan, Shape};
+use super::room::{Held, Room};
 use super::sorted::{Sorted, collect};
 use super::values::{Pieces, fetch};
 use super::walk::{self, Bounds, Found, Visited};
@@ -18,6 +19,7 @@ use bytes::Bytes;
 use model::request::RangeRequest;
 use model::{KeyRange, RangeOutcome, ReadError, Revision};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 /// Versions of unknown length that are fetched together: few, because each may be as large as a request.
 pub(super) const UNKNOWN: usize = 4;
@@ -104,6 +106,8 @@ pub struct RangeCursor {
     /// Keys in the range, once every one of them has been walked over.
     counted: Option<i64>,
     walked: i64,
+    /// What an answer that is collected may hold.
+    room: Option<Arc<Room>>,
 }
 
 /// What ended a pass.
@@ -125,6 +129,12 @@ impl RangeCursor {
         Self::at(At::of(view), request)
     }
 
+    /// The same, and what has to be collected before it can be sent takes its memory from this room.
+    #[must_use]
+    pub fn within(self, room: Arc<Room>) -> Self {
+        Self { room: Some(room), ..self }
+    }
+
     fn at(at: At, request: &RangeRequest) -> Result<Self, ReadError> {
         let plan = Plan::of(request);
         let state = match plan.order {
@@ -133,7 +143,7 @@ impl RangeCursor {
             Order::By { .. } => State::Uncollected,
         };
         let revision = at.resolve(request.revision)?;
-        Ok(Self { plan, revision, state, returned: 0, more: false, counted: None, walked: 0 })
+        Ok(Self { plan, revision, state, returned: 0, more: false, counted: None, walked: 0, room: None })
     }
 
     /// The revision the answer is about.
@@ -281,7 +291,8 @@ impl RangeCursor {
     /// The settled order, collected on first use.
     fn sorted<S: Snapshot, O: Overlay>(&mut self, source: &Source<'_, S, O>) -> Result<&mut Sorted, ReadError> {
         if let State::Uncollected = self.state {
-            let (sorted, counted) = collect(source, &self.plan)?;
+            let (sorted, counted) =
+                collect(source, &self.plan, self.room.clone().map_or_else(Held::default, Held::of))?;
             (self.more, self.counted) = (sorted.more, counted);
             self.state = State::Sorted(sorted);
         }

@@ -14,6 +14,7 @@
 //! | [`compaction`] | which rows can go |
 //! | [`hash`] | HashKV and the diagnostic hash |
 //! | [`meta`] | leases, members |
+//! | [`room`] | memory for answers that are collected first |
 
 pub mod compaction;
 pub mod count;
@@ -26,6 +27,7 @@ pub mod meta;
 pub mod overlay;
 mod plan;
 mod point;
+pub mod room;
 mod sorted;
 pub mod txn;
 mod values;

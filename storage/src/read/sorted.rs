@@ -1,12 +1,13 @@
 //! Answers in another order than that of the keys: collect what is sorted by, sort, cut, then fetch chunk by chunk.
 //!
 //! Collects a rank and the name of a version per key, no value (unless values are what is sorted by), and with a limit never
-//! more than about twice the limit. Equal ranks stay in key order.
+//! more than about twice the limit; what it holds comes out of a [`room`](super::room). Equal ranks stay in key order.
 
 use super::cursor::{Budget, Source, UNKNOWN, fields_len};
 use super::kv_bytes::{field_len, put_keys_only};
 use super::overlay::Overlay;
 use super::plan::{Order, Plan, Shape};
+use super::room::Held;
 use super::values::{fetch, full, shaped, value_of};
 use super::walk::{Bounds, Found, Kv};
 use crate::engine::{Direction, Snapshot};
@@ -36,12 +37,23 @@ struct Item {
     len: usize,
 }
 
+impl Item {
+    /// Bytes it keeps in memory. A value that is sorted by shares the buffer of its key-value, unless only keys are wanted.
+    fn held(&self) -> usize {
+        let value = if let Rank::Value(value) = &self.rank { value.len() } else { 0 };
+        let ready = if let Place::Ready(kv) = &self.place { kv.len() } else { 0 };
+        size_of::<Self>() + value.max(ready)
+    }
+}
+
 /// An answer whose order is settled.
 #[derive(Debug)]
 pub(super) struct Sorted {
     items: Vec<Item>,
     next: usize,
     pub(super) more: bool,
+    /// The memory of the items, given back with them.
+    _held: Held,
 }
 
 impl Sorted {
@@ -109,6 +121,7 @@ impl Sorted {
 pub(super) fn collect<S: Snapshot, O: Overlay>(
     source: &Source<'_, S, O>,
     plan: &Plan,
+    mut held: Held,
 ) -> Result<(Sorted, Option<i64>), ReadError> {
     let Order::By { target, descending } = plan.order else {
         return Err(ReadError::Store("an answer in key order is not collected".into()));
@@ -130,17 +143,19 @@ pub(super) fn collect<S: Snapshot, O: Overlay>(
         walked += 1;
         if plan.passes(&found) {
             passed += 1;
-            items.push(item(source.snapshot, &found, target, plan.shape)?);
+            let item = item(source.snapshot, &found, target, plan.shape)?;
+            held.hold(item.held())?;
+            items.push(item);
             if items.len() >= crowded {
                 sort(&mut items);
-                items.truncate(kept);
+                held.release(items.drain(kept..).map(|item| item.held()).sum());
             }
         }
         Ok(ControlFlow::Continue(()))
     })?;
     sort(&mut items);
     items.truncate(plan.limit);
-    Ok((Sorted { items, next: 0, more: passed > plan.limit }, whole.then_some(walked as i64)))
+    Ok((Sorted { items, next: 0, more: passed > plan.limit, _held: held }, whole.then_some(walked as i64)))
 }
 
 fn item<S: Snapshot>(snapshot: &S, found: &Found<'_>, target: SortTarget, shape: Shape) -> Result<Item, ReadError> {

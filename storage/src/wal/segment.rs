@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::WalError;
-use super::format::{HEADER_LEN, Header, padded};
+use super::format::{BLOCK, HEADER_LEN, Header, padded};
 use super::record::{Head, put_head};
 use crate::disk::{Disk, DiskFile};
 
@@ -52,8 +52,22 @@ pub struct PrepareRequest {
     pub(super) dir: PathBuf,
     /// Number in the file's name.
     pub(super) number: u64,
-    /// Bytes to fill with zeros.
+    /// Bytes to fill with zeros, where the disk has room for twice as many.
     pub size: u64,
+    /// Bytes that will do where it has not.
+    pub least: u64,
+}
+
+impl PrepareRequest {
+    /// The size on a disk that has so many bytes left: it never takes more than half of them, down to what will do. A log that
+    /// takes the last room for zeros fills a small disk before anybody can refuse a write.
+    fn fitting(&self, free: Option<u64>) -> u64 {
+        let mut size = self.size.max(self.least);
+        while size > self.least && free.is_some_and(|free| size > free / 2) {
+            size = (size / 2).next_multiple_of(BLOCK).max(self.least);
+        }
+        size
+    }
 }
 
 /// A file ready to become a segment: allocated, and durable as such.
@@ -69,7 +83,8 @@ pub struct Prepared {
 /// Bytes filled and synced at once: what the disk has to take in between two syncs of the log.
 const FILL_STEP: u64 = 256 << 10;
 
-/// Makes the file asked for, zero-filled and synced. A half-made one is removed on failure, and at the next start.
+/// Makes the file asked for, zero-filled and synced; a smaller one on a disk that is nearly full. A half-made one is removed on
+/// failure, and at the next start.
 /// `between` is called between two steps: a caller that is in no hurry pauses there, because every byte the disk has not yet
 /// taken in delays the next sync of the log.
 ///
@@ -78,6 +93,20 @@ const FILL_STEP: u64 = 256 << 10;
 pub fn prepare_segment(
     disk: &dyn Disk,
     request: &PrepareRequest,
+    between: &mut dyn FnMut(),
+) -> Result<Prepared, WalError> {
+    let size = request.fitting(disk.free(&request.dir));
+    match prepare(disk, request, size, between) {
+        // nobody could say how much is left, or somebody else took it
+        Err(WalError::NoSpace { .. }) if size > request.least => prepare(disk, request, request.least, between),
+        result => result,
+    }
+}
+
+fn prepare(
+    disk: &dyn Disk,
+    request: &PrepareRequest,
+    size: u64,
     between: &mut dyn FnMut(),
 ) -> Result<Prepared, WalError> {
     let path = spare_path(&request.dir, request.number);
@@ -89,14 +118,14 @@ pub fn prepare_segment(
         _ => {}
     }
     let file = disk.create(&partial).map_err(WalError::io("create", &partial))?;
-    let filled = fill(file.as_ref(), request.size, between);
+    let filled = fill(file.as_ref(), size, between);
     let named = filled.and_then(|()| disk.rename(&partial, &path));
     if let Err(error) = named {
         // The first error is the one to report; what cannot be removed now is removed at the next start.
         let _ = disk.remove(&partial);
         return Err(WalError::io("prepare", &partial)(error));
     }
-    Ok(Prepared { path, file, size: request.size, recycled: false })
+    Ok(Prepared { path, file, size, recycled: false })
 }
 
 fn fill(file: &dyn DiskFile, size: u64, between: &mut dyn FnMut()) -> std::io::Result<()> {
@@ -173,13 +202,13 @@ impl Spares {
         self.next_number - 1
     }
 
-    /// What should be prepared now, if anything.
-    pub(super) fn wanted(&mut self, size: u64) -> Option<PrepareRequest> {
+    /// What should be prepared now, if anything: of `size`, or of `least` where room is short.
+    pub(super) fn wanted(&mut self, size: u64, least: u64) -> Option<PrepareRequest> {
         if self.asked || !self.ready.is_empty() || self.max == 0 {
             return None;
         }
         self.asked = true;
-        Some(PrepareRequest { dir: self.dir.clone(), number: self.take_number(), size })
+        Some(PrepareRequest { dir: self.dir.clone(), number: self.take_number(), size, least })
     }
 
     pub(super) fn offer(&mut self, disk: &dyn Disk, file: Prepared) -> Result<(), WalError> {
@@ -191,13 +220,14 @@ impl Spares {
         self.asked = false;
     }
 
-    /// A file of at least `need` bytes, made on the spot when there is none.
+    /// A file of at least `need` bytes, made on the spot when there is none: of `size`, or of `need` where room is short.
     pub(super) fn take(&mut self, disk: &dyn Disk, need: u64, size: u64) -> Result<Prepared, WalError> {
         self.settle(disk)?;
         if let Some(at) = self.ready.iter().position(|f| f.size >= need) {
             return Ok(self.ready.remove(at).expect("position is within the queue"));
         }
-        let request = PrepareRequest { dir: self.dir.clone(), number: self.take_number(), size };
+        let least = need.next_multiple_of(BLOCK);
+        let request = PrepareRequest { dir: self.dir.clone(), number: self.take_number(), size, least };
         // the log waits for it
         prepare_segment(disk, &request, &mut || {})
     }
@@ -266,6 +296,18 @@ pub(super) fn start_segment(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_segment_takes_no_more_than_half_of_what_is_left_and_never_less_than_will_do() {
+        const MIB: u64 = 1 << 20;
+        let request = PrepareRequest { dir: PathBuf::new(), number: 1, size: 64 * MIB, least: 4 * MIB };
+        let sizes = [(None, 64), (Some(1_000), 64), (Some(128), 64), (Some(127), 32), (Some(20), 8), (Some(1), 4)];
+        for (free, size) in sizes {
+            assert_eq!(request.fitting(free.map(|free: u64| free * MIB)), size * MIB, "{free:?} MiB are free");
+        }
+        let large = PrepareRequest { least: 90 * MIB + BLOCK, ..request };
+        assert_eq!(large.fitting(Some(0)), 90 * MIB + BLOCK, "a batch above the usual size");
+    }
 
     #[test]
     fn only_our_own_names_are_ours() {

@@ -316,6 +316,47 @@ fn a_full_disk_is_said_and_can_be_waited_out() {
 }
 
 #[test]
+fn a_disk_without_room_for_a_whole_segment_is_used_to_its_last_block() {
+    let disk = SimDisk::new();
+    let mut wal = create(&disk);
+    let held = wal.disk_len();
+    // room for a few batches of 12 KiB with their heads, and not for one more segment of the usual size
+    disk.set_faults(Faults { capacity: Some(held + (30 << 10)), ..Faults::default() }, 0);
+    let mut acknowledged = 0;
+    let error = loop {
+        match commit(&mut wal, &entries(1, acknowledged + 1..=acknowledged + 1, 9_000), None) {
+            Ok(()) => acknowledged += 1,
+            Err(error) => break error,
+        }
+        assert!(acknowledged < 100, "48 KiB do not take 100 entries of 9 kB");
+    };
+    assert!(matches!(error, WalError::NoSpace { .. }), "{error}");
+    assert!(acknowledged >= 2, "only {acknowledged}: the second one needs a segment that does not fit at full size");
+    assert!(disk.shared().list(dir()).unwrap().iter().all(|n| !n.ends_with(".partial")), "half a file is not left");
+    drop(wal);
+    disk.crash(3);
+    let (wal, recovered) = open(&disk).unwrap();
+    assert_eq!(recovered.last, id(1, acknowledged));
+    assert_eq!(all(&wal), entries(1, 1..=acknowledged, 9_000));
+}
+
+#[test]
+fn a_spare_is_smaller_where_room_is_short() {
+    let disk = SimDisk::new();
+    let mut wal = create(&disk);
+    let request = wal.wants_segment().unwrap();
+    assert_eq!(request.size, 32 << 10);
+    disk.set_faults(Faults { capacity: Some(wal.disk_len() + (40 << 10)), ..Faults::default() }, 0);
+    let spare = prepare_segment(&disk, &request, &mut || {}).unwrap();
+    assert_eq!(disk.shared().open(&spare.path).unwrap().len().unwrap(), 16 << 10, "half of 40 KiB, not all of it");
+    wal.offer_prepared(Some(spare)).unwrap();
+    for index in 1..=4 {
+        commit(&mut wal, &entries(1, index..=index, 4_000), None).unwrap();
+    }
+    assert_eq!(wal.last(), id(1, 4));
+}
+
+#[test]
 fn a_failed_write_or_sync_poisons_for_good() {
     for faults in [
         Faults { fail_sync_after: Some(0), ..Faults::default() },

@@ -280,7 +280,7 @@ impl Wal {
     /// result to [`Self::offer_prepared`]. None while one is ready or asked for.
     pub fn wants_segment(&mut self) -> Option<PrepareRequest> {
         let size = self.config.next_size(self.current().size, 0);
-        self.spares.wanted(size)
+        self.spares.wanted(size, self.config.min_segment.min(size))
     }
 
     /// Takes a prepared file into the pool. On `Err` of the preparation pass `None`: it may then be asked for again.

@@ -29,6 +29,8 @@ pub struct Stop {
 struct Inner {
     sim: SimEngine,
     stop: Option<Stop>,
+    /// The next write in the middle of an entry fails.
+    fail_chunk: Option<Fault>,
     stopped: bool,
     /// Steps of this run.
     steps: u64,
@@ -67,6 +69,11 @@ impl StepEngine {
     pub fn fail(&self, write: bool, fault: Fault) {
         let inner = self.lock();
         if write { inner.sim.fail_next_write(fault) } else { inner.sim.fail_next_flush(fault) }
+    }
+
+    /// Makes the next write in the middle of an entry fail.
+    pub fn fail_in_chunk(&self, fault: Fault) {
+        self.lock().fail_chunk = Some(fault);
     }
 
     /// The views to look at while steps are taken.
@@ -157,6 +164,12 @@ impl Engine for StepEngine {
 
     fn write(&self, batch: Vec<Op>) -> Result<(), EngineError> {
         let mut inner = self.lock();
+        if inner.fail_chunk.is_some()
+            && mid_chunk(&inner.sim)
+            && let Some(fault) = inner.fail_chunk.take()
+        {
+            inner.sim.fail_next_write(fault);
+        }
         inner.step("write", |sim| sim.write(batch))?;
         match &mut inner.copy_after {
             Some(0) => {

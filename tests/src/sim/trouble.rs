@@ -52,7 +52,7 @@ impl World {
         Ok(())
     }
 
-    fn arm(&mut self, trouble: Trouble) {
+    pub(super) fn arm(&mut self, trouble: Trouble) {
         self.armed = Some(trouble);
         let seed = self.rng.next();
         let soon = Some(self.rng.below(6));
@@ -70,7 +70,11 @@ impl World {
             }
             Trouble::StoreWrite | Trouble::StoreFlush => {
                 let fault = self.rng.pick(&[Fault::Io, Fault::NoSpace]);
-                self.engine.fail(trouble == Trouble::StoreWrite, fault);
+                if trouble == Trouble::StoreWrite && self.rng.chance(40) {
+                    self.engine.fail_in_chunk(fault);
+                } else {
+                    self.engine.fail(trouble == Trouble::StoreWrite, fault);
+                }
             }
             _ => {
                 let (done, flushed, in_chunk) = (self.rng.chance(50), self.rng.chance(50), self.rng.chance(40));

@@ -427,7 +427,13 @@ impl World {
 
     /// Something stops the machine while log and store are opened.
     fn arm_recovery(&mut self) {
-        if self.rng.chance(60) {
+        if self.rng.chance(35) {
+            // not the machine but its disk: the start fails, or what comes soon after it
+            let faults =
+                [Trouble::SyncFails, Trouble::WriteFails, Trouble::DiskFull, Trouble::StoreWrite, Trouble::StoreFlush];
+            let trouble = self.rng.pick(&faults);
+            self.arm(trouble);
+        } else if self.rng.chance(60) {
             let faults = Faults { stop_after: Some(self.rng.below(14)), ..Faults::default() };
             self.disk.set_faults(faults, self.rng.next());
             self.armed = Some(Trouble::PowerInDisk);

@@ -4,7 +4,8 @@
 
 use harness::ceiling::{Kind, Outcome, Scale, Scenario};
 
-/// What the whole process may hold: budgets and an idle process (docs/architecture.md, "Memory").
+/// What the whole process may hold: budgets and an idle process (docs/architecture.md, "Memory"), less that of answers that are
+/// collected first, which nobody asks for here.
 const CEILING: u64 = 576 << 20;
 /// What it may hold in these small scenarios, few of which come near any budget.
 const MOST: u64 = 400 << 20;

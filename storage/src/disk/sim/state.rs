@@ -235,6 +235,12 @@ impl State {
         }
     }
 
+    /// Bytes left of the capacity, if there is one.
+    pub(super) fn free(&self) -> Option<u64> {
+        let used: u64 = self.inodes.values().map(|i| i.cache.len() as u64).sum();
+        self.faults.capacity.map(|capacity| capacity.saturating_sub(used))
+    }
+
     /// How many of `len` bytes at `offset` the capacity allows, and whether that is fewer.
     fn room_for(&self, inode: u64, len: usize, offset: u64) -> io::Result<(usize, bool)> {
         let Some(capacity) = self.faults.capacity else { return Ok((len, false)) };

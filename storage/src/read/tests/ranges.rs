@@ -4,6 +4,7 @@ use super::history::{actions, range as any_range};
 use super::requests::request;
 use super::*;
 use ::model::KeyRange;
+use ::model::request::{PutRequest, RangeRequest, SortOrder, SortTarget};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -203,4 +204,43 @@ fn updates_cost_a_count_of_the_past_next_to_nothing() {
     let since = |rows| super::super::count::change_since(&view.snapshot, &all, past, view.revision, rows).unwrap();
     assert_eq!(since(100), Some(1), "601 versions, told by a row for every nine");
     assert_eq!(since(20), None, "not more than was allowed");
+}
+
+#[test]
+fn a_sorted_answer_takes_its_memory_from_a_room_and_gives_it_back() {
+    let mut store = Store::new();
+    for n in 0..200 {
+        store.run(Command::Put(PutRequest {
+            key: format!("k{n:03}").into(),
+            value: vec![b'v'; 300].into(),
+            ..Default::default()
+        }));
+    }
+    let view = store.applier.view();
+    let sorted = |target: SortTarget, limit| RangeRequest {
+        key: "k".into(),
+        range_end: "l".into(),
+        sort_order: SortOrder::Descend as i32,
+        sort_target: target as i32,
+        limit,
+        ..Default::default()
+    };
+    let room = room::Room::new(48 << 10);
+    let cursor = |request: &RangeRequest| RangeCursor::new(&view, request).unwrap().within(room.clone());
+    let chunk = |cursor: &mut RangeCursor| cursor.next_chunk(&view, Budget { keys: 10, bytes: 1 << 20 });
+    assert_eq!(
+        cursor(&sorted(SortTarget::Value, 0)).measure(&view),
+        Err(ReadError::TooLarge),
+        "60,000 bytes of values"
+    );
+    assert_eq!(room.left(), 48 << 10, "a refused answer holds nothing");
+    let mut first = cursor(&sorted(SortTarget::Value, 20));
+    assert_eq!(chunk(&mut first).unwrap().kvs.len(), 10, "with a limit it never holds much more than that");
+    let mut second = cursor(&sorted(SortTarget::Value, 20));
+    assert_eq!(chunk(&mut second).unwrap_err(), ReadError::Busy);
+    drop((first, second));
+    assert_eq!(room.left(), 48 << 10);
+    let mut plain = cursor(&RangeRequest { key: "k".into(), range_end: "l".into(), ..Default::default() });
+    chunk(&mut plain).unwrap();
+    assert_eq!(room.left(), 48 << 10, "an answer in key order needs none");
 }

@@ -1,0 +1,95 @@
+//! The applier's order as other owners see it. Must never depend on a thread's luck: everything is called here.
+
+use crate::applier::{Applier, ApplierPace, ApplierParts};
+use crate::outlet::Outlet;
+use crate::raft_core::inbox::Inbox;
+use crossbeam_channel::bounded;
+use messages::apply::{ApplyBatch, CommittedEntry};
+use messages::lease::{LeaseChange, LeasesAdvanced};
+use messages::reply::ReplySink;
+use messages::watch::Advanced;
+use messages::{Reply, SinkId, Sinks};
+use model::request::{LeaseGrantRequest, LeaseRevokeRequest};
+use model::{Command, Envelope, Origin};
+use raft::{ConfState, Entry, EntryKind, LogId};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use storage::apply::{Applier as Store, Bootstrap, Identity, bootstrap};
+use storage::engine::sim::SimEngine;
+use storage::view::Views;
+
+/// What left the applier, in order.
+#[derive(Clone, Default)]
+struct Heard(Arc<Mutex<Vec<String>>>);
+
+impl Heard {
+    fn note(&self, what: String) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(what);
+    }
+}
+
+impl Outlet<LeasesAdvanced> for Heard {
+    fn tell(&self, message: LeasesAdvanced) {
+        for change in message.changes {
+            self.note(match change {
+                LeaseChange::Granted { id, .. } => format!("leases: granted {id}"),
+                LeaseChange::Revoked { id } => format!("leases: revoked {id}"),
+                LeaseChange::Checkpoint { id, .. } => format!("leases: checkpoint {id}"),
+            });
+        }
+    }
+}
+
+impl Outlet<Advanced> for Heard {
+    fn tell(&self, _: Advanced) {}
+}
+
+impl ReplySink for Heard {
+    fn deliver(&self, replies: Vec<Reply>) {
+        for reply in replies {
+            if let Reply::Applied { token, .. } = reply {
+                self.note(format!("client: {token}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_lease_manager_hears_of_a_revocation_before_its_client_does() {
+    let engine = Arc::new(SimEngine::new());
+    let first = Bootstrap {
+        identity: Identity { cluster_id: 1, member_id: 1 },
+        applied: LogId { term: 1, index: 1 },
+        conf_state: ConfState { voters: vec![1], ..ConfState::default() },
+        members: Vec::new(),
+    };
+    bootstrap(engine.as_ref(), &first).expect("an empty store");
+    let store = Store::open(engine).expect("a store");
+    let (heard, sinks) = (Heard::default(), Arc::new(Sinks::default()));
+    sinks.register(vec![Arc::new(heard.clone())]);
+    let ((_end, inbox), (snapshotter, _orders), (_core, _port, core)) = (bounded(1), bounded(1), Inbox::new());
+    let pace = ApplierPace { compaction_pause: Duration::ZERO, compaction_rows: 1, durable_check: 100 };
+    let parts = ApplierParts {
+        inbox,
+        core,
+        views: Arc::new(Views::new(store.view())),
+        sinks,
+        hub: Box::new(heard.clone()),
+        hub_backlog: Arc::default(),
+        leases: Box::new(heard.clone()),
+        snapshotter,
+        pace,
+    };
+    let mut applier = Applier::new(store, parts);
+    let commands =
+        [Command::LeaseGrant(LeaseGrantRequest { ttl: 60, id: 7 }), Command::LeaseRevoke(LeaseRevokeRequest { id: 7 })];
+    for (command, index) in commands.into_iter().zip(2..) {
+        let origin = Origin { member: 1, epoch: 1, sequence: index };
+        let data = Envelope { origin, only_in_term: 0, command: command.encode(index) }.encode();
+        let entry = Entry { term: 1, index, kind: EntryKind::Normal, data };
+        let entry = CommittedEntry { entry, conf_state: None, waiter: Some((SinkId(0), index)) };
+        applier.apply(vec![ApplyBatch { sequence: index, entries: vec![entry] }]).expect("applied");
+    }
+    let heard = heard.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    assert_eq!(heard, ["leases: granted 7", "client: 2", "leases: revoked 7", "client: 3"]);
+}
