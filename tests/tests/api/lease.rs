@@ -2,9 +2,9 @@
 
 use api::etcdserverpb::{
     LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest, LeaseLeasesRequest, LeaseRevokeRequest,
-    LeaseTimeToLiveRequest, LeaseTimeToLiveResponse, PutRequest,
+    LeaseTimeToLiveRequest, LeaseTimeToLiveResponse, PutRequest, RequestUnion,
 };
-use harness::request::{all, get, put};
+use harness::request::{all, get, put, put_op, txn};
 use harness::server::on_server;
 use harness::{Stubs, Watching, expect_status, soon, watch};
 use tonic::Code;
@@ -73,6 +73,27 @@ fn revoking_deletes_the_keys_in_one_revision() {
         let missing = time_to_live(&server.stubs, 9).await;
         assert_eq!((missing.id, missing.ttl, missing.granted_ttl, missing.keys.len()), (9, -1, 0, 0));
         assert_eq!(list(&server.stubs).await, [0; 0]);
+    });
+}
+
+#[test]
+fn thousands_of_keys_of_a_lease_come_all_and_in_order() {
+    on_server(async |server| {
+        grant(&server.stubs, 5, 100).await;
+        let keys: Vec<String> = (0..2_500).map(|n| format!("key/{n:05}")).collect();
+        for part in keys.chunks(125) {
+            let puts = part.iter().map(|key| put_op(key, "v")).map(|mut op| {
+                if let Some(RequestUnion::Put(put)) = &mut op.request {
+                    put.lease = 5;
+                }
+                op
+            });
+            server.stubs.txn(txn(puts.collect())).await.expect("puts");
+        }
+        let answer = time_to_live(&server.stubs, 5).await;
+        assert_eq!((answer.id, answer.granted_ttl), (5, 100));
+        assert_eq!(answer.header.expect("a header").revision, 21);
+        assert!(answer.keys.iter().eq(keys.iter().map(String::as_bytes)), "{} keys", answer.keys.len());
     });
 }
 
