@@ -54,7 +54,7 @@ fn report(name: &str, mut times: Vec<Duration>) {
 #[test]
 #[ignore = "a measurement"]
 fn batch_latency() {
-    let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+    let folder = tempfile::tempdir_in(std::env::current_dir().unwrap()).unwrap();
     let config = WalConfig { min_segment: 64 << 20, ..WalConfig::default() };
     let disk = OsDisk::shared();
     let mut index = 0;

@@ -53,7 +53,9 @@ pub fn close() {
 
 /// Where the kept inputs of a target lie.
 pub fn corpus_dir(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name)
+    // Asked when it runs: a build folder shared by two clones keeps the binary of the other one.
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    here.join("fuzz/corpus").join(name)
 }
 
 /// Kept inputs of a target, by file name.
