@@ -15,6 +15,8 @@
 
 /// Batches start at multiples of this many bytes.
 pub const BLOCK: u64 = 4096;
+/// Largest number of a batch, a file or an entry: no log gets there, and whatever is read can be counted on from.
+pub(super) const COUNTABLE: u64 = 1 << 62;
 /// Highest format version read, and the one written.
 pub const FORMAT_VERSION: u16 = 1;
 /// Bytes of a batch's header.
@@ -82,7 +84,7 @@ impl Header {
         if version != FORMAT_VERSION {
             return Err(NoHeader::Newer(version));
         }
-        Ok(Self {
+        let header = Self {
             records: u32_at(bytes, 12),
             log_id: u64_at(bytes, 16),
             segment: u64_at(bytes, 24),
@@ -91,7 +93,9 @@ impl Header {
             payload_crc: u32_at(bytes, 44),
             first_index: u64_at(bytes, 48),
             span: u32_at(bytes, 56),
-        })
+        };
+        let countable = header.number.max(header.first_index) <= COUNTABLE;
+        if countable { Ok(header) } else { Err(NoHeader::Unrecognised) }
     }
 
     /// Bytes from the batch's start to the next one's.
@@ -159,7 +163,7 @@ mod tests {
             records: 3,
             log_id: 0x1122_3344_5566_7788,
             segment: 9,
-            number: u64::MAX - 1,
+            number: COUNTABLE,
             payload_len: 5000,
             payload_crc: 0xdead_beef,
             first_index: 77,
@@ -172,6 +176,9 @@ mod tests {
         let mut bytes = [0; HEADER_LEN];
         header().encode(&mut bytes);
         assert_eq!(Header::decode(&bytes), Ok(header()));
+        let mut beyond = [0; HEADER_LEN];
+        Header { number: COUNTABLE + 1, ..header() }.encode(&mut beyond);
+        assert_eq!(Header::decode(&beyond), Err(NoHeader::Unrecognised), "a right checksum makes no number right");
         for bit in 0..HEADER_LEN * 8 {
             let mut bad = bytes;
             bad[bit / 8] ^= 1 << (bit % 8);

@@ -4,12 +4,12 @@
 //! belong to format version 1 and must never change.
 
 use bytes::Bytes;
-use raft::{ConfState, Entry, EntryKind, HardState, LogId, SnapshotMeta};
+use raft::{ConfState, Entry, EntryKind, HardState, Index, LogId, SnapshotMeta};
 use rkyv::rancor::Error;
 use rkyv::{Archive, Deserialize, Serialize};
 
 use super::WalMeta;
-use super::format::{Frames, close_record, open_record};
+use super::format::{COUNTABLE, Frames, close_record, open_record};
 
 const KIND_HEAD: u8 = 1;
 const KIND_ENTRY: u8 = 2;
@@ -265,15 +265,32 @@ fn head(payload: &[u8]) -> Result<Head, &'static str> {
 pub(super) fn records(payload: &[u8]) -> impl Iterator<Item = Result<Record<'_>, &'static str>> {
     Frames::new(payload).map(|frame| {
         let (kind, payload) = frame.map_err(|()| "the records of a batch do not add up")?;
-        match kind {
-            KIND_HEAD => Ok(Record::Head(Box::new(head(payload)?))),
-            KIND_ENTRY => Ok(Record::Entry(entry(payload)?)),
-            KIND_HARD_STATE => Ok(Record::HardState(plain!(HardState1, payload)?.into())),
-            KIND_TRUNCATED => Ok(Record::Truncated(plain!(LogId1, payload)?.into())),
-            KIND_INSTALL => Ok(Record::Install(plain!(Install1, payload)?.into())),
-            _ => Err("a record is of no known kind"),
-        }
+        let record = match kind {
+            KIND_HEAD => Record::Head(Box::new(head(payload)?)),
+            KIND_ENTRY => Record::Entry(entry(payload)?),
+            KIND_HARD_STATE => Record::HardState(plain!(HardState1, payload)?.into()),
+            KIND_TRUNCATED => Record::Truncated(plain!(LogId1, payload)?.into()),
+            KIND_INSTALL => Record::Install(plain!(Install1, payload)?.into()),
+            _ => return Err("a record is of no known kind"),
+        };
+        let countable = highest_index(&record) <= COUNTABLE;
+        countable.then_some(record).ok_or("an index is larger than any log gets")
     })
+}
+
+/// The largest index that is counted on from.
+fn highest_index(record: &Record<'_>) -> Index {
+    let of_install = |install: &Install| install.meta.index;
+    match record {
+        Record::Head(head) => {
+            let LogState { truncated, last, install, .. } = &head.state;
+            truncated.index.max(last.index).max(install.as_ref().map_or(0, of_install))
+        }
+        Record::Entry(entry) => entry.id.index,
+        Record::HardState(_) => 0,
+        Record::Truncated(id) => id.index,
+        Record::Install(install) => of_install(install),
+    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::WalError;
-use super::format::{BLOCK, HEADER_LEN, Header, padded};
+use super::format::{BLOCK, COUNTABLE, HEADER_LEN, Header, padded};
 use super::record::{Head, put_head};
 use crate::disk::{Disk, DiskFile};
 
@@ -38,6 +38,7 @@ pub(super) fn parse_name(name: &str) -> Name {
     let lower_hex = stem.len() == 16 && stem.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     let (true, Ok(number)) = (lower_hex, u64::from_str_radix(stem, 16)) else { return Name::Foreign };
     match ext {
+        _ if number > COUNTABLE => Name::Foreign,
         "wal" => Name::Segment(number),
         "spare" => Name::Spare(number),
         "partial" => Name::Partial,
