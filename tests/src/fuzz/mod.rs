@@ -14,7 +14,7 @@ mod request;
 mod snapshot;
 mod wal;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// A fuzz target.
 #[derive(Clone, Copy, Debug)]

@@ -17,7 +17,7 @@ mod process;
 mod quorum;
 mod setup;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use datadriven::Directive;
 

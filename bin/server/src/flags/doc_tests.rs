@@ -56,7 +56,7 @@ fn the_page_is_up_to_date() {
         std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), Into::into);
     let path = here.join("../../docs/configuration.md");
     if std::env::var_os("CONCLAVE_WRITE_DOCS").is_some() {
-        std::fs::write(path, page()).unwrap();
+        std::fs::write(&path, page()).unwrap();
     }
     let found = std::fs::read_to_string(path).unwrap_or_default();
     assert!(found == page(), "docs/configuration.md is not what the flag table says; see its first lines");
