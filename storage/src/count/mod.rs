@@ -10,7 +10,6 @@
 //! |---|---|---|
 //! | group | `00`, start | keys (8), blocks (4) |
 //! | block | `01`, start | keys (4) |
-//!
 //! | changes | `02`, version | what [`changes`] says |
 //!
 //! A block owns the keys from its start to the next block's start; the first starts at the empty key and is never dropped,

@@ -2,9 +2,9 @@
 //!
 //! What is kept is exactly what etcd keeps: of each key the newest version at or below the target unless it is a tombstone,
 //! and a tombstone exactly at the target (the next compaction, which starts there, drops it). Every row names the version it
-//! superseded. The cost follows the log since the
-//! last compaction, never the database. What is dropped is not looked at: the row that superseded it says its length. So every row
-//! must be walked once and not again, across restarts too: the caller writes [`Compaction::next`] together with each step. Must never decide by anything but rows at or below the target.
+//! superseded. The cost follows the log since the last compaction, never the database. What is dropped is not looked at: the row
+//! that superseded it says its length. So every row must be walked once and not again, across restarts too: the caller writes
+//! [`Compaction::next`] together with each step. Must never decide by anything but rows at or below the target.
 
 use super::kv_bytes::key_of;
 use crate::engine::{Direction, Family, Op, Scan, Snapshot};
