@@ -29,7 +29,7 @@ pub(super) async fn run(given: &Given) -> Result<(), Failed> {
     let recorders = [recorder.clone()];
     let plan = plan(given, given.count("clients"));
     let compactor = compactor(given, channels[0].clone());
-    let live = Live::start("put", plan.total, &recorders);
+    let live = Live::start("put", plan.total, plan.duration, &recorders);
     drive(&plan, &channels, &recorders, async move |_, channel: &Channel, ticket| {
         let number = if sequential { ticket % space } else { desk.below(space) };
         let request = PutRequest { key: keys::numbered(number, size), value: value.clone(), ..Default::default() };
