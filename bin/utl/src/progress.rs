@@ -48,8 +48,8 @@ impl Meter {
         self.shown = Some(Instant::now());
         let line = self.line(self.begun.elapsed());
         if let Some(terminal) = &mut self.terminal {
-            // a terminal that went away is no reason to stop
-            let _ = write!(terminal, "\r\x1b[2K{line}").and_then(|()| terminal.flush());
+            // one write, or it flickers; too long a line is cut; a terminal that went away is no reason to stop
+            let _ = terminal.write_all(format!("\r\x1b[?7l{line}\x1b[K\x1b[?7h").as_bytes());
         }
     }
 

@@ -4,11 +4,11 @@
 
 use super::Failed;
 use crate::flags::Given;
-use crate::report::{Style, Summary, csv, html, json, perfdash, text};
+use crate::report::{Style, Summary, csv, html, json, painted, perfdash, text};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Map, Value};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -30,7 +30,14 @@ pub(super) fn report(given: &Given, heading: &str, summary: &Summary, end: &str)
     if given.text("json") == "-" {
         return Ok(());
     }
-    print(&format!("{heading}{}{end}", text(summary, style(given))))
+    let words = format!("{heading}{}{end}", text(summary, style(given)));
+    print(&if colours() { painted(&words) } else { words })
+}
+
+/// Whether a person reads standard output and wants colours.
+fn colours() -> bool {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    io::stdout().is_terminal() && set("TERM").is_some_and(|term| term != "dumb") && set("NO_COLOR").is_none()
 }
 
 /// Writes the files that were asked for.

@@ -31,7 +31,8 @@ pub struct Progress {
     last: (Instant, u64),
 }
 
-fn grouped(number: u64) -> String {
+/// With a comma before every three digits.
+pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
@@ -100,8 +101,9 @@ impl Live {
                 let worst = |a: (u64, u64, u64), b: (u64, u64, u64)| (a.0.max(b.0), a.1.max(b.1), a.2.max(b.2));
                 let seconds = recorders.iter().filter_map(|r| r.last_second());
                 let latency = seconds.map(|s| (s.p50, s.p99, s.max)).reduce(worst);
-                eprint!("\r\x1b[K{}", progress.line(done, failed, latency, Instant::now()));
-                let _ = std::io::stderr().flush();
+                let line = progress.line(done, failed, latency, Instant::now());
+                // one write, or it flickers; a line too long for the terminal is cut instead of going on in the next one
+                let _ = std::io::stderr().write_all(format!("\r\x1b[?7l{line}\x1b[K\x1b[?7h").as_bytes());
             }
         })))
     }

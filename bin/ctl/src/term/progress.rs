@@ -2,6 +2,7 @@
 
 use super::{dim, stderr_is_terminal};
 use crate::print::size;
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 /// Longest pause between two drawings.
@@ -42,7 +43,9 @@ impl Progress {
             return;
         }
         self.drawn = Some(Instant::now());
-        eprint!("\r\x1b[K{}", dim(&line(self.unit, done, self.total, self.start.elapsed())));
+        let line = dim(&line(self.unit, done, self.total, self.start.elapsed()));
+        // one write, or it flickers; a line too long for the terminal is cut instead of going on in the next one
+        let _ = std::io::stderr().write_all(format!("\r\x1b[?7l{line}\x1b[K\x1b[?7h").as_bytes());
     }
 }
 
