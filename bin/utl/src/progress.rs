@@ -2,9 +2,9 @@
 //!
 //! Must never write anything when stderr is no terminal.
 
-use crate::print::human;
 use std::io::{self, IsTerminal, Read, Write};
 use std::time::{Duration, Instant};
+use units::size;
 
 /// Least time between two looks of the line.
 const EVERY: Duration = Duration::from_millis(100);
@@ -55,7 +55,7 @@ impl Meter {
 
     fn amount(&self, amount: u64) -> String {
         match self.unit {
-            Unit::Bytes => human(amount),
+            Unit::Bytes => size(amount),
             Unit::Rows => format!("{amount} rows"),
         }
     }

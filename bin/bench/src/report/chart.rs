@@ -14,7 +14,7 @@ body{font:14px/1.5 system-ui,sans-serif;margin:32px auto;max-width:1000px;paddin
 h1{font-size:22px;margin:0 0 4px}h2{font-size:17px;margin:28px 0 0}\
 code{font:13px ui-monospace,Menlo,Consolas,monospace;overflow-wrap:anywhere;opacity:.75}p{margin:0 0 20px}\
 .wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;white-space:nowrap}\
-td,th{padding:5px 8px;border-bottom:1px solid #8884;text-align:right}th{font-weight:600;font-size:12px;opacity:.75}\
+td,th{padding:5px 6px;border-bottom:1px solid #8884;text-align:right}th{font-weight:600;font-size:12px;opacity:.75}\
 td:first-child,th:first-child{text-align:left;padding-left:0}td:first-child{font-weight:600}.bad{color:#e15759}\
 svg{display:block;width:100%;height:auto;margin:20px 0}\
 svg text{font:12px system-ui,sans-serif;fill:currentColor}svg .title{font-weight:600;font-size:13px}\
@@ -52,14 +52,26 @@ fn table(out: &mut String, summaries: &[Summary]) {
         let bad = if s.failed() > 0 { " class=\"bad\"" } else { "" };
         let (count, failed, rate) = (grouped(s.count()), grouped(s.failed()), grouped(s.rate().round() as u64));
         let _ = write!(out, "<tr><td>{}</td><td>{count}</td><td{bad}>{failed}</td>", escaped(&s.name));
-        let _ = write!(out, "<td>{rate}</td><td>{:.3}</td>", s.mean * 1e3);
+        let _ = write!(out, "<td>{rate}</td><td>{}</td>", millis(s.mean * 1e3));
         let shares = PERCENTILES.iter().map(|share| s.latency.value_at_quantile(share / 100.0));
         for nanos in shares.chain([s.latency.max()]) {
-            let _ = write!(out, "<td>{:.3}</td>", nanos as f64 / 1e6);
+            let _ = write!(out, "<td>{}</td>", millis(nanos as f64 / 1e6));
         }
         out.push_str("</tr>\n");
     }
     out.push_str("</table></div>\n");
+}
+
+/// Four digits or so: more say nothing, and the table has to fit.
+fn millis(value: f64) -> String {
+    let digits = if value >= 100.0 {
+        1
+    } else if value >= 10.0 {
+        2
+    } else {
+        3
+    };
+    format!("{value:.digits$}")
 }
 
 fn over_time(out: &mut String, summary: &Summary) {

@@ -15,7 +15,6 @@ mod text;
 
 pub use chart::html;
 pub use export::{csv, json};
-pub use gofmt::{go_duration, parse_duration};
 pub use live::{Live, Progress};
 pub use paint::painted;
 pub use perfdash::perfdash;

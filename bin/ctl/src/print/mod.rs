@@ -10,7 +10,6 @@ mod protobuf;
 pub mod quote;
 mod roles;
 mod simple;
-pub mod size;
 pub mod table;
 
 use crate::exit::{BAD_FEATURE, Exit};

@@ -1,7 +1,7 @@
 //! `--write-out=table`, and the rows that the simple format prints as well.
 
+use super::Printer;
 use super::answer::{Answer, Health};
-use super::{Printer, size};
 use crate::exit::{BAD_FEATURE, Exit};
 use crate::term;
 use api::etcdserverpb as pb;
@@ -97,7 +97,7 @@ pub fn statuses(all: &[(String, pb::StatusResponse)]) -> Table {
 fn status_row(endpoint: &str, s: &pb::StatusResponse) -> Vec<String> {
     let member = s.header.unwrap_or_default().member_id;
     let info = s.downgrade_info.clone().unwrap_or_default();
-    let human = |size: i64| size::bytes(size.try_into().unwrap_or(0));
+    let human = |size: i64| units::size(size.try_into().unwrap_or(0));
     // an empty store uses nothing of nothing
     let unused = s.db_size_in_use.saturating_mul(100).checked_div(s.db_size).map_or(0, |used| 100 - used);
     vec![
