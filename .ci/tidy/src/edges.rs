@@ -24,10 +24,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "conclave-model",
         ],
     ),
-    ("conclave", &["conclave-embed"]),
-    ("conclavectl", &["conclave-api"]),
-    ("conclaveutl", &["conclave-storage", "conclave-raft", "conclave-model"]),
-    ("conclave-bench", &["conclave-api"]),
+    ("conclave-units", &[]),
+    ("conclave", &["conclave-embed", "conclave-units"]),
+    ("conclavectl", &["conclave-api", "conclave-units"]),
+    ("conclaveutl", &["conclave-storage", "conclave-raft", "conclave-model", "conclave-units"]),
+    ("conclave-bench", &["conclave-api", "conclave-units"]),
     ("conclave-tidy", &[]),
 ];
 

@@ -1,6 +1,6 @@
 //! The life of the daemon: start the node, serve until a signal or a failure, stop it.
 
-use crate::flags::{Given, value};
+use crate::flags::Given;
 use crate::log::{Level, Logger};
 use crate::notify;
 use crate::settings::Settings;
@@ -125,7 +125,7 @@ pub fn announce(logger: &Logger, settings: &Settings) {
         .collect();
     let compaction = match node.auto_compaction {
         None => "0s".to_owned(),
-        Some(AutoCompaction::Periodic(length)) => value::show(length),
+        Some(AutoCompaction::Periodic(length)) => units::show_duration(length),
         Some(AutoCompaction::Revision(count)) => count.to_string(),
     };
     let path = |path: &Option<std::path::PathBuf>| path.as_ref().map(|p| p.display().to_string()).unwrap_or_default();
@@ -138,8 +138,8 @@ pub fn announce(logger: &Logger, settings: &Settings) {
         ("wal-dir", json!(path(&node.wal_dir))),
         ("member-dir", json!(node.data_dir.join("member").display().to_string())),
         ("force-new-cluster", json!(false)),
-        ("heartbeat-interval", json!(value::show(node.heartbeat))),
-        ("election-timeout", json!(value::show(node.election))),
+        ("heartbeat-interval", json!(units::show_duration(node.heartbeat))),
+        ("election-timeout", json!(units::show_duration(node.election))),
         ("snapshot-count", number(given, "snapshot-count")),
         ("snapshot-catchup-entries", json!(node.catch_up_entries)),
         ("initial-advertise-peer-urls", json!(given.list("initial-advertise-peer-urls"))),

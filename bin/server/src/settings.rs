@@ -186,7 +186,7 @@ fn auto_compaction(given: &Given) -> Result<Option<AutoCompaction>, String> {
         "periodic" => {
             let length = match value::number::<u32>(retention) {
                 Some(hours) => Duration::from_secs(u64::from(hours) * 3600),
-                None => value::duration(retention).ok_or_else(bad)?,
+                None => units::duration(retention).map_err(|_| bad())?,
             };
             Ok(Some(length).filter(|length| !length.is_zero()).map(AutoCompaction::Periodic))
         }

@@ -3,7 +3,7 @@
 //! Must never change anything: a torn tail is told, not cut.
 
 use crate::failure::Failure;
-use crate::print::{self, Format, human, quoted};
+use crate::print::{self, Format, quoted};
 use crate::progress::{Meter, Unit};
 use crate::target::{Target, open};
 use model::{Command, Envelope};
@@ -16,6 +16,7 @@ use storage::disk::ReadOnlyDisk;
 use storage::engine::Family;
 use storage::member::Folders;
 use storage::wal::{Inspection, LoggedRecord, inspect};
+use units::size;
 
 /// Problems of the log that are kept in words.
 const KEPT: usize = 100;
@@ -199,13 +200,13 @@ fn lines(findings: &Findings) -> String {
     let mut line = |name: &str, text: String| writeln!(out, "{name:<9} {text}").expect("text grows in memory");
     line(if findings.snapshot_bytes.is_some() { "snapshot" } else { "folder" }, findings.path.display().to_string());
     if let Some(bytes) = findings.snapshot_bytes {
-        line("stream", format!("{}, every block and the hash are sound", human(bytes)));
+        line("stream", format!("{}, every block and the hash are sound", size(bytes)));
     }
     if let Some(log) = &findings.log {
         let bytes: u64 = log.segments.iter().map(|segment| segment.used).sum();
         let segments = log.segments.len();
         let segments = if segments == 1 { "1 segment".into() } else { format!("{segments} segments") };
-        line("log", format!("{segments}, {} in use, {} spare files", human(bytes), log.spares));
+        line("log", format!("{segments}, {} in use, {} spare files", size(bytes), log.spares));
         let (first, last) = (log.truncated.index + 1, log.last);
         line(
             "entries",
@@ -232,7 +233,7 @@ fn lines(findings: &Findings) -> String {
         }
         let rows = Family::ALL.map(|family| format!("{} {}", family.name(), report.rows[family as usize]));
         let bytes: u64 = report.bytes.iter().sum();
-        line("rows", format!("{}, {} in all", rows.join(", "), human(bytes)));
+        line("rows", format!("{}, {} in all", rows.join(", "), size(bytes)));
         line("leases", report.leases.to_string());
     }
     findings.notes.iter().for_each(|note| line("note", note.clone()));

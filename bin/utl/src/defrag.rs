@@ -1,13 +1,13 @@
 //! `defrag`: rewrites the files of a stopped member's store.
 
 use crate::failure::Failure;
-use crate::print::human;
 use crate::target::{Target, options};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use storage::engine::Engine;
 use storage::engine::rocks::RocksEngine;
 use storage::member::hold;
+use units::size;
 
 /// Carries out the command.
 ///
@@ -30,6 +30,6 @@ fn defrag(data_dir: &Path, wal_dir: Option<&Path>, timeout: Duration) -> Result<
     let after = engine.disk_bytes();
     drop(engine);
     let (store, took) = (folders.store.display(), begun.elapsed());
-    eprintln!("defragmented {store}: {} before, {} after, took {took:.1?}", human(before), human(after));
+    eprintln!("defragmented {store}: {} before, {} after, took {took:.1?}", size(before), size(after));
     Ok(())
 }

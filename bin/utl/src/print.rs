@@ -120,24 +120,6 @@ fn table(columns: &[Column]) -> String {
         .concat()
 }
 
-/// Bytes as people read them: decimal units, two digits below ten.
-pub fn human(bytes: u64) -> String {
-    const UNITS: [&str; 7] = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
-    if bytes < 10 {
-        return format!("{bytes} B");
-    }
-    let (mut scaled, mut unit) = (bytes as f64, 0);
-    while scaled >= 1000.0 && unit + 1 < UNITS.len() {
-        scaled /= 1000.0;
-        unit += 1;
-    }
-    let rounded = (scaled * 10.0 + 0.5).floor() / 10.0;
-    match rounded < 10.0 {
-        true => format!("{rounded:.1} {}", UNITS[unit]),
-        false => format!("{rounded:.0} {}", UNITS[unit]),
-    }
-}
-
 /// Writes to stdout. A reader that went away is no failure.
 ///
 /// # Errors
@@ -162,23 +144,6 @@ pub fn finish(written: io::Result<()>) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_as_etcds_tools_print_them() {
-        let cases = [
-            (0, "0 B"),
-            (9, "9 B"),
-            (10, "10 B"),
-            (999, "999 B"),
-            (1000, "1.0 kB"),
-            (20480, "20 kB"),
-            (9_960_000, "10 MB"),
-            (2_147_483_648, "2.1 GB"),
-        ];
-        for (bytes, text) in cases {
-            assert_eq!(human(bytes), text);
-        }
-    }
 
     #[test]
     fn a_table_is_drawn_as_etcdutl_does() {

@@ -2,9 +2,9 @@
 //!
 //! Must never write anything when stderr is no terminal.
 
-use crate::print::human;
 use std::io::{self, IsTerminal, Read, Write};
 use std::time::{Duration, Instant};
+use units::size;
 
 /// Least time between two looks of the line.
 const EVERY: Duration = Duration::from_millis(100);
@@ -48,14 +48,14 @@ impl Meter {
         self.shown = Some(Instant::now());
         let line = self.line(self.begun.elapsed());
         if let Some(terminal) = &mut self.terminal {
-            // a terminal that went away is no reason to stop
-            let _ = write!(terminal, "\r\x1b[2K{line}").and_then(|()| terminal.flush());
+            // one write, or it flickers; too long a line is cut; a terminal that went away is no reason to stop
+            let _ = terminal.write_all(format!("\r\x1b[?7l{line}\x1b[K\x1b[?7h").as_bytes());
         }
     }
 
     fn amount(&self, amount: u64) -> String {
         match self.unit {
-            Unit::Bytes => human(amount),
+            Unit::Bytes => size(amount),
             Unit::Rows => format!("{amount} rows"),
         }
     }

@@ -6,7 +6,6 @@
 
 use crate::cli::Restore;
 use crate::failure::Failure;
-use crate::print::human;
 use crate::target::{open_file, options, unpack};
 use ring::rand::{SecureRandom, SystemRandom};
 use std::fs::{self, DirBuilder, File};
@@ -22,6 +21,7 @@ use storage::member::{
     Folders, Founders, InitialMember, RESTORING, create_log, founders, own_member, parse_cluster, parse_url,
 };
 use storage::snapshot::{Hash, Summary};
+use units::size;
 
 /// Carries out the command.
 ///
@@ -191,7 +191,7 @@ fn told(
     begun: Instant,
 ) -> String {
     let seconds = begun.elapsed().as_secs_f64().max(0.001);
-    let rate = human((summary.bytes as f64 / seconds) as u64);
+    let rate = size((summary.bytes as f64 / seconds) as u64);
     let log = match folders.wal.starts_with(data_dir) {
         true => String::new(),
         false => format!(", log in {}", folders.wal.display()),
@@ -208,7 +208,7 @@ fn told(
         "restored snapshot {}: {} in {seconds:.1} s ({rate}/s), {} keys, revision {}{jump}\n\
          member {:x} of cluster {:x} with {members}, data in {}{log}",
         file.display(),
-        human(summary.bytes),
+        size(summary.bytes),
         summary.keys(),
         state.revision,
         first.identity.member_id,

@@ -1,12 +1,13 @@
 //! `snapshot status`: what a snapshot file holds, after all of it was checked.
 
 use crate::failure::Failure;
-use crate::print::{Column, Exact, Format, human, report};
+use crate::print::{Column, Exact, Format, report};
 use crate::progress::{Meter, Metered, Unit};
 use crate::target::open_file;
 use std::path::PathBuf;
 use storage::engine::Family;
 use storage::snapshot::{Hash, read};
+use units::size;
 
 /// Carries out the command.
 ///
@@ -34,7 +35,7 @@ pub fn run(files: &[PathBuf], write_out: &str) -> Result<(), Failure> {
             number("hash", "Hash", "hash", hash.crc.into(), format!("{:x}", hash.crc)),
             number("revision", "Revision", "revision", revision.into(), revision.to_string()),
             number("total keys", "Keys", "totalKey", summary.keys().into(), summary.keys().to_string()),
-            number("total size", "Size", "totalSize", summary.bytes.into(), human(summary.bytes)),
+            number("total size", "Size", "totalSize", summary.bytes.into(), size(summary.bytes)),
             Column {
                 title: "version",
                 field: "Version",

@@ -30,7 +30,7 @@ pub(super) async fn run(given: &Given) -> Result<(), Failed> {
     let recorder = Recorder::new("lease-keepalive");
     let recorders = [recorder.clone()];
     let plan = plan(given, clients);
-    let live = Live::start("lease-keepalive", plan.total, &recorders);
+    let live = Live::start("lease-keepalive", plan.total, plan.duration, &recorders);
     drive(&plan, &channels, &recorders, async move |client, channel: &Channel, _| {
         let body = bodies[client].clone();
         let outcome = if reuse {

@@ -38,7 +38,7 @@ pub(super) async fn run(given: &Given) -> Result<(), Failed> {
     }
     let recorders: Vec<Rc<Recorder>> = mix.operations.iter().map(|op| Recorder::new(&op.name)).collect();
     let plan = plan(given, given.count("clients"));
-    let live = Live::start("mix", plan.total, &recorders);
+    let live = Live::start("mix", plan.total, plan.duration, &recorders);
     let shared = mix.clone();
     drive(&plan, &channels, &recorders, async move |_, channel: &Channel, ticket| {
         let (kind, method, body) = {
@@ -142,7 +142,7 @@ async fn load(
     let total = mix.sets[set].count.div_ceil(BATCH);
     let plan = Plan { clients: LOADERS, total, rate: 0.0, from_send: false, duration: None };
     let recorder = Recorder::new("load");
-    let live = Live::start(&format!("load {}", mix.sets[set].prefix), total, std::slice::from_ref(&recorder));
+    let live = Live::start(&format!("load {}", mix.sets[set].prefix), total, None, std::slice::from_ref(&recorder));
     let (mix, block, desk) = (mix.clone(), block.clone(), desk.clone());
     drive(&plan, channels, std::slice::from_ref(&recorder), async move |_, channel: &Channel, ticket| {
         let body = {

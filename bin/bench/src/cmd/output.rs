@@ -4,11 +4,11 @@
 
 use super::Failed;
 use crate::flags::Given;
-use crate::report::{Style, Summary, csv, html, json, perfdash, text};
+use crate::report::{Style, Summary, csv, html, json, painted, perfdash, text};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Map, Value};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -30,7 +30,14 @@ pub(super) fn report(given: &Given, heading: &str, summary: &Summary, end: &str)
     if given.text("json") == "-" {
         return Ok(());
     }
-    print(&format!("{heading}{}{end}", text(summary, style(given))))
+    let words = format!("{heading}{}{end}", text(summary, style(given)));
+    print(&if colours() { painted(&words) } else { words })
+}
+
+/// Whether a person reads standard output and wants colours.
+fn colours() -> bool {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    io::stdout().is_terminal() && set("TERM").is_some_and(|term| term != "dumb") && set("NO_COLOR").is_none()
 }
 
 /// Writes the files that were asked for.
@@ -69,24 +76,9 @@ fn artifact(summary: &Summary) -> Result<(), Failed> {
     let dir = std::env::var_os("ARTIFACTS").filter(|dir| !dir.is_empty()).map_or("./_artifacts".into(), PathBuf::from);
     std::fs::create_dir_all(&dir).map_err(|why| Failed::File(format!("cannot make {}", dir.display()), why))?;
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs());
-    let path = dir.join(format!("EtcdAPI_benchmark_{}_{}.json", summary.name, rfc3339(unix)));
+    let path = dir.join(format!("EtcdAPI_benchmark_{}_{}.json", summary.name, units::utc_seconds(unix)));
     write(&path, &format!("{:#}", perfdash(summary)))?;
     print(&format!("Successfully created a JSON perf report at {}\n", path.display()))
-}
-
-/// A moment in UTC, to the second.
-fn rfc3339(unix: u64) -> String {
-    let (days, second) = (unix / 86_400, unix % 86_400);
-    // days to a date, counted from the first of March of year 0 (Howard Hinnant's civil_from_days)
-    let z = days + 719_468;
-    let (era, doe) = (z / 146_097, z % 146_097);
-    let yoe = (doe - doe / 1_460 + doe / 36_524 - doe / 146_096) / 365;
-    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-    let mp = (5 * doy + 2) / 153;
-    let (day, month) = (doy - (153 * mp + 2) / 5 + 1, if mp < 10 { mp + 3 } else { mp - 9 });
-    let year = yoe + era * 400 + u64::from(month <= 2);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
 /// Asks for a password; on a terminal it is not shown.
@@ -106,16 +98,4 @@ pub(super) fn password() -> Result<String, Failed> {
     }
     read?;
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::rfc3339;
-
-    #[test]
-    fn moments() {
-        assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
-        assert_eq!(rfc3339(951_782_399), "2000-02-28T23:59:59Z");
-        assert_eq!(rfc3339(1_709_164_800), "2024-02-29T00:00:00Z");
-    }
 }

@@ -7,7 +7,7 @@ use super::{Desk, Failed, call, channels, plan, rng, status};
 use crate::client::{CallError, Channel, Encoder, Method};
 use crate::flags::Given;
 use crate::load::{drive, keys};
-use crate::report::{Live, Recorder, go_duration};
+use crate::report::{Live, Recorder};
 use api::etcdserverpb::{
     CompactionRequest, CompactionResponse, HashKvRequest, HashKvResponse, PutRequest, RangeRequest, RangeResponse,
 };
@@ -29,7 +29,7 @@ pub(super) async fn run(given: &Given) -> Result<(), Failed> {
     let recorders = [recorder.clone()];
     let plan = plan(given, given.count("clients"));
     let compactor = compactor(given, channels[0].clone());
-    let live = Live::start("put", plan.total, &recorders);
+    let live = Live::start("put", plan.total, plan.duration, &recorders);
     drive(&plan, &channels, &recorders, async move |_, channel: &Channel, ticket| {
         let number = if sequential { ticket % space } else { desk.below(space) };
         let request = PutRequest { key: keys::numbered(number, size), value: value.clone(), ..Default::default() };
@@ -88,34 +88,10 @@ async fn hash(given: &Given, channel: &Channel) -> Result<(), Failed> {
     let answer = <HashKvResponse as prost::Message>::decode(answer).map_err(CallError::undecodable)?;
     let size = status(channel).await?.db_size;
     let host = given.text("endpoints").split(',').next().unwrap_or_default().trim();
-    let took = go_duration(start.elapsed());
+    let took = units::show_duration(start.elapsed());
     print(&format!(
         "HashKV Summary:\n\tHashKV: {}\n\tEndpoint: {host}\n\tTime taken to get hashkv: {took}\n\tDB size: {}\n",
         answer.hash,
-        humane(size.max(0) as u64)
+        units::size(size.max(0) as u64)
     ))
-}
-
-/// Bytes in powers of a thousand, as etcd's tool prints them.
-fn humane(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["B", "kB", "MB", "GB", "TB", "PB"];
-    if bytes < 10 {
-        return format!("{bytes} B");
-    }
-    let power = (bytes.ilog10() / 3).min(5);
-    let value = (bytes as f64 / 1000f64.powi(power as i32) * 10.0 + 0.5).floor() / 10.0;
-    let digits = usize::from(value < 10.0);
-    format!("{value:.digits$} {}", UNITS[power as usize])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::humane;
-
-    #[test]
-    fn sizes_as_etcds_tool_has_them() {
-        for (bytes, words) in [(9, "9 B"), (20_480, "20 kB"), (1_500_000, "1.5 MB"), (82_854_982, "83 MB")] {
-            assert_eq!(humane(bytes), words);
-        }
-    }
 }

@@ -59,7 +59,7 @@ pub(super) async fn run(given: &Given) -> Result<(), Failed> {
     let recorder = Recorder::new("range");
     let recorders = [recorder.clone()];
     let plan = plan(given, given.count("clients"));
-    let live = Live::start("range", plan.total, &recorders);
+    let live = Live::start("range", plan.total, plan.duration, &recorders);
     drive(&plan, &channels, &recorders, async move |_, channel: &Channel, _| {
         let outcome = if paginate && !stream {
             pages(channel, &desk, wanted.clone()).await

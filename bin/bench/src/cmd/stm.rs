@@ -66,7 +66,7 @@ pub(super) async fn run(given: &Given) -> Result<(), Failed> {
     let recorder = Recorder::new("stm");
     let recorders = [recorder.clone()];
     let plan = plan(given, clients);
-    let live = Live::start("stm", plan.total, &recorders);
+    let live = Live::start("stm", plan.total, plan.duration, &recorders);
     let held = leases.clone();
     drive(&plan, &channels, &recorders, async move |client, channel: &Channel, _| {
         let (keys, value) = drawn(&shape, &mut rng.borrow_mut());

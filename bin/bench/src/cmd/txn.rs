@@ -38,7 +38,7 @@ pub(super) async fn put(given: &Given) -> Result<(), Failed> {
     let recorder = Recorder::new("txn-put");
     let recorders = [recorder.clone()];
     let plan = plan(given, given.count("clients"));
-    let live = Live::start("txn-put", plan.total, &recorders);
+    let live = Live::start("txn-put", plan.total, plan.duration, &recorders);
     drive(&plan, &channels, &recorders, async move |_, channel: &Channel, ticket| {
         let numbers = (0..ops).map(|i| ticket.wrapping_mul(ops).wrapping_add(i) % space);
         let success = numbers.map(|number| put_op(keys::numbered(number, size), value.clone())).collect();
@@ -70,7 +70,7 @@ pub(super) async fn mixed(given: &Given) -> Result<(), Failed> {
     let read = desk.frame(&TxnRequest { success: vec![read], ..Default::default() });
     let recorders = [Recorder::new("txn-mixed-read"), Recorder::new("txn-mixed-write")];
     let plan = plan(given, given.count("clients"));
-    let live = Live::start("txn-mixed", plan.total, &recorders);
+    let live = Live::start("txn-mixed", plan.total, plan.duration, &recorders);
     drive(&plan, &channels, &recorders, async move |_, channel: &Channel, ticket| {
         let reads = desk.rng.borrow_mut().unit() < ratio / (1.0 + ratio);
         let body = if reads {

@@ -66,7 +66,7 @@ async fn make(
 ) -> Result<(crate::report::Summary, Vec<Watcher>), Failed> {
     let (streams, per_stream) = (given.number("streams"), given.number("watch-per-stream"));
     let recorder = Recorder::new("watch-make");
-    let live = Live::start("watch-make", watched.watchers, std::slice::from_ref(&recorder));
+    let live = Live::start("watch-make", watched.watchers, None, std::slice::from_ref(&recorder));
     recorder.start();
     let mut tasks = JoinSet::new();
     for stream in 0..streams {
@@ -104,7 +104,7 @@ async fn events(
     let total = watched.events(puts);
     let left = Rc::new(Cell::new(total));
     let recorder = Recorder::new("watch-put");
-    let live = Live::start("watch-put", total, std::slice::from_ref(&recorder));
+    let live = Live::start("watch-put", total, None, std::slice::from_ref(&recorder));
     recorder.start();
     let mut receivers = JoinSet::new();
     for mut stream in streams {

@@ -24,7 +24,7 @@ pub(super) async fn run(given: &Given) -> Result<(), Failed> {
     let first = history(&channels[0], events).await?;
 
     let recorder = Recorder::new("watch-get");
-    let live = Live::start("watch-get", 0, std::slice::from_ref(&recorder));
+    let live = Live::start("watch-get", 0, None, std::slice::from_ref(&recorder));
     recorder.start();
     let mut tasks = JoinSet::new();
     for stream in 0..streams {

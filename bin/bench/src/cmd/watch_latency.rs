@@ -28,7 +28,7 @@ pub(super) async fn run(given: &Given) -> Result<(), Failed> {
     let writing = Channel::connect(&target(given)?).await?;
 
     let put_recorder = Recorder::new("watch-latency-put");
-    let live = Live::start("watch-latency", puts as u64, std::slice::from_ref(&put_recorder));
+    let live = Live::start("watch-latency", puts as u64, None, std::slice::from_ref(&put_recorder));
     put_recorder.start();
     let watch_recorder = Recorder::new("watch-latency-watch");
     watch_recorder.start();

@@ -8,7 +8,6 @@ mod spec;
 pub use help::{command_help, overview};
 pub use spec::{COMMANDS, Command, GLOBAL, Kind, Spec};
 
-use crate::report::parse_duration;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -144,7 +143,7 @@ impl Given {
 
     /// A time.
     pub fn duration(&self, name: &str) -> Duration {
-        parse_duration(self.text(name)).unwrap_or_default()
+        units::duration(self.text(name)).unwrap_or_default()
     }
 
     /// A file, when named.

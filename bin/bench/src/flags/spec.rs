@@ -2,8 +2,6 @@
 //!
 //! Must hold no behaviour beyond the check of a value.
 
-use crate::report::parse_duration;
-
 /// What a flag's value looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -77,7 +75,7 @@ impl Kind {
             Self::Bool => truth(value).is_some(),
             Self::Number => value.parse::<u64>().is_ok_and(|n| i64::try_from(n).is_ok()),
             Self::Fraction => value.parse::<f64>().is_ok_and(|x| x.is_finite() && x >= 0.0),
-            Self::Duration => parse_duration(value).is_some(),
+            Self::Duration => units::duration(value).is_ok(),
             Self::Text | Self::File => true,
         };
         let what = match self {

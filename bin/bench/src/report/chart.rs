@@ -2,18 +2,24 @@
 //!
 //! Must be one file that opens anywhere.
 
+use super::live::grouped;
 use super::plot::{Line, Plot, escaped};
 use super::recorder::Summary;
 use super::series::Second;
 use super::text::PERCENTILES;
 use std::fmt::Write;
 
-const STYLE: &str = "body{font:14px system-ui,sans-serif;margin:24px auto;max-width:960px;padding:0 12px}\
-table{border-collapse:collapse;margin:12px 0}td,th{padding:3px 10px;border-bottom:1px solid #8884;text-align:right}\
-td:first-child,th:first-child{text-align:left}svg{width:100%;height:auto;margin:12px 0}\
-svg text{font-size:12px;fill:currentColor}.title{font-weight:600}\
+const STYLE: &str = ":root{color-scheme:light dark}\
+body{font:14px/1.5 system-ui,sans-serif;margin:32px auto;max-width:1000px;padding:0 16px;background:#fff;color:#1c2126}\
+h1{font-size:22px;margin:0 0 4px}h2{font-size:17px;margin:28px 0 0}\
+code{font:13px ui-monospace,Menlo,Consolas,monospace;overflow-wrap:anywhere;opacity:.75}p{margin:0 0 20px}\
+.wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;white-space:nowrap}\
+td,th{padding:5px 6px;border-bottom:1px solid #8884;text-align:right}th{font-weight:600;font-size:12px;opacity:.75}\
+td:first-child,th:first-child{text-align:left;padding-left:0}td:first-child{font-weight:600}.bad{color:#e15759}\
+svg{display:block;width:100%;height:auto;margin:20px 0}\
+svg text{font:12px system-ui,sans-serif;fill:currentColor}svg .title{font-weight:600;font-size:13px}\
 .grid{stroke:#8883}.middle{text-anchor:middle}.end{text-anchor:end}\
-@media(prefers-color-scheme:dark){body{background:#15181c;color:#dde}}";
+@media(prefers-color-scheme:dark){body{background:#15181c;color:#dde2e8}}";
 
 /// The page.
 pub fn html(command: &str, flags: &[(String, String)], summaries: &[Summary]) -> String {
@@ -35,21 +41,37 @@ pub fn html(command: &str, flags: &[(String, String)], summaries: &[Summary]) ->
 }
 
 fn table(out: &mut String, summaries: &[Summary]) {
-    out.push_str("<table><tr><th></th><th>requests</th><th>failed</th><th>per second</th><th>mean ms</th>");
+    out.push_str(
+        "<div class=\"wide\"><table><tr><th></th><th>requests</th><th>failed</th><th>per second</th><th>mean, ms</th>",
+    );
     for share in PERCENTILES {
         let _ = write!(out, "<th>{share}%</th>");
     }
     out.push_str("<th>max</th></tr>\n");
     for s in summaries {
-        let _ = write!(out, "<tr><td>{}</td><td>{}</td><td>{}</td>", escaped(&s.name), s.count(), s.failed());
-        let _ = write!(out, "<td>{:.0}</td><td>{:.3}</td>", s.rate(), s.mean * 1e3);
+        let bad = if s.failed() > 0 { " class=\"bad\"" } else { "" };
+        let (count, failed, rate) = (grouped(s.count()), grouped(s.failed()), grouped(s.rate().round() as u64));
+        let _ = write!(out, "<tr><td>{}</td><td>{count}</td><td{bad}>{failed}</td>", escaped(&s.name));
+        let _ = write!(out, "<td>{rate}</td><td>{}</td>", millis(s.mean * 1e3));
         let shares = PERCENTILES.iter().map(|share| s.latency.value_at_quantile(share / 100.0));
         for nanos in shares.chain([s.latency.max()]) {
-            let _ = write!(out, "<td>{:.3}</td>", nanos as f64 / 1e6);
+            let _ = write!(out, "<td>{}</td>", millis(nanos as f64 / 1e6));
         }
         out.push_str("</tr>\n");
     }
-    out.push_str("</table>\n");
+    out.push_str("</table></div>\n");
+}
+
+/// Four digits or so: more say nothing, and the table has to fit.
+fn millis(value: f64) -> String {
+    let digits = if value >= 100.0 {
+        1
+    } else if value >= 10.0 {
+        2
+    } else {
+        3
+    };
+    format!("{value:.digits$}")
 }
 
 fn over_time(out: &mut String, summary: &Summary) {
@@ -67,11 +89,12 @@ fn over_time(out: &mut String, summary: &Summary) {
         log_y: true,
         x_ticks: Vec::new(),
         lines: vec![
-            line("p50", |s| s.p50 as f64 / 1e6, false),
-            line("p90", |s| s.p90 as f64 / 1e6, false),
-            line("p99", |s| s.p99 as f64 / 1e6, false),
-            line("p99.9", |s| s.p999 as f64 / 1e6, false),
+            // named from above as they lie
             line("max", |s| s.max as f64 / 1e6, false),
+            line("p99.9", |s| s.p999 as f64 / 1e6, false),
+            line("p99", |s| s.p99 as f64 / 1e6, false),
+            line("p90", |s| s.p90 as f64 / 1e6, false),
+            line("p50", |s| s.p50 as f64 / 1e6, false),
         ],
     };
     let mut lines = vec![line("succeeded", |s| s.count as f64, true)];

@@ -6,6 +6,7 @@ mod chart;
 mod export;
 mod gofmt;
 mod live;
+mod paint;
 mod perfdash;
 mod plot;
 mod recorder;
@@ -14,8 +15,8 @@ mod text;
 
 pub use chart::html;
 pub use export::{csv, json};
-pub use gofmt::{go_duration, parse_duration};
 pub use live::{Live, Progress};
+pub use paint::painted;
 pub use perfdash::perfdash;
 pub use recorder::{Recorder, Summary, together};
 pub use series::{SampleSecond, Second};

@@ -11,8 +11,11 @@ const RIGHT: f64 = 120.0;
 const TOP: f64 = 30.0;
 const BOTTOM: f64 = 45.0;
 
-/// Colours that differ for most eyes, in order of use.
-const COLOURS: [&str; 6] = ["#1f77b4", "#ff7f0e", "#d62728", "#2ca02c", "#9467bd", "#7f7f7f"];
+/// Colours that differ for most eyes, on white and on black, in order of use.
+const COLOURS: [&str; 6] = ["#2f8fd8", "#f28e2b", "#e15759", "#3fa34d", "#a472c4", "#8a8f98"];
+
+/// Lines with no more points than this show them; one alone would not be seen otherwise.
+const DOTS: usize = 40;
 
 /// A line of a plot.
 pub(super) struct Line {
@@ -25,7 +28,7 @@ pub(super) struct Plot {
     pub(super) title: String,
     pub(super) x: String,
     pub(super) y: String,
-    /// Powers of ten at equal distances.
+    /// Equal ratios at equal distances.
     pub(super) log_y: bool,
     /// Places and words along the bottom; empty: chosen from the values.
     pub(super) x_ticks: Vec<(f64, String)>,
@@ -59,10 +62,25 @@ fn round_steps(top: f64) -> Vec<f64> {
     (0..=(top / step).ceil() as usize).map(|i| i as f64 * step).collect()
 }
 
+/// 1, 2, 5, 10 … around these; powers of ten alone where that would be too many.
+fn log_steps(least: f64, top: f64) -> Vec<f64> {
+    let around = |mantissas: &[f64]| {
+        let powers = least.log10().floor() as i32 - 1..=top.log10().ceil() as i32 + 1;
+        let all: Vec<f64> = powers.flat_map(|power| mantissas.iter().map(move |m| m * 10f64.powi(power))).collect();
+        // a value that is a step itself, give or take how it was computed, needs no step further out
+        let from = all.iter().rposition(|step| *step <= least * 1.000_001).unwrap_or(0);
+        let to = all.iter().position(|step| *step >= top * 0.999_999).unwrap_or(all.len() - 1);
+        all[from..=to.max(from + 1)].to_vec()
+    };
+    let fine = around(&[1.0, 2.0, 5.0]);
+    if fine.len() <= 8 { fine } else { around(&[1.0]) }
+}
+
 struct Scale {
     x: (f64, f64),
     y: (f64, f64),
     log: bool,
+    y_ticks: Vec<f64>,
 }
 
 impl Scale {
@@ -73,12 +91,14 @@ impl Scale {
         let top = fold(f64::max, 1e-6, |p| p.1);
         let x = if x.0 < x.1 { x } else { (x.0.min(0.0), x.0.min(0.0) + 1.0) };
         if !plot.log_y {
-            let top = round_steps(top).last().copied().unwrap_or(top);
-            return Self { x, y: (0.0, top), log: false };
+            let y_ticks = round_steps(top);
+            let top = y_ticks.last().copied().unwrap_or(top);
+            return Self { x, y: (0.0, top), log: false, y_ticks };
         }
         let least = points().map(|p| p.1).filter(|y| *y > 0.0).fold(top, f64::min);
-        let (low, high) = (least.log10().floor(), top.log10().ceil());
-        Self { x, y: (low, high.max(low + 1.0)), log: true }
+        let y_ticks = log_steps(least, top);
+        let y = (y_ticks[0].log10(), y_ticks[y_ticks.len() - 1].log10());
+        Self { x, y, log: true, y_ticks }
     }
 
     fn across(&self, x: f64) -> f64 {
@@ -89,12 +109,17 @@ impl Scale {
         let y = if self.log { y.max(10f64.powf(self.y.0)).log10() } else { y };
         HEIGHT - BOTTOM - (y - self.y.0) / (self.y.1 - self.y.0) * (HEIGHT - TOP - BOTTOM)
     }
+}
 
-    fn y_ticks(&self) -> Vec<f64> {
-        if self.log {
-            return (self.y.0 as i32..=self.y.1 as i32).map(|power| 10f64.powi(power)).collect();
+fn drawn(out: &mut String, line: &Line, colour: &str, scale: &Scale) {
+    let at = |(x, y): &(f64, f64)| (scale.across(*x), scale.up(*y));
+    let path: Vec<String> = line.points.iter().map(at).map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
+    let (path, stroke) = (path.join(" "), format!("stroke=\"{colour}\" stroke-width=\"1.75\""));
+    let _ = writeln!(out, "<polyline fill=\"none\" {stroke} stroke-linejoin=\"round\" points=\"{path}\"/>");
+    if line.points.len() <= DOTS {
+        for (x, y) in line.points.iter().map(at) {
+            let _ = writeln!(out, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2.5\" fill=\"{colour}\"/>");
         }
-        round_steps(self.y.1)
     }
 }
 
@@ -107,14 +132,12 @@ impl Plot {
         self.axes(&mut out, &scale);
         for (i, line) in self.lines.iter().enumerate() {
             let colour = COLOURS[i % COLOURS.len()];
-            let points: Vec<String> =
-                line.points.iter().map(|(x, y)| format!("{:.1},{:.1}", scale.across(*x), scale.up(*y))).collect();
-            let path = points.join(" ");
-            let _ =
-                writeln!(out, "<polyline fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.5\" points=\"{path}\"/>");
+            drawn(&mut out, line, colour, &scale);
             let (x, y) = (WIDTH - RIGHT + 12.0, TOP + 12.0 + 18.0 * i as f64);
-            let name = escaped(&line.name);
-            let _ = writeln!(out, "<text x=\"{x}\" y=\"{y}\" style=\"fill:{colour}\">{name}</text>");
+            let (name, middle, end) = (escaped(&line.name), y - 4.0, x + 14.0);
+            let stroke = format!("stroke=\"{colour}\" stroke-width=\"3\"");
+            let _ = writeln!(out, "<line x1=\"{x}\" x2=\"{end}\" y1=\"{middle}\" y2=\"{middle}\" {stroke}/>");
+            let _ = writeln!(out, "<text x=\"{}\" y=\"{y}\">{name}</text>", x + 20.0);
         }
         out.push_str("</svg>\n");
         out
@@ -122,8 +145,8 @@ impl Plot {
 
     fn axes(&self, out: &mut String, scale: &Scale) {
         let (right, bottom) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
-        for tick in scale.y_ticks() {
-            let (y, words) = (scale.up(tick), short(tick));
+        for tick in &scale.y_ticks {
+            let (y, words) = (scale.up(*tick), short(*tick));
             let _ = writeln!(out, "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{right}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>");
             let _ = writeln!(out, "<text class=\"end\" x=\"{}\" y=\"{:.1}\">{words}</text>", LEFT - 6.0, y + 4.0);
         }
@@ -173,6 +196,16 @@ mod tests {
                 Plot { title: "t".into(), x: "s".into(), y: "ms".into(), log_y: true, x_ticks: Vec::new(), lines };
             let svg = plot.svg();
             assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+            let shown = plot.lines[0].points.len();
+            assert_eq!(svg.matches("<circle").count(), shown, "a point alone is seen");
         }
+    }
+
+    #[test]
+    fn steps_of_a_logarithmic_axis_hold_the_values_closely() {
+        assert_eq!(log_steps(3.0, 18.0), [2.0, 5.0, 10.0, 20.0]);
+        assert_eq!(log_steps(1.0, 10.0), [1.0, 2.0, 5.0, 10.0]);
+        assert_eq!(log_steps(0.3, 2_500.0), [0.1, 1.0, 10.0, 100.0, 1_000.0, 10_000.0]);
+        assert_eq!(log_steps(5.0, 5.0), [5.0, 10.0]);
     }
 }

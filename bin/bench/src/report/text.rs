@@ -2,7 +2,7 @@
 //!
 //! Must not change a word that scripts look for; what is ours comes after what is etcd's.
 
-use super::gofmt::{go_duration, number};
+use super::gofmt::number;
 use super::recorder::Summary;
 use hdrhistogram::Histogram;
 use std::fmt::Write;
@@ -103,7 +103,7 @@ fn samples(out: &mut String, summary: &Summary) {
     out.push_str("UNIX-SECOND,MIN-LATENCY-MS,AVG-LATENCY-MS,MAX-LATENCY-MS,AVG-THROUGHPUT\n");
     for second in &summary.samples {
         let mean = second.sum.checked_div(second.count).unwrap_or(0);
-        let text = |nanos| go_duration(Duration::from_nanos(nanos));
+        let text = |nanos| units::show_duration(Duration::from_nanos(nanos));
         let (min, mean, max) = (text(second.min), text(mean), text(second.max));
         let _ = writeln!(out, "{},{min},{mean},{max},{}", second.unix, second.count);
     }

@@ -66,7 +66,7 @@ where
 {
     let plan = Plan { clients, total: total as u64, rate: 0.0, from_send: false, duration: None };
     let recorder = Recorder::new(name);
-    let live = Live::start(name, plan.total, std::slice::from_ref(&recorder));
+    let live = Live::start(name, plan.total, plan.duration, std::slice::from_ref(&recorder));
     drive(&plan, channels, std::slice::from_ref(&recorder), op).await?;
     drop(live);
     let summary = recorder.summary();

@@ -44,13 +44,13 @@ fn refused_text(why: &CertificateError) -> String {
         }
         CertificateError::ExpiredContext { time, not_after } => format!(
             "x509: certificate has expired or is not yet valid: current time {} is after {}",
-            crate::log::time(time.as_secs()),
-            crate::log::time(not_after.as_secs())
+            units::utc_seconds(time.as_secs()),
+            units::utc_seconds(not_after.as_secs())
         ),
         CertificateError::NotValidYetContext { time, not_before } => format!(
             "x509: certificate has expired or is not yet valid: current time {} is before {}",
-            crate::log::time(time.as_secs()),
-            crate::log::time(not_before.as_secs())
+            units::utc_seconds(time.as_secs()),
+            units::utc_seconds(not_before.as_secs())
         ),
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "x509: certificate specifies an incompatible key usage".into()

@@ -7,7 +7,7 @@ use crate::cli::spec::{Command, Group};
 use crate::client::Client;
 use crate::client::method::DEFRAGMENT;
 use crate::exit::{ERROR, Exit};
-use crate::print::{say_line, size};
+use crate::print::say_line;
 use api::etcdserverpb as pb;
 use std::time::Instant;
 
@@ -29,7 +29,7 @@ async fn run(input: Input) -> Result<(), Exit> {
         let start = Instant::now();
         let done: Result<pb::DefragmentResponse, _> =
             client.unary(DEFRAGMENT, pb::DefragmentRequest {}, session.until()).await;
-        let took = size::took(start.elapsed());
+        let took = units::show_duration(start.elapsed());
         match done {
             Ok(_) => say_line(&format!("Finished defragmenting etcd member[{endpoint}]. took {took}")),
             Err(why) => {

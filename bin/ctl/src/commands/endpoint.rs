@@ -6,8 +6,8 @@ use crate::cli::spec::{Command, Flag, Group};
 use crate::client::method::{ALARM, HASH_KV, RANGE, STATUS};
 use crate::client::{Client, Config, Failure, Until};
 use crate::exit::{ERROR, Exit};
+use crate::print::Answer;
 use crate::print::answer::Health;
-use crate::print::{Answer, size};
 use api::etcdserverpb as pb;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
@@ -79,7 +79,7 @@ async fn check(config: Config, endpoint: String, timeout: Duration) -> Health {
     let (start, until) = (Instant::now(), Until::after(timeout));
     let request = pb::RangeRequest { key: "health".into(), ..Default::default() };
     let read: Result<pb::RangeResponse, Failure> = client.unary(RANGE, request, until).await;
-    health.took = size::took(start.elapsed());
+    health.took = units::show_duration(start.elapsed());
     match read {
         Err(why) if !why.is("permission denied") => health.error = why.to_string(),
         _ => health.error = alarms(&client, until).await,

@@ -29,7 +29,8 @@ impl Session {
             }
         }
         let config = Config::read(&input).await?;
-        let printer = Printer::new(&input.text("write-out"), input.on("hex"), term::colours())?;
+        let mut printer = Printer::new(&input.text("write-out"), input.on("hex"), term::colours())?;
+        printer.width = term::width();
         Ok(Self { input, config, printer })
     }
 

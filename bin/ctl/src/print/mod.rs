@@ -10,7 +10,6 @@ mod protobuf;
 pub mod quote;
 mod roles;
 mod simple;
-pub mod size;
 pub mod table;
 
 use crate::exit::{BAD_FEATURE, Exit};
@@ -43,6 +42,8 @@ pub struct Printer {
     pub values_only: bool,
     /// Colours, for a person.
     pub colour: bool,
+    /// Columns of the terminal that shows it; tables are turned to fit. None in a pipe.
+    pub width: Option<usize>,
 }
 
 impl Printer {
@@ -59,7 +60,7 @@ impl Printer {
             "protobuf" => Format::Protobuf,
             _ => return Err(Exit::new(BAD_FEATURE, "unsupported output format")),
         };
-        Ok(Self { format, hex, values_only: false, colour })
+        Ok(Self { format, hex, values_only: false, colour, width: None })
     }
 
     /// The bytes of an answer for standard output.

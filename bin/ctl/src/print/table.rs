@@ -1,7 +1,7 @@
 //! `--write-out=table`, and the rows that the simple format prints as well.
 
+use super::Printer;
 use super::answer::{Answer, Health};
-use super::{Printer, size};
 use crate::exit::{BAD_FEATURE, Exit};
 use crate::term;
 use api::etcdserverpb as pb;
@@ -26,8 +26,21 @@ pub fn print(printer: &Printer, answer: &Answer<'_>, out: &mut Vec<u8>) -> Resul
         Answer::HashKv(all) => hashes(all),
         _ => return Err(unsupported("table")),
     };
-    out.extend_from_slice(draw(&table, printer.colour).as_bytes());
+    out.extend_from_slice(fitted(&table, printer.width, printer.colour).as_bytes());
     Ok(())
+}
+
+/// As etcdctl draws it, or turned where that would be torn by a narrower terminal: names down the side, a column for each row;
+/// if that is too wide as well, a frame for each row.
+fn fitted(table: &Table, width: Option<usize>, colour: bool) -> String {
+    let fits = |rows: &[Vec<String>]| width.is_none_or(|width| turned_width(table, rows) <= width);
+    if width.is_none_or(|width| frame_width(&widths(table)) <= width) {
+        return draw(table, colour);
+    }
+    if fits(&table.rows) {
+        return turned(table, &table.rows, colour);
+    }
+    table.rows.iter().map(|row| turned(table, std::slice::from_ref(row), colour)).collect()
 }
 
 /// The words for a format that does not offer an answer.
@@ -84,7 +97,7 @@ pub fn statuses(all: &[(String, pb::StatusResponse)]) -> Table {
 fn status_row(endpoint: &str, s: &pb::StatusResponse) -> Vec<String> {
     let member = s.header.unwrap_or_default().member_id;
     let info = s.downgrade_info.clone().unwrap_or_default();
-    let human = |size: i64| size::bytes(size.try_into().unwrap_or(0));
+    let human = |size: i64| units::size(size.try_into().unwrap_or(0));
     // an empty store uses nothing of nothing
     let unused = s.db_size_in_use.saturating_mul(100).checked_div(s.db_size).map_or(0, |used| 100 - used);
     vec![
@@ -115,37 +128,87 @@ pub fn hashes(all: &[(String, pb::HashKvResponse)]) -> Table {
     Table { head: vec!["endpoint", "hash", "hash_revision"], rows: all.iter().map(row).collect() }
 }
 
+fn named(name: &str) -> String {
+    name.replace('_', " ").to_uppercase()
+}
+
+fn wide(text: &str) -> usize {
+    text.chars().count()
+}
+
+/// Of the cells of each column, its name among them.
+fn widths(table: &Table) -> Vec<usize> {
+    let width = |(at, name): (usize, &&str)| {
+        let cells = table.rows.iter().filter_map(|row| row.get(at)).map(|cell| wide(cell));
+        cells.chain([wide(name)]).max().unwrap_or(0)
+    };
+    table.head.iter().enumerate().map(width).collect()
+}
+
+/// Of a frame with such columns: a line before each and one at the end, blanks around each.
+fn frame_width(widths: &[usize]) -> usize {
+    widths.iter().map(|width| width + 3).sum::<usize>() + 1
+}
+
+fn rule(widths: &[usize], [left, middle, right]: [char; 3]) -> String {
+    let parts: Vec<String> = widths.iter().map(|width| "─".repeat(width + 2)).collect();
+    format!("{left}{}{right}\n", parts.join(&middle.to_string()))
+}
+
+fn bold(shown: String, colour: bool) -> String {
+    if colour { term::bold(&shown) } else { shown }
+}
+
+fn value(cell: &str, shown: String, colour: bool) -> String {
+    if colour { term::cell(cell, &shown) } else { shown }
+}
+
 /// A frame of lines: names in the middle and upper case, cells to the right.
 fn draw(table: &Table, colour: bool) -> String {
-    let head: Vec<String> = table.head.iter().map(|name| name.replace('_', " ").to_uppercase()).collect();
-    let width = |at: usize| {
-        let cells = table.rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count());
-        cells.chain([head[at].chars().count()]).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..head.len()).map(width).collect();
-    let rule = |left: char, middle: char, right: char| {
-        let parts: Vec<String> = widths.iter().map(|width| "─".repeat(width + 2)).collect();
-        format!("{left}{}{right}\n", parts.join(&middle.to_string()))
-    };
-    let mut out = rule('┌', '┬', '┐');
-    for (name, width) in head.iter().zip(&widths) {
-        let shown = format!("{name:^width$}");
-        let shown = if colour { term::bold(&shown) } else { shown };
-        out.push_str(&format!("│ {shown} "));
+    let widths = widths(table);
+    let mut out = rule(&widths, ['┌', '┬', '┐']);
+    for (name, width) in table.head.iter().zip(&widths) {
+        out.push_str(&format!("│ {} ", bold(format!("{:^width$}", named(name)), colour)));
     }
     out.push_str("│\n");
     if !table.rows.is_empty() {
-        out.push_str(&rule('├', '┼', '┤'));
+        out.push_str(&rule(&widths, ['├', '┼', '┤']));
     }
     for row in &table.rows {
         for (cell, width) in row.iter().zip(&widths) {
-            let shown = format!("{cell:>width$}");
-            let shown = if colour { term::cell(cell, &shown) } else { shown };
-            out.push_str(&format!("│ {shown} "));
+            out.push_str(&format!("│ {} ", value(cell, format!("{cell:>width$}"), colour)));
         }
         out.push_str("│\n");
     }
-    out.push_str(&rule('└', '┴', '┘'));
+    out.push_str(&rule(&widths, ['└', '┴', '┘']));
+    out
+}
+
+/// Of the names, and of the cells of each row.
+fn turned_widths(table: &Table, rows: &[Vec<String>]) -> Vec<usize> {
+    let names = table.head.iter().map(|name| wide(name)).max().unwrap_or(0);
+    let cells = rows.iter().map(|row| row.iter().map(|cell| wide(cell)).max().unwrap_or(0));
+    [names].into_iter().chain(cells).collect()
+}
+
+fn turned_width(table: &Table, rows: &[Vec<String>]) -> usize {
+    frame_width(&turned_widths(table, rows))
+}
+
+/// A frame in which columns are lines.
+fn turned(table: &Table, rows: &[Vec<String>], colour: bool) -> String {
+    let widths = turned_widths(table, rows);
+    let mut out = rule(&widths, ['┌', '┬', '┐']);
+    for (at, name) in table.head.iter().enumerate() {
+        let width = widths[0];
+        out.push_str(&format!("│ {} ", bold(format!("{:<width$}", named(name)), colour)));
+        for (row, width) in rows.iter().zip(&widths[1..]) {
+            let cell = row.get(at).map_or("", String::as_str);
+            out.push_str(&format!("│ {} ", value(cell, format!("{cell:>width$}"), colour)));
+        }
+        out.push_str("│\n");
+    }
+    out.push_str(&rule(&widths, ['└', '┴', '┘']));
     out
 }
 
@@ -165,5 +228,27 @@ mod tests {
 └────────────────┴───────────────┘
 ";
         assert_eq!(draw(&table, false), drawn);
+    }
+
+    #[test]
+    fn a_table_that_a_terminal_would_tear_is_turned() {
+        let row = |endpoint: &str| vec![endpoint.to_owned(), "18".into(), "7".into()];
+        let table = Table { head: vec!["endpoint", "hash", "hash_revision"], rows: vec![row("127.0.0.1"), row("b")] };
+        let fitted = |width| super::fitted(&table, width, false);
+        assert_eq!(fitted(None), draw(&table, false));
+        assert_eq!(fitted(Some(36)), draw(&table, false));
+        let turned = "\
+┌───────────────┬───────────┬────┐
+│ ENDPOINT      │ 127.0.0.1 │  b │
+│ HASH          │        18 │ 18 │
+│ HASH REVISION │         7 │  7 │
+└───────────────┴───────────┴────┘
+";
+        assert_eq!(fitted(Some(35)), turned);
+        assert_eq!(fitted(Some(34)), turned);
+        // 33 columns do not hold both rows beside each other
+        let one_each = fitted(Some(33));
+        assert_eq!(one_each.matches('┌').count(), 2);
+        assert!(one_each.lines().all(|line| wide(line) <= 33), "{one_each}");
     }
 }

@@ -1,10 +1,11 @@
-//! What only a person sees: colours, passwords without an echo, progress.
+//! What only a person sees: colours, passwords without an echo, progress, tables that fit.
 //!
 //! In a pipe nothing of it may appear. `NO_COLOR` turns colours off.
 
 pub mod password;
 pub mod progress;
 
+use rustix::termios::tcgetwinsize;
 use std::io::IsTerminal;
 
 /// Whether a person reads standard output.
@@ -20,6 +21,12 @@ pub fn stderr_is_terminal() -> bool {
 /// A terminal without a name belongs to a program that drives us, not to a person.
 fn named() -> bool {
     std::env::var_os("TERM").is_some_and(|term| term != "dumb")
+}
+
+/// Columns of the terminal on standard output, if it is one that knows them.
+pub fn width() -> Option<usize> {
+    let size = stdout_is_terminal().then(|| tcgetwinsize(std::io::stdout()))?.ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
 /// Whether answers may be coloured.

@@ -1,7 +1,7 @@
 //! One line that shows how far a long command is: rate and time left. Only on a terminal.
 
 use super::{dim, stderr_is_terminal};
-use crate::print::size;
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 /// Longest pause between two drawings.
@@ -42,7 +42,9 @@ impl Progress {
             return;
         }
         self.drawn = Some(Instant::now());
-        eprint!("\r\x1b[K{}", dim(&line(self.unit, done, self.total, self.start.elapsed())));
+        let line = dim(&line(self.unit, done, self.total, self.start.elapsed()));
+        // one write, or it flickers; a line too long for the terminal is cut instead of going on in the next one
+        let _ = std::io::stderr().write_all(format!("\r\x1b[?7l{line}\x1b[K\x1b[?7h").as_bytes());
     }
 }
 
@@ -57,11 +59,11 @@ impl Drop for Progress {
 fn line(unit: Unit, done: u64, total: Option<u64>, elapsed: Duration) -> String {
     let rate = done as f64 / elapsed.as_secs_f64().max(0.001);
     let amount = |n: u64| match unit {
-        Unit::Bytes => size::bytes(n),
+        Unit::Bytes => units::size(n),
         Unit::Things(name) => format!("{n} {name}"),
     };
     let pace = match unit {
-        Unit::Bytes => format!("{}/s", size::bytes(rate as u64)),
+        Unit::Bytes => format!("{}/s", units::size(rate as u64)),
         Unit::Things(_) => format!("{rate:.0}/s"),
     };
     let Some(total) = total.filter(|total| *total > 0) else {

@@ -67,7 +67,7 @@ impl Given {
         let Some(given) = self.values.get(name) else { return false };
         match flag.kind {
             Kind::Bool => value::boolean(given) != value::boolean(flag.default),
-            Kind::Duration => value::duration(given) != value::duration(flag.default),
+            Kind::Duration => units::duration(given) != units::duration(flag.default),
             _ => given != flag.default,
         }
     }
@@ -95,7 +95,7 @@ impl Given {
 
     /// A length of time.
     pub fn duration(&self, name: &str) -> Duration {
-        value::duration(self.text(name)).unwrap_or_default()
+        units::duration(self.text(name)).unwrap_or_default()
     }
 
     /// Parts of a list.
