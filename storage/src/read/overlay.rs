@@ -2,6 +2,8 @@
 //!
 //! The writer implements [`Overlay`]; must never learn more of the writer than that.
 
+use super::cursor::Measured;
+use super::room::Room;
 use super::walk::{Bounds, Found, Kv, Visited, found};
 use super::{At, cursor, point, walk};
 use crate::engine::{Direction, Family, Scan, Snapshot};
@@ -10,6 +12,7 @@ use bytes::Bytes;
 use model::request::RangeRequest;
 use model::{KeyRange, RangeOutcome, ReadError};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 /// A key that the transaction has changed.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +35,11 @@ pub trait Overlay {
 
     /// Changed keys with `lower <= key < upper` (`None` is no bound), ascending.
     fn touched<'a>(&'a self, lower: &[u8], upper: Option<&[u8]>) -> Touched<'a>;
+
+    /// True for a key that is deleted without being among the touched ones. It is asked about none of those.
+    fn hides(&self, _key: &[u8]) -> bool {
+        false
+    }
 
     /// Nothing changed.
     fn is_empty(&self) -> bool;
@@ -90,6 +98,21 @@ pub fn range_in_txn<S: Snapshot, O: Overlay>(
     cursor::evaluate(snapshot, at, overlay, request, None)
 }
 
+/// What [`range_in_txn`] would answer to a range of more than one key, without its values; keys are not counted. What must be
+/// collected to know it takes its memory from `room`.
+///
+/// # Errors
+/// As [`range_in_txn`], and [`ReadError::TooLarge`] when the room does not suffice.
+pub(crate) fn measure_in_txn<S: Snapshot, O: Overlay>(
+    snapshot: &S,
+    at: At,
+    overlay: &O,
+    request: &RangeRequest,
+    room: Arc<Room>,
+) -> Result<Measured, ReadError> {
+    cursor::measure_uncounted(snapshot, at, overlay, request, room)
+}
+
 fn pending_single(pending: Pending<'_>, request: &RangeRequest) -> Result<RangeOutcome, ReadError> {
     let Some(head) = pending.head else { return Ok(RangeOutcome::default()) };
     let kv = if request.count_only { None } else { point::project(pending.kv, &head, request)? };
@@ -137,6 +160,7 @@ pub(super) fn present<S: Snapshot, O: Overlay>(
         }
         let answer = match touched.next_if(|(changed, _)| *changed == key) {
             Some((changed, pending)) => visit_pending(changed, pending, &mut visit)?,
+            None if overlay.hides(key) => ControlFlow::Continue(()),
             None => visit(found(key, row)?)?,
         };
         if answer.is_break() {

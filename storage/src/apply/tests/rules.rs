@@ -261,27 +261,3 @@ fn entries_that_cannot_be_read_stop_the_node() {
     bad.entry.data = bad.entry.data.slice(..bad.entry.data.len() - 1);
     assert!(matches!(node.applier.apply(&[bad]), Err(ApplyFatal::Command { index: 1, .. })));
 }
-
-#[test]
-fn previous_key_values_that_do_not_fit_into_an_answer_are_refused_and_nothing_is_deleted() {
-    let mut node = Node::new();
-    let value: &'static str = "v".repeat(1_000).leak();
-    for key in ["a", "b", "c", "d", "e"] {
-        node.put(key, value);
-    }
-    let before = node.get("e");
-    assert_eq!(node.refused(delete("a", "z")), ApplyError::TooLarge);
-    let with_prev = |end: &'static str| {
-        RequestUnion::DeleteRange(DeleteRangeRequest { key: "a".into(), range_end: end.into(), prev_kv: true })
-    };
-    // several deletes of one transaction are one answer
-    let ops = [put_op("x", "1"), with_prev("d"), with_prev("d")];
-    let both = Command::Txn(txn(vec![], ops.into(), vec![]));
-    assert_eq!(node.refused(both), ApplyError::TooLarge);
-    assert_eq!((node.get("e"), node.get("x")), (before, None), "nothing happened");
-    assert!(
-        matches!(node.ok(delete("a", "d")).1, OpOutcome::DeleteRange { deleted: 3, prev_kvs } if prev_kvs.len() == 3)
-    );
-    let all = DeleteRangeRequest { key: "a".into(), range_end: "z".into(), prev_kv: false };
-    assert!(matches!(node.ok(Command::DeleteRange(all)).1, OpOutcome::DeleteRange { deleted: 2, .. }));
-}
