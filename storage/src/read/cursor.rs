@@ -362,8 +362,12 @@ pub fn measure<S: Snapshot>(view: &View<S>, request: &RangeRequest) -> Result<Me
     RangeCursor::new(view, request)?.measure(view)
 }
 
-/// Length and number of an answer, keys not counted; what is collected for it comes out of this room.
-pub(super) fn measure_uncounted<S: Snapshot, O: Overlay>(
+/// Length and number of what [`range_in_txn`](super::range_in_txn) would answer to a range of more than one key. Keys are not
+/// counted; what must be collected to know the rest comes out of this room.
+///
+/// # Errors
+/// [`ReadError`].
+pub(crate) fn measure_in_txn<S: Snapshot, O: Overlay>(
     snapshot: &S,
     at: At,
     overlay: &O,

@@ -2,8 +2,6 @@
 //!
 //! The writer implements [`Overlay`]; must never learn more of the writer than that.
 
-use super::cursor::Measured;
-use super::room::Room;
 use super::walk::{Bounds, Found, Kv, Visited, found};
 use super::{At, cursor, point, walk};
 use crate::engine::{Direction, Family, Scan, Snapshot};
@@ -12,7 +10,6 @@ use bytes::Bytes;
 use model::request::RangeRequest;
 use model::{KeyRange, RangeOutcome, ReadError};
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 /// A key that the transaction has changed.
 #[derive(Clone, Copy, Debug)]
@@ -96,21 +93,6 @@ pub fn range_in_txn<S: Snapshot, O: Overlay>(
         };
     }
     cursor::evaluate(snapshot, at, overlay, request, None)
-}
-
-/// What [`range_in_txn`] would answer to a range of more than one key, without its values; keys are not counted. What must be
-/// collected to know it takes its memory from `room`.
-///
-/// # Errors
-/// As [`range_in_txn`], and [`ReadError::TooLarge`] when the room does not suffice.
-pub(crate) fn measure_in_txn<S: Snapshot, O: Overlay>(
-    snapshot: &S,
-    at: At,
-    overlay: &O,
-    request: &RangeRequest,
-    room: Arc<Room>,
-) -> Result<Measured, ReadError> {
-    cursor::measure_uncounted(snapshot, at, overlay, request, room)
 }
 
 fn pending_single(pending: Pending<'_>, request: &RangeRequest) -> Result<RangeOutcome, ReadError> {
