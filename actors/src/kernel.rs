@@ -9,6 +9,7 @@ use crate::closable_reads::ClosableReads;
 use crate::death_watch::{DeathWatch, ExitCell, NodeExit};
 use crate::lease_manager::actor::{LeaseManager, LeaseParts, LeaseSink, StopLeases};
 use crate::lease_manager::core::StoredLease;
+use crate::lease_manager::desk::DeskParts;
 use crate::limits::{
     ADMIN_JOBS, APPLIER_QUEUE, COMPACTION_STEP_ROWS, DURABLE_CHECK_ENTRIES, FLUSH_ENTRIES, QUERIES, READERS,
     SNAPSHOTTER_QUEUE, WAL_QUEUE,
@@ -209,7 +210,7 @@ impl<E: Engine> Wiring<E> {
     fn start_leases(&self, tick: Duration, ticks: u32, arbiter: &Arbiter) -> Result<Addr<LeaseManager>, StartError> {
         let stored = storage::read::meta::leases(&self.views.load())?;
         let heartbeat = tick.as_millis() as u64;
-        let parts = LeaseParts {
+        let desk = DeskParts {
             stored: stored
                 .into_iter()
                 .map(|(id, row)| StoredLease { id, ttl: row.ttl, remaining: row.remaining })
@@ -220,8 +221,8 @@ impl<E: Engine> Wiring<E> {
             sink: LEASE_SINK,
             sinks: self.sinks.clone(),
             gauges: self.gauges.clone(),
-            exit: self.exit.clone(),
         };
+        let parts = LeaseParts { desk, exit: self.exit.clone() };
         Ok(LeaseManager::start(parts, &arbiter.handle()))
     }
 

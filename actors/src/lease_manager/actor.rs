@@ -3,39 +3,25 @@
 //! Time is looked at with every message, so a full mailbox delays no deadline; a timer thread sees to it that there is one.
 //! Must never decide anything about a lease.
 
-use super::core::{StoredLease, TICK};
+use super::core::TICK;
 use super::desk::{Desk, DeskParts};
 use super::pulse;
 use crate::death_watch::{DeathWatch, ExitCell};
 use actix::{Actor, ActorContext, Addr, ArbiterHandle, AsyncContext, Context, Handler};
+use messages::Reply;
 use messages::lease::{LeaseRequests, LeasesAdvanced, RoleChanged};
-use messages::ports::CorePort;
-use messages::reply::{ReplySink, SinkId};
-use messages::{Gauges, Reply, Sinks};
-use std::sync::Arc;
+use messages::reply::ReplySink;
 use std::time::{Duration, Instant};
 
 /// What a lease manager is made of.
 pub struct LeaseParts {
-    /// Leases of the store when the manager starts; every later change must come as a message.
-    pub stored: Vec<StoredLease>,
-    /// Milliseconds.
-    pub election_timeout: u64,
-    /// Milliseconds.
-    pub heartbeat: u64,
-    /// Its own sink, where a [`LeaseSink`] is registered.
-    pub sink: SinkId,
-    /// The raft core.
-    pub core: CorePort,
-    /// Answers.
-    pub sinks: Arc<Sinks>,
-    /// Shared counters.
-    pub gauges: Arc<Gauges>,
+    /// Who decides. Under its sink a [`LeaseSink`] is registered.
+    pub desk: DeskParts,
     /// Where its end is noted.
     pub exit: ExitCell,
 }
 
-/// Takes answers to the manager's own proposals and reads; to be registered under its [`SinkId`].
+/// Takes answers to the manager's own proposals and reads; to be registered under its desk's sink.
 pub struct LeaseSink(pub Addr<LeaseManager>);
 
 impl ReplySink for LeaseSink {
@@ -78,9 +64,9 @@ impl LeaseManager {
     /// Starts a manager on an arbiter.
     pub fn start(parts: LeaseParts, arbiter: &ArbiterHandle) -> Addr<Self> {
         Self::start_in_arbiter(arbiter, move |_| {
-            let LeaseParts { stored, election_timeout, heartbeat, sink, core, sinks, gauges, exit } = parts;
+            let LeaseParts { desk, exit } = parts;
             Self {
-                desk: Desk::new(DeskParts { stored, election_timeout, heartbeat, sink, core, sinks, gauges }),
+                desk: Desk::new(desk),
                 watch: Some(DeathWatch::new("lease manager", exit.clone())),
                 exit,
                 start: Instant::now(),

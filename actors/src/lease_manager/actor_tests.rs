@@ -2,6 +2,7 @@
 
 use super::actor::{LeaseManager, LeaseParts, LeaseSink, StopLeases};
 use super::core::StoredLease;
+use super::desk::DeskParts;
 use crate::death_watch::ExitCell;
 use actix::Addr;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
@@ -47,7 +48,7 @@ impl Rig {
         let core = CorePort { propose, read, control, bell: Bell::new().0 };
         let (client, answers) = unbounded();
         let (sinks, gauges, exit) = (Arc::new(Sinks::default()), Arc::new(Gauges::default()), ExitCell::default());
-        let parts = LeaseParts {
+        let desk = DeskParts {
             stored,
             election_timeout: 1_000,
             heartbeat: 100,
@@ -55,8 +56,8 @@ impl Rig {
             core,
             sinks: sinks.clone(),
             gauges: gauges.clone(),
-            exit: exit.clone(),
         };
+        let parts = LeaseParts { desk, exit: exit.clone() };
         let manager = LeaseManager::start(parts, &arbiter.handle());
         sinks.register(vec![Arc::new(Client(client)), Arc::new(LeaseSink(manager.clone()))]);
         let sink = LeaseSink(manager.clone());

@@ -26,8 +26,8 @@ pub enum ApplyError {
     /// The CORRUPT alarm stands.
     #[error("corrupt cluster")]
     Corrupt,
-    /// The previous key-values asked for are more than an answer may hold.
-    #[error("previous key-values exceed what an answer may hold")]
+    /// The ranges and previous key-values asked for are more than an answer may hold.
+    #[error("the key-values asked for exceed what an answer may hold")]
     TooLarge,
     /// An internal proposal of an earlier term.
     #[error("proposed in an earlier term")]

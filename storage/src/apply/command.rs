@@ -139,7 +139,7 @@ impl<E: Engine> Applier<E> {
             Command::DeleteRange(delete) => {
                 if !delete.range_end.is_empty() {
                     self.commit()?;
-                    self.check_prevs(std::iter::once(&delete))?;
+                    self.check_prevs(&delete, &mut 0)?;
                 }
                 Ok(Outcome::Op(self.delete_range(job, &delete)?))
             }

@@ -14,7 +14,9 @@
 //!
 //! Must never write after a failed write, and never answer anything itself: the actor around it publishes and replies.
 
+mod ahead;
 mod alarm;
+mod answer;
 mod batch;
 mod chunk;
 mod command;
@@ -103,6 +105,8 @@ pub struct Applier<E: Engine> {
     /// Sub-revision of the next write of the entry at hand.
     sub: i64,
     chunk_bytes: usize,
+    /// Bytes that one entry may answer with; another number only in unit tests.
+    answer_bytes: u64,
     decoded: VecDeque<Decoded>,
     running: Option<compact::Running>,
     effects: Effects,

@@ -148,6 +148,7 @@ impl<E: Engine> Applier<E> {
             chunked: false,
             sub: 0,
             chunk_bytes,
+            answer_bytes: super::answer::ANSWER_BYTES,
             decoded: Default::default(),
             running: None,
             effects: Effects::default(),

@@ -6,6 +6,7 @@ use super::heads::Slot;
 use crate::read::overlay::Touched;
 use crate::read::{Overlay, Pending};
 use bytes::Bytes;
+use model::KeyRange;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Range;
 use std::ops::Bound;
@@ -34,6 +35,18 @@ impl Written {
         }
     }
 
+    /// The newest state of a key, if it was written.
+    pub(super) fn slot(&self, key: &[u8]) -> Option<Option<&Slot>> {
+        self.0.get(key).map(|written| written.slot.as_ref())
+    }
+
+    /// Notes that the written keys of a range are deleted.
+    pub(super) fn delete(&mut self, range: &KeyRange) {
+        let upper = range.upper();
+        let keys = self.0.range_mut::<[u8], _>(bounds(range.lower(), upper.as_deref()));
+        keys.for_each(|(_, written)| written.slot = None);
+    }
+
     /// Forgets everything: the snapshot shows it now.
     pub(super) fn clear(&mut self) {
         self.0.clear();
@@ -41,14 +54,17 @@ impl Written {
 
     /// Keys from `lower` on, below `upper`, ascending.
     pub(super) fn from(&self, lower: &[u8], upper: Option<&[u8]>) -> Range<'_, Bytes, WrittenKey> {
-        let empty = upper.is_some_and(|upper| upper <= lower);
-        let end = match upper {
-            _ if empty => Bound::Excluded(lower),
-            Some(upper) => Bound::Excluded(upper),
-            None => Bound::Unbounded,
-        };
-        self.0.range::<[u8], _>((Bound::Included(lower), end))
+        self.0.range::<[u8], _>(bounds(lower, upper))
     }
+}
+
+/// Keys from `lower` on, below `upper`; a range that ends before it starts is empty.
+fn bounds<'k>(lower: &'k [u8], upper: Option<&'k [u8]>) -> (Bound<&'k [u8]>, Bound<&'k [u8]>) {
+    let end = match upper {
+        Some(upper) => Bound::Excluded(upper.max(lower)),
+        None => Bound::Unbounded,
+    };
+    (Bound::Included(lower), end)
 }
 
 impl WrittenKey {

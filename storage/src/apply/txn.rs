@@ -6,6 +6,7 @@
 use super::chunk::Job;
 use super::command::Run;
 use super::compare::{branch, compares_ranges};
+use super::heads::Slot;
 use super::overlay::Written;
 use super::{Applier, ApplyFatal};
 use crate::engine::Engine;
@@ -43,31 +44,7 @@ fn value_of(kv: Bytes) -> Result<Bytes, ApplyFatal> {
     Ok(kv.value)
 }
 
-/// Bytes of previous key-values that the deletes of one entry may answer with. A delete of more keys than that is refused before it
-/// deletes any; part of the replicated rules, so never a setting.
-const PREV_BYTES: u64 = if cfg!(test) { 4 << 10 } else { 128 << 20 };
-
 impl<E: Engine> Applier<E> {
-    /// Refuses deletes of ranges whose previous key-values would not fit into memory: they are answered in one piece.
-    pub(super) fn check_prevs<'r>(&self, deletes: impl Iterator<Item = &'r DeleteRangeRequest>) -> Run<()> {
-        let mut bytes = 0;
-        for delete in deletes.filter(|delete| delete.prev_kv && !delete.range_end.is_empty()) {
-            let range = KeyRange::new(delete.key.clone(), delete.range_end.clone());
-            let upper = range.upper();
-            let mut from = range.lower().to_vec();
-            loop {
-                let piece = self.living(&from, upper.as_deref(), false)?;
-                bytes += piece.keys.iter().map(|(_, slot)| u64::from(slot.head.len)).sum::<u64>();
-                if bytes > PREV_BYTES {
-                    return Err(ApplyError::TooLarge.into());
-                }
-                let Some(next) = piece.next else { break };
-                from = next;
-            }
-        }
-        Ok(())
-    }
-
     /// Everything that can refuse a put.
     pub(super) fn check_put(&mut self, put: &PutRequest) -> Run<()> {
         if put.lease != 0 && self.lease(put.lease)?.is_none() {
@@ -79,19 +56,20 @@ impl<E: Engine> Applier<E> {
         Ok(())
     }
 
+    /// Value and lease that a put gives its key. `old` is the key's slot before.
+    pub(super) fn settled(&self, put: &PutRequest, old: Option<&Slot>) -> Run<(Bytes, i64)> {
+        let value = match old {
+            Some(old) if put.ignore_value => value_of(self.kv_of(old)?)?,
+            _ => put.value.clone(),
+        };
+        let lease = old.filter(|_| put.ignore_lease).map_or(put.lease, |old| old.head.lease);
+        Ok((value, lease))
+    }
+
     /// Puts a key; the put has been checked.
     pub(super) fn put(&mut self, put: PutRequest) -> Run<OpOutcome> {
         let old = self.slot(&put.key)?;
-        let mut value = put.value;
-        let mut lease = put.lease;
-        if let Some(old) = &old {
-            if put.ignore_value {
-                value = value_of(self.kv_of(old)?)?;
-            }
-            if put.ignore_lease {
-                lease = old.head.lease;
-            }
-        }
+        let (value, lease) = self.settled(&put, old.as_ref())?;
         let prev_kv = match &old {
             Some(old) if put.prev_kv => Some(self.kv_of(old)?),
             _ => None,
@@ -144,10 +122,6 @@ impl<E: Engine> Applier<E> {
             self.commit()?;
             self.written = Some(Written::default());
         }
-        self.check_prevs(ops.iter().filter_map(|op| match op {
-            RequestUnion::DeleteRange(delete) => Some(delete),
-            _ => None,
-        }))?;
         for (n, op) in ops.iter().enumerate() {
             match op {
                 RequestUnion::Put(put) => self.check_put_after(put, &ops[..n])?,
@@ -155,6 +129,7 @@ impl<E: Engine> Applier<E> {
                 RequestUnion::DeleteRange(_) | RequestUnion::Txn(_) => {}
             }
         }
+        self.check_answer(&ops)?;
         self.execute(job, txn)
     }
 

@@ -16,6 +16,17 @@ fn cur_len(key: usize, kv: usize) -> i64 {
     (key + Head::LEN + if kv <= INLINE_MAX { kv } else { 0 }) as i64
 }
 
+/// The key-value that a put makes of a key. `old` is its slot before.
+pub(super) fn key_value(key: Bytes, value: Bytes, lease: i64, version: Revision, old: Option<&Slot>) -> KeyValue {
+    let (create_revision, count) = old.map_or((version.main, 1), |slot| (slot.head.create, slot.head.version + 1));
+    KeyValue { key, create_revision, mod_revision: version.main, version: count, value, lease }
+}
+
+/// Head of a key-value that is `len` bytes when encoded.
+pub(super) fn head_of(kv: &KeyValue, version: Revision, len: usize) -> Head {
+    Head { create: kv.create_revision, modified: version, version: kv.version, lease: kv.lease, len: len as u32 }
+}
+
 impl<E: Engine> Applier<E> {
     /// The version that the next write of the entry at hand makes.
     fn next_version(&mut self) -> Revision {
@@ -27,20 +38,10 @@ impl<E: Engine> Applier<E> {
     /// Writes a key. `old` is its slot before.
     pub(super) fn put_key(&mut self, key: Bytes, value: Bytes, lease: i64, old: Option<&Slot>) {
         let version = self.next_version();
-        let (kind, create, count) = match old {
-            Some(slot) => (Kind::Update, slot.head.create, slot.head.version + 1),
-            None => (Kind::Create, version.main, 1),
-        };
-        let kv = KeyValue {
-            key: key.clone(),
-            create_revision: create,
-            mod_revision: version.main,
-            version: count,
-            value,
-            lease,
-        };
+        let kind = if old.is_some() { Kind::Update } else { Kind::Create };
+        let kv = key_value(key.clone(), value, lease, version, old);
         let encoded = self.log_row(version, kind, old, &kv);
-        let head = Head { create, modified: version, version: count, lease, len: encoded.len() as u32 };
+        let head = head_of(&kv, version, encoded.len());
         match old {
             Some(slot) => self.supersede(&key, &slot.head),
             None => {

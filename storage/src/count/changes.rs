@@ -190,7 +190,7 @@ pub(crate) fn successor(version: Revision) -> Revision {
 }
 
 /// What a row of `log` did, and to which key.
-pub(super) fn change(row: &[u8]) -> Result<(Kind, &[u8]), EngineError> {
+pub(crate) fn change(row: &[u8]) -> Result<(Kind, &[u8]), EngineError> {
     let unreadable = |why: crate::schema::Damaged| EngineError::Corrupt(why.to_string());
     let (kind, _) = LogRow::decode_head(row).map_err(unreadable)?;
     Ok((kind, key_of(&row[LogRow::HEAD..]).map_err(unreadable)?))

@@ -25,7 +25,7 @@ mod tests;
 mod verify;
 mod writer;
 
-pub(crate) use changes::{Change, ChangesRow, behind_changes, changes_key, read_changes, successor};
+pub(crate) use changes::{Change, ChangesRow, behind_changes, change, changes_key, read_changes, successor};
 pub use changes::{Changes, forget_changes};
 pub use read::count_present;
 pub use rebuild::Rebuild;

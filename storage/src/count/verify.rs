@@ -2,8 +2,10 @@
 //!
 //! Must never repair anything.
 
-use super::changes::{Change, change, changes_key};
-use super::{BLOCK, GROUP, Group, behind, behind_changes, damaged, read_block, read_changes, read_group, row_key};
+use super::{
+    BLOCK, Change, GROUP, Group, behind, behind_changes, change, changes_key, damaged, read_block, read_changes,
+    read_group, row_key,
+};
 use crate::engine::{Direction, EngineError, Family, Scan, Snapshot};
 use crate::schema::Kind;
 use model::Revision;

@@ -5,13 +5,12 @@
 //! range is walked instead. Must never take longer than both.
 
 use super::cursor::Source;
-use super::kv_bytes::key_of;
 use super::overlay::{NoOverlay, Overlay, count_delta};
 use super::walk::{self, Bounds};
 use super::{At, point};
-use crate::count::{Change, ChangesRow, behind_changes, changes_key, count_present, read_changes, successor};
+use crate::count::{Change, ChangesRow, behind_changes, change, changes_key, count_present, read_changes, successor};
 use crate::engine::{Direction, Family, Scan, Snapshot};
-use crate::schema::{Kind, LogRow};
+use crate::schema::Kind;
 use crate::view::View;
 use model::{KeyRange, ReadError, Revision};
 use std::collections::VecDeque;
@@ -128,12 +127,13 @@ impl<S: Snapshot> Since<'_, S> {
         let mut total = 0;
         for _ in 0..self.rows {
             let Some((_, row)) = scan.next()? else { return Ok(Some(total)) };
-            let step = match LogRow::decode_head(row)?.0 {
+            let (kind, key) = change(row)?;
+            let step = match kind {
                 Kind::Create => 1,
                 Kind::Delete => -1,
                 Kind::Update => continue,
             };
-            if self.range.contains(key_of(&row[LogRow::HEAD..])?) {
+            if self.range.contains(key) {
                 total += step;
             }
         }

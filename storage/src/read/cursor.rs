@@ -176,17 +176,21 @@ impl RangeCursor {
     /// As [`Self::next_chunk`].
     pub fn measure<S: Snapshot>(&mut self, view: &View<S>) -> Result<Measured, ReadError> {
         let source = self.source(view)?;
-        let mut measured = match self.state {
-            _ if self.plan.count_only => Measured::default(),
-            State::Walk { .. } | State::Done => self.measure_walk(&source)?,
+        let measured = self.measure_source(&source)?;
+        Ok(Measured { count: self.count_source(&source, None)?, ..measured })
+    }
+
+    /// All but the count.
+    fn measure_source<S: Snapshot, O: Overlay>(&mut self, source: &Source<'_, S, O>) -> Result<Measured, ReadError> {
+        match self.state {
+            _ if self.plan.count_only => Ok(Measured::default()),
+            State::Walk { .. } | State::Done => self.measure_walk(source),
             State::Uncollected | State::Sorted(_) => {
-                let sorted = self.sorted(&source)?;
+                let sorted = self.sorted(source)?;
                 let (kvs, encoded_bytes) = sorted.measure(source.snapshot)?;
-                Measured { kvs, encoded_bytes, count: 0, more: sorted.more }
+                Ok(Measured { kvs, encoded_bytes, count: 0, more: sorted.more })
             }
-        };
-        measured.count = self.count_source(&source, None)?;
-        Ok(measured)
+        }
     }
 
     /// Keys in the range at the answer's revision, limit and filters ignored.
@@ -336,7 +340,7 @@ impl RangeCursor {
 }
 
 /// Length of a found key's key-value in the shape asked for; zero when unknown.
-fn len_of(found: &Found<'_>, shape: Shape) -> usize {
+pub(super) fn len_of(found: &Found<'_>, shape: Shape) -> usize {
     match shape {
         Shape::KeysOnly { lease } => super::kv_bytes::keys_only_len(found.key, &found.head, lease),
         Shape::Full => found.head.len as usize,
@@ -356,6 +360,23 @@ pub(super) fn fields_len<S: Snapshot>(snapshot: &S, revisions: &mut Vec<Revision
 /// [`ReadError`].
 pub fn measure<S: Snapshot>(view: &View<S>, request: &RangeRequest) -> Result<Measured, ReadError> {
     RangeCursor::new(view, request)?.measure(view)
+}
+
+/// Length and number of what [`range_in_txn`](super::range_in_txn) would answer to a range of more than one key. Keys are not
+/// counted; what must be collected to know the rest comes out of this room.
+///
+/// # Errors
+/// [`ReadError`].
+pub(crate) fn measure_in_txn<S: Snapshot, O: Overlay>(
+    snapshot: &S,
+    at: At,
+    overlay: &O,
+    request: &RangeRequest,
+    room: Arc<Room>,
+) -> Result<Measured, ReadError> {
+    let mut cursor = RangeCursor::at(at, request)?.within(room);
+    let source = Source { snapshot, overlay, at, revision: cursor.revision };
+    cursor.measure_source(&source)
 }
 
 /// Answers a request whole.

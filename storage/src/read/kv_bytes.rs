@@ -58,7 +58,7 @@ fn numbers(head: &Head, lease: bool) -> [(u8, i64); 4] {
 }
 
 /// Length of a `kvs` field of a RangeResponse that holds `len` bytes: tag, length, bytes.
-pub(super) fn field_len(len: usize) -> u64 {
+pub(crate) fn field_len(len: usize) -> u64 {
     (1 + encoded_len_varint(len as u64) + len) as u64
 }
 

@@ -38,9 +38,11 @@ mod tests;
 
 pub use compaction::{Compaction, CompactionStep};
 pub use count::{CountMemo, count};
+pub(crate) use cursor::measure_in_txn;
 pub use cursor::{Budget, Chunk, Measured, RangeCursor, measure};
-pub(crate) use kv_bytes::key_of;
+pub(crate) use kv_bytes::{field_len, key_of};
 pub use overlay::{NoOverlay, Overlay, Pending, Touched, check_txn_revision, range_in_txn, walk_heads};
+pub(crate) use point::projected_len;
 pub use point::{get_at, project};
 
 use crate::engine::{EngineError, Snapshot};

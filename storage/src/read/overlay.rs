@@ -33,6 +33,11 @@ pub trait Overlay {
     /// Changed keys with `lower <= key < upper` (`None` is no bound), ascending.
     fn touched<'a>(&'a self, lower: &[u8], upper: Option<&[u8]>) -> Touched<'a>;
 
+    /// True for a key that is deleted without being among the touched ones. It is asked about none of those.
+    fn hides(&self, _key: &[u8]) -> bool {
+        false
+    }
+
     /// Nothing changed.
     fn is_empty(&self) -> bool;
 }
@@ -137,6 +142,7 @@ pub(super) fn present<S: Snapshot, O: Overlay>(
         }
         let answer = match touched.next_if(|(changed, _)| *changed == key) {
             Some((changed, pending)) => visit_pending(changed, pending, &mut visit)?,
+            None if overlay.hides(key) => ControlFlow::Continue(()),
             None => visit(found(key, row)?)?,
         };
         if answer.is_break() {

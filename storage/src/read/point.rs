@@ -3,6 +3,7 @@
 //! Must never set up a scan for a read of the present.
 
 use super::At;
+use super::cursor::len_of;
 use super::plan::{Plan, Shape};
 use super::values::{fetch_one, shaped};
 use super::walk::{Found, Kv, newest_in_hist, past_head};
@@ -121,6 +122,13 @@ pub fn project(kv: &Bytes, head: &Head, request: &RangeRequest) -> Result<Option
         return Ok(None);
     }
     shaped(kv.clone(), head, plan.shape).map(Some)
+}
+
+/// Length of what [`project`] would show, from the head alone; `None` when a filter drops it.
+pub(crate) fn projected_len(key: &[u8], head: &Head, request: &RangeRequest) -> Option<usize> {
+    let plan = Plan::of(request);
+    let found = Found { key, head: *head, kv: Kv::Log };
+    plan.passes(&found).then(|| len_of(&found, plan.shape))
 }
 
 /// Answers any request for one key outside of a transaction.

@@ -37,12 +37,17 @@ struct Item {
     len: usize,
 }
 
+/// Bytes an item takes besides its values. A number of its own, because what is refused for want of room must not depend on how
+/// a compiler lays out memory.
+const ITEM_BYTES: usize = 72;
+const _: () = assert!(size_of::<Item>() <= ITEM_BYTES);
+
 impl Item {
     /// Bytes it keeps in memory. A value that is sorted by shares the buffer of its key-value, unless only keys are wanted.
     fn held(&self) -> usize {
         let value = if let Rank::Value(value) = &self.rank { value.len() } else { 0 };
         let ready = if let Place::Ready(kv) = &self.place { kv.len() } else { 0 };
-        size_of::<Self>() + value.max(ready)
+        ITEM_BYTES + value.max(ready)
     }
 }
 

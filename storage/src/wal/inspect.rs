@@ -5,10 +5,8 @@
 
 use super::error::WalError;
 use super::format::Header;
-use super::open::{Found, Listing, TornTail, open_segments, scan};
+use super::open::{Contents, Found, Listing, TornTail, open_segments, read};
 use super::record::{Head, Install, Record, records};
-use super::replay::Replay;
-use super::scan::{batch_at, judge};
 use super::{WalConfig, WalMeta};
 use crate::disk::Disk;
 use bytes::Bytes;
@@ -101,24 +99,19 @@ pub enum LoggedRecord {
 pub fn inspect(disk: &dyn Disk, dir: &Path, mut each: impl FnMut(Logged)) -> Result<Inspection, WalError> {
     let Listing { leftover, segments: ids, spares, .. } = Listing::read(disk, dir)?;
     let mut segments = open_segments(disk, dir, &ids)?;
-    let mut replay = Replay::new(&segments[0].head, WalConfig::default().mark_every);
     let mut infos: Vec<SegmentInfo> = segments.iter().map(info).collect();
     let heads: Vec<Logged> = segments.iter().map(head).collect();
-    let mut heads = heads.into_iter().peekable();
     let first = ids[0];
-    let end = scan(&mut segments, &mut replay, |header, offset, payload| {
-        while let Some(head) = heads.next_if(|head| head.segment <= header.segment) {
-            each(head);
+    let contents = read(&mut segments, WalConfig::default().mark_every, |header, offset, payload| {
+        let at = (header.segment - first) as usize;
+        infos[at].batches += 1;
+        infos[at].used = offset + header.extent();
+        match offset {
+            0 => each(heads[at].clone()),
+            _ => show(header, offset, payload, &mut each),
         }
-        let info = &mut infos[(header.segment - first) as usize];
-        info.batches += 1;
-        info.used = offset + header.extent();
-        show(header, offset, payload, &mut each);
     })?;
-    heads.for_each(&mut each);
-    let newest = segments.last_mut().expect("WAL invariant: a listed log has a segment");
-    let terms = replay.finish().map_err(|why| WalError::corrupt(&infos[0].file, 0, why))?;
-    let torn = torn(newest, end.number, end.offset)?;
+    let Contents { replay, terms, torn, .. } = contents;
     Ok(Inspection {
         meta: replay.meta,
         hard_state: replay.state.hard_state,
@@ -137,8 +130,8 @@ fn info(found: &Found) -> SegmentInfo {
     SegmentInfo {
         file: found.window.path.clone(),
         bytes: found.window.size,
-        batches: 1,
-        used: found.header.extent(),
+        batches: 0,
+        used: 0,
         recycled: found.head.recycled,
     }
 }
@@ -172,17 +165,4 @@ fn show(header: &Header, offset: u64, payload: &[u8], each: &mut impl FnMut(Logg
         };
         each(Logged { segment: header.segment, offset, batch: header.number, record });
     }
-}
-
-/// What a start would cut off behind the last whole batch.
-fn torn(newest: &mut Found, number: u64, offset: u64) -> Result<Option<TornTail>, WalError> {
-    let (owner, recycled) = (newest.owner(), newest.head.recycled);
-    let window = &mut newest.window;
-    let file = window.path.clone();
-    let damage = match batch_at(window, owner, number, offset)? {
-        Ok(_) => return Err(WalError::corrupt(&file, offset, "a batch changed while it was read")),
-        Err(damage) => damage,
-    };
-    let rest = judge(window, owner, number, offset, damage, recycled)?;
-    Ok(rest.torn.then_some(TornTail { file, offset, batch: number }))
 }

@@ -12,7 +12,7 @@ use super::error::WalError;
 use super::format::{BLOCK, HEADER_LEN, Header, NoHeader};
 use super::record::{Head, Install, Record, records};
 use super::replay::Replay;
-use super::scan::{Owner, WINDOW, Window, batch_at, judge};
+use super::scan::{Owner, Rest, WINDOW, Window, batch_at, judge};
 use super::segment::{LOCK, Name, Segment, Spares, parse_name, segment_path};
 use super::writer::{Opened, Wal};
 use super::{WalConfig, WalMeta};
@@ -117,11 +117,22 @@ pub(super) struct Found {
 }
 
 /// What a scan of all segments found at the end of the newest.
-pub(super) struct End {
-    pub(super) offset: u64,
-    pub(super) number: u64,
+struct End {
+    offset: u64,
+    number: u64,
     last_batch: (u64, u64),
     max_indexes: Vec<u64>,
+}
+
+/// A log that was read to its end.
+pub(super) struct Contents {
+    pub(super) replay: Replay,
+    /// First index of each term among the entries after the truncation, ascending.
+    pub(super) terms: Vec<LogId>,
+    end: End,
+    rest: Rest,
+    /// What a start cuts off the end.
+    pub(super) torn: Option<TornTail>,
 }
 
 impl UncheckedWal {
@@ -171,11 +182,9 @@ impl UncheckedWal {
     /// # Errors
     /// `Corrupt` when anything that had been durable is damaged or missing; `Io`.
     pub fn recover(mut self) -> Result<(Wal, Recovered), WalError> {
-        let mut replay = Replay::new(&self.segments[0].head, self.config.mark_every);
-        let end = scan(&mut self.segments, &mut replay, |_, _, _| {})?;
-        let oldest = &self.segments[0];
-        let terms = replay.finish().map_err(|why| WalError::corrupt(&oldest.window.path, 0, why))?;
-        let cut = self.settle_tail(&end)?;
+        let Contents { replay, terms, end, rest, torn } =
+            read(&mut self.segments, self.config.mark_every, |_, _, _| {})?;
+        self.settle_tail(&end, rest)?;
         let recovered = Recovered {
             meta: replay.meta,
             hard_state: replay.state.hard_state,
@@ -183,7 +192,7 @@ impl UncheckedWal {
             last: replay.state.last,
             terms,
             install: replay.state.install.clone(),
-            cut,
+            cut: torn,
         };
         let mut spares = Spares::new(&self.dir, self.config.max_spares);
         for number in &self.spares {
@@ -213,29 +222,39 @@ impl UncheckedWal {
         Ok((Wal::from_opened(opened)?, recovered))
     }
 
-    /// Decides about what lies behind the last whole batch, clears it, writes the last batch once more, and syncs.
-    fn settle_tail(&mut self, end: &End) -> Result<Option<TornTail>, WalError> {
-        let found = self.segments.last_mut().expect("WAL invariant: an open log has a segment");
-        let (owner, recycled) = (found.owner(), found.head.recycled);
-        let window = &mut found.window;
+    /// Clears what lies behind the last whole batch, writes that batch once more, and syncs.
+    fn settle_tail(&mut self, end: &End, rest: Rest) -> Result<(), WalError> {
+        let window = &mut self.segments.last_mut().expect("WAL invariant: an open log has a segment").window;
         let path = window.path.clone();
-        let damage = match batch_at(window, owner, end.number, end.offset)? {
-            Ok(_) => return Err(WalError::corrupt(&path, end.offset, "a batch changed while it was read")),
-            Err(damage) => damage,
-        };
-        let rest = judge(window, owner, end.number, end.offset, damage, recycled)?;
         let (at, len) = end.last_batch;
         let again = window.get(at, len as usize)?.to_vec();
         let file = &window.file;
         file.fill_zero(end.offset, rest.wipe_to).map_err(WalError::io("clear the torn tail of", &path))?;
         file.write_all_at(&again, at).map_err(WalError::io("rewrite the last batch of", &path))?;
-        file.sync_data().map_err(WalError::io("sync", &path))?;
-        Ok(rest.torn.then_some(TornTail { file: path, offset: end.offset, batch: end.number }))
+        file.sync_data().map_err(WalError::io("sync", &path))
     }
 }
 
-/// Replays all segments in order. `each` is shown every whole batch but the heads: its header, where it lies, and its payload.
-pub(super) fn scan(
+/// What all segments say, the oldest at first, and what was made of the end. `each` is shown as [`scan`] says.
+///
+/// # Errors
+/// `Corrupt` when anything that had been durable is damaged or missing; `Io`.
+pub(super) fn read(
+    segments: &mut [Found],
+    mark_every: u64,
+    each: impl FnMut(&Header, u64, &[u8]),
+) -> Result<Contents, WalError> {
+    let mut replay = Replay::new(&segments[0].head, mark_every);
+    let end = scan(segments, &mut replay, each)?;
+    let terms = replay.finish().map_err(|why| WalError::corrupt(&segments[0].window.path, 0, why))?;
+    let newest = segments.last_mut().expect("WAL invariant: a listed log has a segment");
+    let rest = newest.behind(&end)?;
+    let torn = TornTail { file: newest.window.path.clone(), offset: end.offset, batch: end.number };
+    Ok(Contents { replay, terms, end, rest, torn: rest.torn.then_some(torn) })
+}
+
+/// Replays all segments in order. `each` is shown every whole batch: its header, where it lies, and its payload; nothing of a head's.
+fn scan(
     segments: &mut [Found],
     replay: &mut Replay,
     mut each: impl FnMut(&Header, u64, &[u8]),
@@ -249,6 +268,7 @@ pub(super) fn scan(
         if at > 0 {
             replay.head(&found.head).map_err(|why| corrupt(0, why))?;
         }
+        each(&found.header, 0, &[]);
         let owner = found.owner();
         found.window.set_step(WINDOW);
         let (mut offset, mut number) = (found.header.extent(), found.header.number + 1);
@@ -307,7 +327,16 @@ impl Found {
         Ok(Self { id, window, head, header })
     }
 
-    pub(super) fn owner(&self) -> Owner {
+    /// Judges what lies behind the last whole batch of the newest segment.
+    fn behind(&mut self, end: &End) -> Result<Rest, WalError> {
+        let (owner, recycled) = (self.owner(), self.head.recycled);
+        match batch_at(&mut self.window, owner, end.number, end.offset)? {
+            Ok(_) => Err(WalError::corrupt(&self.window.path, end.offset, "a batch changed while it was read")),
+            Err(damage) => judge(&mut self.window, owner, end.number, end.offset, damage, recycled),
+        }
+    }
+
+    fn owner(&self) -> Owner {
         Owner { log_id: self.head.meta.log_id, segment: self.id }
     }
 }

@@ -217,3 +217,39 @@ fn a_put_behind_a_delete_of_its_key_outlives_a_compaction_at_its_revision() {
         assert_eq!((found[0].create_revision, &found[0].value[..]), (3, &b"new"[..]));
     });
 }
+
+#[test]
+fn ranges_that_are_too_much_for_one_answer_refuse_the_transaction_whole() {
+    on_server(async |server| {
+        let value = "v".repeat(16 << 10);
+        for n in 0..100 {
+            server.stubs.put(format!("k{n:02}"), &value).await;
+        }
+        let before = server.stubs.revision().await;
+        // 1.6 MiB, 127 times
+        let with = |first, range: RangeRequest| {
+            let ranges = std::iter::repeat_with(|| range_op(range.clone())).take(127);
+            txn(std::iter::once(first).chain(ranges).collect())
+        };
+        let nested = || txn_op(txn(vec![]));
+        for first in [put_op("x", "1"), delete_op("k00", ""), nested()] {
+            let answer = server.stubs.txn(with(first, all())).await;
+            expect_status("ranges", answer, Code::InvalidArgument, "etcdserver: request is too large");
+        }
+        assert!(server.stubs.range(get("x")).await.expect("get").kvs.is_empty());
+        assert_eq!(
+            (server.stubs.range(all()).await.expect("all").kvs.len(), server.stubs.revision().await),
+            (100, before)
+        );
+        let fitting = [RangeRequest { limit: 2, ..all() }, RangeRequest { keys_only: true, ..all() }, get("k00")];
+        for range in fitting {
+            let answer = server.stubs.txn(with(put_op("x", "1"), range.clone())).await.expect("txn");
+            assert_eq!(answer.responses.len(), 128, "{range:?}");
+        }
+        let reads = std::iter::repeat_with(|| range_op(all())).take(100).collect();
+        let answer = server.stubs.txn(txn(reads)).await.expect("without a write it is sent while it is read");
+        assert_eq!(answer.responses.len(), 100);
+        // what is deleted before is not read
+        server.stubs.txn(with(delete_op([0], [0]), all())).await.expect("nothing is left");
+    });
+}

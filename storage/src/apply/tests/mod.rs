@@ -2,6 +2,7 @@
 //!
 //! Must never build rows by hand: what is checked is what entries do.
 
+mod answers;
 mod checked;
 mod chunks;
 mod cut;
