@@ -271,7 +271,10 @@ pub fn binary() -> PathBuf {
     // test binaries lie in <target>/<profile>/deps
     let own = std::env::current_exe().expect("the test's own path");
     let target = own.ancestors().nth(3).expect("a build folder");
-    let found = ["release", "dist", "debug"].iter().map(|p| target.join(p).join("conclave")).find(|p| p.is_file());
+    let built = |path: &PathBuf| path.metadata().and_then(|file| file.modified()).ok();
+    // the newest: an older one may be of other code
+    let found = ["release", "dist", "debug"].map(|profile| target.join(profile).join("conclave")).into_iter();
+    let found = found.filter(|path| path.is_file()).max_by_key(built);
     found.unwrap_or_else(|| {
         panic!("no daemon in {}: run `make test`, or `cargo build -p conclave`, or set CONCLAVE_BIN", target.display())
     })
