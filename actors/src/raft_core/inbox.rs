@@ -101,7 +101,7 @@ impl Inbox {
         (inbox, port, InnerPort { bell, advance, durable, tick, peer_control, peer_data })
     }
 
-    /// Sleeps until somebody rings, spinning for up to `spin` first. False when everybody who could ring is gone.
+    /// Sleeps until somebody rings, staying awake for up to `spin` first. False when everybody who could ring is gone.
     pub fn wait(&self, spin: Duration) -> bool {
         if !spin.is_zero() {
             let start = Instant::now();
@@ -109,7 +109,8 @@ impl Inbox {
                 if self.bell.try_recv().is_ok() {
                     return true;
                 }
-                std::hint::spin_loop();
+                // gives way: with few cores the one who will ring may need this one
+                std::thread::yield_now();
             }
         }
         !matches!(self.bell.recv_timeout(Duration::from_secs(3600)), Err(RecvTimeoutError::Disconnected))
