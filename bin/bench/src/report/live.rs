@@ -102,7 +102,7 @@ impl Live {
                 let seconds = recorders.iter().filter_map(|r| r.last_second());
                 let latency = seconds.map(|s| (s.p50, s.p99, s.max)).reduce(worst);
                 let line = progress.line(done, failed, latency, Instant::now());
-                // one write, or it flickers; a line too long for the terminal is cut instead of going on in the next one
+                // one write, or it flickers; too long a line is cut; a terminal that went away is no reason to stop
                 let _ = std::io::stderr().write_all(format!("\r\x1b[?7l{line}\x1b[K\x1b[?7h").as_bytes());
             }
         })))

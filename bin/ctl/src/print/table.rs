@@ -33,11 +33,8 @@ pub fn print(printer: &Printer, answer: &Answer<'_>, out: &mut Vec<u8>) -> Resul
 /// As etcdctl draws it, or turned where that would be torn by a narrower terminal: names down the side, a column for each row;
 /// if that is too wide as well, a frame for each row.
 fn fitted(table: &Table, width: Option<usize>, colour: bool) -> String {
-    let fits = |rows: &[Vec<String>]| width.is_none_or(|width| turned_width(table, rows) <= width);
-    if width.is_none_or(|width| frame_width(&widths(table)) <= width) {
-        return draw(table, colour);
-    }
-    if fits(&table.rows) {
+    let Some(width) = width.filter(|width| frame_width(&widths(table)) > *width) else { return draw(table, colour) };
+    if frame_width(&turned_widths(table, &table.rows)) <= width {
         return turned(table, &table.rows, colour);
     }
     table.rows.iter().map(|row| turned(table, std::slice::from_ref(row), colour)).collect()
@@ -189,10 +186,6 @@ fn turned_widths(table: &Table, rows: &[Vec<String>]) -> Vec<usize> {
     let names = table.head.iter().map(|name| wide(name)).max().unwrap_or(0);
     let cells = rows.iter().map(|row| row.iter().map(|cell| wide(cell)).max().unwrap_or(0));
     [names].into_iter().chain(cells).collect()
-}
-
-fn turned_width(table: &Table, rows: &[Vec<String>]) -> usize {
-    frame_width(&turned_widths(table, rows))
 }
 
 /// A frame in which columns are lines.

@@ -43,7 +43,7 @@ impl Progress {
         }
         self.drawn = Some(Instant::now());
         let line = dim(&line(self.unit, done, self.total, self.start.elapsed()));
-        // one write, or it flickers; a line too long for the terminal is cut instead of going on in the next one
+        // one write, or it flickers; too long a line is cut; a terminal that went away is no reason to stop
         let _ = std::io::stderr().write_all(format!("\r\x1b[?7l{line}\x1b[K\x1b[?7h").as_bytes());
     }
 }
