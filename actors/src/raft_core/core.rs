@@ -90,6 +90,8 @@ pub struct RaftCore {
     pub(super) opening: Opening,
     pub(super) was_leading: bool,
     pub(super) last_leader: u64,
+    /// The store holds everything up to here for good.
+    durable: Index,
     released: Index,
     stopping: bool,
 }
@@ -118,6 +120,7 @@ impl RaftCore {
             opening: Opening::NoLeader,
             was_leading: false,
             last_leader: 0,
+            durable: 0,
             released: 0,
             stopping: false,
         })
@@ -195,13 +198,19 @@ impl RaftCore {
                 self.node.storage_mut().trim(done.index, tail);
                 self.reads.applied(done.index, &mut self.out);
             }
-            Advance::Durable(done) => self.release_log(done.index),
+            Advance::Durable(done) => {
+                self.durable = done.index;
+                self.release_log();
+            }
         }
     }
 
-    /// The store holds everything up to `index` for good: the log before it, less what lagging followers may ask for, goes.
-    fn release_log(&mut self, durable: Index) {
-        let index = durable.saturating_sub(self.config.catch_up_entries).min(self.node.applied());
+    /// The store holds everything up to `durable` for good: the log before it goes, less what lagging followers may ask for. Nobody
+    /// asks a lone member, and on a full disk room is worth more: a follower can be sent a snapshot.
+    fn release_log(&mut self) {
+        let needless = self.is_alone() || self.parts.gauges.disk_low.load(Relaxed);
+        let keep = if needless { 0 } else { self.config.catch_up_entries };
+        let index = self.durable.saturating_sub(keep).min(self.node.applied());
         if index <= self.released {
             return;
         }
@@ -215,6 +224,9 @@ impl RaftCore {
     fn on_tick(&mut self, count: u32) {
         let half_election = u64::from(self.config.raft.election_tick).div_ceil(2);
         let round = self.now / half_election;
+        if self.parts.gauges.disk_low.load(Relaxed) {
+            self.release_log();
+        }
         for _ in 0..count {
             self.now += 1;
             self.node.tick();

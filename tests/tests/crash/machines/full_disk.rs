@@ -88,6 +88,12 @@ async fn fill_and_come_back(size: &'static str, length: usize, most: usize) -> O
     refuses_growth_and_nothing_else(&stubs).await;
     ledger.check(&stubs).await;
 
+    comes_back(daemon, &disk, member, ledger).await;
+    Some(true)
+}
+
+/// A member whose disk ran out of space lives through the way back that the documentation names.
+async fn comes_back(daemon: Daemon, disk: &SmallDisk, member: u64, mut ledger: Ledger) {
     // no crash loop: killed and started again it serves what it may
     let (daemon, stubs) = Daemon::start(daemon.kill()).await;
     assert_eq!(alarm_stands(&stubs).await, member, "the alarm stands across a restart");
@@ -114,7 +120,42 @@ async fn fill_and_come_back(size: &'static str, length: usize, most: usize) -> O
     ledger.write(&stubs, 10, 1000).await.expect("writes go on");
     ledger.check(&stubs).await;
     drop(daemon);
-    Some(true)
+}
+
+/// The margin alone must be enough for the way back, with nothing in memtables that would have made the alarm come earlier.
+#[tokio::test]
+async fn the_margin_is_enough_for_the_way_back() {
+    for (size, puts) in [("96m", 400), ("256m", 1_500)] {
+        let dir = TempDir::new().expect("a folder");
+        let Some((disk, settings)) = on_small_disk(&dir, size) else { return };
+        let (daemon, stubs) = Daemon::start(settings).await;
+        let mut ledger = Ledger::default();
+        ledger.write(&stubs, puts, 100_000).await.expect("writes");
+        let defragment = api::etcdserverpb::DefragmentRequest {};
+        soon("the defragmentation", stubs.maintenance.clone().defragment(defragment)).await.expect("defragment");
+        let margin = size.trim_end_matches('m').parse::<u64>().expect("MiB") << 16;
+        // files that are not needed any more may go after it is filled
+        let member = until("the alarm", async || {
+            disk.fill(margin - (64 << 10));
+            stubs.alarm(AlarmAction::Get, 0, AlarmType::None).await.first().map(|alarm| alarm.member_id)
+        })
+        .await;
+        println!("{} KiB are free of {size}", disk.free() >> 10);
+        comes_back(daemon, &disk, member, ledger).await;
+    }
+}
+
+/// What the store holds for good is not kept in a lone member's log as well: that log would fill the disk with nothing to delete.
+#[tokio::test]
+async fn a_lone_member_keeps_no_log_that_nobody_asks_for() {
+    let dir = TempDir::new().expect("a folder");
+    let Some((_disk, settings)) = on_small_disk(&dir, "96m") else { return };
+    let (_daemon, stubs) = Daemon::start(settings).await;
+    let value = vec![7; 100_000];
+    for n in 0..2_000 {
+        let written = soon("a put", stubs.kv.clone().put(put("the same key", value.clone()))).await;
+        written.unwrap_or_else(|why| panic!("put {n}: {why}"));
+    }
 }
 
 #[tokio::test]
