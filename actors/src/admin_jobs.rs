@@ -32,6 +32,8 @@ pub struct AdminParts<E: Engine> {
     pub engine: Arc<E>,
     /// Opens a checkpoint.
     pub open: OpenEngine<E>,
+    /// Called before a defragmentation: gives it room where the disk is short of it.
+    pub make_room: Box<dyn Fn() + Send>,
     /// Where checkpoints are made; on the file system of the store.
     pub scratch: PathBuf,
     /// Version of the server, as streams say it; the rest of their header is read from each checkpoint.
@@ -94,6 +96,7 @@ impl<E: Engine> AdminJobs<E> {
     fn defragment(&self) -> Result<(), RequestError> {
         let gauges = &self.parts.gauges;
         gauges.defragmenting.store(true, Release);
+        (self.parts.make_room)();
         let done = self.parts.engine.compact_files(&|| !gauges.stopping.load(Relaxed));
         gauges.defragmenting.store(false, Release);
         gauges.disk_bytes.store(self.parts.engine.disk_bytes(), Relaxed);

@@ -71,6 +71,7 @@ impl Rig {
             stop: stopped,
             engine: store().0,
             open: Box::new(SimEngine::open),
+            make_room: Box::new(|| {}),
             scratch: dir.path().join("scratch"),
             server_version: String::new(),
             sinks,

@@ -73,6 +73,8 @@ pub struct Assembly<E: Engine> {
     pub hub: HubConfig,
     /// Pause between two compaction steps.
     pub compaction_pause: Duration,
+    /// Gives a defragmentation room where the disk is short of it.
+    pub make_room: Box<dyn Fn() + Send>,
     /// Where checkpoints are made.
     pub scratch: PathBuf,
     /// Written into snapshot streams.
@@ -361,6 +363,7 @@ impl Kernel {
             stop: jobs_stop,
             engine: assembly.engine,
             open: assembly.open,
+            make_room: assembly.make_room,
             scratch: assembly.scratch,
             server_version: assembly.server_version,
             sinks: wiring.sinks.clone(),

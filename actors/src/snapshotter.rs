@@ -88,7 +88,11 @@ impl<E: Engine> Snapshotter<E> {
     pub fn serve_one(&mut self, order: ToSnapshotter) -> Result<bool, String> {
         match order {
             ToSnapshotter::Flush => self.watch_durable()?,
-            ToSnapshotter::Prepare(request) => self.prepare(request),
+            ToSnapshotter::Prepare(request) => {
+                // the log has grown by a segment, after few entries when they are large: perhaps an old one can go
+                self.report_durable()?;
+                self.prepare(request);
+            }
             ToSnapshotter::Stop => return Ok(false),
         }
         Ok(true)

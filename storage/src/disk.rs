@@ -4,6 +4,7 @@
 //! failed sync, or buffer: a caller that wants durability calls [`DiskFile::sync_data`] and, for names, [`Disk::sync_dir`].
 
 pub mod sim;
+pub mod space;
 
 use std::fmt;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
@@ -147,8 +148,7 @@ impl Disk for OsDisk {
     }
 
     fn free(&self, dir: &Path) -> Option<u64> {
-        let stat = rustix::fs::statvfs(dir).ok()?;
-        Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+        Some(space::Space::of(dir).ok()?.free)
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn DiskLock>> {

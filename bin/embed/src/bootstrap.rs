@@ -12,6 +12,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use storage::apply::{self, Applier, Bootstrap, OpenError};
+use storage::disk::space::Space;
 use storage::disk::{Disk, OsDisk};
 use storage::engine::EngineError;
 use storage::engine::rocks::{RocksEngine, RocksMemory, RocksOptions};
@@ -97,7 +98,8 @@ pub fn boot(config: &Config) -> Result<Booted, BootstrapError> {
     }
     Room::before_start(&folders.member);
     let disk: Arc<dyn Disk> = Arc::new(OsDisk);
-    let options = RocksOptions::default();
+    let options =
+        Space::of(&folders.store).map_or_else(|_| RocksOptions::default(), |disk| RocksOptions::on_disk_of(disk.total));
     let memory = RocksMemory::new(&options);
     let engine = Arc::new(RocksEngine::open_sharing(&folders.store, &options, &memory)?);
     let (wal, recovered, store) = match Applier::open(engine.clone()) {

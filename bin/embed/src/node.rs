@@ -99,7 +99,7 @@ impl Node {
         let sink = Arc::new(ClientSink::default());
         let mut client_sinks: Vec<Arc<dyn ReplySink>> = vec![sink.clone()];
         client_sinks.extend(loops.sinks());
-        let kernel = Kernel::start(assemble(&config, booted, client_sinks)?)?;
+        let kernel = Kernel::start(assemble(&config, booted, &room, client_sinks)?)?;
         let ports = kernel.ports().clone();
         let exit = kernel.exit().clone();
         let guard = move || -> Box<dyn LoopGuard> { Box::new(Guard(DeathWatch::new("client loop", exit.clone()))) };
@@ -231,6 +231,7 @@ fn service_config(config: &Config) -> Result<ServiceConfig, BootstrapError> {
 fn assemble(
     config: &Config,
     booted: Booted,
+    room: &Room,
     client_sinks: Vec<Arc<dyn ReplySink>>,
 ) -> Result<Assembly<RocksEngine>, BootstrapError> {
     let Booted { identity, engine, memory, store, wal, disk, tail, applied, folders } = booted;
@@ -252,6 +253,7 @@ fn assemble(
     // a checkpoint is read and then removed: nothing in it is worth a flush
     let checkpoint = RocksOptions { flush_on_close: false, ..RocksOptions::default() };
     let open = move |dir: &Path| RocksEngine::open_sharing(dir, &checkpoint, &memory);
+    let room = room.clone();
     Ok(Assembly {
         identity,
         engine,
@@ -270,6 +272,7 @@ fn assemble(
         tick: config.heartbeat,
         hub,
         compaction_pause: config.compaction_pause,
+        make_room: Box::new(move || room.for_defragmentation()),
         scratch: folders.scratch,
         // etcd's snapshot files carry the version of their storage, and tools print it
         server_version: STORAGE_VERSION.into(),

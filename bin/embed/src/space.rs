@@ -1,62 +1,27 @@
 //! Room on the disk: an early alarm and a reserve, so that a full disk refuses writes instead of ending the member, again at every
 //! start.
 //!
-//! The rules are plain functions of figures; the task around them measures, proposes and keeps the file. Must never decide about an
-//! entry: what stands in the way of writes is the NOSPACE alarm, which went through the log like any other.
+//! The rules are [`Space`]'s; the task around them measures, proposes and keeps the file. Must never decide about an entry: what
+//! stands in the way of writes is the NOSPACE alarm, which went through the log like any other.
 
 use crate::client::Client;
 use messages::Ports;
 use model::request::{AlarmAction, AlarmRequest, AlarmType};
 use model::{AlarmMember, Command};
-use rustix::fs::{FallocateFlags, fallocate, statvfs};
+use rustix::fs::{FallocateFlags, fallocate};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
+use storage::disk::space::{MARGIN, Space};
 use storage::engine::rocks::RocksMemory;
 
-/// Bytes kept in reserve, and bytes that must be free besides: a log segment twice, or what a compaction rewrites.
-const MARGIN: u64 = 128 << 20;
-/// On small disks the margin is this share of the whole.
-const SHARE: u64 = 16;
 /// Time between two looks. Fast enough that a disk of 400 MB/s does not fill the margin between two of them.
 const PERIOD: Duration = Duration::from_millis(250);
-
-/// A file system.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Disk {
-    total: u64,
-    free: u64,
-}
-
-impl Disk {
-    fn of(dir: &Path) -> io::Result<Self> {
-        let stat = statvfs(dir)?;
-        let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
-        Ok(Self { total: bytes(stat.f_blocks), free: bytes(stat.f_bavail) })
-    }
-
-    fn margin(self) -> u64 {
-        MARGIN.min(self.total / SHARE)
-    }
-
-    /// Too little is left: the margin, and what is in memory and must still be flushed, would not fit.
-    fn is_low(self, unflushed: u64) -> bool {
-        self.free < self.margin() + unflushed
-    }
-
-    /// The reserve is needed now: for deletes, for the compaction that makes room, for the next start.
-    fn needs_reserve(self) -> bool {
-        self.free < self.margin() / 4
-    }
-
-    /// The reserve can be filled again without being low afterwards.
-    fn can_reserve(self, unflushed: u64) -> bool {
-        self.free > 3 * self.margin() + unflushed
-    }
-}
+/// The same on a small disk, whose margin is filled sooner.
+const SHORT_PERIOD: Duration = Duration::from_millis(20);
 
 /// Where a member's files lie, and the file that keeps room for it.
 #[derive(Clone, Debug)]
@@ -75,16 +40,25 @@ impl Room {
 
     /// Gives the reserve away before a start that may otherwise not succeed: opening writes files too.
     pub(crate) fn before_start(member: &Path) {
-        let Ok(disk) = Disk::of(member) else { return };
+        let Ok(disk) = Space::of(member) else { return };
         if disk.free < disk.margin() {
             release(&member.join("reserve"), disk);
+        }
+    }
+
+    /// Gives the reserve away to a defragmentation, which needs room to make room.
+    pub(crate) fn for_defragmentation(&self) {
+        if let Ok(disk) = Space::of(&self.data)
+            && disk.is_low(self.memory.write_buffer_usage() as u64)
+        {
+            release(&self.reserve, disk);
         }
     }
 
     /// Looks at both disks and keeps the reserve; true when room runs out.
     fn look(&self) -> bool {
         let unflushed = self.memory.write_buffer_usage() as u64;
-        let disk = match Disk::of(&self.data) {
+        let disk = match Space::of(&self.data) {
             Ok(disk) => disk,
             Err(why) => {
                 tracing::debug!(path = %self.data.display(), error = %why, "cannot measure free space");
@@ -100,7 +74,7 @@ impl Room {
             tracing::debug!(path = %self.reserve.display(), error = %why, "cannot keep a reserve on this file system");
         }
         // the log has no part in the memtables; a folder that is gone is the log's own trouble
-        let log_is_low = Disk::of(&self.wal).is_ok_and(|disk| disk.is_low(0));
+        let log_is_low = Space::of(&self.wal).is_ok_and(|disk| disk.is_low(0));
         disk.is_low(unflushed) || log_is_low
     }
 }
@@ -115,7 +89,7 @@ fn make(path: &Path, bytes: u64) -> io::Result<()> {
     Ok(())
 }
 
-fn release(path: &Path, disk: Disk) {
+fn release(path: &Path, disk: Space) {
     match std::fs::remove_file(path) {
         Ok(()) => {
             tracing::warn!(path = %path.display(), free = disk.free, "the disk is nearly full, gave the reserve away")
@@ -127,6 +101,8 @@ fn release(path: &Path, disk: Disk) {
 
 /// Looks until the node ends. While room is short, writes are refused at the door and by the alarm.
 pub(crate) async fn watch(client: Client, room: Room) {
+    let is_small = Space::of(&room.data).is_ok_and(|disk| disk.margin() < MARGIN / 2);
+    let period = if is_small { SHORT_PERIOD } else { PERIOD };
     loop {
         let ports = client.ports();
         if ports.gauges.stopping.load(Relaxed) {
@@ -148,7 +124,7 @@ pub(crate) async fn watch(client: Client, room: Room) {
         } else if was_low && !low {
             tracing::info!("there is disk space again; a standing NOSPACE alarm has to be disarmed");
         }
-        actix_rt::time::sleep(PERIOD).await;
+        actix_rt::time::sleep(period).await;
     }
 }
 
@@ -172,30 +148,6 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     #[test]
-    fn thresholds_scale_with_the_disk() {
-        let large = |free| Disk { total: 100 << 30, free };
-        assert_eq!(large(0).margin(), 128 * MIB);
-        assert!(!large(128 * MIB).is_low(0) && large(128 * MIB - 1).is_low(0));
-        assert!(large(140 * MIB).is_low(20 * MIB), "what is in memory must fit too");
-        assert!(large(31 * MIB).needs_reserve() && !large(32 * MIB).needs_reserve());
-        assert!(large(400 * MIB).can_reserve(0) && !large(400 * MIB).can_reserve(20 * MIB));
-        let small = |free| Disk { total: 64 * MIB, free };
-        assert_eq!(small(0).margin(), 4 * MIB);
-        assert!(!small(5 * MIB).is_low(0) && small(3 * MIB).is_low(0));
-    }
-
-    #[test]
-    fn filling_the_reserve_never_makes_room_short() {
-        for total in [1, 64, 1_000, 5_000, 1 << 20] {
-            for free in 0..200 {
-                let disk = Disk { total: total * MIB, free: total * MIB * free / 200 };
-                let after = Disk { free: disk.free.saturating_sub(disk.margin()), ..disk };
-                assert!(!disk.can_reserve(MIB) || !(after.is_low(MIB) || after.needs_reserve()), "{disk:?}");
-            }
-        }
-    }
-
-    #[test]
     fn the_reserve_takes_its_room_and_gives_it_back() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("reserve");
@@ -207,8 +159,8 @@ mod tests {
         let taken = std::os::unix::fs::MetadataExt::blocks(&std::fs::metadata(&path).unwrap()) * 512;
         assert!(taken >= 4 * MIB, "{taken} bytes");
         assert!(make(&path, MIB).is_err(), "there is one already");
-        release(&path, Disk { total: 0, free: 0 });
+        release(&path, Space { total: 0, free: 0 });
         assert!(!path.exists());
-        release(&path, Disk { total: 0, free: 0 });
+        release(&path, Space { total: 0, free: 0 });
     }
 }

@@ -4,6 +4,7 @@
 
 mod flush;
 mod options;
+mod room;
 mod snapshot;
 
 pub use options::{RocksMemory, RocksOptions};
@@ -20,8 +21,12 @@ use self_cell::self_cell;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-/// Bytes of files that one step of [`Engine::compact_files`] rewrites: a second or two of work.
+/// Most bytes of files that one step of [`Engine::compact_files`] rewrites: a second or two of work.
 const SLICE_BYTES: usize = 256 << 20;
+
+const FILE_BYTES: &str = "rocksdb.total-sst-files-size";
+/// Failures of flushes and compactions since the store was opened.
+const FAILURES: &str = "rocksdb.background-errors";
 
 /// By discriminant; behind them the default one.
 type Families<'a> = [&'a ColumnFamily; Family::ALL.len() + 1];
@@ -43,6 +48,15 @@ impl Store {
     fn family(&self, family: Family) -> &ColumnFamily {
         self.borrow_dependent()[family as usize]
     }
+
+    fn number(&self, family: &ColumnFamily, property: &str) -> u64 {
+        self.db().property_int_value_cf(&family, property).ok().flatten().unwrap_or(0)
+    }
+
+    /// Bytes of files of the largest family.
+    fn largest(&self) -> u64 {
+        self.borrow_dependent().iter().map(|family| self.number(family, FILE_BYTES)).max().unwrap_or(0)
+    }
 }
 
 /// A RocksDB store. The last handle or snapshot to go closes it.
@@ -52,6 +66,8 @@ pub struct RocksEngine {
     without_log: WriteOptions,
     persisted: ReadOptions,
     marker: Mutex<u64>,
+    room: room::Room,
+    file_bytes: u64,
     flush_on_close: bool,
 }
 
@@ -90,8 +106,18 @@ impl RocksEngine {
         let mut persisted = ReadOptions::default();
         persisted.set_read_tier(ReadTier::Persisted);
         let marker = Mutex::new(flush::marker(&store, &persisted)?);
-        let flush_on_close = options.flush_on_close;
-        Ok(Self { store: Arc::new(store), memory: memory.clone(), without_log, persisted, marker, flush_on_close })
+        let engine = Self {
+            store: Arc::new(store),
+            memory: memory.clone(),
+            without_log,
+            persisted,
+            marker,
+            room: room::Room::new(dir),
+            file_bytes: options.file_bytes,
+            flush_on_close: options.flush_on_close,
+        };
+        engine.look();
+        Ok(engine)
     }
 
     /// The store in `dir` as its last flush left it, for reading alone. Changes no file and takes no lock: the caller sees to
@@ -111,6 +137,19 @@ impl RocksEngine {
         let db = DB::open_cf_descriptors_read_only(&of_store, dir, options::of_families(options, &memory), false);
         let db = db.map_err(|e| error("open", &e))?;
         Ok(RocksSnapshot::take(&Arc::new(with_families(db))))
+    }
+
+    fn look(&self) {
+        self.room.look(&self.store, self.unflushed());
+    }
+
+    fn unflushed(&self) -> u64 {
+        self.memory.write_buffer_usage() as u64
+    }
+
+    /// RocksDB does not say how a compaction that it was asked for ended.
+    fn failures(&self) -> u64 {
+        self.store.borrow_dependent().iter().map(|family| self.store.number(family, FAILURES)).sum()
     }
 
     /// Its cache and write buffers.
@@ -160,7 +199,9 @@ impl Engine for RocksEngine {
                 Op::Delete { family, key } => to.delete_cf(&self.store.family(*family), key),
             }
         }
-        self.store.db().write_opt(to, &self.without_log).map_err(|e| error("write", &e))
+        self.store.db().write_opt(to, &self.without_log).map_err(|e| error("write", &e))?;
+        self.room.wrote(bytes as u64, &self.store, self.unflushed());
+        Ok(())
     }
 
     fn snapshot(&self) -> RocksSnapshot {
@@ -186,10 +227,7 @@ impl Engine for RocksEngine {
     }
 
     fn disk_bytes(&self) -> u64 {
-        let bytes = |family: &&ColumnFamily| {
-            self.store.db().property_int_value_cf(family, "rocksdb.total-sst-files-size").ok().flatten().unwrap_or(0)
-        };
-        self.store.borrow_dependent().iter().map(bytes).sum()
+        self.store.borrow_dependent().iter().map(|family| self.store.number(family, FILE_BYTES)).sum()
     }
 
     fn compact_files(&self, go_on: &dyn Fn() -> bool) -> Result<(), EngineError> {
@@ -197,30 +235,39 @@ impl Engine for RocksEngine {
         how.set_exclusive_manual_compaction(false);
         how.set_bottommost_level_compaction(BottommostLevelCompaction::ForceOptimized);
         self.flush()?;
+        // half of what is free: the rest is the flush's, the log's, and that of files which lie across the slice's ends
+        let slice = (SLICE_BYTES as u64).min((self.room.free() / 2).max(self.file_bytes)) as usize;
+        let failures = self.failures();
         let files = self.store.db().live_files().map_err(|e| error("list of files", &e))?;
         let names = Family::ALL.into_iter().map(Family::name).chain([options::DEFAULT]);
         for (family, name) in self.store.borrow_dependent().iter().zip(names) {
-            let cuts = cuts(files.iter().filter(|f| f.column_family_name == name));
+            let cuts = cuts(files.iter().filter(|f| f.column_family_name == name), slice);
             let mut from = None;
             for to in cuts.into_iter().map(Some).chain([None]) {
                 if !go_on() {
                     return Ok(());
                 }
                 self.store.db().compact_range_cf_opt(family, from.as_deref(), to.as_deref(), &how);
+                if self.failures() != failures {
+                    // another failure, and RocksDB refuses flushes as well
+                    let why = format!("{} bytes are free, the lines before this one say more", self.room.free());
+                    return Err(EngineError::NoSpace { op: "compaction", why });
+                }
                 from = to;
             }
         }
+        self.look();
         Ok(())
     }
 }
 
-/// Keys that cut a family into slices of about [`SLICE_BYTES`]: a compaction cannot be ended, but the next one need not begin.
-fn cuts<'f>(files: impl Iterator<Item = &'f LiveFile>) -> Vec<Vec<u8>> {
+/// Keys that cut a family into slices of about `slice` bytes: a compaction cannot be ended, but the next one need not begin.
+fn cuts<'f>(files: impl Iterator<Item = &'f LiveFile>, slice: usize) -> Vec<Vec<u8>> {
     let mut files: Vec<_> = files.filter_map(|f| Some((f.start_key.as_deref()?, f.size))).collect();
     files.sort_unstable();
     let (mut cuts, mut bytes) = (Vec::new(), 0);
     for (start, size) in files {
-        if bytes >= SLICE_BYTES {
+        if bytes >= slice {
             cuts.push(start.to_vec());
             bytes = 0;
         }

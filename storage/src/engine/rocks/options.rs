@@ -17,6 +17,8 @@ pub struct RocksOptions {
     /// starts when about 60 % are in use; what is not flushed is replayed from the raft log after a crash. While the disk cannot
     /// keep up, usage grows to about one and a half of it before the writer is made to wait.
     pub write_buffer_bytes: usize,
+    /// Bytes of a file. Smaller ones are rewritten in smaller steps, which a small disk has room for.
+    pub file_bytes: u64,
     /// Files kept open. A bound, because the usual limit for a process is 1,024 descriptors.
     pub max_open_files: i32,
     /// Threads for flushes and compactions together.
@@ -30,10 +32,21 @@ impl Default for RocksOptions {
         Self {
             cache_bytes: 64 << 20,
             write_buffer_bytes: 48 << 20,
+            file_bytes: 32 << 20,
             max_open_files: 512,
             background_jobs: 2,
             flush_on_close: true,
         }
+    }
+}
+
+impl RocksOptions {
+    /// Of a store on a disk of `total` bytes: on small ones memtables and files are shares of it.
+    pub fn on_disk_of(total: u64) -> Self {
+        let whole = Self::default();
+        let write_buffer_bytes = (total / 16).clamp(4 << 20, whole.write_buffer_bytes as u64) as usize;
+        let file_bytes = (total / 48).clamp(2 << 20, whole.file_bytes);
+        Self { write_buffer_bytes, file_bytes, ..whole }
     }
 }
 
@@ -131,8 +144,10 @@ fn of_family(family: Family, options: &RocksOptions, memory: &RocksMemory) -> Op
     to.set_max_write_buffer_number(4);
     to.set_arena_block_size(256 << 10);
     to.set_compression_type(DBCompressionType::Lz4);
-    to.set_target_file_size_base(32 << 20);
-    to.set_max_bytes_for_level_base(128 << 20);
+    to.set_target_file_size_base(options.file_bytes);
+    to.set_max_bytes_for_level_base(4 * options.file_bytes);
+    // `room` lets them begin once it has looked at the disk.
+    to.set_disable_auto_compactions(true);
     // An atomic flush adds a file to every family, however small: slow the writer down late.
     to.set_level_zero_slowdown_writes_trigger(24);
     to.set_level_zero_stop_writes_trigger(40);
