@@ -125,7 +125,7 @@ async fn comes_back(daemon: Daemon, disk: &SmallDisk, member: u64, mut ledger: L
 /// The margin alone must be enough for the way back, with nothing in memtables that would have made the alarm come earlier.
 #[tokio::test]
 async fn the_margin_is_enough_for_the_way_back() {
-    for (size, puts) in [("96m", 300), ("256m", 800)] {
+    for (size, puts) in [("96m", 200), ("256m", 600)] {
         let dir = TempDir::new().expect("a folder");
         let Some((disk, settings)) = on_small_disk(&dir, size) else { return };
         let (daemon, stubs) = Daemon::start(settings).await;
