@@ -98,7 +98,8 @@ impl RocksEngine {
     pub fn open_sharing(dir: &Path, options: &RocksOptions, memory: &RocksMemory) -> Result<Self, EngineError> {
         refuse_headless(dir)?;
         let of_store = options::of_store(options, memory)?;
-        let db = DB::open_cf_descriptors(&of_store, dir, options::of_families(options, memory))
+        let room = room::Room::before_open(dir, memory);
+        let db = DB::open_cf_descriptors(&of_store, dir, options::of_families(options, memory, room.is_on()))
             .map_err(|e| error("open", &e))?;
         let store = with_families(db);
         let mut without_log = WriteOptions::default();
@@ -112,11 +113,11 @@ impl RocksEngine {
             without_log,
             persisted,
             marker,
-            room: room::Room::new(dir),
+            room,
             file_bytes: options.file_bytes,
             flush_on_close: options.flush_on_close,
         };
-        engine.look();
+        engine.room.look(&engine.store, &engine.memory);
         Ok(engine)
     }
 
@@ -134,17 +135,10 @@ impl RocksEngine {
         let mut of_store = options::of_store(options, &memory)?;
         of_store.create_if_missing(false);
         of_store.create_missing_column_families(false);
-        let db = DB::open_cf_descriptors_read_only(&of_store, dir, options::of_families(options, &memory), false);
+        let db =
+            DB::open_cf_descriptors_read_only(&of_store, dir, options::of_families(options, &memory, false), false);
         let db = db.map_err(|e| error("open", &e))?;
         Ok(RocksSnapshot::take(&Arc::new(with_families(db))))
-    }
-
-    fn look(&self) {
-        self.room.look(&self.store, self.unflushed());
-    }
-
-    fn unflushed(&self) -> u64 {
-        self.memory.write_buffer_usage() as u64
     }
 
     /// RocksDB does not say how a compaction that it was asked for ended.
@@ -200,7 +194,7 @@ impl Engine for RocksEngine {
             }
         }
         self.store.db().write_opt(to, &self.without_log).map_err(|e| error("write", &e))?;
-        self.room.wrote(bytes as u64, &self.store, self.unflushed());
+        self.room.wrote(bytes as u64, &self.store, &self.memory);
         Ok(())
     }
 
@@ -256,7 +250,7 @@ impl Engine for RocksEngine {
                 from = to;
             }
         }
-        self.look();
+        self.room.look(&self.store, &self.memory);
         Ok(())
     }
 }

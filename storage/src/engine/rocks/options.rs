@@ -128,11 +128,15 @@ fn log(level: LogLevel, line: &str) {
 /// The family RocksDB cannot be without. It holds the flush marker alone.
 pub(super) const DEFAULT: &str = "default";
 
-/// The five families, in the order of their discriminants, and the default one.
-pub(super) fn of_families(options: &RocksOptions, memory: &RocksMemory) -> Vec<ColumnFamilyDescriptor> {
-    let family = |family: Family| ColumnFamilyDescriptor::new(family.name(), of_family(family, options, memory));
-    let default = ColumnFamilyDescriptor::new(DEFAULT, of_family(Family::Meta, options, memory));
-    Family::ALL.into_iter().map(family).chain([default]).collect()
+/// The five families, in the order of their discriminants, and the default one; `compacts` by themselves, see `room`.
+pub(super) fn of_families(options: &RocksOptions, memory: &RocksMemory, compacts: bool) -> Vec<ColumnFamilyDescriptor> {
+    let family = |name, family| {
+        let mut to = of_family(family, options, memory);
+        to.set_disable_auto_compactions(!compacts);
+        ColumnFamilyDescriptor::new(name, to)
+    };
+    let default = family(DEFAULT, Family::Meta);
+    Family::ALL.into_iter().map(|f| family(f.name(), f)).chain([default]).collect()
 }
 
 fn of_family(family: Family, options: &RocksOptions, memory: &RocksMemory) -> Options {
@@ -146,8 +150,6 @@ fn of_family(family: Family, options: &RocksOptions, memory: &RocksMemory) -> Op
     to.set_compression_type(DBCompressionType::Lz4);
     to.set_target_file_size_base(options.file_bytes);
     to.set_max_bytes_for_level_base(4 * options.file_bytes);
-    // `room` lets them begin once it has looked at the disk.
-    to.set_disable_auto_compactions(true);
     // An atomic flush adds a file to every family, however small: slow the writer down late.
     to.set_level_zero_slowdown_writes_trigger(24);
     to.set_level_zero_stop_writes_trigger(40);

@@ -4,7 +4,7 @@
 //! and begins again; after the second failure RocksDB refuses every flush, and the member ends. Must never be asked by an apply for
 //! anything but this: a store works the same with and without.
 
-use super::Store;
+use super::{RocksMemory, Store};
 use crate::disk::space::Space;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// Bytes written between two looks.
 const STEP: u64 = 1 << 20;
 /// Most that one compaction is taken to write, whatever the size of the store.
-const MOST: u64 = 256 << 20;
+const MOST: u64 = super::SLICE_BYTES as u64;
 
 pub(super) struct Room {
     dir: PathBuf,
@@ -24,24 +24,33 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// Of a store in `dir` whose own compactions are off.
-    pub(super) fn new(dir: &Path) -> Self {
-        Self { dir: dir.to_owned(), written: AtomicU64::new(0), on: Mutex::new(false) }
+    /// Of the store in `dir` before it is opened: to tell RocksDB afterwards makes it write a file for each family. The files are
+    /// taken together here, their families are not known yet; the first look corrects it.
+    pub(super) fn before_open(dir: &Path, memory: &RocksMemory) -> Self {
+        let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+        let tables = entries.filter(|entry| entry.path().extension().is_some_and(|name| name == "sst"));
+        let bytes = tables.filter_map(|table| table.metadata().ok()).map(|about| about.len()).sum();
+        let on = Mutex::new(has_room(dir, bytes, memory));
+        Self { dir: dir.to_owned(), written: AtomicU64::new(0), on }
+    }
+
+    /// RocksDB may compact by itself.
+    pub(super) fn is_on(&self) -> bool {
+        *self.on.lock().expect("nothing panics while it looks")
     }
 
     /// Counts a batch, and looks every megabyte.
-    pub(super) fn wrote(&self, bytes: u64, store: &Store, unflushed: u64) {
+    pub(super) fn wrote(&self, bytes: u64, store: &Store, memory: &RocksMemory) {
         if self.written.fetch_add(bytes, Relaxed) + bytes >= STEP {
-            self.look(store, unflushed);
+            self.look(store, memory);
         }
     }
 
     /// Lets RocksDB compact, or stops it before its next compaction.
-    pub(super) fn look(&self, store: &Store, unflushed: u64) {
+    pub(super) fn look(&self, store: &Store, memory: &RocksMemory) {
         self.written.store(0, Relaxed);
         let mut on = self.on.lock().expect("nothing panics while it looks");
-        // what cannot be measured is not in the way
-        let wanted = Space::of(&self.dir).map_or(true, |disk| disk.can_rewrite(store.largest().min(MOST), unflushed));
+        let wanted = has_room(&self.dir, store.largest(), memory);
         if wanted == *on {
             return;
         }
@@ -60,4 +69,9 @@ impl Room {
     pub(super) fn free(&self) -> u64 {
         Space::of(&self.dir).map_or(u64::MAX, |disk| disk.free)
     }
+}
+
+/// A compaction of files of so many bytes fits. What cannot be measured is not in the way.
+fn has_room(dir: &Path, bytes: u64, memory: &RocksMemory) -> bool {
+    Space::of(dir).map_or(true, |disk| disk.can_rewrite(bytes.min(MOST), memory.write_buffer_usage() as u64))
 }

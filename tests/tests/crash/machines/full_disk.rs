@@ -1,7 +1,7 @@
 //! Full and read-only disks: a small tmpfs that only the daemon's mount namespace sees. Needs root; skipped with a line where not.
 
 use super::{END_PATIENCE, Ledger, fatal, refused};
-use api::etcdserverpb::{AlarmAction, AlarmType, CompactionRequest, LeaseGrantRequest};
+use api::etcdserverpb::{AlarmAction, AlarmType, CompactionRequest, DefragmentRequest, LeaseGrantRequest};
 use harness::daemon::Settings;
 use harness::machine::SmallDisk;
 use harness::request::{all, delete_op, put, put_op, txn};
@@ -39,6 +39,11 @@ async fn alarm_stands(stubs: &Stubs) -> u64 {
         alarms.first().filter(|a| a.alarm == AlarmType::Nospace as i32).map(|a| a.member_id)
     })
     .await
+}
+
+async fn defragment(stubs: &Stubs) {
+    let answer = soon("the defragmentation", stubs.maintenance.clone().defragment(DefragmentRequest {})).await;
+    answer.expect("defragment");
 }
 
 /// What works and what does not while the alarm stands.
@@ -108,8 +113,7 @@ async fn comes_back(daemon: Daemon, disk: &SmallDisk, member: u64, mut ledger: L
     let revision = stubs.revision().await;
     let request = CompactionRequest { revision, physical: true };
     soon("the compaction", stubs.kv.clone().compact(request)).await.expect("compact");
-    let defragment = api::etcdserverpb::DefragmentRequest {};
-    soon("the defragmentation", stubs.maintenance.clone().defragment(defragment)).await.expect("defragment");
+    defragment(&stubs).await;
     let before = disk.free();
     until("a put", async || {
         stubs.alarm(AlarmAction::Deactivate, member, AlarmType::Nospace).await;
@@ -131,8 +135,7 @@ async fn the_margin_is_enough_for_the_way_back() {
         let (daemon, stubs) = Daemon::start(settings).await;
         let mut ledger = Ledger::default();
         ledger.write(&stubs, puts, 100_000).await.expect("writes");
-        let defragment = api::etcdserverpb::DefragmentRequest {};
-        soon("the defragmentation", stubs.maintenance.clone().defragment(defragment)).await.expect("defragment");
+        defragment(&stubs).await;
         let margin = size.trim_end_matches('m').parse::<u64>().expect("MiB") << 16;
         // files that are not needed any more may go after it is filled
         let member = until("the alarm", async || {

@@ -8,6 +8,7 @@ mod foreign;
 mod full_disk;
 mod pauses;
 
+use harness::compare::chance::Chance;
 use harness::daemon::Settings;
 use harness::request::{get, put};
 use harness::{Stubs, soon};
@@ -30,15 +31,8 @@ struct Ledger {
 impl Ledger {
     /// Value of a key: its fill and its length say whose it is. Does not compress, so that it takes its length on a disk.
     fn value(fill: u8, length: usize) -> Vec<u8> {
-        let mut state = u64::from(fill) + 1;
-        let mut words = std::iter::repeat_with(|| {
-            // xorshift64, Marsaglia 2003
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state
-        });
-        let mut value: Vec<u8> = words.by_ref().take(length.div_ceil(8)).flat_map(u64::to_le_bytes).collect();
+        let mut chance = Chance::new(fill.into());
+        let mut value: Vec<u8> = (0..length.div_ceil(8)).flat_map(|_| chance.draw().to_le_bytes()).collect();
         value.truncate(length);
         value
     }
