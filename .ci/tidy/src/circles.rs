@@ -266,7 +266,8 @@ mod tests {
     #[test]
     fn two_files_that_name_each_other_are_a_circle() {
         let lib = "mod a; mod b; mod c;";
-        let files = [("lib.rs", lib), ("a.rs", "use crate::{c, b::B};"), ("b.rs", "fn f() { super::a::g() }"), ("c.rs", "")];
+        let files =
+            [("lib.rs", lib), ("a.rs", "use crate::{c, b::B};"), ("b.rs", "fn f() { super::a::g() }"), ("c.rs", "")];
         assert_eq!(crate_of("circle", &files).1, [["a.rs", "b.rs"]]);
     }
 

@@ -77,7 +77,15 @@ mod tests {
 
     #[test]
     fn a_signature_of_several_lines_counts() {
-        let signature = ["    fn long(", "        &self,", "        a: u8,", "    ) -> u8", "    where", "        u8: Copy,", "    {"];
+        let signature = [
+            "    fn long(",
+            "        &self,",
+            "        a: u8,",
+            "    ) -> u8",
+            "    where",
+            "        u8: Copy,",
+            "    {",
+        ];
         let text = with_body(&signature, FUNCTION_LINES - 7);
         assert_eq!(long_functions(&text).collect::<Vec<_>>(), [(1, FUNCTION_LINES + 1)]);
     }

@@ -130,7 +130,9 @@ mod tests {
 
     #[test]
     fn comments_and_literals_are_no_code() {
-        let code = code_only("use a; // use b;\nlet s = \"use c; \\\" {\"; let r = r#\"use d \"x\"#; let q = '{'; fn f<'a>() {}");
+        let code = code_only(
+            "use a; // use b;\nlet s = \"use c; \\\" {\"; let r = r#\"use d \"x\"#; let q = '{'; fn f<'a>() {}",
+        );
         assert!(code.contains("use a;") && code.contains("fn f<'a>() {}"), "{code}");
         assert!(!code.contains("use b") && !code.contains("use c") && !code.contains("use d"), "{code}");
         assert_eq!(code.matches('{').count(), 1, "{code}");
