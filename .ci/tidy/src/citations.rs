@@ -32,8 +32,15 @@ fn suffixes(path: &str) -> Vec<String> {
 
 fn offences(text: &str, page: bool, known: &BTreeSet<String>) -> Vec<(usize, String)> {
     let mut out = Vec::new();
+    let mut fenced = false;
     for (at, line) in text.lines().enumerate() {
-        let prose = if page { line } else { comment_of(line) };
+        fenced ^= page && line.trim_start().starts_with("```");
+        let prose = match page {
+            // what a user types may name files of the user's own
+            true if fenced || line.starts_with("    ") => "",
+            true => line,
+            false => comment_of(line),
+        };
         if prose.contains("design §") || prose.contains("design.md") {
             out.push((at + 1, "cites the design page, which is not in the tree".into()));
         }
