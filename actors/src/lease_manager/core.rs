@@ -222,7 +222,7 @@ impl Leases {
             }
             LeaseChange::Revoked { id } => self.counts.revoked += u64::from(self.remove(id)),
             LeaseChange::Checkpoint { id, remaining_ttl } if remaining_ttl > 0 && self.exists(id) => {
-                self.checkpoints.insert(id, remaining);
+                self.checkpoints.insert(id, remaining_ttl);
             }
             LeaseChange::Checkpoint { id, .. } => {
                 self.checkpoints.remove(&id);
