@@ -10,7 +10,7 @@ use crate::mailbox::Mailbox;
 use crate::raft_core::inbox::InnerPort;
 use crate::wiring::advance::{Advance, AppliedUpTo};
 use crate::wiring::apply::{ApplyBatch, CommittedEntry, ToApplier};
-use crate::wiring::events::{Advanced, LogEvent, RevisionEvents};
+use crate::wiring::events::{Advanced, EVENT_OVERHEAD, LogEvent, RevisionEvents};
 use crate::wiring::flush::ToFlusher;
 use crate::wiring::leases::LeasesAdvanced;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
@@ -203,7 +203,7 @@ impl<E: Engine> Applier<E> {
         }
         let bytes: usize = report.events.iter().map(|e| e.kv.len() + EVENT_OVERHEAD).sum();
         let fits = self.parts.hub_backlog.load(Ordering::Relaxed) + bytes <= HUB_BACKLOG_BYTES;
-        let listed = report.unlisted.is_empty() && !holds_huge(&report.events);
+        let listed = report.unlisted.is_empty() && !holds_oversized(&report.events);
         let events = (fits && listed).then(|| by_revision(report.events));
         if events.is_some() {
             self.parts.hub_backlog.fetch_add(bytes, Ordering::Relaxed);
@@ -254,9 +254,6 @@ impl<E: Engine> Applier<E> {
     }
 }
 
-/// What an event occupies in the hub besides its key-value.
-pub const EVENT_OVERHEAD: usize = 96;
-
 fn view_of<S: Clone>(report: &Report<S>) -> View<S> {
     let view = &report.view;
     View {
@@ -285,7 +282,7 @@ fn physical_compaction(applied: &Applied, committed: &Committed) -> Option<i64> 
 }
 
 /// True when one revision has so many bytes of events that the hub would rather read them.
-fn holds_huge(events: &[StoreEvent]) -> bool {
+fn holds_oversized(events: &[StoreEvent]) -> bool {
     let mut revisions = events.chunk_by(|a, b| a.revision.main == b.revision.main);
     revisions.any(|r| r.len() > 1 && r.iter().map(|e| e.kv.len()).sum::<usize>() > OVERSIZED_REVISION_BYTES)
 }

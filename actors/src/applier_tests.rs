@@ -65,9 +65,12 @@ fn the_lease_manager_hears_of_a_revocation_before_its_client_does() {
     };
     bootstrap(engine.as_ref(), &first).expect("an empty store");
     let store = Store::open(engine).expect("a store");
-    let (heard, sinks) = (Heard::default(), Arc::new(Sinks::default()));
+    let heard = Heard::default();
+    let sinks = Arc::new(Sinks::default());
     sinks.register(vec![Arc::new(heard.clone())]);
-    let ((_end, inbox), (flusher, _orders), (_core, _port, core)) = (bounded(1), bounded(1), Inbox::new());
+    let (_end, inbox) = bounded(1);
+    let (flusher, _orders) = bounded(1);
+    let (_core, _port, core) = Inbox::new();
     let pace = ApplierPace { compaction_pause: Duration::ZERO, compaction_rows: 1, durable_check: 100 };
     let parts = ApplierParts {
         inbox,

@@ -8,8 +8,7 @@ use crate::closable_reads::ClosableReads;
 use crate::death_watch::{DeathWatch, ExitCell, NodeExit};
 use crate::flusher::{FILL_PAUSE, Flusher, FlusherParts};
 use crate::lease_manager::actor::{LeaseManager, LeaseParts, LeaseSink, StopLeases};
-use crate::lease_manager::core::StoredLease;
-use crate::lease_manager::desk::DeskParts;
+use crate::lease_manager::{LeaseServiceParts, StoredLease};
 use crate::limits::{
     APPLIER_QUEUE, COMPACTION_STEP_ROWS, DURABLE_CHECK_ENTRIES, FLUSH_ENTRIES, FLUSHER_QUEUE, MAINTENANCE_JOBS,
     QUERIES, READERS, WAL_QUEUE,
@@ -200,7 +199,7 @@ impl<E: Engine> Wiring<E> {
         let parts = HubParts {
             config,
             at: Position { revision: view.revision, compact_revision: view.compact_revision },
-            logs: Arc::new(self.reads.clone()),
+            source: Arc::new(self.reads.clone()),
             sinks: self.sinks.clone(),
             gauges: self.gauges.clone(),
             backlog: self.hub_backlog.clone(),
@@ -212,7 +211,7 @@ impl<E: Engine> Wiring<E> {
     fn start_leases(&self, tick: Duration, ticks: u32, arbiter: &Arbiter) -> Result<Addr<LeaseManager>, StartError> {
         let stored = storage::read::meta::leases(&self.views.load())?;
         let heartbeat = tick.as_millis() as u64;
-        let desk = DeskParts {
+        let service = LeaseServiceParts {
             stored: stored
                 .into_iter()
                 .map(|(id, row)| StoredLease { id, ttl: row.ttl, remaining: row.remaining })
@@ -224,7 +223,7 @@ impl<E: Engine> Wiring<E> {
             sinks: self.sinks.clone(),
             gauges: self.gauges.clone(),
         };
-        let parts = LeaseParts { desk, exit: self.exit.clone() };
+        let parts = LeaseParts { service, exit: self.exit.clone() };
         Ok(LeaseManager::start(parts, &arbiter.handle()))
     }
 

@@ -36,6 +36,7 @@ pub mod raft_core;
 pub mod reader_pool;
 pub mod store_reads;
 pub mod ticker;
+pub mod timer;
 pub mod wal_writer;
 pub mod watch_hub;
 pub mod wiring;

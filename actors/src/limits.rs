@@ -11,7 +11,6 @@ pub const APPLIES_IN_FLIGHT: usize = 4;
 pub const DURABLES_IN_FLIGHT: usize = 4;
 /// The raft core's queue of completions: one place for every completion that can be out, so that none ever meets a full queue.
 pub const COMPLETIONS: usize = APPENDS_IN_FLIGHT + APPLIES_IN_FLIGHT;
-const _: () = assert!(COMPLETIONS >= APPENDS_IN_FLIGHT + APPLIES_IN_FLIGHT);
 
 /// Ticks waiting: they are coalesced, so one is enough for the clock and one for a stop.
 pub const TICKS: usize = 2;
@@ -75,7 +74,7 @@ const _: () = assert!(OVERSIZED_REVISION_BYTES < HUB_RING_BYTES && HUB_READ_BYTE
 pub const COLLECTED_BYTES: usize = 128 << 20;
 
 /// Bytes that the owners together may hold besides RocksDB: the log's tail and what waits before it; a batch with its effects,
-/// as rows and as the engine's batch; events of the hub in its ring, kept back, on their way to it, read, and sent.
+/// as rows and as the engine's batch; events of the hub in its ring, on their way to it, pending there, read, and sent.
 pub const OWNERS_BYTES: usize = LOG_TAIL_BYTES as usize
     + UNCOMMITTED_BYTES as usize
     + 4 * (APPLY_BATCH_BYTES as usize + storage::apply::CHUNK_BYTES)

@@ -22,9 +22,16 @@ impl<S: Snapshot> LogReads for StoreReads<S> {
         (view.revision, view.compact_revision)
     }
 
-    fn read(&self, from: i64, to: i64, keys: &KeySet, max_bytes: usize, huge: usize) -> Result<LogChunk, LogReadError> {
+    fn read(
+        &self,
+        from: i64,
+        to: i64,
+        keys: &KeySet,
+        max_bytes: usize,
+        oversized: usize,
+    ) -> Result<LogChunk, LogReadError> {
         let view = self.view();
-        let mut out = LogChunk { revisions: Vec::new(), next: from, huge: false };
+        let mut out = LogChunk { revisions: Vec::new(), next: from, oversized: false };
         let mut at = Revision::new(from, 0);
         // of the revision read last
         let mut bytes = 0;
@@ -46,10 +53,10 @@ impl<S: Snapshot> LogReads for StoreReads<S> {
                     }
                 }
             }
-            if bytes > huge
+            if bytes > oversized
                 && let Some(last) = out.revisions.pop_if(|last| last.events.len() > 1)
             {
-                return Ok(LogChunk { next: last.revision, huge: true, ..out });
+                return Ok(LogChunk { next: last.revision, oversized: true, ..out });
             }
             at = next;
             if !split && next.sub == 0 {

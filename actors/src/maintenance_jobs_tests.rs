@@ -64,8 +64,10 @@ struct Rig {
 impl Rig {
     fn start() -> Self {
         let dir = TempDir::new().expect("a folder");
-        let ((jobs, inbox), (stop, stopped)) = (bounded(8), bounded(0));
-        let ((sinks, answers), gauges) = (client(), Arc::<Gauges>::default());
+        let (jobs, inbox) = bounded(8);
+        let (stop, stopped) = bounded(0);
+        let (sinks, answers) = client();
+        let gauges = Arc::<Gauges>::default();
         let parts = MaintenanceParts {
             inbox,
             stop: stopped,
@@ -188,7 +190,9 @@ impl ChunkSource for Empty {
 #[test]
 fn hashes_keep_no_chunk_waiting() {
     let (sinks, answers) = client();
-    let ((query, jobs), (stop, stopped), (go_on, hold)) = (bounded(16), bounded(0), bounded(0));
+    let (query, jobs) = bounded(16);
+    let (stop, stopped) = bounded(0);
+    let (go_on, hold) = bounded(0);
     let exit = ExitCell::default();
     let threads = reader_pool::start(2, jobs, stopped, Arc::new(SlowHash(hold)), sinks, &exit).expect("threads");
     let send = |token, work| query.send(RunQuery { sink: SINK, token, work }).expect("it lives");

@@ -92,8 +92,12 @@ impl<S: Snapshot> StoreReads<S> {
 
     /// The keys of a lease as `keys` fields of the answer: there may be millions, and no view is held while a client takes them.
     fn plan_lease(&self, id: i64) -> Result<RangePlan, ReadError> {
-        let (view, mut held) = (self.walk(), Held::of(self.room.clone()));
-        let (mut chunks, mut chunk, mut bytes, mut count) = (VecDeque::new(), BytesMut::new(), 0, 0);
+        let view = self.walk();
+        let mut held = Held::of(self.room.clone());
+        let mut chunks = VecDeque::new();
+        let mut chunk = BytesMut::new();
+        let mut bytes = 0;
+        let mut count = 0;
         let mut from = Vec::new();
         loop {
             let (keys, more) = storage::read::meta::attached_keys_from(&view, id, &from, LEASE_KEYS)?;

@@ -1,8 +1,8 @@
 //! The shell against a raft core played by the test: what it asks before it answers, and what it proposes.
 
 use super::actor::{LeaseManager, LeaseParts, LeaseSink, StopLeases};
-use super::core::StoredLease;
-use super::desk::DeskParts;
+use super::service::LeaseServiceParts;
+use super::table::StoredLease;
 use crate::death_watch::ExitCell;
 use crate::wiring::leases::{LeasesAdvanced, RoleChanged};
 use actix::Addr;
@@ -49,8 +49,10 @@ impl Rig {
         let (control, _) = bounded(1);
         let core = CorePort { propose, read, control, bell: Bell::new().0 };
         let (client, answers) = unbounded();
-        let (sinks, gauges, exit) = (Arc::new(Sinks::default()), Arc::new(Gauges::default()), ExitCell::default());
-        let desk = DeskParts {
+        let sinks = Arc::new(Sinks::default());
+        let gauges = Arc::new(Gauges::default());
+        let exit = ExitCell::default();
+        let service = LeaseServiceParts {
             stored,
             election_timeout: 1_000,
             heartbeat: 100,
@@ -59,7 +61,7 @@ impl Rig {
             sinks: sinks.clone(),
             gauges: gauges.clone(),
         };
-        let parts = LeaseParts { desk, exit: exit.clone() };
+        let parts = LeaseParts { service, exit: exit.clone() };
         let manager = LeaseManager::start(parts, &arbiter.handle());
         sinks.register(vec![Arc::new(Client(client)), Arc::new(LeaseSink(manager.clone()))]);
         let sink = LeaseSink(manager.clone());

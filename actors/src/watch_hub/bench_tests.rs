@@ -1,6 +1,7 @@
 //! What the hub costs: memory with a reader that is slow, time per event with few and many watchers.
 
-use super::core::{Hub, HubConfig, Position};
+use super::config::{HubConfig, Position};
+use super::hub::Hub;
 use super::testing::{Change, Store, key, stream, watch};
 use crate::wiring::events::{LogEvent, RevisionEvents};
 use bytes::Bytes;
@@ -30,10 +31,12 @@ fn a_million_events_and_a_slow_reader_stay_within_the_ring_and_its_credit() {
     let slow = stream(1);
     hub.requests(vec![ToHub::OpenStream { stream: slow, credit: CREDIT }], store.position());
     hub.requests(vec![ToHub::Create { stream: slow, create: watch("a", "c") }], store.position());
-    let (mut granted, mut sent, mut events) = (CREDIT, 0, 0);
+    let mut granted = CREDIT;
+    let mut sent = 0;
+    let mut events = 0;
     let mut take = |hub: &mut Hub, store: &Store, granted: usize| {
-        for work in hub.take_work() {
-            hub.done(work.run(&store.logs())).expect("the store works");
+        for work in hub.take_jobs() {
+            hub.done(work.run(&store.source())).expect("the store works");
         }
         for frame in hub.take_frames().into_iter().flat_map(|(_, frames)| frames) {
             sent += frame.cost();

@@ -2,9 +2,9 @@
 //!
 //! Its encoder is written apart from the hub's, so that one checks the other.
 
-use super::core::Position;
+use super::config::Position;
 use super::key_set::KeySet;
-use super::logs::{LogChunk, LogPart, LogReadError, LogReads};
+use super::source::{LogChunk, LogPart, LogReadError, LogReads};
 use crate::wiring::events::{LogEvent, RevisionEvents};
 use bytes::Bytes;
 use messages::SinkId;
@@ -107,7 +107,7 @@ impl Store {
     }
 
     /// Itself, as jobs take it.
-    pub(super) fn logs(&self) -> Arc<dyn LogReads> {
+    pub(super) fn source(&self) -> Arc<dyn LogReads> {
         Arc::new(self.clone())
     }
 
@@ -132,16 +132,25 @@ impl LogReads for Store {
         (self.revision(), self.compact)
     }
 
-    fn read(&self, from: i64, to: i64, keys: &KeySet, max_bytes: usize, huge: usize) -> Result<LogChunk, LogReadError> {
+    fn read(
+        &self,
+        from: i64,
+        to: i64,
+        keys: &KeySet,
+        max_bytes: usize,
+        oversized: usize,
+    ) -> Result<LogChunk, LogReadError> {
         if from < self.compact {
             return Err(LogReadError::Compacted(self.compact));
         }
-        let (mut revisions, mut bytes, mut next) = (Vec::new(), 0, from);
+        let mut revisions = Vec::new();
+        let mut bytes = 0;
+        let mut next = from;
         while next <= to && bytes < max_bytes {
             let events = self.wanted(next, keys);
             let own = events.iter().map(|e| e.kv.len()).sum::<usize>();
-            if own > huge && events.len() > 1 {
-                return Ok(LogChunk { revisions, next, huge: true });
+            if own > oversized && events.len() > 1 {
+                return Ok(LogChunk { revisions, next, oversized: true });
             }
             bytes += own + usize::from(self.stingy) * max_bytes / 2;
             if !events.is_empty() {
@@ -149,7 +158,7 @@ impl LogReads for Store {
             }
             next += 1;
         }
-        Ok(LogChunk { revisions, next, huge: false })
+        Ok(LogChunk { revisions, next, oversized: false })
     }
 
     fn part(&self, revision: i64, from: i64, keys: &KeySet, _: usize) -> Result<LogPart, LogReadError> {

@@ -27,6 +27,17 @@ pub struct RevisionEvents {
     pub events: Vec<LogEvent>,
 }
 
+/// Bytes that an event of a list occupies besides its key-value: the struct itself.
+pub const EVENT_OVERHEAD: usize = 96;
+const _: () = assert!(EVENT_OVERHEAD >= size_of::<LogEvent>());
+
+impl RevisionEvents {
+    /// Bytes that the events occupy while they are on their way to the hub, or wait there.
+    pub fn bytes(&self) -> usize {
+        self.events.iter().map(|event| event.kv.len() + EVENT_OVERHEAD).sum()
+    }
+}
+
 /// Applier → hub: the store reached `revision`. `events` are the revisions since the last message; left out when the hub is
 /// behind by more than the ring holds (it then reads the store).
 #[derive(Clone, Debug)]

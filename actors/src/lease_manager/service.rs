@@ -1,9 +1,9 @@
 //! The lease manager without its mailbox: who asked, what is proposed, what waits for what. Pure: every call says what time it is.
 //!
-//! The actor and the simulator drive the same desk. Must never answer a renewal that another leader might not know of.
+//! The actor and the simulator drive the same service. Must never answer a renewal that another leader might not know of.
 
-use super::contact::Contact;
-use super::core::{LeaseCounts, Leases, Renewal, StoredLease};
+use super::confirmation::LeaderConfirmation;
+use super::table::{LeaseCounts, Leases, Renewal, StoredLease};
 use crate::wiring::leases::{LeasesAdvanced, RoleChanged};
 use bytes::Bytes;
 use messages::lease::{LeaseAsk, LeaseReply, LeaseRequests};
@@ -22,8 +22,8 @@ use storage::apply::LeaseChange;
 /// Milliseconds after which a question that waits is answered "request timed out".
 const PATIENCE: u64 = 7_000;
 
-/// Ends the desk talks to, and how it starts.
-pub struct DeskParts {
+/// Ends the service talks to, and how it starts.
+pub struct LeaseServiceParts {
     /// Leases of the store at the start; every later change must come as a message.
     pub stored: Vec<StoredLease>,
     /// Milliseconds.
@@ -53,18 +53,18 @@ struct Waiting {
 
 /// A proposal of the manager's own.
 #[derive(Clone, Copy, Debug)]
-enum Own {
+enum OwnProposal {
     Revoke(i64),
-    Clear(i64),
+    ClearCheckpoint(i64),
 }
 
-/// The desk. Times are milliseconds of a monotonic clock that starts with it.
-pub struct Desk {
+/// The service. Times are milliseconds of a clock that starts with it and goes on while the machine is suspended.
+pub struct LeaseService {
     leases: Leases,
-    contact: Contact,
-    parts: DeskParts,
+    confirmation: LeaderConfirmation,
+    parts: LeaseServiceParts,
     next_token: Token,
-    own: HashMap<Token, Own>,
+    own: HashMap<Token, OwnProposal>,
     /// Wait for a round of read index.
     unconfirmed: Vec<Waiting>,
     /// Wait for a change of their lease.
@@ -82,12 +82,12 @@ enum Verdict {
     Hold,
 }
 
-impl Desk {
+impl LeaseService {
     /// At time zero.
-    pub fn new(mut parts: DeskParts) -> Self {
+    pub fn new(mut parts: LeaseServiceParts) -> Self {
         Self {
             leases: Leases::new(std::mem::take(&mut parts.stored), parts.election_timeout, 0),
-            contact: Contact::new(parts.election_timeout.saturating_sub(parts.heartbeat)),
+            confirmation: LeaderConfirmation::new(parts.election_timeout.saturating_sub(parts.heartbeat)),
             parts,
             next_token: 0,
             own: HashMap::new(),
@@ -115,7 +115,7 @@ impl Desk {
     /// This member began or ceased to lead.
     pub fn role(&mut self, message: RoleChanged, now: u64) {
         self.leases.tick(now);
-        self.contact.forget();
+        self.confirmation.forget();
         self.leases.role(message);
         self.retry_held(now);
         self.finish(now);
@@ -125,7 +125,7 @@ impl Desk {
     pub fn requests(&mut self, message: LeaseRequests, now: u64) {
         self.leases.tick(now);
         for (token, ask) in message.asks {
-            self.deal(Waiting { sink: message.sink, token, ask, since: now, round: 0 }, now, false);
+            self.answer_or_wait(Waiting { sink: message.sink, token, ask, since: now, round: 0 }, now, false);
         }
         self.finish(now);
     }
@@ -133,12 +133,10 @@ impl Desk {
     /// Answers to its own proposals and reads.
     pub fn answers(&mut self, replies: Vec<Reply>, now: u64) {
         self.leases.tick(now);
-        for reply in replies {
-            match reply {
-                Reply { token, body: ReplyBody::Applied(result) } => self.proposed(token, had_no_effect(&result)),
-                Reply { token, body: ReplyBody::ReadGranted(result) } if token == self.contact.round() => {
-                    self.end_round(result, now)
-                }
+        for Reply { token, body } in replies {
+            match body {
+                ReplyBody::Applied(result) => self.end_proposal(token, had_no_effect(&result)),
+                ReplyBody::ReadGranted(result) if token == self.confirmation.round() => self.end_round(result, now),
                 _ => {}
             }
         }
@@ -166,7 +164,7 @@ impl Desk {
     }
 
     fn decide(&mut self, ask: LeaseAsk, now: u64, confirmed: bool) -> Verdict {
-        let fresh = confirmed || self.parts.gauges.sole_voter.load(Acquire) || self.contact.is_fresh(now);
+        let fresh = confirmed || self.parts.gauges.sole_voter.load(Acquire) || self.confirmation.is_fresh(now);
         match ask {
             LeaseAsk::List if confirmed => Verdict::Answer(Ok(LeaseReply::List(self.leases.list()))),
             LeaseAsk::List => Verdict::Round,
@@ -190,14 +188,12 @@ impl Desk {
         }
     }
 
-    fn deal(&mut self, mut waiting: Waiting, now: u64, confirmed: bool) {
+    fn answer_or_wait(&mut self, mut waiting: Waiting, now: u64, confirmed: bool) {
         match self.decide(waiting.ask, now, confirmed) {
-            Verdict::Answer(result) => {
-                self.out.push(waiting.sink, Reply { token: waiting.token, body: ReplyBody::Lease(result) })
-            }
+            Verdict::Answer(result) => self.answer(&waiting, result),
             Verdict::Round => {
                 // a round that is out began before this question
-                waiting.round = self.contact.round() + 1;
+                waiting.round = self.confirmation.round() + 1;
                 self.unconfirmed.push(waiting);
             }
             Verdict::Hold => self.held.push(waiting),
@@ -206,41 +202,41 @@ impl Desk {
 
     /// Begins a round of read index when somebody waits for one and none is out.
     fn ask_round(&mut self, now: u64) {
-        if self.unconfirmed.is_empty() || self.contact.begin(now).is_none() {
+        if self.unconfirmed.is_empty() || self.confirmation.begin(now).is_none() {
             return;
         }
-        let list = ReadIndex { sink: self.parts.sink, tokens: vec![self.contact.round()] };
+        let list = ReadIndex { sink: self.parts.sink, tokens: vec![self.confirmation.round()] };
         if self.parts.core.read(list).is_err() {
             // the queue is full: those who wait ask again with the next message or tick
-            self.contact.end(false);
+            self.confirmation.end(false);
         }
     }
 
     fn end_round(&mut self, result: Result<(), RequestError>, now: u64) {
-        let round = self.contact.round();
-        self.contact.end(result.is_ok());
+        let round = self.confirmation.round();
+        self.confirmation.end(result.is_ok());
         for waiting in std::mem::take(&mut self.unconfirmed) {
             match result {
                 _ if waiting.round > round => self.unconfirmed.push(waiting),
-                Ok(()) => self.deal(waiting, now, true),
-                Err(why) => self.refuse(&waiting, why),
+                Ok(()) => self.answer_or_wait(waiting, now, true),
+                Err(why) => self.answer(&waiting, Err(why)),
             }
         }
     }
 
-    fn refuse(&mut self, waiting: &Waiting, why: RequestError) {
-        self.out.push(waiting.sink, Reply { token: waiting.token, body: ReplyBody::Lease(Err(why)) });
+    fn answer(&mut self, waiting: &Waiting, result: Result<LeaseReply, RequestError>) {
+        self.out.push(waiting.sink, Reply { token: waiting.token, body: ReplyBody::Lease(result) });
     }
 
     /// Looks again at what waits for a change of a lease.
     fn retry_held(&mut self, now: u64) {
         for waiting in std::mem::take(&mut self.held) {
-            self.deal(waiting, now, false);
+            self.answer_or_wait(waiting, now, false);
         }
     }
 
     fn time_out(&mut self, now: u64) {
-        self.contact.give_up(now, PATIENCE);
+        self.confirmation.give_up(now, PATIENCE);
         let mut late = Vec::new();
         for list in [&mut self.unconfirmed, &mut self.held] {
             list.retain(|waiting| {
@@ -251,26 +247,29 @@ impl Desk {
                 keep
             });
         }
-        late.iter().for_each(|waiting| self.refuse(waiting, RequestError::Timeout));
+        late.iter().for_each(|waiting| self.answer(waiting, Err(RequestError::Timeout)));
     }
 
     fn clear_checkpoint(&mut self, id: i64) {
-        if self.own.values().any(|own| matches!(own, Own::Clear(other) if *other == id)) {
+        if self.own.values().any(|own| matches!(own, OwnProposal::ClearCheckpoint(other) if *other == id)) {
             return;
         }
         let checkpoints = vec![LeaseCheckpoint { id, remaining_ttl: 0 }];
         let Some(term) = self.leases.leading() else { return };
-        self.propose(vec![(Own::Clear(id), Command::LeaseCheckpoint(LeaseCheckpointRequest { checkpoints }))], term);
+        self.propose(
+            vec![(OwnProposal::ClearCheckpoint(id), Command::LeaseCheckpoint(LeaseCheckpointRequest { checkpoints }))],
+            term,
+        );
     }
 
     fn propose_revokes(&mut self) {
         let revokes = self.leases.take_revokes();
         let Some(term) = revokes.first().map(|r| r.term) else { return };
         let command = |id| Command::LeaseRevoke(LeaseRevokeRequest { id });
-        self.propose(revokes.into_iter().map(|r| (Own::Revoke(r.id), command(r.id))).collect(), term);
+        self.propose(revokes.into_iter().map(|r| (OwnProposal::Revoke(r.id), command(r.id))).collect(), term);
     }
 
-    fn propose(&mut self, commands: Vec<(Own, Command)>, only_in_term: u64) {
+    fn propose(&mut self, commands: Vec<(OwnProposal, Command)>, only_in_term: u64) {
         let mut proposals = Vec::with_capacity(commands.len());
         for (own, command) in commands {
             self.next_token += 1;
@@ -280,13 +279,13 @@ impl Desk {
             proposals.push(Proposal { token, command, only_in_term });
         }
         if let Err(refused) = self.parts.core.propose(Propose { sink: self.parts.sink, proposals }) {
-            refused.into_inner().proposals.iter().for_each(|proposal| self.proposed(proposal.token, true));
+            refused.into_inner().proposals.iter().for_each(|proposal| self.end_proposal(proposal.token, true));
         }
     }
 
     /// A proposal was answered. One that took effect shows as a change of the table.
-    fn proposed(&mut self, token: Token, failed: bool) {
-        if let Some(Own::Revoke(id)) = self.own.remove(&token)
+    fn end_proposal(&mut self, token: Token, failed: bool) {
+        if let Some(OwnProposal::Revoke(id)) = self.own.remove(&token)
             && failed
         {
             self.leases.revoke_failed(id);
@@ -298,7 +297,8 @@ impl Desk {
         if counts == self.counted {
             return;
         }
-        let (gauges, before) = (&self.parts.gauges, self.counted);
+        let gauges = &self.parts.gauges;
+        let before = self.counted;
         gauges.leases_granted.fetch_add(counts.granted - before.granted, Relaxed);
         gauges.leases_revoked.fetch_add(counts.revoked - before.revoked, Relaxed);
         gauges.leases_renewed.fetch_add(counts.renewed - before.renewed, Relaxed);

@@ -1,4 +1,4 @@
-//! When leases end: a table and its deadlines in order. Pure: time comes in as milliseconds of a monotonic clock.
+//! When leases end: a table and its deadlines in order. Pure: time comes in as milliseconds of a clock that never goes back.
 //!
 //! A lease is never ended before its time: a doubt (a new leader, a paused process, a lost answer) always lengthens it. Only
 //! the leader ends leases, by proposals that are void in any other term. Must never change the replicated table itself.
@@ -8,9 +8,9 @@ use model::mutant::{self, Mutant};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use storage::apply::LeaseChange;
 
-/// Milliseconds between two looks at the deadlines.
+/// Milliseconds between two checks of the deadlines.
 pub const TICK: u64 = 500;
-/// Leases ended per look at most.
+/// Leases ended per check at most.
 const ENDS_PER_TICK: usize = 500;
 /// Revocations proposed and not yet answered.
 const IN_FLIGHT: usize = 16;
@@ -114,7 +114,8 @@ pub struct Leases {
     now: u64,
     /// By how much the clock was held back for pauses of the process.
     paused: u64,
-    next_look: u64,
+    /// When the deadlines are looked at next.
+    next_check: u64,
     counts: LeaseCounts,
 }
 
@@ -140,7 +141,7 @@ impl Leases {
             election_timeout,
             now,
             paused: 0,
-            next_look: now,
+            next_check: now,
             counts: LeaseCounts::default(),
         }
     }
@@ -178,12 +179,12 @@ impl Leases {
             // deadlines are kept on a clock that stood still during pauses
             self.paused += gap;
         }
-        if self.leading.is_none() || self.now < self.next_look {
+        if self.leading.is_none() || self.now < self.next_check {
             return;
         }
-        self.next_look = self.now + TICK;
-        self.retry();
-        self.look();
+        self.next_check = self.now + TICK;
+        self.queue_retries();
+        self.queue_ended();
     }
 
     /// Revocations to propose now; each is out until it is refused, its lease is gone, or this member ceases to lead.
@@ -272,7 +273,7 @@ impl Leases {
             self.table.get_mut(id).expect("listed from the table").expiry = *expiry;
         }
         self.deadlines = ends.into_iter().collect();
-        self.next_look = self.now;
+        self.next_check = self.now;
     }
 
     /// Keeps a lease alive. Only to be called after the leadership was confirmed.
@@ -330,7 +331,7 @@ impl Leases {
     }
 
     /// Queues leases whose time has come.
-    fn look(&mut self) {
+    fn queue_ended(&mut self) {
         let clock = self.clock();
         while self.queued.len() < ENDS_PER_TICK
             && let Some(first) = self.deadlines.first().copied()
@@ -344,7 +345,7 @@ impl Leases {
     }
 
     /// Queues again what was refused a while ago and still exists.
-    fn retry(&mut self) {
+    fn queue_retries(&mut self) {
         while let Some((due, id)) = self.retries.front().copied()
             && due <= self.now
         {

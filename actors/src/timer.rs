@@ -1,4 +1,4 @@
-//! A timer thread of an actor: an actix interval never fires while its mailbox is full, and shares its thread with the work.
+//! A timer thread for an actor: an actix interval never fires while its mailbox is full, and shares its thread with the work.
 //!
 //! Must never do anything but call.
 

@@ -1,7 +1,9 @@
 //! Tables for the hub's answers that a client can tell from etcd's.
 
-use super::core::{DUPLICATE_ID, EMPTY_RANGE, Hub, HubConfig, NEGATIVE_START};
+use super::config::HubConfig;
+use super::hub::{DUPLICATE_ID, EMPTY_RANGE, Hub, NEGATIVE_START};
 use super::testing::{Change, Store, expected, stream, watch};
+use crate::wiring::events::LogEvent;
 use messages::watch::{CreateWatch, ToHub, WatchFrame};
 
 const MANY: usize = 1 << 30;
@@ -13,8 +15,11 @@ struct Rig {
 
 impl Rig {
     fn new(commits: usize, ring_bytes: usize) -> Self {
+        Self::with(commits, HubConfig { ring_bytes, progress_interval: 1_000, ..HubConfig::for_requests(1 << 20) })
+    }
+
+    fn with(commits: usize, config: HubConfig) -> Self {
         let mut store = Store::default();
-        let config = HubConfig { ring_bytes, progress_interval: 1_000, ..HubConfig::for_requests(1 << 20) };
         let mut hub = Hub::new(config, store.position());
         hub.requests(vec![ToHub::OpenStream { stream: stream(1), credit: MANY }], store.position());
         for _ in 0..commits {
@@ -43,12 +48,12 @@ impl Rig {
     fn frames(&mut self) -> Vec<WatchFrame> {
         let mut out = Vec::new();
         loop {
-            let work = self.hub.take_work();
+            let work = self.hub.take_jobs();
             out.extend(self.hub.take_frames().into_iter().flat_map(|(_, frames)| frames));
             if work.is_empty() {
                 return out;
             }
-            work.into_iter().for_each(|work| self.hub.done(work.run(&self.store.logs())).expect("the store works"));
+            work.into_iter().for_each(|work| self.hub.done(work.run(&self.store.source())).expect("the store works"));
         }
     }
 }
@@ -158,7 +163,8 @@ fn filters_and_previous_values() {
     rig.frames();
     rig.commit(&[Change::Delete(0)]);
     rig.commit(&[Change::Put(0)]);
-    let (delete, put) = (&rig.store.history[1].events[0].clone(), rig.store.history[2].events[0].clone());
+    let delete = &rig.store.history[1].events[0].clone();
+    let put = rig.store.history[2].events[0].clone();
     let event =
         |watch_id, revision, bytes| WatchFrame::Events { watch_id, revision, events: vec![bytes], fragment: false };
     let with_prev = expected(delete, rig.store.prev(3, delete).as_ref());
@@ -199,11 +205,11 @@ fn a_lost_list_is_read_from_the_store_and_later_ones_wait_for_it() {
     rig.create(watch("a", "b"));
     rig.store.commit(&[Change::Put(0)], 1);
     rig.hub.advanced(rig.store.position(), None);
-    let work = rig.hub.take_work();
+    let work = rig.hub.take_jobs();
     rig.commit(&[Change::Put(1)]);
-    assert!(rig.hub.take_frames().is_empty() && rig.hub.take_work().is_empty());
-    work.into_iter().for_each(|work| rig.hub.done(work.run(&rig.store.logs())).expect("the store works"));
-    assert!(rig.hub.take_work().is_empty(), "the later list was kept");
+    assert!(rig.hub.take_frames().is_empty() && rig.hub.take_jobs().is_empty());
+    work.into_iter().for_each(|work| rig.hub.done(work.run(&rig.store.source())).expect("the store works"));
+    assert!(rig.hub.take_jobs().is_empty(), "the later list was kept");
     let frames = rig.frames();
     let revisions: Vec<_> =
         frames.iter().map(|f| matches!(f, WatchFrame::Events { events, .. } if events.len() == 1)).collect();
@@ -254,25 +260,24 @@ fn previous_values_of_a_revision_are_read_by_one_job() {
     rig.create(CreateWatch { prev_kv: true, ..watch("a", "\0") });
     rig.store.commit(&every(Change::Delete), 1);
     rig.hub.advanced(rig.store.position(), Some(rig.store.list_since(2)));
-    let work = rig.hub.take_work();
+    let work = rig.hub.take_jobs();
     assert_eq!(work.len(), 1, "{work:?}");
-    work.into_iter().for_each(|work| rig.hub.done(work.run(&rig.store.logs())).expect("the store works"));
-    assert!(rig.hub.take_work().is_empty(), "everything was asked for at once");
+    work.into_iter().for_each(|work| rig.hub.done(work.run(&rig.store.source())).expect("the store works"));
+    assert!(rig.hub.take_jobs().is_empty(), "everything was asked for at once");
     let frames = rig.frames();
     assert!(matches!(&frames[..], [WatchFrame::Events { events, .. }] if events.len() == 6), "{frames:?}");
 }
 
 #[test]
-fn a_huge_revision_is_pulled_whole_and_the_stream_goes_on_behind_it() {
-    let mut rig = Rig::new(1, MANY);
-    rig.hub.config.huge_bytes = 40;
+fn an_oversized_revision_is_pulled_whole_and_the_stream_goes_on_behind_it() {
+    let mut rig = Rig::with(1, HubConfig { oversized_bytes: 40, ..HubConfig::for_requests(1 << 20) });
     rig.create(watch("a", "b"));
     rig.create(watch("c", ""));
     rig.create(CreateWatch { prev_kv: true, fragment: true, ..watch("a", "") });
     rig.store.commit(&[Change::Put(0), Change::Put(1), Change::Put(3)], 100);
     rig.hub.advanced(rig.store.position(), None);
     let frames = rig.frames();
-    let huge = |n: i64, events: &[&crate::wiring::events::LogEvent], prev: bool| {
+    let pull = |n: i64, events: &[&LogEvent], prev: bool| {
         let Some(WatchFrame::Oversized { events: pulled, revision: 3, fragment, .. }) =
             frames.iter().find(|f| matches!(f, WatchFrame::Oversized { watch_id, .. } if *watch_id == n))
         else {
@@ -284,14 +289,14 @@ fn a_huge_revision_is_pulled_whole_and_the_stream_goes_on_behind_it() {
         while let Some(chunk) = source.next(1).expect("reads") {
             bytes.extend_from_slice(&chunk);
         }
-        let prev_of = |e: &crate::wiring::events::LogEvent| rig.store.prev(3, e).filter(|_| prev);
+        let prev_of = |e: &LogEvent| rig.store.prev(3, e).filter(|_| prev);
         let wanted: Vec<_> = events.iter().map(|e| expected(e, prev_of(e).as_ref())).collect();
         assert_eq!(bytes, wanted.concat());
         assert_eq!(pulled.bytes, bytes.len() as u64);
     };
     let all = &rig.store.history[1].events;
-    huge(0, &[&all[0], &all[1]], false);
-    huge(2, &[&all[0]], true);
+    pull(0, &[&all[0], &all[1]], false);
+    pull(2, &[&all[0]], true);
     assert_eq!(frames.len(), 2, "a watcher of another key gets nothing: {frames:?}");
     // more than one frame's credit is out on the stream, so the next one waits for the client
     rig.request(ToHub::Credit { stream: stream(1), bytes: WatchFrame::OVERSIZED_COST * 2 });

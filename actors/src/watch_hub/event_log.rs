@@ -1,4 +1,4 @@
-//! Events in memory, ascending by revision: the ring behind the head, and chunks read from the store.
+//! Events in memory, ascending by revision: the ring of the newest ones, and chunks read from the store.
 //!
 //! Each event is encoded at most once without and once with its previous key-value; all watchers share the bytes. The ring
 //! must never drop a revision before it was offered to the watchers at the head.
@@ -10,33 +10,33 @@ use std::collections::VecDeque;
 
 /// What is known of the key-value before an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Prev {
+pub enum PrevKv {
     /// Nobody asked.
     Unknown,
     /// A reader thread is asked, or will be.
     Wanted,
     /// This, or that there is none.
     Known(Option<Bytes>),
-    /// Together with those of the same revision it is too large for memory.
-    Huge,
+    /// Those of the same revision are together too large for memory.
+    Oversized,
 }
 
-/// An event with its previous key-value, if that is at hand.
+/// An event encoded with its previous key-value, if that is at hand.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum WithPrev {
+pub(super) enum WithPrevKv {
     /// Encoded.
     Known(Bytes),
     /// It has to be read.
     Wanted,
-    /// The revision is too large for memory.
-    Huge,
+    /// The revision is oversized for those who want previous key-values.
+    Oversized,
 }
 
 /// An event with its encodings.
 #[derive(Clone, Debug)]
-pub struct Stored {
+pub struct StoredEvent {
     event: LogEvent,
-    prev: Prev,
+    prev: PrevKv,
     plain: Option<Bytes>,
     with_prev: Option<Bytes>,
 }
@@ -47,20 +47,21 @@ pub struct StoredRevision {
     /// The main revision.
     pub revision: i64,
     /// In sub order.
-    pub events: Vec<Stored>,
+    pub events: Vec<StoredEvent>,
 }
 
-impl Stored {
+impl StoredEvent {
     /// Around an event.
-    pub fn new(event: LogEvent, prev: Prev) -> Self {
-        let prev = if event.create { Prev::Known(None) } else { prev };
+    pub fn new(event: LogEvent, prev: PrevKv) -> Self {
+        let prev = if event.create { PrevKv::Known(None) } else { prev };
         Self { event, prev, plain: None, with_prev: None }
     }
 
+    /// Bytes it occupies in the log: itself, and the buffers that it holds.
     fn bytes(&self) -> usize {
-        let prev = if let Prev::Known(Some(prev)) = &self.prev { prev.len() } else { 0 };
         // once sent it is held as encoded, which is the key-value and a few bytes
-        size_of::<Self>() + self.event.kv.len() + prev + self.with_prev.as_ref().map_or(0, |_| self.event.kv.len())
+        let again = self.with_prev.as_ref().map_or(0, |_| self.event.kv.len());
+        size_of::<Self>() + self.event.kv.len() + self.prev_len() + again
     }
 
     fn encoded(&mut self) -> Bytes {
@@ -70,37 +71,60 @@ impl Stored {
         let encoded = encode::event(self.event.delete, &self.event.kv, None);
         // the buffer the event came in is not held any longer
         if let Some(key) = encode::key_in(&encoded.kv, &self.event.key) {
-            (self.event.key, self.event.kv) = (key, encoded.kv);
+            self.event.key = key;
+            self.event.kv = encoded.kv;
         }
         self.plain = Some(encoded.bytes.clone());
         encoded.bytes
     }
 
-    fn encoded_with_prev(&mut self) -> WithPrev {
+    fn encoded_with_prev(&mut self) -> WithPrevKv {
         if let Some(bytes) = &self.with_prev {
-            return WithPrev::Known(bytes.clone());
+            return WithPrevKv::Known(bytes.clone());
         }
         match &self.prev {
-            Prev::Unknown | Prev::Wanted => WithPrev::Wanted,
-            Prev::Huge => WithPrev::Huge,
-            Prev::Known(None) => WithPrev::Known(self.encoded()),
-            Prev::Known(Some(prev)) => {
+            PrevKv::Unknown | PrevKv::Wanted => WithPrevKv::Wanted,
+            PrevKv::Oversized => WithPrevKv::Oversized,
+            PrevKv::Known(None) => WithPrevKv::Known(self.encoded()),
+            PrevKv::Known(Some(prev)) => {
                 let encoded = encode::event(self.event.delete, &self.event.kv, Some(prev));
-                self.prev = Prev::Known(encoded.prev);
+                self.prev = PrevKv::Known(encoded.prev);
                 self.with_prev = Some(encoded.bytes.clone());
-                WithPrev::Known(encoded.bytes)
+                WithPrevKv::Known(encoded.bytes)
             }
         }
     }
 
     fn prev_len(&self) -> usize {
-        if let Prev::Known(Some(prev)) = &self.prev { prev.len() } else { 0 }
+        if let PrevKv::Known(Some(prev)) = &self.prev { prev.len() } else { 0 }
     }
+}
+
+/// An event whose previous key-value is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrevKvAsk {
+    /// The main revision.
+    pub revision: i64,
+    /// The event's place in it.
+    pub place: u32,
+    /// The event.
+    pub event: LogEvent,
+}
+
+/// A previous key-value that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrevKvFound {
+    /// The main revision of the event.
+    pub revision: i64,
+    /// The event's place in it.
+    pub place: u32,
+    /// The key-value before it, or that there is none.
+    pub prev: Option<Bytes>,
 }
 
 /// Ascending revisions.
 #[derive(Debug)]
-pub(super) struct Log {
+pub(super) struct EventLog {
     revisions: VecDeque<StoredRevision>,
     /// Every event from this revision on is here.
     start: i64,
@@ -111,7 +135,7 @@ pub(super) struct Log {
     prevs: (i64, usize),
 }
 
-impl Log {
+impl EventLog {
     pub(super) fn new(start: i64) -> Self {
         Self { revisions: VecDeque::new(), start, bytes: 0, wanted: Vec::new(), prevs: (0, 0) }
     }
@@ -135,7 +159,7 @@ impl Log {
     }
 
     pub(super) fn push(&mut self, revision: StoredRevision) {
-        self.bytes += revision.events.iter().map(Stored::bytes).sum::<usize>();
+        self.bytes += revision.events.iter().map(StoredEvent::bytes).sum::<usize>();
         self.revisions.push_back(revision);
     }
 
@@ -148,7 +172,7 @@ impl Log {
     pub(super) fn trim(&mut self, bytes: usize) {
         while self.bytes > bytes {
             let Some(oldest) = self.revisions.pop_front() else { break };
-            self.bytes = self.bytes.saturating_sub(oldest.events.iter().map(Stored::bytes).sum());
+            self.bytes = self.bytes.saturating_sub(oldest.events.iter().map(StoredEvent::bytes).sum());
             self.start = oldest.revision + 1;
         }
     }
@@ -175,13 +199,13 @@ impl Log {
     }
 
     /// The event with its previous key-value; when that has to be read, it is noted.
-    pub(super) fn encoded_with_prev(&mut self, at: usize, place: usize) -> WithPrev {
-        if self.revisions[at].events[place].prev == Prev::Unknown {
+    pub(super) fn encoded_with_prev(&mut self, at: usize, place: usize) -> WithPrevKv {
+        if self.revisions[at].events[place].prev == PrevKv::Unknown {
             let prev = match self.prev_in_memory(at, place) {
-                Some(prev) => Prev::Known(prev),
+                Some(prev) => PrevKv::Known(prev),
                 None => {
                     self.wanted.push((self.revisions[at].revision, place as u32));
-                    Prev::Wanted
+                    PrevKv::Wanted
                 }
             };
             self.change(at, place, |stored| stored.prev = prev);
@@ -192,7 +216,7 @@ impl Log {
         encoded
     }
 
-    fn change(&mut self, at: usize, place: usize, change: impl FnOnce(&mut Stored)) {
+    fn change(&mut self, at: usize, place: usize, change: impl FnOnce(&mut StoredEvent)) {
         let stored = &mut self.revisions[at].events[place];
         let before = stored.bytes();
         change(stored);
@@ -215,14 +239,14 @@ impl Log {
         Some((!found.delete).then(|| found.kv.clone()))
     }
 
-    /// Takes up to `most` questions for previous key-values of events that are still here.
-    pub(super) fn take_wanted(&mut self, most: usize) -> Vec<(i64, u32, LogEvent)> {
+    /// Takes up to `most` questions for previous key-values; those whose event has left the log since are dropped.
+    pub(super) fn take_wanted(&mut self, most: usize) -> Vec<PrevKvAsk> {
         let mut asks = Vec::new();
         let rest = self.wanted.split_off(self.wanted.len().min(most));
         for (revision, place) in std::mem::replace(&mut self.wanted, rest) {
             let at = self.seek(revision);
             if at < self.len() && self.revision(at) == revision {
-                asks.push((revision, place, self.event(at, place as usize).clone()));
+                asks.push(PrevKvAsk { revision, place, event: self.event(at, place as usize).clone() });
             }
         }
         asks
@@ -233,27 +257,31 @@ impl Log {
     }
 
     /// Asks again for what was not answered.
-    pub(super) fn want_again(&mut self, revision: i64, place: u32) {
-        self.wanted.push((revision, place));
+    pub(super) fn want_again(&mut self, ask: &PrevKvAsk) {
+        self.wanted.push((ask.revision, ask.place));
     }
 
-    /// Notes the answer to a question, if the event is still here. A revision whose answers exceed `most` bytes becomes a huge
-    /// one for those who want them.
-    pub(super) fn set_prev(&mut self, revision: i64, place: u32, prev: Option<Bytes>, most: usize) {
+    /// Notes the answer to a question, if the event is still here. A revision whose answers exceed `most` bytes becomes an
+    /// oversized one for those who want them.
+    pub(super) fn set_prev(&mut self, found: PrevKvFound, most: usize) {
+        let PrevKvFound { revision, place, prev } = found;
         let at = self.seek(revision);
         if at >= self.len() || self.revision(at) != revision {
             return;
         }
-        if self.revisions[at].events[place as usize].prev == Prev::Huge {
+        if self.revisions[at].events[place as usize].prev == PrevKv::Oversized {
             return;
         }
-        self.change(at, place as usize, |stored| stored.prev = Prev::Known(prev));
+        self.change(at, place as usize, |stored| stored.prev = PrevKv::Known(prev));
         let read = self.revisions[at].events[place as usize].prev_len();
         let before = if self.prevs.0 == revision { self.prevs.1 } else { 0 };
         self.prevs = (revision, before + read);
         if self.prevs.1 > most && self.events(at) > 1 {
             for place in 0..self.events(at) {
-                self.change(at, place, |stored| (stored.prev, stored.with_prev) = (Prev::Huge, None));
+                self.change(at, place, |stored| {
+                    stored.prev = PrevKv::Oversized;
+                    stored.with_prev = None;
+                });
             }
         }
     }

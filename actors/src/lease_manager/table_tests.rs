@@ -1,6 +1,6 @@
 //! Tables for the deadlines of leases.
 
-use super::core::{Leases, Renewal, Revoke, StoredLease};
+use super::table::{Leases, Renewal, Revoke, StoredLease};
 use crate::wiring::leases::RoleChanged;
 use storage::apply::LeaseChange;
 
