@@ -25,7 +25,7 @@ use crate::watch_hub::{HubConfig, HubParts, Position, WatchHub};
 use crate::wiring::apply::ToApplier;
 use crate::wiring::flush::ToFlusher;
 use crate::wiring::wal::ToWal;
-use crate::{reader_pool, ticker};
+use crate::{clock, reader_pool, ticker};
 use actix::Addr;
 use actix_rt::Arbiter;
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -223,7 +223,7 @@ impl<E: Engine> Wiring<E> {
             sinks: self.sinks.clone(),
             gauges: self.gauges.clone(),
         };
-        let parts = LeaseParts { service, exit: self.exit.clone() };
+        let parts = LeaseParts { service, clock: Box::new(clock::since_boot), exit: self.exit.clone() };
         Ok(LeaseManager::start(parts, &arbiter.handle()))
     }
 

@@ -5,6 +5,7 @@
 
 use super::service::{LeaseService, LeaseServiceParts};
 use super::table::TICK;
+use crate::clock::Clock;
 use crate::death_watch::{DeathWatch, ExitCell};
 use crate::timer;
 use crate::wiring::leases::{LeasesAdvanced, RoleChanged};
@@ -12,12 +13,14 @@ use actix::{Actor, ActorContext, Addr, ArbiterHandle, AsyncContext, Context, Han
 use messages::Reply;
 use messages::lease::LeaseRequests;
 use messages::reply::ReplySink;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What a lease manager is made of.
 pub struct LeaseParts {
     /// Who decides. Under its sink a [`LeaseSink`] is registered.
     pub service: LeaseServiceParts,
+    /// Its time, which must go on while the machine is suspended: the others may have elected a leader meanwhile.
+    pub clock: Clock,
     /// Where its end is noted.
     pub exit: ExitCell,
 }
@@ -56,7 +59,9 @@ pub struct LeaseManager {
     service: LeaseService,
     exit: ExitCell,
     watch: Option<DeathWatch>,
-    start: Instant,
+    clock: Clock,
+    /// When it started, by its clock.
+    start: Duration,
     /// Dropped to end the timer thread.
     _timer: Option<crossbeam_channel::Sender<()>>,
 }
@@ -65,19 +70,20 @@ impl LeaseManager {
     /// Starts a manager on an arbiter.
     pub fn start(parts: LeaseParts, arbiter: &ArbiterHandle) -> Addr<Self> {
         Self::start_in_arbiter(arbiter, move |_| {
-            let LeaseParts { service, exit } = parts;
+            let LeaseParts { service, clock, exit } = parts;
             Self {
                 service: LeaseService::new(service),
                 watch: Some(DeathWatch::new("lease manager", exit.clone())),
                 exit,
-                start: Instant::now(),
+                start: clock(),
+                clock,
                 _timer: None,
             }
         })
     }
 
     fn now(&self) -> u64 {
-        self.start.elapsed().as_millis() as u64
+        (self.clock)().saturating_sub(self.start).as_millis() as u64
     }
 }
 
