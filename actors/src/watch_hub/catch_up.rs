@@ -44,10 +44,9 @@ pub(super) struct CatchUpScans {
 }
 
 impl CatchUpScans {
-    /// The watcher needs events that memory does not have any more.
-    pub(super) fn wait(&mut self, registry: &mut WatcherRegistry, slot: WatcherSlot) {
-        registry.move_to(slot, WatcherState::NeedsStore);
-        self.waiting.push(slot);
+    /// These watchers need events that memory does not have any more.
+    pub(super) fn wait(&mut self, watchers: Vec<WatcherSlot>) {
+        self.waiting.extend(watchers);
     }
 
     /// Begins scans for those who wait, as far as scans are free.

@@ -6,16 +6,13 @@
 
 use super::catch_up::CatchUpScans;
 use super::config::{HubConfig, HubCounts, Position};
-use super::delivery::{Delivery, Offer, ResponseSizes};
-use super::event_log::{EventLog, PrevKv, StoredEvent, StoredRevision};
-use super::index::Index;
-use super::jobs::{LogJob, LogRead, PrevKvsRead, ReadDone, ReadJob, Reader};
-use super::key_set::KeySet;
+use super::delivery::{Delivery, ResponseSizes};
+use super::head::Head;
+use super::jobs::{LogRead, ReadDone, ReadJob, Reader};
 use super::oversized::{Measured, Measures, OversizedSpec};
-use super::pending::{PendingEvents, PendingList};
 use super::progress::{Notice, ProgressNotices, ProgressRequests};
 use super::registry::{WatcherRegistry, WatcherState};
-use super::slots::{StreamSlot, WatcherSlot};
+use super::slots::StreamSlot;
 use super::source::LogReadError;
 use crate::wiring::events::RevisionEvents;
 use messages::watch::{CreateWatch, StreamKey, ToHub, WatchFrame};
@@ -29,36 +26,22 @@ pub const EMPTY_RANGE: &str = "mvcc: watcher range is empty";
 /// Text of a create with a negative start.
 pub const NEGATIVE_START: &str = "etcdserver: mvcc: required revision has been compacted";
 
-/// Previous key-values asked for by one job.
-const PREV_KVS_PER_JOB: usize = 4096;
-/// The hub's own reads are so many times larger than those of scans: every watcher at the head waits for them.
-const HUB_READS: usize = 4;
-
 /// The hub.
 #[derive(Debug)]
 pub struct Hub {
     config: HubConfig,
-    /// Every event up to here was offered to the watchers at the head.
-    head: i64,
-    /// The newest revision the applier spoke of.
-    target: i64,
-    /// The newest revision a client can have seen; not below `head`.
+    head: Head,
+    /// The newest revision a client can have seen; not below the head's.
     published: i64,
     /// The newest compact revision known.
     compact: i64,
-    ring: EventLog,
     registry: WatcherRegistry,
     delivery: Delivery,
-    pending: PendingEvents,
     scans: CatchUpScans,
     measures: Measures,
     requests: ProgressRequests,
     notices: ProgressNotices,
     jobs: Vec<ReadJob>,
-    /// A job that reads the log for the hub itself is out.
-    reading_log: bool,
-    /// A job that reads previous key-values is out.
-    reading_prev_kvs: bool,
 }
 
 impl Hub {
@@ -67,39 +50,23 @@ impl Hub {
         let sizes = ResponseSizes { fragment: config.fragment_bytes, frame: config.frame_bytes };
         Self {
             config,
-            head: at.revision,
-            target: at.revision,
+            head: Head::new(config, at.revision),
             published: at.revision,
             compact: at.compact_revision,
-            ring: EventLog::new(at.revision + 1),
             registry: WatcherRegistry::default(),
             delivery: Delivery::new(sizes, config.sent_bytes),
-            pending: PendingEvents::default(),
             scans: CatchUpScans::default(),
             measures: Measures::default(),
             requests: ProgressRequests::default(),
             notices: ProgressNotices::default(),
             jobs: Vec::new(),
-            reading_log: false,
-            reading_prev_kvs: false,
         }
     }
 
     /// The store moved to `at`. `events` are the revisions since the last call; without them they are read from the store.
     pub fn advanced(&mut self, at: Position, events: Option<Arc<[RevisionEvents]>>) {
-        let before = self.target;
-        self.target = self.target.max(at.revision);
-        self.published = self.published.max(self.target);
-        // a list that does not reach the position is not all of it
-        let events = events.filter(|list| list.last().map_or(before, |r| r.revision) >= at.revision);
-        match events {
-            Some(events) if self.head >= before && !self.reading_log => self.feed(&events, at.revision),
-            Some(events) => {
-                let list = PendingList { after: before, up_to: at.revision, events };
-                self.pending.push(list, self.config.ring_bytes);
-            }
-            None => {}
-        }
+        self.published = self.published.max(at.revision);
+        self.head.advance(at.revision, events, &mut self.registry, &mut self.delivery, self.compact);
         // events that came with it were at the head's watchers before
         self.learn_compact(at.compact_revision);
         self.move_on();
@@ -107,7 +74,7 @@ impl Hub {
 
     /// A snapshot replaced the store: what lies between is read from the new one.
     pub fn restored(&mut self, at: Position) {
-        self.pending.clear();
+        self.head.clear_pending();
         self.advanced(at, None);
     }
 
@@ -140,11 +107,16 @@ impl Hub {
         match done {
             ReadDone::Log { reader: Reader::Hub, read } => self.take_log(read)?,
             ReadDone::Log { reader: Reader::Scan(id), read } => {
+                let header = self.head.revision();
                 let learned =
-                    self.scans.take_chunk(id, read, &mut self.registry, &mut self.delivery, self.head, self.compact)?;
+                    self.scans.take_chunk(id, read, &mut self.registry, &mut self.delivery, header, self.compact)?;
                 self.learn_compact(learned.unwrap_or(self.compact));
             }
-            ReadDone::PrevKvs(read) => self.take_prev_kvs(read.map_err(|why| why.to_string())?),
+            ReadDone::PrevKvs(read) => {
+                if self.head.take_prev_kvs(read.map_err(|why| why.to_string())?) {
+                    self.registry.wake_prev_kv();
+                }
+            }
             ReadDone::Measured(measured) => self.take_measured(measured)?,
         }
         self.move_on();
@@ -154,6 +126,7 @@ impl Hub {
     /// Time passed; `now` in milliseconds from any start. Tells quiet watchers of progress.
     pub fn tick(&mut self, now: u64) {
         self.registry.set_now(now);
+        let head = self.head.revision();
         while let Some(notice) = self.notices.pop(now) {
             let Some(watcher) = self.registry.get(notice.watcher) else { continue };
             // a watcher of an earlier life of these numbers may have left its notice behind
@@ -166,9 +139,9 @@ impl Hub {
             let mut due = watcher.last_sent().saturating_add(interval);
             if due <= now {
                 due = now.saturating_add(interval);
-                if watcher.state() == WatcherState::AtHead && watcher.spec().start_revision <= self.head {
-                    self.registry.note_notice(notice.watcher, self.head);
-                    let frame = WatchFrame::Progress { watch_id: notice.watch_id, revision: self.head };
+                if watcher.state() == WatcherState::AtHead && watcher.spec().start_revision <= head {
+                    self.registry.note_notice(notice.watcher, head);
+                    let frame = WatchFrame::Progress { watch_id: notice.watch_id, revision: head };
                     self.delivery.send(notice.stream, frame);
                 }
             }
@@ -199,52 +172,12 @@ impl Hub {
             streams: self.registry.streams(),
             slow: self.registry.behind(),
             events: self.delivery.events_sent(),
-            ring_bytes: self.ring.bytes(),
+            ring_bytes: self.head.bytes(),
         }
     }
 
     fn learn_compact(&mut self, compact_revision: i64) {
         self.compact = self.compact.max(compact_revision);
-    }
-
-    /// Takes new revisions into the ring and offers them to the watchers at the head, which is at `revision` afterwards.
-    fn feed(&mut self, events: &[RevisionEvents], revision: i64) {
-        if self.registry.watchers() == 0 && revision > self.head {
-            // nobody is there: who comes and wants them reads the store
-            self.published = self.published.max(revision);
-            return self.skip_to(revision);
-        }
-        let new = events.iter().filter(|r| r.revision > self.head);
-        let stored = new.map(|r| StoredRevision {
-            revision: r.revision,
-            events: r.events.iter().map(|e| StoredEvent::new(e.clone(), PrevKv::Unknown)).collect(),
-        });
-        let stored: Vec<_> = stored.collect();
-        self.feed_stored(stored, revision);
-    }
-
-    fn feed_stored(&mut self, revisions: Vec<StoredRevision>, revision: i64) {
-        let from = self.ring.len();
-        for revision in revisions {
-            self.ring.push(revision);
-        }
-        self.head = self.head.max(revision);
-        self.published = self.published.max(self.head);
-        self.offer_from(from, None, WatcherState::AtHead);
-    }
-
-    /// Offers the ring from a place on, and then cuts it to its size.
-    fn offer_from(&mut self, place: usize, index: Option<&Index<WatcherSlot>>, state: WatcherState) {
-        let offer = Offer { index, state, header: self.head, compact: self.compact };
-        let span = place..self.ring.len();
-        self.delivery.offer(&mut self.registry, &mut self.ring, span, offer);
-        self.ring.trim(self.config.ring_bytes);
-    }
-
-    /// Goes on behind `head` without the events before it.
-    fn skip_to(&mut self, head: i64) {
-        self.head = head;
-        self.ring.restart(head + 1);
     }
 
     fn open(&mut self, key: StreamKey, credit: usize) {
@@ -287,7 +220,7 @@ impl Hub {
         self.delivery.send(stream, WatchFrame::Created { watch_id, revision: self.published });
         let notify = spec.progress_notify;
         let next = if spec.start_revision == 0 { self.published + 1 } else { spec.start_revision };
-        let state = if next > self.head { WatcherState::AtHead } else { WatcherState::Ready };
+        let state = if next > self.head.revision() { WatcherState::AtHead } else { WatcherState::Ready };
         let watcher = self.registry.add(stream, watch_id, spec, next, state);
         if next < self.compact {
             self.delivery.end_compacted(&mut self.registry, watcher, self.compact);
@@ -333,7 +266,7 @@ impl Hub {
     /// Answers when every event up to the revision asked for has been sent on the stream. A watcher that is behind delays
     /// the answer; one that lies in the future or was compacted withholds it, as does a stream without watchers.
     fn answer_progress(&mut self, stream: StreamSlot) {
-        let mut sent = self.registry.sent_up_to(stream, self.head, self.published);
+        let mut sent = self.registry.sent_up_to(stream, self.head.revision(), self.published);
         if let Some(sent) = &mut sent
             && mutant::on(Mutant::ProgressEarly)
         {
@@ -347,60 +280,26 @@ impl Hub {
 
     /// Moves everybody as far as memory reaches and asks for what has to be read.
     fn catch_up(&mut self) {
-        self.advance_head();
-        self.serve_from_ring();
+        let job = self.head.catch_up(&mut self.registry, &mut self.delivery, self.compact);
+        self.jobs.extend(job);
+        self.published = self.published.max(self.head.revision());
+        self.serve_from_memory();
         self.ask_prev_kvs();
         self.scans.begin(&mut self.registry);
-        let memory = self.ring.start();
+        let memory = self.head.memory_start();
         if self.scans.next_jobs(&mut self.registry, memory, &self.config, &mut self.jobs) {
-            // the ring, the next scan, or the head takes over
+            // memory, the next scan, or the head takes over
             self.catch_up();
         }
         self.ask_measure();
     }
 
-    /// Brings the head to the newest revision.
-    fn advance_head(&mut self) {
-        if self.reading_log {
-            return;
-        }
-        while let Some(list) = self.pending.pop(self.head) {
-            self.feed(&list.events, list.up_to);
-        }
-        if self.head >= self.target {
-            return;
-        }
-        if self.registry.watchers() == 0 {
-            self.skip_to(self.target);
-            return;
-        }
-        self.reading_log = true;
-        self.jobs.push(ReadJob::Log(LogJob {
-            reader: Reader::Hub,
-            from: self.head + 1,
-            // pending events need not be read: the store is read up to the first of them
-            to: self.pending.follow().unwrap_or(self.target),
-            keys: Arc::new(KeySet::all()),
-            prev_keys: Arc::default(),
-            max_bytes: self.config.read_bytes.saturating_mul(HUB_READS),
-            oversized: self.config.oversized_bytes,
-        }));
-    }
-
     /// A part of the log was read for the hub itself.
     fn take_log(&mut self, read: Result<LogRead, LogReadError>) -> Result<(), String> {
-        self.reading_log = false;
+        self.head.end_reading();
         match read {
-            Ok(LogRead { revisions, next, oversized }) => {
-                self.feed_stored(revisions, next - 1);
-                if oversized {
-                    // the ring cannot hold it
-                    let all = self.registry.all();
-                    self.registry.stop_at_oversized(next, &all, WatcherState::AtHead);
-                    self.skip_to(next);
-                }
-            }
-            Err(LogReadError::Compacted(compact)) if compact > self.head + 1 => self.lose_history(compact),
+            Ok(read) => self.head.take_log(read, &mut self.registry, &mut self.delivery, self.compact),
+            Err(LogReadError::Compacted(compact)) if compact > self.head.revision() + 1 => self.lose_history(compact),
             Err(why @ LogReadError::Compacted(_)) => return Err(why.to_string()),
             Err(LogReadError::Failed(why)) => return Err(why),
         }
@@ -410,8 +309,9 @@ impl Hub {
     /// History up to `compact` is gone before the watchers at the head got it.
     fn lose_history(&mut self, compact: i64) {
         self.learn_compact(compact);
-        self.end_in(WatcherState::AtHead, self.head + 1, compact);
-        self.skip_to(self.head.max(compact - 1));
+        let head = self.head.revision();
+        self.end_in(WatcherState::AtHead, head + 1, compact);
+        self.head.skip_to(head.max(compact - 1));
     }
 
     /// Ends watchers in a state whose next revision, `least` or later, is gone.
@@ -424,67 +324,25 @@ impl Hub {
         }
     }
 
-    /// Serves everybody whom the ring reaches; the others need the store.
-    fn serve_from_ring(&mut self) {
-        let mut members = Vec::new();
-        let mut index = Index::default();
-        let mut from = i64::MAX;
-        for slot in self.registry.take_ready() {
-            let Some(watcher) = self.registry.get(slot).filter(|w| w.state() == WatcherState::Ready) else { continue };
-            if watcher.next() > self.head {
-                self.registry.move_to(slot, WatcherState::AtHead);
-            } else if watcher.next() >= self.ring.start() {
-                from = from.min(watcher.next());
-                index.insert(&watcher.spec().range, slot);
-                members.push(slot);
-                self.registry.move_to(slot, WatcherState::FromMemory);
-            } else {
-                self.scans.wait(&mut self.registry, slot);
-            }
-        }
-        if members.is_empty() {
-            return;
-        }
-        self.offer_from(self.ring.seek(from), Some(&index), WatcherState::FromMemory);
-        for slot in members {
-            if self.registry.is_in(slot, WatcherState::FromMemory) {
-                self.registry.move_to_at(slot, WatcherState::AtHead, self.head + 1);
-            }
-        }
+    /// Serves everybody whom memory reaches; the others need the store.
+    fn serve_from_memory(&mut self) {
+        let beyond = self.head.serve(&mut self.registry, &mut self.delivery, self.compact);
+        self.scans.wait(beyond);
     }
 
     /// Asks for previous key-values that watchers wait for.
     fn ask_prev_kvs(&mut self) {
-        if self.reading_prev_kvs {
-            return;
-        }
-        loop {
-            while self.ring.has_wanted() {
-                let asks = self.ring.take_wanted(PREV_KVS_PER_JOB);
-                if !asks.is_empty() {
-                    self.reading_prev_kvs = true;
-                    self.jobs.push(ReadJob::PrevKvs(asks));
-                    return;
-                }
+        while !self.head.is_reading_prev_kvs() {
+            if let Some(job) = self.head.ask_prev_kvs() {
+                self.jobs.push(job);
+                return;
             }
             if !self.registry.needs_prev_kv() {
                 return;
             }
-            // what they waited for left the ring
+            // what they waited for left memory
             self.registry.wake_prev_kv();
-            self.serve_from_ring();
-        }
-    }
-
-    /// Previous key-values were read.
-    fn take_prev_kvs(&mut self, read: PrevKvsRead) {
-        self.reading_prev_kvs = false;
-        for found in read.found {
-            self.ring.set_prev(found, self.config.oversized_bytes);
-        }
-        read.left.iter().for_each(|ask| self.ring.want_again(ask));
-        if !self.ring.has_wanted() {
-            self.registry.wake_prev_kv();
+            self.serve_from_memory();
         }
     }
 
@@ -510,7 +368,7 @@ impl Hub {
                 return Ok(());
             }
         };
-        let header = self.head.max(revision);
+        let header = self.head.revision().max(revision);
         for delivery in deliveries {
             let slot = delivery.watcher;
             let waits = self.registry.get(slot).is_some_and(|watcher| {

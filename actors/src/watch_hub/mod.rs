@@ -7,9 +7,10 @@
 //! | `actor` | the shell: an actor, its reader threads, its timer |
 //! | `hub` | requests, positions, and what follows from what was read; the only file that sees all parts |
 //! | `catch_up` | shared scans of the store for watchers that are behind |
+//! | `head` | how far the hub has got, and the newest events in memory |
 //! | `delivery` | events are offered, gathered and sent as frames |
-//! | `registry` | watchers and streams, and the state of each watcher |
 //! | `progress` | who is to be told of progress |
+//! | `registry` | watchers and streams, and the state of each watcher |
 //! | `pending` | new events that wait until the hub has read up to them |
 //! | `flow_control` | credit of streams, and the budget that they share |
 //! | `jobs` | what reader threads do for the hub |
@@ -31,6 +32,7 @@ mod delivery;
 mod encode;
 mod event_log;
 mod flow_control;
+mod head;
 pub mod hub;
 mod index;
 mod jobs;
