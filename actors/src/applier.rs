@@ -10,7 +10,7 @@ use crate::mailbox::Mailbox;
 use crate::raft_core::inbox::InnerPort;
 use crate::wiring::advance::{Advance, AppliedUpTo};
 use crate::wiring::apply::{ApplyBatch, CommittedEntry, ToApplier};
-use crate::wiring::events::{Advanced, EVENT_OVERHEAD, LogEvent, RevisionEvents};
+use crate::wiring::events::{Advanced, EVENT_OVERHEAD, WatchEvent, WatchRevision};
 use crate::wiring::flush::ToFlusher;
 use crate::wiring::leases::LeasesAdvanced;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
@@ -288,11 +288,11 @@ fn holds_oversized(events: &[StoreEvent]) -> bool {
 }
 
 /// Events as the hub takes them: grouped by main revision.
-pub(crate) fn by_revision(events: Vec<StoreEvent>) -> Arc<[RevisionEvents]> {
-    let mut out: Vec<RevisionEvents> = Vec::new();
+pub(crate) fn by_revision(events: Vec<StoreEvent>) -> Arc<[WatchRevision]> {
+    let mut out: Vec<WatchRevision> = Vec::new();
     for event in events {
         let revision = event.revision.main;
-        let log = LogEvent {
+        let log = WatchEvent {
             delete: event.kind == Kind::Delete,
             create: event.kind == Kind::Create,
             key: event.key,
@@ -301,7 +301,7 @@ pub(crate) fn by_revision(events: Vec<StoreEvent>) -> Arc<[RevisionEvents]> {
         };
         match out.last_mut() {
             Some(last) if last.revision == revision => last.events.push(log),
-            _ => out.push(RevisionEvents { revision, events: vec![log] }),
+            _ => out.push(WatchRevision { revision, events: vec![log] }),
         }
     }
     out.into()

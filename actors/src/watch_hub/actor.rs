@@ -8,7 +8,7 @@ use super::jobs::{ReadDone, ReadJob};
 use super::source::LogReads;
 use crate::death_watch::{DeathWatch, ExitCell};
 use crate::timer;
-use crate::wiring::events::{Advanced, RevisionEvents};
+use crate::wiring::events::{Advanced, WatchRevision};
 use actix::{Actor, ActorContext, Addr, ArbiterHandle, AsyncContext, Context, Handler};
 use crossbeam_channel::{Receiver, Sender};
 use messages::reply::Outbox;
@@ -183,7 +183,7 @@ impl Handler<Advanced> for WatchHub {
 
     fn handle(&mut self, message: Advanced, _: &mut Self::Context) {
         let Advanced { revision, compact_revision, events } = message;
-        let bytes = events.iter().flat_map(|list| list.iter()).map(RevisionEvents::bytes).sum::<usize>();
+        let bytes = events.iter().flat_map(|list| list.iter()).map(WatchRevision::bytes).sum::<usize>();
         self.hub.advanced(Position { revision, compact_revision }, events);
         self.parts.backlog.fetch_sub(bytes, Relaxed);
         self.flush();

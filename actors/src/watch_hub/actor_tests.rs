@@ -6,7 +6,7 @@ use super::key_set::KeySet;
 use super::source::{LogChunk, LogPart, LogReadError, LogReads};
 use super::testing::{Change, Store, stream, watch};
 use crate::death_watch::{ExitCell, NodeExit};
-use crate::wiring::events::{Advanced, LogEvent};
+use crate::wiring::events::{Advanced, WatchEvent};
 use actix::Addr;
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -54,7 +54,7 @@ impl LogReads for Shared {
         self.store().part(revision, from, keys, max_bytes)
     }
 
-    fn prev_kv(&self, revision: i64, event: &LogEvent) -> Result<Option<Bytes>, LogReadError> {
+    fn prev_kv(&self, revision: i64, event: &WatchEvent) -> Result<Option<Bytes>, LogReadError> {
         self.store().prev_kv(revision, event)
     }
 }

@@ -4,7 +4,7 @@
 //! must never drop a revision before it was offered to the watchers at the head.
 
 use super::encode;
-use crate::wiring::events::LogEvent;
+use crate::wiring::events::WatchEvent;
 use bytes::Bytes;
 use std::collections::VecDeque;
 
@@ -35,7 +35,7 @@ pub(super) enum WithPrevKv {
 /// An event with its encodings.
 #[derive(Clone, Debug)]
 pub struct StoredEvent {
-    event: LogEvent,
+    event: WatchEvent,
     prev: PrevKv,
     plain: Option<Bytes>,
     with_prev: Option<Bytes>,
@@ -52,7 +52,7 @@ pub struct StoredRevision {
 
 impl StoredEvent {
     /// Around an event.
-    pub fn new(event: LogEvent, prev: PrevKv) -> Self {
+    pub fn new(event: WatchEvent, prev: PrevKv) -> Self {
         let prev = if event.create { PrevKv::Known(None) } else { prev };
         Self { event, prev, plain: None, with_prev: None }
     }
@@ -108,7 +108,7 @@ pub struct PrevKvAsk {
     /// The event's place in it.
     pub place: u32,
     /// The event.
-    pub event: LogEvent,
+    pub event: WatchEvent,
 }
 
 /// A previous key-value that was read.
@@ -190,7 +190,7 @@ impl EventLog {
         self.revisions[at].events.len()
     }
 
-    pub(super) fn event(&self, at: usize, place: usize) -> &LogEvent {
+    pub(super) fn event(&self, at: usize, place: usize) -> &WatchEvent {
         &self.revisions[at].events[place].event
     }
 

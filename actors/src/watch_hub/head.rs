@@ -12,7 +12,7 @@ use super::key_set::KeySet;
 use super::pending::{PendingEvents, PendingList};
 use super::registry::{WatcherRegistry, WatcherState};
 use super::slots::WatcherSlot;
-use crate::wiring::events::RevisionEvents;
+use crate::wiring::events::WatchRevision;
 use std::sync::Arc;
 
 /// Previous key-values asked for by one job.
@@ -22,7 +22,7 @@ const HUB_READS: usize = 4;
 
 /// See the file header.
 #[derive(Debug)]
-pub(super) struct Head {
+pub(super) struct HubHead {
     config: HubConfig,
     /// Every event up to here was offered to the watchers at the head.
     revision: i64,
@@ -37,7 +37,7 @@ pub(super) struct Head {
     reading_prev_kvs: bool,
 }
 
-impl Head {
+impl HubHead {
     /// At a revision, with no event in memory.
     pub(super) fn new(config: HubConfig, revision: i64) -> Self {
         Self {
@@ -75,7 +75,7 @@ impl Head {
     pub(super) fn advance(
         &mut self,
         revision: i64,
-        events: Option<Arc<[RevisionEvents]>>,
+        events: Option<Arc<[WatchRevision]>>,
         registry: &mut WatcherRegistry,
         delivery: &mut Delivery,
         compact: i64,
@@ -155,7 +155,7 @@ impl Head {
     /// Takes new revisions into memory and offers them to the watchers at the head, which is at `revision` afterwards.
     fn feed(
         &mut self,
-        events: &[RevisionEvents],
+        events: &[WatchRevision],
         revision: i64,
         registry: &mut WatcherRegistry,
         delivery: &mut Delivery,

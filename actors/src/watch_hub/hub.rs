@@ -7,14 +7,14 @@
 use super::catch_up::CatchUpScans;
 use super::config::{HubConfig, HubCounts, Position};
 use super::delivery::{Delivery, ResponseSizes};
-use super::head::Head;
+use super::head::HubHead;
 use super::jobs::{LogRead, ReadDone, ReadJob, Reader};
-use super::oversized::{Measured, Measures, OversizedSpec};
+use super::oversized::{MeasuredRevision, Measures, OversizedSpec};
 use super::progress::{Notice, ProgressNotices, ProgressRequests};
 use super::registry::{WatcherRegistry, WatcherState};
 use super::slots::StreamSlot;
 use super::source::LogReadError;
-use crate::wiring::events::RevisionEvents;
+use crate::wiring::events::WatchRevision;
 use messages::watch::{CreateWatch, StreamKey, ToHub, WatchFrame};
 use model::mutant::{self, Mutant};
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub const NEGATIVE_START: &str = "etcdserver: mvcc: required revision has been c
 #[derive(Debug)]
 pub struct Hub {
     config: HubConfig,
-    head: Head,
+    head: HubHead,
     /// The newest revision a client can have seen; not below the head's.
     published: i64,
     /// The newest compact revision known.
@@ -50,7 +50,7 @@ impl Hub {
         let sizes = ResponseSizes { fragment: config.fragment_bytes, frame: config.frame_bytes };
         Self {
             config,
-            head: Head::new(config, at.revision),
+            head: HubHead::new(config, at.revision),
             published: at.revision,
             compact: at.compact_revision,
             registry: WatcherRegistry::default(),
@@ -64,7 +64,7 @@ impl Hub {
     }
 
     /// The store moved to `at`. `events` are the revisions since the last call; without them they are read from the store.
-    pub fn advanced(&mut self, at: Position, events: Option<Arc<[RevisionEvents]>>) {
+    pub fn advanced(&mut self, at: Position, events: Option<Arc<[WatchRevision]>>) {
         self.published = self.published.max(at.revision);
         self.head.advance(at.revision, events, &mut self.registry, &mut self.delivery, self.compact);
         // events that came with it were at the head's watchers before
@@ -358,7 +358,7 @@ impl Hub {
     }
 
     /// An oversized revision was measured: whoever has credit gets it, the others are parked before it.
-    fn take_measured(&mut self, measured: Measured) -> Result<(), String> {
+    fn take_measured(&mut self, measured: MeasuredRevision) -> Result<(), String> {
         let (revision, deliveries) = match self.measures.end(measured) {
             Ok(measured) => measured,
             Err(LogReadError::Failed(why)) => return Err(why),

@@ -3,7 +3,7 @@
 use super::config::HubConfig;
 use super::hub::{DUPLICATE_ID, EMPTY_RANGE, Hub, NEGATIVE_START};
 use super::testing::{Change, Store, expected, stream, watch};
-use crate::wiring::events::LogEvent;
+use crate::wiring::events::WatchEvent;
 use messages::watch::{CreateWatch, ToHub, WatchFrame};
 
 const MANY: usize = 1 << 30;
@@ -277,7 +277,7 @@ fn an_oversized_revision_is_pulled_whole_and_the_stream_goes_on_behind_it() {
     rig.store.commit(&[Change::Put(0), Change::Put(1), Change::Put(3)], 100);
     rig.hub.advanced(rig.store.position(), None);
     let frames = rig.frames();
-    let pull = |n: i64, events: &[&LogEvent], prev: bool| {
+    let pull = |n: i64, events: &[&WatchEvent], prev: bool| {
         let Some(WatchFrame::Oversized { events: pulled, revision: 3, fragment, .. }) =
             frames.iter().find(|f| matches!(f, WatchFrame::Oversized { watch_id, .. } if *watch_id == n))
         else {
@@ -289,7 +289,7 @@ fn an_oversized_revision_is_pulled_whole_and_the_stream_goes_on_behind_it() {
         while let Some(chunk) = source.next(1).expect("reads") {
             bytes.extend_from_slice(&chunk);
         }
-        let prev_of = |e: &LogEvent| rig.store.prev(3, e).filter(|_| prev);
+        let prev_of = |e: &WatchEvent| rig.store.prev(3, e).filter(|_| prev);
         let wanted: Vec<_> = events.iter().map(|e| expected(e, prev_of(e).as_ref())).collect();
         assert_eq!(bytes, wanted.concat());
         assert_eq!(pulled.bytes, bytes.len() as u64);

@@ -4,7 +4,7 @@
 
 use super::event_log::{PrevKv, PrevKvAsk, PrevKvFound, StoredEvent, StoredRevision};
 use super::key_set::KeySet;
-use super::oversized::{MeasureJob, Measured};
+use super::oversized::{MeasureJob, MeasuredRevision};
 use super::source::{LogChunk, LogReadError, LogReads};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -81,7 +81,7 @@ pub enum ReadDone {
     /// Of [`ReadJob::PrevKvs`].
     PrevKvs(Result<PrevKvsRead, LogReadError>),
     /// Of [`ReadJob::Measure`].
-    Measured(Measured),
+    Measured(MeasuredRevision),
 }
 
 /// Bytes of previous key-values read by one job, besides the last one.

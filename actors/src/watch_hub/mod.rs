@@ -61,5 +61,5 @@ pub use self::hub::Hub;
 pub use event_log::{PrevKv, PrevKvAsk, PrevKvFound, StoredEvent, StoredRevision};
 pub use jobs::{LogJob, LogRead, PrevKvsRead, ReadDone, ReadJob, Reader};
 pub use key_set::KeySet;
-pub use oversized::{MeasureJob, Measured};
+pub use oversized::{MeasureJob, MeasuredRevision};
 pub use source::{LogChunk, LogPart, LogReadError, LogReads};

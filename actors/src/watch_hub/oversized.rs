@@ -8,7 +8,7 @@ use super::index::Index;
 use super::key_set::KeySet;
 use super::slots::WatcherSlot;
 use super::source::{LogReadError, LogReads};
-use crate::wiring::events::LogEvent;
+use crate::wiring::events::WatchEvent;
 use bytes::{Bytes, BytesMut};
 use messages::read::ChunkSource;
 use messages::watch::{CreateWatch, OversizedEvents};
@@ -37,7 +37,7 @@ impl OversizedSpec {
         Self { range: range.clone(), no_put: *no_put, no_delete: *no_delete, prev_kv: *prev_kv }
     }
 
-    fn wants(&self, event: &LogEvent) -> bool {
+    fn wants(&self, event: &WatchEvent) -> bool {
         !(if event.delete { self.no_delete } else { self.no_put })
     }
 }
@@ -60,7 +60,7 @@ pub struct MeasureJob {
 
 /// A measured revision.
 #[derive(Debug)]
-pub struct Measured {
+pub struct MeasuredRevision {
     revision: i64,
     result: Result<Vec<OversizedDelivery>, LogReadError>,
 }
@@ -76,7 +76,7 @@ pub(super) struct OversizedDelivery {
 
 impl MeasureJob {
     /// Measures, and gives each watcher a source of its own; blocks on the store.
-    pub(super) fn run(self, source: &Arc<dyn LogReads>) -> Measured {
+    pub(super) fn run(self, source: &Arc<dyn LogReads>) -> MeasuredRevision {
         let Self { revision, asks } = self;
         let result = measure_in_one_state(source.as_ref(), revision, &asks).map(|(lengths, bare)| {
             let deliver = |ask: Ask| {
@@ -89,7 +89,7 @@ impl MeasureJob {
             };
             asks.into_iter().map(deliver).collect()
         });
-        Measured { revision, result }
+        MeasuredRevision { revision, result }
     }
 }
 
@@ -251,7 +251,7 @@ impl Measures {
     ///
     /// # Errors
     /// [`LogReadError`], as the job met it.
-    pub(super) fn end(&mut self, measured: Measured) -> Result<(i64, Vec<OversizedDelivery>), LogReadError> {
+    pub(super) fn end(&mut self, measured: MeasuredRevision) -> Result<(i64, Vec<OversizedDelivery>), LogReadError> {
         self.busy = false;
         let deliveries = measured.result?;
         if self.known.len() > REMEMBERED {

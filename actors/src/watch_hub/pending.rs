@@ -2,7 +2,7 @@
 //!
 //! Must never hold more than it is allowed to: what does not fit is read from the store like the rest.
 
-use crate::wiring::events::RevisionEvents;
+use crate::wiring::events::WatchRevision;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ pub(super) struct PendingList {
     pub(super) after: i64,
     /// The revision that they reach.
     pub(super) up_to: i64,
-    pub(super) events: Arc<[RevisionEvents]>,
+    pub(super) events: Arc<[WatchRevision]>,
 }
 
 /// Lists that wait, ascending.
@@ -26,7 +26,7 @@ pub(super) struct PendingEvents {
 impl PendingEvents {
     /// Adds a list. When all together then have more than `most` bytes, none is kept.
     pub(super) fn push(&mut self, list: PendingList, most: usize) {
-        self.bytes += list.events.iter().map(RevisionEvents::bytes).sum::<usize>();
+        self.bytes += list.events.iter().map(WatchRevision::bytes).sum::<usize>();
         self.lists.push_back(list);
         if self.bytes > most {
             self.clear();

@@ -4,7 +4,7 @@
 //! the hub's arbiter.
 
 use super::key_set::KeySet;
-use crate::wiring::events::{LogEvent, RevisionEvents};
+use crate::wiring::events::{WatchEvent, WatchRevision};
 use bytes::Bytes;
 
 /// The log of the store as the hub reads it. Every call takes the newest view.
@@ -40,14 +40,14 @@ pub trait LogReads: Send + Sync {
     ///
     /// # Errors
     /// [`LogReadError::Failed`].
-    fn prev_kv(&self, revision: i64, event: &LogEvent) -> Result<Option<Bytes>, LogReadError>;
+    fn prev_kv(&self, revision: i64, event: &WatchEvent) -> Result<Option<Bytes>, LogReadError>;
 }
 
 /// A part of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogChunk {
     /// Ascending, each whole; revisions without a wanted event may be left out.
-    pub revisions: Vec<RevisionEvents>,
+    pub revisions: Vec<WatchRevision>,
     /// Everything wanted before this revision has been handed out; more than `from`, at most `to + 1`.
     pub next: i64,
     /// Revision `next` is an oversized one and was left out.
@@ -58,7 +58,7 @@ pub struct LogChunk {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogPart {
     /// Place in the revision, and event; ascending.
-    pub events: Vec<(i64, LogEvent)>,
+    pub events: Vec<(i64, WatchEvent)>,
     /// Where to go on; `None` when the revision has no more.
     pub next: Option<i64>,
 }

@@ -9,7 +9,7 @@ use super::violation::{Checked, hold};
 use super::world::{Event, Owner, Sending, World};
 use actors::watch_hub::{LogReads, Position};
 use actors::wiring::apply::{ApplyBatch, ToApplier};
-use actors::wiring::events::RevisionEvents;
+use actors::wiring::events::WatchRevision;
 use actors::wiring::tick::Tick;
 use actors::wiring::wal::ToWal;
 use std::sync::Arc;
@@ -205,8 +205,7 @@ impl World {
         let Some(run) = &mut self.run else { return Ok(()) };
         match run.hub_mail.try_recv() {
             Ok(HubMail::Advanced(message)) => {
-                let bytes =
-                    message.events.iter().flat_map(|list| list.iter()).map(RevisionEvents::bytes).sum::<usize>();
+                let bytes = message.events.iter().flat_map(|list| list.iter()).map(WatchRevision::bytes).sum::<usize>();
                 let at = Position { revision: message.revision, compact_revision: message.compact_revision };
                 run.hub.advanced(at, message.events);
                 run.backlog.fetch_sub(bytes, Relaxed);
