@@ -13,7 +13,7 @@ use std::io::Read;
 pub const COMMAND: Command = Command {
     name: "put",
     usage: "[options] <key> <value> (<value> can also be given from stdin)",
-    short: "Writes a key",
+    short: "Put a key-value pair",
     long: "
 Writes a key.
 
@@ -34,10 +34,10 @@ Without a value, and without '--ignore-value', the value is read from standard i
 
 /// Its flags; `txn` reads them as well.
 pub const FLAGS: &[Flag] = &[
-    Flag::new("lease", Kind::Text, "0", "lease (in hex) with which the key ends"),
-    Flag::switch("prev-kv", "show what was there before"),
-    Flag::switch("ignore-value", "keep the value it has"),
-    Flag::switch("ignore-lease", "keep the lease it has"),
+    Flag::new("lease", Kind::Text, "0", "lease id in hexadecimal to attach to the key"),
+    Flag::switch("prev-kv", "print the previous key-value pair"),
+    Flag::switch("ignore-value", "keep the current value of the key"),
+    Flag::switch("ignore-lease", "keep the current lease of the key"),
 ];
 
 async fn run(input: Input) -> Result<(), Exit> {
