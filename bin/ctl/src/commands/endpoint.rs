@@ -32,7 +32,7 @@ pub const COMMAND: Command = Command {
             name: "status",
             short: "Print the status of each endpoint in `--endpoints`",
             long: "Print the status of each endpoint in `--endpoints`. In the simple format: endpoint, ID, version, storage version, size, size in use,
-share not in use, quota, whether it leads, whether it is a learner, raft term, index, applied index, errors, downgrade target, downgrade.",
+share not in use, quota, is leader, is learner, raft term, index, applied index, errors, downgrade target, downgrade.",
             run: crate::run!(status),
             ..Command::EMPTY
         },

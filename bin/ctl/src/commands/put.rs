@@ -15,14 +15,14 @@ pub const COMMAND: Command = Command {
     usage: "[options] <key> <value> (<value> can also be given from stdin)",
     short: "Put a key-value pair",
     long: "
-Writes a key.
+Put a key-value pair into the store.
 
-A value that begins with '-' would be read as a flag: write '--' before it.
+A value that begins with '-' would be taken for a flag. Put '--' before it:
 
   put <key> -- <value>
   put -- <key> <value>
 
-Without a value, and without '--ignore-value', the value is read from standard input:
+If no value is given, and '--ignore-value' is not set, the value is read from standard input:
 
   cat file | {} put <key>
 ",
