@@ -104,22 +104,27 @@ impl Firewall {
                 if !open.get() {
                     continue;
                 }
-                if !ways.contains_key(&outer) {
-                    let way = Rc::new(tokio::net::UdpSocket::bind("127.0.0.1:0").await.expect("a free port"));
-                    ways.insert(outer, way.clone());
-                    let udp = udp.clone();
-                    actix_rt::spawn(async move {
-                        let mut bytes = [0; 65_536];
-                        while let Ok(length) = way.recv(&mut bytes).await {
-                            // what is lost is sent again
-                            let _ = udp.send_to(&bytes[..length], outer).await;
-                        }
-                    });
-                }
-                let _ = ways[&outer].send_to(&bytes[..length], inside).await;
+                let way = match ways.get(&outer) {
+                    Some(way) => way.clone(),
+                    None => {
+                        let way = Rc::new(tokio::net::UdpSocket::bind("127.0.0.1:0").await.expect("a free port"));
+                        ways.insert(outer, way.clone());
+                        actix_rt::spawn(answers(way.clone(), udp.clone(), outer));
+                        way
+                    }
+                };
+                let _ = way.send_to(&bytes[..length], inside).await;
             }
         });
         Self { address, passes_udp }
+    }
+}
+
+async fn answers(way: Rc<tokio::net::UdpSocket>, back: Rc<tokio::net::UdpSocket>, outer: SocketAddr) {
+    let mut bytes = [0; 65_536];
+    while let Ok(length) = way.recv(&mut bytes).await {
+        // what is lost is sent again
+        let _ = back.send_to(&bytes[..length], outer).await;
     }
 }
 
@@ -141,7 +146,8 @@ fn messages_go_over_tcp_while_udp_is_blocked_and_over_udp_as_soon_as_it_passes()
         assert_eq!(one.transport.active_since(2), Some(blocked), "trying UDP does not disturb what runs");
         firewall.passes_udp.set(true);
         until("over UDP", || {
-            one.transport.active_since(2).is_some_and(|since| since > blocked) && !one.counters(&two).over_tcp.load(Relaxed)
+            one.transport.active_since(2).is_some_and(|since| since > blocked)
+                && !one.counters(&two).over_tcp.load(Relaxed)
         })
         .await;
         one.heartbeat(&two, 99);
