@@ -7,7 +7,7 @@ use raft::NodeId;
 use rkyv::rancor::Error;
 use rkyv::{Archive, Serialize};
 
-use super::frame::FRAME_VERSION;
+use super::error::FRAME_VERSION;
 
 /// First bytes of a hello and of its answer.
 const MAGIC: [u8; 8] = *b"CNCLPEER";

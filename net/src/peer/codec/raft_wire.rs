@@ -12,7 +12,7 @@ use rkyv::rancor::Error;
 use rkyv::vec::ArchivedVec;
 use rkyv::{Archive, Serialize};
 
-use super::frame::FrameError;
+use super::error::FrameError;
 
 /// More members than any cluster has, in all lists of a membership together.
 const MAX_MEMBERS: usize = 1 << 10;

@@ -1,23 +1,43 @@
 //! Every message round-trips in any pieces; what is damaged, foreign or too large is refused, never fatal.
 
-use super::frame::{Ends, FRAME_VERSION, FrameError, Lane, Limits, PREFIX, Reader, encode};
+use super::error::{FRAME_VERSION, FrameError};
+use super::frame::{Frame, PREFIX};
 use super::hello::{Hello, HelloAnswer, Purpose, Refusal};
+use super::lane::{Lane, MAX_CALL_BYTES, MAX_ENTRY_BYTES};
+use super::reader::{Ends, Reader};
+use super::talk::{Answer, Call, MAX_HASHES, NoAnswer, Vitals};
 use bytes::Bytes;
 use proptest::prelude::*;
 use raft::message::Append;
 use raft::{Body, ConfState, Entry, EntryKind, Message, Proposal, Snapshot, SnapshotMeta, VoteRequest};
 
-const LIMITS: Limits = Limits { append: 64 << 10 };
 const ENDS: Ends = Ends { own: 2, peer: 1 };
 
 fn of_peer(term: u64, body: Body) -> Message {
     Message { from: ENDS.peer, to: ENDS.own, term, body }
 }
 
-fn read(lane: Lane, bytes: &[u8]) -> Result<Option<Message>, FrameError> {
-    let mut reader = Reader::new(ENDS, lane, LIMITS);
+fn encode(message: &Message) -> Result<Vec<u8>, FrameError> {
+    let mut out = Vec::new();
+    super::frame::encode_raft(message, Lane::of(&message.body), &mut out).map(|()| out)
+}
+
+fn encode_frame(frame: &Frame, lane: Lane) -> Result<Vec<u8>, FrameError> {
+    let mut out = Vec::new();
+    super::frame::encode(frame, lane, &mut out).map(|()| out)
+}
+
+fn read_frame(lane: Lane, bytes: &[u8]) -> Result<Option<Frame>, FrameError> {
+    let mut reader = Reader::new(ENDS, lane);
     reader.push(bytes);
-    reader.next_message()
+    reader.next_frame()
+}
+
+fn read(lane: Lane, bytes: &[u8]) -> Result<Option<Message>, FrameError> {
+    Ok(read_frame(lane, bytes)?.map(|frame| match frame {
+        Frame::Raft(message) => message,
+        other => panic!("{other:?} is no raft message"),
+    }))
 }
 
 fn data() -> impl Strategy<Value = Bytes> {
@@ -111,12 +131,13 @@ proptest! {
     ) {
         for lane in [Lane::Control, Lane::Append] {
             let sent: Vec<_> = messages.iter().filter(|m| Lane::of(&m.body) == lane).cloned().collect();
-            let stream: Vec<u8> = sent.iter().flat_map(|m| encode(m, LIMITS).expect("fits")).collect();
-            let mut reader = Reader::new(ENDS, lane, LIMITS);
+            let stream: Vec<u8> = sent.iter().flat_map(|m| encode(m).expect("fits")).collect();
+            let mut reader = Reader::new(ENDS, lane);
             let mut got = Vec::new();
             for piece in stream.chunks(piece) {
                 reader.push(piece);
-                while let Some(message) = reader.next_message().expect("well formed") {
+                while let Some(frame) = reader.next_frame().expect("well formed") {
+                    let Frame::Raft(message) = frame else { panic!("{frame:?}") };
                     got.push(message);
                 }
             }
@@ -129,7 +150,7 @@ proptest! {
     fn damage_is_refused_or_another_well_formed_message(
         message in message(), at in any::<prop::sample::Index>(), flip in 1..=255_u8,
     ) {
-        let mut bytes = encode(&message, LIMITS).expect("fits").to_vec();
+        let mut bytes = encode(&message).expect("fits").to_vec();
         let at = at.index(bytes.len());
         bytes[at] ^= flip;
         if let Ok(Some(read)) = read(Lane::of(&message.body), &bytes) {
@@ -154,22 +175,24 @@ proptest! {
 fn payloads_share_the_frame() {
     let entry = Entry { term: 1, index: 1, kind: EntryKind::Normal, data: Bytes::from(vec![7; 30_000]) };
     let body = Body::Append(Append { prev_index: 0, prev_term: 0, commit: 0, entries: vec![entry] });
-    let bytes = encode(&of_peer(1, body), LIMITS).expect("fits");
+    let bytes = encode(&of_peer(1, body)).expect("fits");
     assert!(bytes.len() < 30_000 + 200, "{} bytes", bytes.len());
-    let mut reader = Reader::new(ENDS, Lane::Append, LIMITS);
+    let mut reader = Reader::new(ENDS, Lane::Append);
     reader.push(&bytes);
-    let Ok(Some(Message { body: Body::Append(append), .. })) = reader.next_message() else { panic!("no append") };
+    let Ok(Some(Frame::Raft(Message { body: Body::Append(append), .. }))) = reader.next_frame() else {
+        panic!("no append")
+    };
     assert!(!append.entries[0].data.is_unique(), "a slice, not a copy");
 }
 
 #[test]
 fn what_does_not_belong_on_the_stream_is_refused() {
     let heartbeat = |from, to, term| Message { from, to, term, body: Body::Heartbeat { commit: 1, read_round: 0 } };
-    let frame = |m: &Message| encode(m, LIMITS).expect("fits");
+    let frame = |m: &Message| encode(m).expect("fits");
     let malformed = |why| Err(FrameError::Malformed(why));
     let propose = |list: Vec<Proposal>| Message { term: 0, ..of_peer(0, Body::Propose(list)) };
     let cases = [
-        ("other lane", Lane::Append, heartbeat(1, 2, 3), Err(FrameError::WrongLane)),
+        ("other lane", Lane::Append, heartbeat(1, 2, 3), Err(FrameError::WrongLane(Lane::Append))),
         ("for somebody else", Lane::Control, heartbeat(1, 9, 3), Err(FrameError::WrongReceiver(9))),
         ("from somebody else", Lane::Control, heartbeat(9, 2, 3), Err(FrameError::WrongSender(9))),
         ("from nobody", Lane::Control, heartbeat(0, 2, 3), malformed("it is from nobody or for nobody")),
@@ -223,38 +246,117 @@ fn memberships_that_cannot_be_are_refused() {
     ];
     for conf_state in cases {
         let snapshot = Snapshot { meta: SnapshotMeta { conf_state, index: 7, term: 2 }, data: Bytes::new() };
-        let bytes = encode(&of_peer(3, Body::Snapshot(Box::new(snapshot))), LIMITS).expect("fits");
+        let bytes = encode(&of_peer(3, Body::Snapshot(Box::new(snapshot)))).expect("fits");
         assert!(matches!(read(Lane::Append, &bytes), Err(FrameError::Malformed(_))));
     }
 }
 
 #[test]
-fn limits_hold_before_anything_is_kept() {
-    let too_large = |limit| Err(FrameError::TooLarge { length: limit + 1, limit });
-    for (lane, limit) in [(Lane::Control, 1 << 10), (Lane::Append, LIMITS.append)] {
+fn limits_are_constants_and_hold_before_anything_is_kept() {
+    for lane in [Lane::Control, Lane::Append] {
+        let limit = lane.limit();
+        let too_large = || Err(FrameError::TooLarge { length: limit + 1, limit });
         let mut prefix = (limit as u32 + 1).to_le_bytes().to_vec();
         prefix.extend([1, 0, 0, 0]);
-        let mut reader = Reader::new(ENDS, lane, LIMITS);
+        let mut reader = Reader::new(ENDS, lane);
         reader.push(&prefix);
-        assert_eq!(reader.next_message(), too_large(limit));
+        assert_eq!(reader.next_frame(), too_large());
         reader.push(&[0; 100]);
-        assert_eq!(reader.next_message(), too_large(limit), "an error stays");
+        assert_eq!(reader.next_frame(), too_large(), "an error stays");
         assert!(!reader.is_between_frames());
     }
-    let proposal = Proposal { kind: EntryKind::Normal, data: Bytes::from(vec![0; LIMITS.append]) };
-    let sent = encode(&Message { from: 1, to: 2, term: 0, body: Body::Propose(vec![proposal]) }, LIMITS);
+    let propose = |bytes| {
+        let proposal = Proposal { kind: EntryKind::Normal, data: Bytes::from(vec![0; bytes]) };
+        encode(&Message { from: 1, to: 2, term: 0, body: Body::Propose(vec![proposal]) })
+    };
+    assert!(propose(MAX_ENTRY_BYTES).is_ok(), "whatever a cluster may commit can be replicated");
+    let sent = propose(Lane::Append.limit());
     assert!(matches!(sent, Err(FrameError::TooLarge { .. })), "{sent:?}");
     assert_eq!(read(Lane::Control, &[0, 0, 0, 0, 9, 0, 0, 0]), Err(FrameError::Version(9)));
-    let reserved = FrameError::Malformed("reserved bytes are not zero");
-    assert_eq!(read(Lane::Control, &[0, 0, 0, 0, 1, 0, 0, 1]), Err(reserved));
+    let kind = FrameError::Malformed("its kind is unknown");
+    assert_eq!(read(Lane::Control, &[0, 0, 0, 0, 1, 0, 0, 1]), Err(kind));
     assert_eq!(read(Lane::Control, &[0, 0, 0, 0, 1, 0, 0]), Ok(None));
+}
+
+#[test]
+fn a_length_that_is_only_claimed_sets_no_memory_aside() {
+    let mut reader = Reader::new(ENDS, Lane::Append);
+    reader.push(&(Lane::Append.limit() as u32).to_le_bytes());
+    reader.push(&[1, 0, 0, 0]);
+    assert_eq!(reader.next_frame(), Ok(None));
+    assert!(reader.space().capacity() <= 256 << 10, "{} bytes", reader.space().capacity());
+}
+
+fn talk() -> [(Lane, Frame); 5] {
+    let hashes = (0..MAX_HASHES as u64).map(|at| (at, !at)).collect();
+    let vitals = Vitals { stamp: 5, echo: 4, unsynced_micros: 77, applied: 12, version: [0, 1, 2], hashes };
+    let call = Call { id: 9, kind: 60_000, deadline_millis: 1_500, body: Bytes::from_static(b"which keys?") };
+    let answer = |result| Frame::Answer(Answer { id: 9, result });
+    [
+        (Lane::Control, Frame::Vitals(vitals.clone())),
+        (Lane::Echoes, Frame::Vitals(vitals)),
+        (Lane::Calls, Frame::Call(call)),
+        (Lane::Answers, answer(Ok(Bytes::from_static(b"these")))),
+        (Lane::Answers, answer(Err(NoAnswer::NotCapable))),
+    ]
+}
+
+#[test]
+fn vitals_calls_and_answers_come_back_and_only_on_their_lanes() {
+    for (lane, frame) in talk() {
+        let bytes = encode_frame(&frame, lane).expect("fits");
+        assert_eq!(read_frame(lane, &bytes), Ok(Some(frame.clone())));
+        for other in [Lane::Control, Lane::Append, Lane::Calls, Lane::Echoes, Lane::Answers] {
+            let is_vitals = matches!(frame, Frame::Vitals(_)) && matches!(other, Lane::Control | Lane::Echoes);
+            if other != lane && !is_vitals {
+                assert_eq!(encode_frame(&frame, other), Err(FrameError::WrongLane(other)));
+                assert_eq!(read_frame(other, &bytes), Err(FrameError::WrongLane(other)));
+            }
+        }
+    }
+    let refused = Frame::Answer(Answer { id: 1, result: Err(NoAnswer::Busy) });
+    let mut newer = encode_frame(&refused, Lane::Answers).expect("fits");
+    let at = newer.iter().rposition(|byte| *byte == NoAnswer::Busy as u8).expect("the reason");
+    newer[at] = 99;
+    let unknown = Frame::Answer(Answer { id: 1, result: Err(NoAnswer::Failed) });
+    assert_eq!(read_frame(Lane::Answers, &newer), Ok(Some(unknown)), "a reason of a newer build is a reason");
+}
+
+#[test]
+fn vitals_and_calls_keep_their_limits() {
+    let hashes = (0..2 * MAX_HASHES as u64).map(|at| (at, at)).collect();
+    let many = Frame::Vitals(Vitals { hashes, ..Vitals::default() });
+    let bytes = encode_frame(&many, Lane::Control).expect("the oldest are left out");
+    let Ok(Some(Frame::Vitals(read))) = read_frame(Lane::Control, &bytes) else { panic!("no vitals") };
+    assert_eq!(read.hashes.len(), MAX_HASHES);
+    assert_eq!(read.hashes[0].0, MAX_HASHES as u64);
+    let call = |bytes| Frame::Call(Call { id: 1, kind: 1, deadline_millis: 1, body: Bytes::from(vec![1; bytes]) });
+    assert!(encode_frame(&call(MAX_CALL_BYTES), Lane::Calls).is_ok());
+    let sent = encode_frame(&call(MAX_CALL_BYTES + (2 << 10)), Lane::Calls);
+    assert!(matches!(sent, Err(FrameError::TooLarge { .. })));
+}
+
+proptest! {
+    #[test]
+    fn damaged_talk_is_refused_or_something_else_that_is_well_formed(
+        which in 0..5_usize, at in any::<prop::sample::Index>(), flip in 1..=255_u8,
+    ) {
+        let (lane, frame) = talk()[which].clone();
+        let mut bytes = encode_frame(&frame, lane).expect("fits");
+        let at = at.index(bytes.len());
+        bytes[at] ^= flip;
+        if let Ok(Some(read)) = read_frame(lane, &bytes) {
+            let again = encode_frame(&read, lane).expect("fits");
+            prop_assert_eq!(read_frame(lane, &again), Ok(Some(read)));
+        }
+    }
 }
 
 #[test]
 fn version_1_stays_readable() {
     // a heartbeat as this version writes it: never change these bytes, make a version 2
     let message = of_peer(3, Body::Heartbeat { commit: 0x0102, read_round: 5 });
-    let bytes = encode(&message, LIMITS).expect("fits");
+    let bytes = encode(&message).expect("fits");
     assert_eq!(&bytes[..PREFIX], [bytes.len() as u8 - PREFIX as u8, 0, 0, 0, 1, 0, 0, 0]);
     let golden = include_bytes!("golden-heartbeat-v1.bin");
     assert_eq!(&bytes[..], golden);
