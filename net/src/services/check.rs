@@ -126,7 +126,8 @@ impl Deletes {
         // each range that touches the new one ends where that one begins or later, and is gone afterwards
         while let Some((first, last)) = self.ranges.range(..=end.clone()).next_back().filter(|(_, last)| **last >= from)
         {
-            let (first, last) = (first.clone(), last.clone());
+            let first = first.clone();
+            let last = last.clone();
             self.ranges.remove(&first);
             from = from.min(first);
             end = end.max(last);
@@ -168,7 +169,8 @@ fn touched(ops: &[RequestOp]) -> Result<Touched, Status> {
     }
     for op in ops {
         if let Some(RequestUnion::Txn(r)) = &op.request {
-            let (then, otherwise) = (touched(&r.success)?, touched(&r.failure)?);
+            let then = touched(&r.success)?;
+            let otherwise = touched(&r.failure)?;
             for key in &then.puts {
                 all.add(key, None)?;
             }
@@ -274,8 +276,8 @@ mod tests {
     fn many_deletes_and_puts_are_checked_in_time() {
         let name = |kind: char, i: usize| Bytes::from(format!("{kind}{i:05}"));
         let delete = |i| {
-            let (key, range_end) = (name('d', i), name('d', i + 1));
-            op(RequestUnion::DeleteRange(DeleteRangeRequest { key, range_end, prev_kv: false }))
+            let request = DeleteRangeRequest { key: name('d', i), range_end: name('d', i + 1), prev_kv: false };
+            op(RequestUnion::DeleteRange(request))
         };
         let put = |kind, i| op(RequestUnion::Put(PutRequest { key: name(kind, i), ..Default::default() }));
         // every second range: neighbours would merge into one

@@ -60,6 +60,8 @@ table! {
     STOPPED = Unavailable, "etcdserver: server stopped";
     /// A snapshot, defragmentation or hash that could not be carried out. etcd sends the reason in its own words, with this code.
     JOB_FAILED = Unknown, "etcdserver: the job failed, the log of this member says why";
+    /// A fault of ours: see `DeferredCall`.
+    UNEXPECTED_REPLY = Internal, "etcdserver: internal error, a call got a reply of the wrong kind";
     /// Unknown outcome.
     TIMEOUT = Unavailable, "etcdserver: request timed out";
     /// Unknown outcome, the leader was lost.
