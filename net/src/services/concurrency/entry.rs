@@ -24,7 +24,7 @@ use std::rc::Rc;
 pub(super) fn begin(
     services: &ClientServices,
     queue: &Rc<WaitQueue>,
-    call: Call,
+    mut call: Call,
     name: &[u8],
     lease: i64,
     purpose: Purpose,
@@ -38,6 +38,9 @@ pub(super) fn begin(
         Ok(reservation) => reservation,
         Err(full) => return call.reply(status::through_client(full)),
     };
+    if !call.may_wait() {
+        return call.reply(status::through_client(status::TOO_MANY_REQUESTS));
+    }
     let waiter = Box::new(Waiter::new(name, lease, purpose, reservation));
     let Some(token) = defer(services, queue, call) else { return };
     if lease != 0 {
@@ -190,8 +193,9 @@ fn leave(services: &ClientServices, queue: &WaitQueue, token: Token) {
             queue.keep(token, waiter);
         }
         Stage::Proclaiming | Stage::Polling => waiter.release(services),
-        Stage::Watching(watch_id) => {
-            queue.unwatch(services, watch_id);
+        Stage::Watching { before, own } => {
+            queue.unwatch(services, before);
+            queue.unwatch(services, own);
             waiter.release(services);
         }
     }

@@ -1,7 +1,8 @@
-//! Waiting in a queue: a waiter polls it once, watches the one key directly before its own, and polls again when that ends.
+//! Waiting in a queue: a waiter polls it once, watches the one key directly before its own, and its own, and polls again
+//! when one of them ends.
 //!
-//! So a release wakes one waiter, however many there are. Keys older than ours can only go, never come: a view that is
-//! behind delays a turn but cannot give it away twice. Must never grant a turn from a view without the waiter's own key.
+//! So a release wakes one waiter, however many there are, and a waiter whose lease ends learns it at once. Keys older than
+//! ours can only go, never come: a view that is behind delays a turn but cannot give it away twice. Must never grant a turn from a view without the waiter's own key.
 //! A waiter is a small state in a table, moved on by replies of the owners: no task, no thread.
 
 use super::keys;
@@ -30,7 +31,7 @@ const MAX_POLLS_IN_FLIGHT: usize = 32;
 pub(super) struct WaitQueue {
     pub(super) budget: WaiterBudget,
     waiters: RefCell<HashMap<Token, Box<Waiter>>>,
-    /// Watchers on the keys before those of our waiters, and whom they are for.
+    /// Watchers on the keys of our waiters and those before them, and whom they are for.
     watched: RefCell<HashMap<i64, Token>>,
     /// The loop's own watch stream in the hub, opened with the first watcher.
     stream: Cell<Option<Token>>,
@@ -148,27 +149,40 @@ impl WaitQueue {
         seen: Seen,
     ) {
         match seen {
-            Seen { before: Some(key), .. } => self.watch(services, token, waiter, key, revision + 1),
-            Seen { own: true, .. } => waiter.grant(services, token, revision),
             Seen { own: false, .. } => waiter.lose(services, token),
+            Seen { before: Some(key), .. } => self.watch(services, token, waiter, key, revision + 1),
+            Seen { before: None, .. } => waiter.grant(services, token, revision),
         }
     }
 
-    /// Waits for the end of the key before, which lived in the revision before `start_revision`.
+    /// Waits for the end of the key before or of the waiter's own, which both lived in the revision before
+    /// `start_revision`.
     fn watch(
         self: &Rc<Self>,
         services: &ClientServices,
         token: Token,
         mut waiter: Box<Waiter>,
-        key: Bytes,
+        key_before: Bytes,
         start_revision: i64,
     ) {
+        let before = self.watch_deletion(services, token, key_before, start_revision);
+        let own = self.watch_deletion(services, token, waiter.key.clone(), start_revision);
+        waiter.stage = Stage::Watching { before, own };
+        waiter.owns_key = true;
+        self.keep(token, waiter);
+    }
+
+    /// Has the waiter woken when a key is deleted. Returns the id of the watcher.
+    fn watch_deletion(
+        self: &Rc<Self>,
+        services: &ClientServices,
+        token: Token,
+        key: Bytes,
+        start_revision: i64,
+    ) -> i64 {
         let watch_id = self.last_watch.get() + 1;
         self.last_watch.set(watch_id);
         self.watched.borrow_mut().insert(watch_id, token);
-        waiter.stage = Stage::Watching(watch_id);
-        waiter.owns_key = true;
-        self.keep(token, waiter);
         let create = CreateWatch {
             watch_id,
             range: KeyRange::new(key, Bytes::new()),
@@ -180,6 +194,7 @@ impl WaitQueue {
             fragment: false,
         };
         services.tell_hub(ToHub::Create { stream: self.stream(services), create });
+        watch_id
     }
 
     /// The loop's own stream in the hub.
@@ -197,21 +212,20 @@ impl WaitQueue {
 
     /// Nobody waits for that watcher any more.
     pub(super) fn unwatch(&self, services: &ClientServices, watch_id: i64) {
-        if self.watched.borrow_mut().remove(&watch_id).is_some() {
-            self.cancel_watch(services, watch_id);
-        }
-    }
-
-    fn cancel_watch(&self, services: &ClientServices, watch_id: i64) {
-        if let Some(token) = self.stream.get() {
+        let watched = self.watched.borrow_mut().remove(&watch_id).is_some();
+        if watched && let Some(token) = self.stream.get() {
             services.tell_hub(ToHub::Cancel { stream: services.stream_key(token), watch_id });
         }
     }
 
-    /// The key before is gone. A turn may only be given by a member that is still part of the cluster, so the poll is a
+    /// A key that the waiter watches is gone. A turn may only be given by a member that is still part of the cluster, so the poll is a
     /// linearizable read.
     fn wake(self: &Rc<Self>, services: &ClientServices, token: Token) {
         let Some(mut waiter) = self.take(token) else { return };
+        if let Stage::Watching { before, own } = waiter.stage {
+            self.unwatch(services, before);
+            self.unwatch(services, own);
+        }
         if services.reads_are_free() {
             return self.poll(services, token, waiter);
         }
@@ -275,9 +289,8 @@ impl StreamCall<ClientServices> for WaitQueue {
         services.tell_hub(ToHub::Credit { stream: services.stream_key(token), bytes });
         for frame in frames {
             if let WatchFrame::Events { watch_id, .. } | WatchFrame::Canceled { watch_id, .. } = frame {
-                let waiter = self.watched.borrow_mut().remove(&watch_id);
+                let waiter = self.watched.borrow().get(&watch_id).copied();
                 if let Some(waiter) = waiter {
-                    self.cancel_watch(services, watch_id);
                     self.wake(services, waiter);
                 }
             }

@@ -45,8 +45,13 @@ pub(super) enum Stage {
     Proclaiming,
     /// A look into the queue.
     Polling,
-    /// The end of the waiter before it, by the watcher with this id.
-    Watching(i64),
+    /// The end of the key before its own, or of its own, by watchers with these ids.
+    Watching {
+        /// On the key before.
+        before: i64,
+        /// On its own key.
+        own: i64,
+    },
 }
 
 /// A call on its way through a queue.
