@@ -197,4 +197,8 @@ impl LoopHooks<Reply> for Hooks {
     fn end_of_round(&self) {
         self.0.end_of_round();
     }
+
+    fn stopping(&self) {
+        self.0.stopping();
+    }
 }

@@ -186,6 +186,13 @@ impl ClientServices {
         }
     }
 
+    /// The member stops: streams may say a last word before the door ends them.
+    pub fn stopping(&self) {
+        for (token, stream) in self.0.deferred.all_streams() {
+            stream.stopping(self, token);
+        }
+    }
+
     /// Answers a deferred call. One that is over already (client gone, deadline passed) needs no answer any more.
     pub(super) fn complete(&self, token: Token, answer: impl Into<Answer>) {
         self.handle().complete(CallToken::from_u64(token), answer);

@@ -89,6 +89,11 @@ pub trait StreamCall<S> {
     ) {
         let _ = (services, token, source, chunk);
     }
+
+    /// The member stops: the door ends the stream after what is sent now.
+    fn stopping(self: Rc<Self>, services: &S, token: Token) {
+        let _ = (services, token);
+    }
 }
 
 /// The deferred calls and the streams of one connection thread, by their tokens.
@@ -124,6 +129,11 @@ impl<S> DeferredCalls<S> {
         // the stream may own others: it is dropped when the borrow is over
         let stream = self.streams.borrow_mut().remove(&token);
         drop(stream);
+    }
+
+    /// All streams, with their tokens.
+    pub(super) fn all_streams(&self) -> Vec<(Token, Rc<dyn StreamCall<S>>)> {
+        self.streams.borrow().iter().map(|(token, stream)| (*token, stream.clone())).collect()
     }
 
     /// The stream that a reply is for.

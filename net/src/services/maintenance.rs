@@ -151,9 +151,16 @@ fn member_status(services: &ClientServices) -> pb::StatusResponse {
     }
 }
 
-/// How etcd writes an alarm into a status.
+/// How etcd writes an alarm into a status: as protobuf prints it, without fields that have the default value.
 fn alarm_text(alarm: &AlarmMember) -> String {
-    format!("memberID:{} alarm:{} ", alarm.member_id, alarm_name(alarm.alarm))
+    let mut fields = Vec::new();
+    if alarm.member_id != 0 {
+        fields.push(format!("memberID:{}", alarm.member_id));
+    }
+    if alarm.alarm != AlarmType::None {
+        fields.push(format!("alarm:{}", alarm_name(alarm.alarm)));
+    }
+    fields.join(" ")
 }
 
 /// etcd's name of an alarm.
