@@ -1,4 +1,4 @@
-//! Responses to commands and ranges, spliced from stored bytes: a key-value is never decoded on its way out.
+//! Encodes the responses to commands and ranges from stored bytes: a key-value is never decoded on its way out.
 //!
 //! Field numbers are etcd's (`net/api/proto`). Must never look at the store.
 
@@ -10,7 +10,7 @@ use model::{AlarmMember, OpOutcome, Outcome, RangeOutcome};
 use prost::Message as _;
 use prost::encoding::{encode_varint, encoded_len_varint};
 
-/// Identity and position that stand in every header.
+/// The fields of a response header.
 #[derive(Clone, Copy, Debug)]
 pub struct Header {
     /// Cluster id.
@@ -34,11 +34,11 @@ impl Header {
     }
 }
 
-/// A part of an answer.
+/// A part of a large answer.
 pub enum Part {
-    /// Bytes that are at hand.
+    /// Bytes that are in memory.
     Bytes(Bytes),
-    /// So many bytes, still to be read from this source.
+    /// This many bytes, which are still to be read from the source.
     Pulled(u64, Box<dyn ChunkSource>),
 }
 
@@ -66,10 +66,10 @@ pub fn field_len(length: usize) -> usize {
     1 + encoded_len_varint(length as u64) + length
 }
 
-/// Key-values above this size travel by reference, below it copying is cheaper.
+/// Key-values from this size on are referred to. Smaller ones are copied, which is cheaper.
 const SPLICE: usize = 4 << 10;
 
-/// Pieces of a message under construction: small parts merge, large ones are referred to.
+/// A message under construction: small parts are merged, large ones are referred to.
 struct Pieces {
     done: Vec<Bytes>,
     open: BytesMut,
@@ -114,14 +114,14 @@ pub fn range(header: Header, outcome: &RangeOutcome) -> Message {
     pieces.finish()
 }
 
-/// What stands before the key-values of a `RangeResponse`.
+/// What precedes the key-values of a `RangeResponse`.
 pub fn range_head(header: Header) -> Bytes {
     let mut out = BytesMut::with_capacity(48);
     header.write(&mut out);
     out.freeze()
 }
 
-/// What stands behind the key-values of a `RangeResponse`.
+/// What follows the key-values of a `RangeResponse`.
 pub fn range_tail(out: &mut BytesMut, more: bool, count: i64) {
     put_uint(out, 3, u64::from(more));
     put_uint(out, 4, count as u64);
@@ -187,7 +187,7 @@ fn op_body(pieces: &mut Pieces, outcome: &OpOutcome, seen: &mut SeenRevision) {
     }
 }
 
-/// One `ResponseOp` as field 3 of a `TxnResponse`. Inner headers hold the revision alone; that of a nested transaction is empty.
+/// One `ResponseOp`, field 3 of a `TxnResponse`. Its header holds nothing but the revision; a nested transaction's is empty.
 fn nested(pieces: &mut Pieces, outcome: &OpOutcome, seen: &mut SeenRevision) {
     let number = match outcome {
         OpOutcome::Range(_) => 1,
@@ -249,7 +249,7 @@ pub fn txn_parts(header: Header, plan: TxnPlan) -> Vec<Part> {
     parts
 }
 
-/// A response that is nothing but a header.
+/// A response that consists of a header.
 pub fn header_only(header: Header) -> Message {
     Message::One(range_head(header))
 }

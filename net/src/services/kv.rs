@@ -1,6 +1,6 @@
 //! KV: Range, Put, DeleteRange, Txn, Compact. RangeStream is in `range_stream`.
 //!
-//! Writes are checked and proposed; reads are served from the newest view once they may be.
+//! Writes are validated and proposed. Reads are served from the newest view, linearizable ones after a read index was granted.
 
 use super::client_services::ClientServices;
 use super::deferred::DeferredCall;
@@ -83,7 +83,7 @@ impl ReadCall for Range {
     }
 }
 
-/// A range that is too large for the loop: measured by the pool, then sent chunk by chunk as the client takes it.
+/// A range that is too large for the loop: the reader pool measures it, then it is sent chunk by chunk as the client takes it.
 struct LargeRange;
 
 impl DeferredCall<ClientServices> for LargeRange {
@@ -115,7 +115,7 @@ impl ReadCall for ReadTxn {
     }
 }
 
-/// A read-only transaction that the pool evaluates; what is large in its answer is read while it is sent.
+/// A read-only transaction that the reader pool evaluates. Large ranges in its answer are read while they are sent.
 struct LargeReadTxn;
 
 impl DeferredCall<ClientServices> for LargeReadTxn {

@@ -1,6 +1,7 @@
-//! Lease: grant and revoke are commands, the rest is the lease manager's.
+//! Lease: grants and revocations are commands, everything else is asked of the lease manager.
 //!
-//! Ids and least TTLs are resolved here, before proposing, so that an entry does the same on every member.
+//! Random ids and the shortest TTL are filled in here, before the proposal, so that its entry has the same effect on every
+//! member.
 
 use super::client_services::ClientServices;
 use super::deferred::DeferredCall;
@@ -25,7 +26,7 @@ use std::rc::Rc;
 
 /// Largest TTL in seconds.
 const MAX_TTL: i64 = 9_000_000_000;
-/// Renewals of one stream that may wait for the lease manager; beyond it the stream reads no further.
+/// Renewals of one stream that may wait for the lease manager. A stream with so many is not read on.
 const RENEWALS_PER_STREAM: usize = 256;
 
 /// Registers the methods.
@@ -167,7 +168,7 @@ struct Renewal {
 }
 
 impl DeferredCall<ClientServices> for Renewal {
-    /// The answer for an unknown lease may be overtaken by later ones; clients match answers by id.
+    /// Answers may overtake each other: those for unknown leases take longer. Clients match them by id.
     fn lease_replied(self: Box<Self>, services: &ClientServices, token: Token, reply: LeaseReply) {
         let LeaseReply::Renewed { ttl } = reply else { return self.failed(services, token, status::UNEXPECTED_REPLY) };
         let header = services.pb_header(self.revision);

@@ -1,6 +1,6 @@
-//! Large answers: parts that are at hand, and parts that the reader pool reads while the client takes them.
+//! Large answers: some parts are in memory, others are read by the reader pool while the client takes them.
 //!
-//! Must never hold more than one chunk of what is pulled.
+//! Must never hold more than one chunk of what is read.
 
 use super::client_services::ClientServices;
 use super::deferred::StreamCall;
@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-/// Bytes of an answer, beyond which no client takes it: gRPC libraries count in 31 bits.
+/// The largest answer that a client can take, in bytes: gRPC libraries count them in 31 bits.
 pub(super) const LARGEST_ANSWER: u64 = i32::MAX as u64;
 
 /// The answer that consists of these parts; refused when no client could take it.
@@ -66,7 +66,7 @@ impl StreamCall<ClientServices> for Pull {
     }
 }
 
-/// Parts one after the other, those that are pulled one chunk at a time.
+/// Hands out the parts one after the other, reading those that are not in memory one chunk at a time.
 struct PulledSource {
     services: ClientServices,
     token: Token,

@@ -1,7 +1,7 @@
-//! RangeStream: a range as a stream of chunks, all at one revision; the view is let go between chunks.
+//! RangeStream: a range as a stream of chunks, all of one revision. No view of the store is held between two chunks.
 //!
-//! Header, `more` and `count` are in the last chunk, so one chunk is held back until it is known whether another follows.
-//! All chunks merged give the unary answer.
+//! The last chunk carries header, `more` and `count`, so one chunk is held back until it is known whether another follows.
+//! Merging all chunks gives the answer of the unary method.
 
 use super::client_services::ClientServices;
 use super::deferred::{DeferredCall, StreamCall};
@@ -16,13 +16,14 @@ use prost::Message as _;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-/// Bytes of the first chunk, so that the first keys come soon; later ones double up to the largest.
+/// Bytes of the first chunk: small, so that the first keys arrive soon. Each later chunk is twice as large as the one before.
 const FIRST_CHUNK: usize = 4 << 10;
+/// Bytes of the largest chunk.
 const LARGEST_CHUNK: usize = 512 << 10;
-/// Chunks a stream may have in memory: one held back, one that is read or waits, one in the hands of h2.
+/// Chunks that a stream may have in memory: one held back, one being read or waiting, one in the hands of h2.
 const CHUNKS: usize = 3;
 
-/// Streams of one connection thread whose range has been measured: they divide the budget for chunks.
+/// How many streams of one connection thread are under way: they divide the budget for chunks.
 type FlowCount = Rc<Cell<usize>>;
 
 /// Registers the method.

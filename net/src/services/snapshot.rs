@@ -139,7 +139,7 @@ impl StreamCall<ClientServices> for Snapshot {
             }
             _ => {
                 drop(state);
-                return stream.finish(Status::new(Code::DataLoss, "a snapshot has not its announced length"));
+                return stream.finish(Status::new(Code::DataLoss, "the snapshot does not have its announced length"));
             }
         };
         drop(state);

@@ -1,5 +1,5 @@
-//! Services of etcd that a later issue brings: each answers with etcd's own error for "not now", so that tools say something
-//! sensible instead of "unknown service".
+//! Methods of etcd that are not implemented yet. They answer with an error of etcd's, so that tools print something sensible
+//! instead of "unknown service".
 
 use super::client_services::ClientServices;
 use super::status;
@@ -15,7 +15,7 @@ pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {
         table.unary(&format!("/etcdserverpb.Cluster/{name}"), |call: Call, _: Bytes| call.reply(status::NOT_CAPABLE));
     }
     table.unary("/etcdserverpb.Maintenance/Downgrade", |call: Call, _: Bytes| call.reply(status::NOT_CAPABLE));
-    // auth is off: its state can be asked for, a log-in gets etcd's answer, its administration is refused
+    // auth is off: its state can be queried, a login gets etcd's answer, and everything else is refused
     method(services, table, "/etcdserverpb.Auth/AuthStatus", |services, call, _: pb::AuthStatusRequest| {
         let header = services.pb_header_now();
         let status = pb::AuthStatusResponse { header, enabled: false, auth_revision: 1 };

@@ -1,8 +1,8 @@
-//! Watch: one stream of a client, its watchers in the hub.
+//! Watch: the streams of clients, whose watchers live in the watch hub.
 //!
-//! The hub decides what is sent and in which order, this file writes it. The stream's credit in the hub is what its peer has
-//! taken: a slow client holds its own watchers back and nobody else. A client that half-closes keeps its watches, as in etcd.
-//! Must never queue more than the credit granted.
+//! The hub decides what is sent and in which order; this file encodes and sends it. The hub gets credit back only for what
+//! the client has taken, so a slow client holds back its own watchers and nobody else's. A client that half-closes its
+//! stream keeps its watchers, as in etcd. Must never queue more than the credit granted.
 
 use super::client_services::ClientServices;
 use super::deferred::StreamCall;
@@ -20,7 +20,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-/// Bytes the hub may send on a stream before the client has taken any.
+/// Bytes that the hub may send on a stream before the client has taken any of them.
 const CREDIT: usize = 256 << 10;
 
 /// Registers the method.
