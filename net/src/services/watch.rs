@@ -16,7 +16,7 @@ use messages::read::ChunkSource;
 use messages::watch::{CreateWatch, OversizedEvents, StreamKey, ToHub, WatchFrame};
 use model::{KeyRange, ReadError};
 use prost::Message as _;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -26,12 +26,20 @@ const CREDIT: usize = 256 << 10;
 /// Registers the method.
 pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {
     let services = services.clone();
-    table.bidi("/etcdserverpb.Watch/Watch", move |meta: CallMeta, stream: StreamHandle| open(&services, &meta, stream));
+    let fragmenting = Fragmenting::default();
+    table.bidi("/etcdserverpb.Watch/Watch", move |meta: CallMeta, stream: StreamHandle| {
+        open(&services, &meta, stream, &fragmenting)
+    });
 }
 
-fn open(services: &ClientServices, meta: &CallMeta, stream: StreamHandle) -> Box<dyn StreamEvents> {
+fn open(
+    services: &ClientServices,
+    meta: &CallMeta,
+    stream: StreamHandle,
+    fragmenting: &Fragmenting,
+) -> Box<dyn StreamEvents> {
     let key = services.stream_key(stream.token().as_u64());
-    let watch = Rc::new(WatchStream { key, state: RefCell::default() });
+    let watch = Rc::new(WatchStream { key, fragmenting: fragmenting.clone(), state: RefCell::default() });
     if let Err(refused) = services.admit(meta) {
         stream.finish(refused);
         return Box::new(Events { services: services.clone(), watch, open: false });
@@ -44,6 +52,7 @@ fn open(services: &ClientServices, meta: &CallMeta, stream: StreamHandle) -> Box
 /// A stream of a client.
 struct WatchStream {
     key: StreamKey,
+    fragmenting: Fragmenting,
     state: RefCell<State>,
 }
 
@@ -74,8 +83,8 @@ struct Oversized {
     events: OversizedEvents,
     watch_id: i64,
     revision: i64,
-    /// Each chunk is a response of its own.
-    fragment: bool,
+    /// Set when each chunk is a response of its own.
+    fragments: Option<FragmentingStream>,
     /// Bytes that have not come from the reader pool.
     left: u64,
     source: Option<Box<dyn ChunkSource>>,
@@ -84,8 +93,36 @@ struct Oversized {
     begun: bool,
 }
 
-/// Bytes of a chunk of an oversized revision.
+/// Bytes of a chunk of an oversized revision that goes out as one response.
 const OVERSIZED_CHUNK: usize = 128 << 10;
+/// Bytes after which a fragment of an oversized revision ends with the event at hand. Without its previous key-value an event
+/// is no larger than a request, so that a fragment is at most 512 KiB larger than a request, as in etcd.
+const LARGEST_FRAGMENT: usize = 512 << 10;
+
+/// How many streams of one connection thread are sending an oversized revision in fragments: they divide a budget.
+type Fragmenting = Rc<Cell<usize>>;
+
+/// Counts a stream that sends fragments while this lives.
+struct FragmentingStream(Fragmenting);
+
+impl FragmentingStream {
+    fn new(fragmenting: &Fragmenting) -> Self {
+        fragmenting.set(fragmenting.get() + 1);
+        Self(fragmenting.clone())
+    }
+
+    /// Bytes of the next fragment: the more streams there are, the smaller it is.
+    fn next_bytes(&self, services: &ClientServices) -> usize {
+        let share = services.handle().limits().send_bytes / self.0.get().max(1);
+        share.clamp(OVERSIZED_CHUNK, LARGEST_FRAGMENT)
+    }
+}
+
+impl Drop for FragmentingStream {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
 
 struct Events {
     services: ClientServices,
@@ -168,7 +205,7 @@ impl StreamCall<ClientServices> for WatchStream {
         let Some(stream) = services.handle().stream(CallToken::from_u64(token)) else { return };
         let queued = frames.into_iter().map(|frame| {
             let cost = frame.cost();
-            QueuedFrame { frame: to_client(services, frame), cost }
+            QueuedFrame { frame: self.to_client(services, frame), cost }
         });
         self.state.borrow_mut().unsent.extend(queued);
         self.drain(services, &stream);
@@ -206,6 +243,27 @@ impl StreamCall<ClientServices> for WatchStream {
 struct Closed;
 
 impl WatchStream {
+    /// What the client gets for a frame of the hub.
+    fn to_client(&self, services: &ClientServices, frame: WatchFrame) -> Frame {
+        match frame {
+            WatchFrame::Oversized { watch_id, revision, events, fragment } => {
+                // no client takes more in one response, so it comes in fragments even if nobody asked for that
+                let fragment = fragment || events.bytes > LARGEST_ANSWER - (1 << 10);
+                Frame::Oversized(Oversized {
+                    watch_id,
+                    revision,
+                    fragments: fragment.then(|| FragmentingStream::new(&self.fragmenting)),
+                    left: events.bytes,
+                    events,
+                    source: None,
+                    unsent: None,
+                    begun: false,
+                })
+            }
+            frame => Frame::Ready(encode(services, frame)),
+        }
+    }
+
     /// Sends what there is room for, and tells the hub when the client has taken it.
     fn drain(&self, services: &ClientServices, stream: &StreamHandle) {
         let mut state = self.state.borrow_mut();
@@ -246,7 +304,7 @@ fn send(services: &ClientServices, stream: &StreamHandle, frame: Frame) -> Resul
         if !oversized.begun {
             oversized.begun = true;
             oversized.source = oversized.events.take();
-            if !oversized.fragment {
+            if oversized.fragments.is_none() {
                 oversized.unsent = Some(oversized.first(services));
                 continue;
             }
@@ -257,7 +315,7 @@ fn send(services: &ClientServices, stream: &StreamHandle, frame: Frame) -> Resul
         // without a source a chunk is on its way; the next one is read when the client has taken the one before
         if stream.is_drained()
             && let Some(source) = oversized.source.take()
-            && !services.read_chunk(stream.token().as_u64(), source, OVERSIZED_CHUNK)
+            && !services.read_chunk(stream.token().as_u64(), source, oversized.next_bytes(services))
         {
             stream.finish(status::TOO_MANY_REQUESTS);
             return Err(Closed);
@@ -285,6 +343,11 @@ impl Oversized {
         response.encode_to_vec().into()
     }
 
+    /// Bytes to be read next.
+    fn next_bytes(&self, services: &ClientServices) -> usize {
+        self.fragments.as_ref().map_or(OVERSIZED_CHUNK, |stream| stream.next_bytes(services))
+    }
+
     /// Start of the one response.
     fn first(&self, services: &ClientServices) -> Message {
         let head = self.head(services, false);
@@ -293,32 +356,10 @@ impl Oversized {
 
     /// A chunk, after it was taken off what is left.
     fn next(&self, services: &ClientServices, chunk: Bytes) -> Message {
-        match self.fragment {
-            true => Message::Many(vec![self.head(services, self.left > 0), chunk]),
-            false => Message::More(chunk),
+        match &self.fragments {
+            Some(_) => Message::Many(vec![self.head(services, self.left > 0), chunk]),
+            None => Message::More(chunk),
         }
-    }
-}
-
-/// What the client gets for a frame of the hub.
-fn to_client(services: &ClientServices, frame: WatchFrame) -> Frame {
-    match frame {
-        WatchFrame::Oversized { watch_id, revision, events, fragment } => {
-            // no client takes more in one response, so it comes in parts even if nobody asked for that
-            let fragment = fragment || events.bytes > LARGEST_ANSWER - (1 << 10);
-            let left = events.bytes;
-            Frame::Oversized(Oversized {
-                events,
-                watch_id,
-                revision,
-                fragment,
-                left,
-                source: None,
-                unsent: None,
-                begun: false,
-            })
-        }
-        frame => Frame::Ready(encode(services, frame)),
     }
 }
 
