@@ -4,14 +4,10 @@
 //! Must never serve anything itself, and never fall back to another address or to plain text.
 
 mod address;
-mod auto;
-mod der;
-mod reload;
-mod tls;
 
 pub use address::{Address, bind_address};
 pub use storage::member::{ClientUrl, Place, UrlError, parse_url};
-pub use tls::{AutoTls, ClientTls, TlsError, TlsVersion};
+pub use tls::{AutoTls, TlsError, TlsSettings, TlsVersion};
 
 use net::Listen;
 use net::door::{ListenSpec, Listener};
@@ -87,7 +83,7 @@ struct Wanted {
 ///
 /// # Errors
 /// [`ListenError`], each naming the address and saying what to do.
-pub fn bind(urls: &[String], tls: Option<&ClientTls>, options: SocketOptions) -> Result<Vec<Listen>, ListenError> {
+pub fn bind(urls: &[String], tls: Option<&TlsSettings>, options: SocketOptions) -> Result<Vec<Listen>, ListenError> {
     let wanted = group(urls)?;
     let config = match (wanted.iter().find(|w| w.secure), tls) {
         (Some(_), Some(tls)) => Some(tls::server_config(tls, &hosts(urls)?)?),
@@ -112,7 +108,7 @@ pub fn bind(urls: &[String], tls: Option<&ClientTls>, options: SocketOptions) ->
 ///
 /// # Errors
 /// [`ListenError`].
-pub fn bind_http(urls: &[String], tls: Option<&ClientTls>, options: SocketOptions) -> Result<Vec<Listen>, ListenError> {
+pub fn bind_http(urls: &[String], tls: Option<&TlsSettings>, options: SocketOptions) -> Result<Vec<Listen>, ListenError> {
     let listens = bind(urls, tls, options)?;
     Ok(listens.into_iter().map(|l| Listen { spec: l.spec.http_only(), ..l }).collect())
 }

@@ -6,7 +6,7 @@ use crate::cluster;
 use crate::flags::spec::Here;
 use crate::flags::{Given, gates, table, value};
 use embed::config::AutoCompaction;
-use embed::listen::{AutoTls, ClientTls, ClientUrl, Place, SocketOptions, bind_address, parse_url};
+use embed::listen::{AutoTls, ClientUrl, Place, SocketOptions, TlsSettings, bind_address, parse_url};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -209,7 +209,7 @@ fn check_gates(given: &Given) -> Result<(), String> {
     Ok(())
 }
 
-fn client_tls(given: &Given, data_dir: &Path) -> Result<Option<ClientTls>, String> {
+fn client_tls(given: &Given, data_dir: &Path) -> Result<Option<TlsSettings>, String> {
     let years: u32 = given.number("self-signed-cert-validity");
     if years == 0 {
         return Err("selfSignedCertValidity is invalid,it should be greater than 0".into());
@@ -219,7 +219,7 @@ fn client_tls(given: &Given, data_dir: &Path) -> Result<Option<ClientTls>, Strin
     let max = Some(given.text("tls-max-version")).filter(|text| !text.is_empty());
     let version = |text: &str| text.parse().map_err(|why: embed::listen::TlsError| why.to_string());
     let auto = given.flag("auto-tls") && !own;
-    let tls = ClientTls {
+    let tls = TlsSettings {
         cert_file,
         key_file,
         client_cert_auth: given.flag("client-cert-auth"),

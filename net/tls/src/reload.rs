@@ -4,7 +4,7 @@
 //! used refuses everybody: it must never be taken for an empty one.
 
 use super::der;
-use super::tls::TlsError;
+use super::settings::TlsError;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::client::verify_server_name;
 use rustls::crypto::CryptoProvider;

@@ -2,7 +2,7 @@
 //!
 //! Must never replace files that are there: clients may have pinned them.
 
-use super::tls::{AutoTls, TlsError};
+use super::settings::{AutoTls, TlsError};
 use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose};
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::Write;

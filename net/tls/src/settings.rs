@@ -1,4 +1,4 @@
-//! From certificate files to a TLS configuration of client listeners.
+//! From certificate files to a TLS configuration of listeners.
 //!
 //! Must never lower what was asked for: an unreadable file, an unknown suite or an impossible version range is an error.
 
@@ -45,9 +45,9 @@ pub struct AutoTls {
     pub years: u32,
 }
 
-/// TLS of client listeners. Files are read again on every handshake, so that certificates can be renewed in place.
+/// TLS of listeners, of clients or of peers. Files are read again on every handshake, so that certificates can be renewed in place.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ClientTls {
+pub struct TlsSettings {
     /// Certificate chain, PEM.
     pub cert_file: Option<PathBuf>,
     /// Its private key, PEM.
@@ -143,7 +143,7 @@ const WEAK: &[&str] = &[
     "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256",
 ];
 
-impl ClientTls {
+impl TlsSettings {
     /// Checks versions and suites without touching a file.
     ///
     /// # Errors
@@ -196,7 +196,7 @@ fn is_named(suite: CipherSuite, name: &str) -> bool {
 }
 
 /// The configuration of listeners. `hosts` are what a self-made certificate names.
-pub(super) fn server_config(tls: &ClientTls, hosts: &[String]) -> Result<ServerConfig, TlsError> {
+pub fn server_config(tls: &TlsSettings, hosts: &[String]) -> Result<ServerConfig, TlsError> {
     let provider = Arc::new(tls.provider()?);
     let (cert, key) = match (&tls.cert_file, &tls.key_file, &tls.auto) {
         (Some(cert), Some(key), _) => (cert.clone(), key.clone()),
