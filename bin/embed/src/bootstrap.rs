@@ -8,7 +8,7 @@ use crate::space::Room;
 use actors::raft_core::log_tail::LogTail;
 use actors::raft_core::recover::{self, TailError};
 use messages::Identity;
-use ring::rand::{SecureRandom, SystemRandom};
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use storage::apply::{self, Applier, Bootstrap, OpenError};

@@ -15,7 +15,7 @@ use messages::{RequestError, Token};
 use model::request::{LeaseGrantRequest, LeaseRevokeRequest};
 use model::{Command, ReadError};
 use prost::Message as _;
-use ring::rand::{SecureRandom, SystemRandom};
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;

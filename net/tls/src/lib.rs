@@ -4,11 +4,23 @@
 //! Must never open a socket, and never fall back to plain text or to weaker checks.
 
 mod auto;
-mod der;
-mod reload;
+mod config;
+mod error;
+mod files;
+mod identity;
+mod own;
+mod provider;
 mod settings;
+mod text;
+pub mod verify;
 
-pub use settings::{AutoTls, TlsError, TlsSettings, TlsVersion, server_config};
+pub use config::{ServerTls, client_config, server_config};
+pub use error::{Side, TlsError};
+pub use identity::Identity;
+pub use own::{Own, PairError};
+pub use provider::provider;
+pub use settings::{AutoTls, TlsSettings, TlsVersion};
+pub use text::error_text;
 
 #[cfg(test)]
 mod settings_tests;

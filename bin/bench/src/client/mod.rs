@@ -18,7 +18,7 @@ pub use endpoint::{Address, BadEndpoint, Endpoint};
 pub use frames::{Encoder, frame};
 pub use method::Method;
 pub use status::{CallError, Code};
-pub use tls::{BadTls, TlsFiles};
+pub use self::tls::{BadTls, TlsFiles};
 
 use bytes::Bytes;
 use std::cell::Cell;

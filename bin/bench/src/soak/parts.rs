@@ -12,7 +12,7 @@ use api::etcdserverpb::{
     RangeRequest, RangeResponse, SnapshotRequest, SnapshotResponse, WatchCreateRequest,
 };
 use prost::Message;
-use ring::digest::{Context, SHA256};
+use aws_lc_rs::digest::{Context, SHA256};
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::rc::Rc;

@@ -5,7 +5,7 @@ use crate::client::{Client, Config, Until};
 use crate::exit::Exit;
 use api::etcdserverpb as pb;
 use bytes::Bytes;
-use ring::rand::{SecureRandom, SystemRandom};
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
