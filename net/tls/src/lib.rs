@@ -23,4 +23,6 @@ pub use settings::{AutoTls, TlsSettings, TlsVersion};
 pub use text::error_text;
 
 #[cfg(test)]
+mod identity_tests;
+#[cfg(test)]
 mod settings_tests;

@@ -1,6 +1,7 @@
 //! Handshakes in memory with good, renewed and revoked certificates; files that cannot be used.
 
-use crate::{TlsError, TlsSettings, TlsVersion, der, server_config};
+use crate::verify::{AllowedNames, Certificate};
+use crate::{TlsError, TlsSettings, TlsVersion, server_config};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConnection};
 use std::path::Path;
@@ -103,7 +104,7 @@ impl Pki {
 }
 
 /// Shakes hands in memory; the serial number of the server's certificate, or the server's reason.
-fn shake(config: &Arc<rustls::ServerConfig>, pki: &Pki, client: Option<(String, String)>) -> Result<Vec<u8>, String> {
+fn shake(config: &Arc<rustls::ServerConfig>, pki: &Pki, client: Option<(String, String)>) -> Result<String, String> {
     use rustls::pki_types::pem::PemObject;
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(pki.issuer.pem().as_bytes()).unwrap()).unwrap();
@@ -124,25 +125,25 @@ fn shake(config: &Arc<rustls::ServerConfig>, pki: &Pki, client: Option<(String, 
         let mut wire = Vec::new();
         client.write_tls(&mut wire).unwrap();
         server.read_tls(&mut wire.as_slice()).unwrap();
-        server.process_new_packets().map_err(|why| why.to_string())?;
+        server.process_new_packets().map_err(|why| crate::error_text(&why))?;
         let mut wire = Vec::new();
         server.write_tls(&mut wire).unwrap();
         client.read_tls(&mut wire.as_slice()).unwrap();
         client.process_new_packets().map_err(|why| why.to_string())?;
     }
-    Ok(der::serial(&client.peer_certificates().unwrap()[0]).unwrap())
+    Ok(Certificate::parse(&client.peer_certificates().unwrap()[0]).unwrap().serial_text())
 }
 
 #[test]
 fn renewed_certificates_show_at_the_next_handshake() {
     let dir = tempfile::tempdir().unwrap();
     let pki = Pki::new(dir.path());
-    let config = Arc::new(server_config(&pki.tls(), &[]).unwrap());
-    assert_eq!(shake(&config, &pki, None), Ok(vec![1]));
+    let config = Arc::new(server_config(&pki.tls(), &[]).unwrap().config);
+    assert_eq!(shake(&config, &pki, None), Ok("01".into()));
     pki.renew_server(2);
-    assert_eq!(shake(&config, &pki, None), Ok(vec![2]));
+    assert_eq!(shake(&config, &pki, None), Ok("02".into()));
     std::fs::write(dir.path().join("server.pem"), "half a file").unwrap();
-    assert_eq!(shake(&config, &pki, None), Ok(vec![2]), "the last good one stays");
+    assert_eq!(shake(&config, &pki, None), Ok("02".into()), "the last good one stays");
 }
 
 #[test]
@@ -151,26 +152,26 @@ fn clients_are_checked() {
     let pki = Pki::new(dir.path());
     pki.revoke(&[]);
     let mut tls = TlsSettings { client_cert_auth: true, ..pki.tls() };
-    assert!(matches!(server_config(&tls, &[]), Err(TlsError::NoAuthority)));
+    assert!(matches!(server_config(&tls, &[]), Err(TlsError::NoAuthority(_))));
     tls.trusted_ca_file = Some(dir.path().join("ca.pem"));
     tls.crl_file = Some(dir.path().join("crl"));
-    let config = Arc::new(server_config(&tls, &[]).unwrap());
+    let config = Arc::new(server_config(&tls, &[]).unwrap().config);
     assert!(shake(&config, &pki, None).is_err(), "no certificate");
     let stranger = tempfile::tempdir().unwrap();
     assert!(shake(&config, &pki, Some(Pki::new(stranger.path()).client(7))).is_err(), "another authority's");
     let client = pki.client(0x8081);
-    assert_eq!(shake(&config, &pki, Some(client.clone())), Ok(vec![1]));
+    assert_eq!(shake(&config, &pki, Some(client.clone())), Ok("01".into()));
     pki.revoke(&[7, 0x8081]);
     let why = shake(&config, &pki, Some(client)).unwrap_err();
-    assert!(why.contains("Revoked"), "{why}");
+    assert!(why.contains("is revoked (serial number 8081)"), "{why}");
     assert!(shake(&config, &pki, Some(pki.client(9))).is_ok());
     std::fs::write(dir.path().join("crl"), "damaged").unwrap();
     assert!(shake(&config, &pki, Some(pki.client(9))).is_err(), "a damaged list refuses everybody");
     tls.crl_file = None;
-    tls.allowed_hostnames = vec!["other".into()];
-    let config = Arc::new(server_config(&tls, &[]).unwrap());
+    tls.allowed.hostnames = vec!["other".into()];
+    let config = Arc::new(server_config(&tls, &[]).unwrap().config);
     assert!(shake(&config, &pki, Some(pki.client(9))).is_err(), "not valid for that name");
-    tls.allowed_hostnames.push("localhost".into());
-    let config = Arc::new(server_config(&tls, &[]).unwrap());
+    tls.allowed.hostnames.push("localhost".into());
+    let config = Arc::new(server_config(&tls, &[]).unwrap().config);
     assert!(shake(&config, &pki, Some(pki.client(9))).is_ok());
 }

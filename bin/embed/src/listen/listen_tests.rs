@@ -28,14 +28,16 @@ fn a_taken_port_is_named() {
 #[test]
 fn tls_urls_need_a_certificate_and_share_sockets() {
     assert!(matches!(one("https://127.0.0.1:0"), Err(ListenError::NoTls(_))));
+    assert!(matches!(secure(&["https://127.0.0.1:0".into()], None), Err(ListenError::NoTls(_))));
     let dir = tempfile::tempdir().unwrap();
-    let tls = TlsSettings { auto: Some(AutoTls { dir: dir.path().join("fixtures"), years: 1 }), ..TlsSettings::default() };
+    let settings = TlsSettings { auto: Some(AutoTls { dir: dir.path().join("fixtures"), years: 1 }), ..TlsSettings::default() };
     let urls = ["http://127.0.0.1:0".into(), "https://127.0.0.1:0".into(), "https://[::1]:0".into()];
-    let listens = bind(&urls, Some(&tls), SocketOptions::default()).unwrap();
+    let tls = secure(&urls, Some(&settings)).unwrap();
+    let listens = bind(&urls, tls.as_ref(), SocketOptions::default()).unwrap();
     let shape: Vec<_> = listens.iter().map(|l| (l.spec.number, l.spec.plain, l.spec.tls.is_some())).collect();
     assert_eq!(shape, [(0, true, true), (1, false, true)]);
     let made = std::fs::read(dir.path().join("fixtures/cert.pem")).unwrap();
-    bind(&urls, Some(&tls), SocketOptions::default()).unwrap();
+    secure(&urls, Some(&settings)).unwrap();
     assert_eq!(std::fs::read(dir.path().join("fixtures/cert.pem")).unwrap(), made, "the certificate is kept");
 }
 

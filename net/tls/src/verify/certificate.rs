@@ -240,7 +240,7 @@ impl Certificate {
     }
 
     /// The serial number in hexadecimal digits, as `openssl x509 -serial` shows it.
-    pub(super) fn serial_text(&self) -> String {
+    pub fn serial_text(&self) -> String {
         self.serial.iter().map(|byte| format!("{byte:02X}")).collect()
     }
 }

@@ -127,9 +127,12 @@ impl<'a> Search<'a> {
                 if chain.iter().any(|own| is_same_entity(own, issuer)) {
                     continue;
                 }
-                let fits = last.check_signed_by(issuer).and_then(|()| self.check_issuer(issuer, chain.len(), is_root));
-                if let Err(why) = fits {
+                if let Err(why) = last.check_signed_by(issuer) {
                     nearest.get_or_insert_with(|| Box::new(Hint { why, issuer: issuer.label() }));
+                    continue;
+                }
+                if let Err(why) = self.check_issuer(issuer, chain.len(), is_root) {
+                    below = Some(why);
                     continue;
                 }
                 chain.push(issuer);
@@ -169,7 +172,8 @@ impl<'a> Search<'a> {
 }
 
 fn check_chain(chain: &[&Certificate], purpose: Purpose) -> Result<(), Refusal> {
-    if chain.iter().any(|own| own.needs_policy) {
+    // what a trust anchor asks of policies does not count, as in Go
+    if chain[..chain.len() - 1].iter().any(|own| own.needs_policy) {
         return Err(Refusal::PolicyConstraints);
     }
     let allows = |purposes: Purposes| {

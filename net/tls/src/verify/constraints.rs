@@ -3,6 +3,7 @@
 //! A constraint of a kind that is not understood makes the extension incomplete; a critical one then refuses the certificate.
 
 use super::refusal::Refusal;
+use std::fmt::{self, Display};
 use std::net::IpAddr;
 use x509_parser::extensions::{GeneralName, GeneralSubtree, NameConstraints};
 
@@ -20,8 +21,14 @@ struct Subtrees {
     /// A mailbox, or a domain.
     emails: Vec<String>,
     uris: Vec<String>,
-    /// Address and mask, of four or of sixteen bytes.
-    ips: Vec<(Vec<u8>, Vec<u8>)>,
+    ips: Vec<Network>,
+}
+
+/// Address and mask, of four or of sixteen bytes.
+#[derive(Clone, Debug)]
+struct Network {
+    address: Vec<u8>,
+    mask: Vec<u8>,
 }
 
 /// Names of a certificate that are checked.
@@ -60,15 +67,15 @@ impl Constraints {
         let excluded = &self.excluded;
         for ip in names.ips {
             let bytes = octets(*ip);
-            let holds = |one: &_, _| network_holds(one, &bytes);
-            decide(|| format!("IP address {ip}"), &permitted.ips, &excluded.ips, holds)?;
+            let holds = |one: &Network, _| one.holds(&bytes);
+            decide(("IP address", &ip), &permitted.ips, &excluded.ips, holds)?;
         }
         for name in names.dns {
             if !is_valid_domain(name) {
                 return refuse(format!("cannot parse dnsName {name:?}"));
             }
             let holds = |one: &String, wildcards| domain_holds(one, name, wildcards);
-            decide(|| format!("DNS name {name:?}"), &permitted.dns, &excluded.dns, holds)?;
+            decide(("DNS name", name), &permitted.dns, &excluded.dns, holds)?;
         }
         for host in names.uri_hosts {
             let fit = host.as_ref().filter(|host| is_valid_domain(host) && host.parse::<IpAddr>().is_err());
@@ -76,7 +83,7 @@ impl Constraints {
                 return refuse(format!("URI with host {host:?} cannot be matched against constraints"));
             };
             let holds = |one: &String, wildcards| domain_holds(one, host, wildcards);
-            decide(|| format!("URI of host {host:?}"), &permitted.uris, &excluded.uris, holds)?;
+            decide(("URI", host), &permitted.uris, &excluded.uris, holds)?;
         }
         for email in names.emails {
             let Some((local, domain)) = mailbox(email) else {
@@ -86,26 +93,27 @@ impl Constraints {
                 Some((wanted, at)) => wanted == local && at.eq_ignore_ascii_case(domain),
                 None => domain_holds(one, domain, wildcards),
             };
-            decide(|| format!("email address {email:?}"), &permitted.emails, &excluded.emails, holds)?;
+            decide(("email address", email), &permitted.emails, &excluded.emails, holds)?;
         }
         Ok(())
     }
 }
 
 /// Permitted by one of the permitted (if there are any), excluded by none of the excluded.
-fn decide<T>(
-    what: impl Fn() -> String,
+fn decide<T: Display>(
+    (kind, name): (&str, &dyn Display),
     permitted: &[T],
     excluded: &[T],
     holds: impl Fn(&T, bool) -> bool,
 ) -> Result<(), Refusal> {
+    let name = name.to_string();
     if !permitted.is_empty() && !permitted.iter().any(|one| holds(one, false)) {
-        return refuse(format!("{} is not permitted by any constraint", what()));
+        return refuse(format!("{kind} {name:?} is not permitted by any constraint"));
     }
-    if excluded.iter().any(|one| holds(one, true)) {
-        return refuse(format!("{} is excluded by a constraint", what()));
+    match excluded.iter().find(|one| holds(one, true)) {
+        Some(one) => refuse(format!("{kind} {name:?} is excluded by constraint {:?}", one.to_string())),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 impl Subtrees {
@@ -121,7 +129,7 @@ impl Subtrees {
                     self.emails.push((*text).to_owned());
                 }
                 GeneralName::RFC822Name(text) => self.emails.push(domain(text)?),
-                GeneralName::IPAddress(bytes) => self.ips.push(network(bytes)?),
+                GeneralName::IPAddress(bytes) => self.ips.push(Network::read(bytes)?),
                 GeneralName::URI(_) | GeneralName::Invalid(..) => return Err(malformed("not a name")),
                 _ => complete = false,
             }
@@ -164,23 +172,40 @@ fn domain_holds(tree: &str, name: &str, wildcards: bool) -> bool {
     wildcards && parent.is_some() && name.strip_prefix('*') == parent
 }
 
-fn network(bytes: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Refusal> {
-    if !matches!(bytes.len(), 8 | 32) {
-        return Err(malformed("an IP range of another length"));
+impl Network {
+    fn read(bytes: &[u8]) -> Result<Self, Refusal> {
+        if !matches!(bytes.len(), 8 | 32) {
+            return Err(malformed("an IP range of another length"));
+        }
+        let (address, mask) = bytes.split_at(bytes.len() / 2);
+        let network = Self { address: address.to_vec(), mask: mask.to_vec() };
+        let ones: u32 = mask.iter().map(|byte| byte.count_ones()).sum();
+        if network.prefix() != ones as usize { Err(malformed("a mask with gaps")) } else { Ok(network) }
     }
-    let (address, mask) = bytes.split_at(bytes.len() / 2);
-    let ones: u32 = mask.iter().map(|byte| byte.count_ones()).sum();
-    let leading = mask.iter().position(|byte| *byte != 0xff).map_or(mask.len() * 8, |at| {
-        at * 8 + mask[at].leading_ones() as usize
-    });
-    if leading != ones as usize {
-        return Err(malformed("a mask with gaps"));
+
+    /// How many bits of the mask are set, from the front.
+    fn prefix(&self) -> usize {
+        let whole = self.mask.iter().take_while(|byte| **byte == 0xff).count();
+        whole * 8 + self.mask.get(whole).map_or(0, |byte| byte.leading_ones() as usize)
     }
-    Ok((address.to_vec(), mask.to_vec()))
+
+    fn holds(&self, ip: &[u8]) -> bool {
+        let fits = |at: usize| self.address[at] & self.mask[at] == ip[at] & self.mask[at];
+        self.address.len() == ip.len() && (0..ip.len()).all(fits)
+    }
 }
 
-fn network_holds((address, mask): &(Vec<u8>, Vec<u8>), ip: &[u8]) -> bool {
-    address.len() == ip.len() && (0..ip.len()).all(|at| address[at] & mask[at] == ip[at] & mask[at])
+impl Display for Network {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let address = match <[u8; 4]>::try_from(self.address.as_slice()) {
+            Ok(four) => Some(IpAddr::from(four)),
+            Err(_) => <[u8; 16]>::try_from(self.address.as_slice()).ok().map(IpAddr::from),
+        };
+        match address {
+            Some(address) => write!(out, "{address}/{}", self.prefix()),
+            None => out.write_str("not an address"),
+        }
+    }
 }
 
 fn octets(ip: IpAddr) -> Vec<u8> {
@@ -226,11 +251,12 @@ mod tests {
 
     #[test]
     fn networks_need_whole_masks() {
-        let ten = network(&[10, 0, 0, 0, 255, 0, 0, 0]).unwrap();
-        assert!(network_holds(&ten, &[10, 1, 2, 3]) && !network_holds(&ten, &[11, 0, 0, 0]));
-        assert!(!network_holds(&ten, &octets("::a00:1".parse().unwrap())));
-        assert!(network(&[10, 0, 0, 0, 255, 0, 255, 0]).is_err() && network(&[1; 7]).is_err());
-        assert!(network(&[0; 8]).is_ok());
+        let ten = Network::read(&[10, 0, 0, 0, 255, 0, 0, 0]).unwrap();
+        assert!(ten.holds(&[10, 1, 2, 3]) && !ten.holds(&[11, 0, 0, 0]));
+        assert!(!ten.holds(&octets("::a00:1".parse().unwrap())));
+        assert_eq!(ten.to_string(), "10.0.0.0/8");
+        assert!(Network::read(&[10, 0, 0, 0, 255, 0, 255, 0]).is_err() && Network::read(&[1; 7]).is_err());
+        assert!(Network::read(&[0; 8]).is_ok());
     }
 
     #[test]
