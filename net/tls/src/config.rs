@@ -42,8 +42,7 @@ pub fn server_config(tls: &TlsSettings, hosts: &[String]) -> Result<ServerTls, T
                 tls.allowed.clone(),
                 provider.signature_verification_algorithms,
             );
-            let mut config =
-                builder.with_client_cert_verifier(Arc::new(verifier)).with_cert_resolver(identity.clone());
+            let mut config = builder.with_client_cert_verifier(Arc::new(verifier)).with_cert_resolver(identity.clone());
             // a resumed session would not look at the revocation list again
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.send_tls13_tickets = 0;
@@ -78,10 +77,8 @@ pub fn client_config(tls: &TlsSettings, hosts: &[String]) -> Result<ClientConfig
         Arc::new(ServerVerifier::following(trusted, revoked, tls.allowed.clone(), algorithms))
     };
     let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(tls.versions()?)?;
-    let mut config = builder
-        .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_client_cert_resolver(Arc::new(identity));
+    let mut config =
+        builder.dangerous().with_custom_certificate_verifier(verifier).with_client_cert_resolver(Arc::new(identity));
     // a resumed session would not look at the revocation list again
     config.resumption = rustls::client::Resumption::disabled();
     Ok(config)

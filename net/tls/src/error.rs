@@ -55,10 +55,10 @@ pub enum TlsError {
         why: String,
     },
     /// One of the two files is missing.
-    #[error("a certificate needs its key: give both --{0}cert-file and --{0}key-file, or --{0}auto-tls", .0.prefix())]
+    #[error("a certificate needs its key: give both --{prefix}cert-file and --{prefix}key-file, or --{prefix}auto-tls", prefix = .0.prefix())]
     Incomplete(Side),
     /// The other side's certificates cannot be checked.
-    #[error("{} need --{}trusted-ca-file: the authority of those certificates", .0.needs_authority(), .0.prefix())]
+    #[error("{flags} need --{prefix}trusted-ca-file: the authority of those certificates", flags = .0.needs_authority(), prefix = .0.prefix())]
     NoAuthority(Side),
     /// Two rules that exclude each other.
     #[error("allowed common names and allowed hostnames exclude each other: give one of the two")]

@@ -47,10 +47,11 @@ impl Own {
         let read = read.map_err(|why| unusable(&why))?;
         let leaf = read.first().ok_or_else(|| unusable(&"there is no certificate"))?;
         let private = private_key(key)?;
-        let loaded = provider().key_provider.load_private_key(private).map_err(|_| match leaf.check_handshake_key() {
-            Err(why) => unusable(&why),
-            Ok(()) => PairError::Key(format!("tls: failed to parse private key; {SUPPORTED}")),
-        })?;
+        let loaded =
+            provider().key_provider.load_private_key(private).map_err(|_| match leaf.check_handshake_key() {
+                Err(why) => unusable(&why),
+                Ok(()) => PairError::Key(format!("tls: failed to parse private key; {SUPPORTED}")),
+            })?;
         leaf.check_handshake_key().map_err(|why| unusable(&why))?;
         if loaded.public_key().is_some_and(|public| public.as_ref() != leaf.public_key()) {
             return Err(PairError::Mismatch);
@@ -81,9 +82,7 @@ fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, PairError> {
              PEM inputs may have been switched"
                 .into(),
         )),
-        (true, false) => {
-            Err(PairError::Certificate("tls: failed to find any PEM data in certificate input".into()))
-        }
+        (true, false) => Err(PairError::Certificate("tls: failed to find any PEM data in certificate input".into())),
     }
 }
 

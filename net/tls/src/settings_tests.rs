@@ -1,6 +1,6 @@
 //! Handshakes in memory with good, renewed and revoked certificates; files that cannot be used.
 
-use crate::verify::{AllowedNames, Certificate};
+use crate::verify::Certificate;
 use crate::{TlsError, TlsSettings, TlsVersion, server_config};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConnection};

@@ -28,14 +28,18 @@ pub fn error_text(why: &Error) -> String {
 /// Says what is offered here, too: the other side alone can be changed.
 fn incompatible_text(kind: &PeerIncompatible) -> String {
     match kind {
-        PeerIncompatible::NoCipherSuitesInCommon => "no cipher suite supported by both sides; offered here are those of \
+        PeerIncompatible::NoCipherSuitesInCommon => {
+            "no cipher suite supported by both sides; offered here are those of \
              TLS 1.3, and of TLS 1.2 ECDHE with AES-GCM or ChaCha20-Poly1305, for the kind of the certificate's key \
              (no CBC, no RSA key exchange)"
-            .into(),
-        PeerIncompatible::NoKxGroupsInCommon => {
-            "no key exchange group supported by both sides; offered here are X25519MLKEM768, X25519, P-256 and P-384".into()
+                .into()
         }
-        PeerIncompatible::NoSignatureSchemesInCommon | PeerIncompatible::NoCertificateRequestSignatureSchemesInCommon => {
+        PeerIncompatible::NoKxGroupsInCommon => {
+            "no key exchange group supported by both sides; offered here are X25519MLKEM768, X25519, P-256 and P-384"
+                .into()
+        }
+        PeerIncompatible::NoSignatureSchemesInCommon
+        | PeerIncompatible::NoCertificateRequestSignatureSchemesInCommon => {
             "no signature scheme supported by both sides; SHA-1 and MD5 are not, and the kind of the certificate's key \
              must be known to both"
                 .into()

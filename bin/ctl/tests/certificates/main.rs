@@ -45,8 +45,10 @@ impl Place {
 
     /// A daemon that shows `shown.pem`, with these flags besides.
     fn server(&self, flags: &[&str]) -> Server {
-        let mut all =
-            vec![format!("--cert-file={}", self.path("shown.pem").display()), format!("--key-file={}", self.path("shown.key").display())];
+        let mut all = vec![
+            format!("--cert-file={}", self.path("shown.pem").display()),
+            format!("--key-file={}", self.path("shown.key").display()),
+        ];
         all.extend(flags.iter().map(|flag| flag.replace("DIR", &self.folder.path().display().to_string())));
         Server::start(&server::daemon(), self.folder.path(), &all)
     }
@@ -174,7 +176,10 @@ fn clients_that_are_refused_again_and_again_have_one_line_each() {
     for _ in 0..20 {
         place.openssl(&server.endpoint(), &["-brief"]);
         place.openssl(&server.endpoint(), &["-brief", "-cert", "expired.pem", "-key", "expired.key"]);
-        place.ctl(&endpoint, &["--cacert=ca.leaf.pem", "--cert=foreign.pem", "--key=foreign.key", "--command-timeout=50ms"]);
+        place.ctl(
+            &endpoint,
+            &["--cacert=ca.leaf.pem", "--cert=foreign.pem", "--key=foreign.key", "--command-timeout=50ms"],
+        );
     }
     let causes = ["client didn't provide a certificate", "has expired", "signed by unknown authority"];
     for cause in causes {

@@ -30,7 +30,8 @@ fn tls_urls_need_a_certificate_and_share_sockets() {
     assert!(matches!(one("https://127.0.0.1:0"), Err(ListenError::NoTls(_))));
     assert!(matches!(secure(&["https://127.0.0.1:0".into()], None), Err(ListenError::NoTls(_))));
     let dir = tempfile::tempdir().unwrap();
-    let settings = TlsSettings { auto: Some(AutoTls { dir: dir.path().join("fixtures"), years: 1 }), ..TlsSettings::default() };
+    let settings =
+        TlsSettings { auto: Some(AutoTls { dir: dir.path().join("fixtures"), years: 1 }), ..TlsSettings::default() };
     let urls = ["http://127.0.0.1:0".into(), "https://127.0.0.1:0".into(), "https://[::1]:0".into()];
     let tls = secure(&urls, Some(&settings)).unwrap();
     let listens = bind(&urls, tls.as_ref(), SocketOptions::default()).unwrap();

@@ -181,8 +181,7 @@ impl Certificate {
                 return Ok(complete);
             }
             ParsedExtension::ExtendedKeyUsage(usage) => {
-                self.purposes =
-                    Some(Purposes { any: usage.any, server: usage.server_auth, client: usage.client_auth });
+                self.purposes = Some(Purposes { any: usage.any, server: usage.server_auth, client: usage.client_auth });
             }
             ParsedExtension::SubjectKeyIdentifier(_) | ParsedExtension::AuthorityInfoAccess(_)
                 if extension.critical =>
@@ -307,7 +306,13 @@ fn bits(modulus: &[u8]) -> usize {
 
 fn named(oid: &Oid<'_>) -> String {
     let registry = x509_parser::objects::oid_registry();
-    registry.get(oid).map_or_else(|| oid.to_id_string(), |entry| entry.sn().to_owned())
+    let known = registry.get(oid).map(|entry| entry.sn().to_owned());
+    known.unwrap_or_else(|| match oid.to_id_string().as_str() {
+        // which the registry lacks
+        "1.3.132.0.33" => "P-224".into(),
+        "1.3.132.0.10" => "secp256k1".into(),
+        other => other.into(),
+    })
 }
 
 fn names(given: &[GeneralName<'_>]) -> Result<Names, Refusal> {
@@ -318,10 +323,9 @@ fn names(given: &[GeneralName<'_>]) -> Result<Names, Refusal> {
             GeneralName::RFC822Name(text) if text.is_ascii() => names.emails.push((*text).to_owned()),
             GeneralName::URI(text) if text.is_ascii() => names.uri_hosts.push(super::constraints::uri_host(text)),
             GeneralName::IPAddress(bytes) => names.ips.push(ip(bytes).ok_or_else(|| malformed("IP address"))?),
-            GeneralName::DNSName(_)
-            | GeneralName::RFC822Name(_)
-            | GeneralName::URI(_)
-            | GeneralName::Invalid(..) => return Err(malformed("subject alternative name")),
+            GeneralName::DNSName(_) | GeneralName::RFC822Name(_) | GeneralName::URI(_) | GeneralName::Invalid(..) => {
+                return Err(malformed("subject alternative name"));
+            }
             _ => {}
         }
     }
@@ -334,4 +338,3 @@ fn ip(bytes: &[u8]) -> Option<IpAddr> {
     }
     <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from)
 }
-

@@ -241,7 +241,9 @@ mod tests {
 
     #[test]
     fn domains_hold_themselves_and_what_is_below() {
-        assert!(domain_holds("a.b", "a.b", false) && domain_holds("a.b", "x.A.B", false) && domain_holds("", "x", false));
+        assert!(
+            domain_holds("a.b", "a.b", false) && domain_holds("a.b", "x.A.B", false) && domain_holds("", "x", false)
+        );
         assert!(!domain_holds("a.b", "xa.b", false) && !domain_holds(".a.b", "a.b", false));
         assert!(domain_holds(".a.b", "x.a.b", false));
         assert!(domain_holds("x.a.b", "*.a.b", true), "a wildcard may stand for what is excluded");

@@ -13,6 +13,9 @@ const LEAST_RSA: usize = 1024;
 /// What the library can make and check a handshake's signature with.
 const HANDSHAKE_RSA: std::ops::RangeInclusive<usize> = 2048..=8192;
 
+/// Without a name in the registry.
+const ECDSA_WITH_SHA1: &str = "1.2.840.10045.4.1";
+
 #[derive(Clone, Copy)]
 enum Hash {
     Sha256,
@@ -63,6 +66,8 @@ impl Certificate {
             return Err(Refusal::Insecure("SHA1-RSA"));
         } else if *signed == oid::OID_PKCS1_MD5WITHRSAENC {
             return Err(Refusal::Insecure("MD5-RSA"));
+        } else if signed.to_id_string() == ECDSA_WITH_SHA1 {
+            return Err(Refusal::Insecure("ECDSA-SHA1"));
         } else {
             None
         };

@@ -43,6 +43,9 @@ fn roots(folder: &Path, name: &str) -> Roots {
     roots
 }
 
+static ONLY_12: &[&SupportedProtocolVersion] = &[&version::TLS12];
+static ONLY_13: &[&SupportedProtocolVersion] = &[&version::TLS13];
+
 struct Shown<'a> {
     folder: &'a Path,
     name: &'a str,
@@ -72,7 +75,7 @@ impl Shown<'_> {
     }
 
     fn versions(&self) -> &'static [&'static SupportedProtocolVersion] {
-        if self.newest == TlsVersion::V1_2 { &[&version::TLS12] } else { &[&version::TLS13] }
+        if self.newest == TlsVersion::V1_2 { ONLY_12 } else { ONLY_13 }
     }
 
     /// What the client says of this certificate as a server's.

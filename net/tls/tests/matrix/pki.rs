@@ -49,10 +49,18 @@ pub const AUTHORITIES: &[Made] = &[
     Made { key: "-algorithm RSA -pkeyopt rsa_keygen_bits:2048", ..authority("ca-rsa", "", CA) },
     authority("ca-server-only", "", "basicConstraints=CA:TRUE\nextendedKeyUsage=serverAuth"),
     authority("ca-path-0", "", "basicConstraints=critical,CA:TRUE,pathlen:0\nkeyUsage=keyCertSign"),
-    authority("ca-names", "", "basicConstraints=CA:TRUE\nnameConstraints=critical,permitted;DNS:localhost,permitted;IP:127.0.0.0/255.0.0.0"),
+    authority(
+        "ca-names",
+        "",
+        "basicConstraints=CA:TRUE\nnameConstraints=critical,permitted;DNS:localhost,permitted;IP:127.0.0.0/255.0.0.0",
+    ),
     authority("ca-other-names", "", "basicConstraints=CA:TRUE\nnameConstraints=critical,permitted;DNS:example.com"),
     authority("ca-excluded-names", "", "basicConstraints=CA:TRUE\nnameConstraints=critical,excluded;DNS:localhost"),
-    authority("ca-dir-names", "", "basicConstraints=CA:TRUE\nnameConstraints=critical,permitted;dirName:dir\n[dir]\nO=x"),
+    authority(
+        "ca-dir-names",
+        "",
+        "basicConstraints=CA:TRUE\nnameConstraints=critical,permitted;dirName:dir\n[dir]\nO=x",
+    ),
     authority("ca-policy", "", "basicConstraints=CA:TRUE\npolicyConstraints=requireExplicitPolicy:0"),
     authority("ca-odd", "", "basicConstraints=CA:TRUE\n1.2.3.4=critical,DER:0500"),
     authority("between", "ca", CA),
@@ -77,8 +85,16 @@ pub const SHOWN: &[Made] = &[
     made("good", BOTH),
     // versions and flags
     made("v1", "v1"),
-    Made { issuer: "", trust: "pair-ca-true", ..made("pair-ca-true", "basicConstraints=critical,CA:TRUE\nsubjectAltName=DNS:localhost,IP:127.0.0.1") },
-    Made { issuer: "", trust: "pair-ca-false", ..made("pair-ca-false", "basicConstraints=CA:FALSE\nsubjectAltName=DNS:localhost,IP:127.0.0.1") },
+    Made {
+        issuer: "",
+        trust: "pair-ca-true",
+        ..made("pair-ca-true", "basicConstraints=critical,CA:TRUE\nsubjectAltName=DNS:localhost,IP:127.0.0.1")
+    },
+    Made {
+        issuer: "",
+        trust: "pair-ca-false",
+        ..made("pair-ca-false", "basicConstraints=CA:FALSE\nsubjectAltName=DNS:localhost,IP:127.0.0.1")
+    },
     Made { issuer: "", trust: "pair-v1", ..made("pair-v1", "v1") },
     Made { issuer: "", ..made("pair-untrusted", BOTH) },
     Made { trust: "trusted-itself", ..made("trusted-itself", BOTH) },
@@ -124,8 +140,14 @@ pub const SHOWN: &[Made] = &[
     Made { signing: &["-md", "sha512"], ..made("sha512", BOTH) },
     by("ca-p521", "ca-p521", "by-p521-sha256"),
     by("ca-rsa", "ca-rsa", "by-rsa"),
-    Made { signing: &["-md", "sha256", "-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:digest"], ..by("ca-rsa", "ca-rsa", "by-rsa-pss") },
-    Made { signing: &["-md", "sha256", "-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:20"], ..by("ca-rsa", "ca-rsa", "by-rsa-pss-salt-20") },
+    Made {
+        signing: &["-md", "sha256", "-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:digest"],
+        ..by("ca-rsa", "ca-rsa", "by-rsa-pss")
+    },
+    Made {
+        signing: &["-md", "sha256", "-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:20"],
+        ..by("ca-rsa", "ca-rsa", "by-rsa-pss-salt-20")
+    },
     by("ca-rsa-1024", "ca-rsa-1024", "by-rsa-1024"),
     // authorities
     by("other", "ca", "foreign"),
@@ -184,7 +206,11 @@ impl Made {
         let request = own("csr");
         openssl(folder, &["req", "-new", "-key", &key, "-subj", &subject, "-out", &request]);
         let leaf = own("leaf.pem");
-        if self.extensions == "v1" { self.sign_v1(folder, &request, &leaf) } else { self.sign(folder, &request, &leaf) }
+        if self.extensions == "v1" {
+            self.sign_v1(folder, &request, &leaf)
+        } else {
+            self.sign(folder, &request, &leaf)
+        }
         let mut chain = std::fs::read(folder.join(&leaf)).expect("a certificate");
         if !self.issuer.is_empty() && self.issuer != self.trust {
             chain.extend(std::fs::read(folder.join(format!("{}.leaf.pem", self.issuer))).expect("an issuer"));
@@ -208,14 +234,22 @@ impl Made {
         arguments.extend(["-keyfile", &key, "-extfile", &extensions]);
         arguments.extend(["-startdate", self.valid.0, "-enddate", self.valid.1]);
         arguments.extend(self.signing);
-        if self.issuer.is_empty() { arguments.push("-selfsign") } else { arguments.extend(["-cert", &cert]) }
+        if self.issuer.is_empty() {
+            arguments.push("-selfsign")
+        } else {
+            arguments.extend(["-cert", &cert])
+        }
         openssl(folder, &arguments);
     }
 
     fn sign_v1(&self, folder: &Path, request: &str, leaf: &str) {
         let (cert, key) = self.issuer_files();
         let mut arguments = vec!["x509", "-req", "-in", request, "-out", leaf, "-days", "3650", "-set_serial", "77"];
-        if self.issuer.is_empty() { arguments.extend(["-signkey", &key]) } else { arguments.extend(["-CA", &cert, "-CAkey", &key]) }
+        if self.issuer.is_empty() {
+            arguments.extend(["-signkey", &key])
+        } else {
+            arguments.extend(["-CA", &cert, "-CAkey", &key])
+        }
         openssl(folder, &arguments);
     }
 }
