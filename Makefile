@@ -132,7 +132,7 @@ packages:
 	    if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
 	        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	    else echo "Please install:$$missing   (Debian: sudo apt-get install --no-install-recommends$$missing)"; exit 1; fi; fi
-	@command -v cargo >/dev/null || { echo "Please install Rust 1.88 or newer: https://rustup.rs"; exit 1; }
+	@command -v cargo >/dev/null || { echo "Please install Rust 1.89 or newer: https://rustup.rs"; exit 1; }
 
 $(ROCKSDB_DIR)/librocksdb.a: | packages
 	@echo "Building RocksDB $(ROCKSDB_VERSION) once (about 12 minutes on two cores) into $(ROCKSDB_DIR)"

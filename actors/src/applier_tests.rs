@@ -1,6 +1,7 @@
 //! The applier's order as other owners see it. Must never depend on a thread's luck: everything is called here.
 
 use crate::applier::{Applier, ApplierPace, ApplierParts};
+use crate::limits::{HUB_BACKLOG_BYTES, HUGE_REVISION_BYTES};
 use crate::outlet::Outlet;
 use crate::raft_core::inbox::Inbox;
 use crossbeam_channel::bounded;
@@ -68,7 +69,13 @@ fn the_lease_manager_hears_of_a_revocation_before_its_client_does() {
     let (heard, sinks) = (Heard::default(), Arc::new(Sinks::default()));
     sinks.register(vec![Arc::new(heard.clone())]);
     let ((_end, inbox), (snapshotter, _orders), (_core, _port, core)) = (bounded(1), bounded(1), Inbox::new());
-    let pace = ApplierPace { compaction_pause: Duration::ZERO, compaction_rows: 1, durable_check: 100 };
+    let pace = ApplierPace {
+        compaction_pause: Duration::ZERO,
+        compaction_rows: 1,
+        durable_check: 100,
+        hub_backlog: HUB_BACKLOG_BYTES,
+        huge_revision: HUGE_REVISION_BYTES,
+    };
     let parts = ApplierParts {
         inbox,
         core,

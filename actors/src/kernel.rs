@@ -11,8 +11,8 @@ use crate::lease_manager::actor::{LeaseManager, LeaseParts, LeaseSink, StopLease
 use crate::lease_manager::core::StoredLease;
 use crate::lease_manager::desk::DeskParts;
 use crate::limits::{
-    ADMIN_JOBS, APPLIER_QUEUE, COMPACTION_STEP_ROWS, DURABLE_CHECK_ENTRIES, FLUSH_ENTRIES, QUERIES, READERS,
-    SNAPSHOTTER_QUEUE, WAL_QUEUE,
+    ADMIN_JOBS, APPLIER_QUEUE, COMPACTION_STEP_ROWS, DURABLE_CHECK_ENTRIES, FLUSH_ENTRIES, OwnerBudgets, QUERIES,
+    READERS, SNAPSHOTTER_QUEUE, WAL_QUEUE,
 };
 use crate::peers::{NoPeers, PeerPort};
 use crate::raft_core::inbox::{Inbox, InnerPort};
@@ -73,6 +73,8 @@ pub struct Assembly<E: Engine> {
     pub hub: HubConfig,
     /// Pause between two compaction steps.
     pub compaction_pause: Duration,
+    /// Memory of the owners.
+    pub budgets: OwnerBudgets,
     /// Gives a defragmentation room where the disk is short of it.
     pub make_room: Box<dyn Fn() + Send>,
     /// Where checkpoints are made.
@@ -167,7 +169,7 @@ struct Ends {
 }
 
 impl<E: Engine> Wiring<E> {
-    fn new(store: &Store<E>) -> (Self, Ends) {
+    fn new(store: &Store<E>, budgets: &OwnerBudgets) -> (Self, Ends) {
         let (inbox, core, inner) = Inbox::new();
         let (wal, wal_end) = bounded(WAL_QUEUE);
         let (applier, applier_end) = bounded(APPLIER_QUEUE);
@@ -177,7 +179,7 @@ impl<E: Engine> Wiring<E> {
         gauges.applied.store(store.applied().index, Release);
         let wiring = Self {
             exit: ExitCell::default(),
-            reads: StoreReads::new(views.clone(), gauges.clone()),
+            reads: StoreReads::new(views.clone(), gauges.clone(), budgets.collected),
             gauges,
             sinks: Arc::default(),
             views,
@@ -233,6 +235,7 @@ impl<E: Engine> Wiring<E> {
         inbox: Receiver<ToApplier>,
         owners: &Owners,
         compaction_pause: Duration,
+        budgets: &OwnerBudgets,
     ) -> ApplierParts<E> {
         ApplierParts {
             inbox,
@@ -247,6 +250,8 @@ impl<E: Engine> Wiring<E> {
                 compaction_pause,
                 compaction_rows: COMPACTION_STEP_ROWS,
                 durable_check: DURABLE_CHECK_ENTRIES,
+                hub_backlog: budgets.hub_backlog,
+                huge_revision: budgets.huge_revision,
             },
         }
     }
@@ -343,7 +348,7 @@ impl Kernel {
     /// # Errors
     /// [`StartError`].
     pub fn start<E: Engine>(assembly: Assembly<E>) -> Result<Self, StartError> {
-        let (wiring, ends) = Wiring::new(&assembly.store);
+        let (wiring, ends) = Wiring::new(&assembly.store, &assembly.budgets);
         let owners = Owners::start(&wiring, assembly.hub, assembly.tick, assembly.core.raft.election_tick)?;
         let mut sinks: Vec<Arc<dyn ReplySink>> = vec![Arc::new(LeaseSink(owners.leases.clone()))];
         sinks.extend(assembly.client_sinks);
@@ -353,8 +358,8 @@ impl Kernel {
         let core = wiring.core_parts(ends.inbox, &owners, peers.clone());
         let core = RaftCore::new(assembly.core, assembly.tail, core)?;
         let wal = WalWriter::new(assembly.wal, wiring.wal_parts(ends.wal, peers));
-        let applier = wiring.applier_parts(ends.applier, &owners, assembly.compaction_pause);
-        let applier = Applier::new(assembly.store, applier);
+        let applier = wiring.applier_parts(ends.applier, &owners, assembly.compaction_pause, &assembly.budgets);
+        let applier = Applier::new(assembly.store.with_chunk_bytes(assembly.budgets.apply_chunk), applier);
         let snapshotter = wiring.snapshotter_parts(ends.snapshotter, assembly.engine.clone(), assembly.disk);
         let snapshotter = Snapshotter::new(snapshotter);
         let ((job, jobs), (stop_jobs, jobs_stop)) = (bounded(ADMIN_JOBS), bounded(0));

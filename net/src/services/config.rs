@@ -1,5 +1,8 @@
 //! What the services must know of the member's settings. Values come from flags; none is read from the environment here.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
 /// Settings of the services.
 #[derive(Clone, Debug)]
 pub struct ServiceConfig {
@@ -15,6 +18,8 @@ pub struct ServiceConfig {
     pub server_version: String,
     /// Version of the storage format reported to clients.
     pub storage_version: String,
+    /// Lines of the host's log that it had to drop.
+    pub dropped_log_lines: Arc<AtomicU64>,
     /// Random start of request ids, so that runs and members do not share them.
     pub request_id_seed: u64,
 }

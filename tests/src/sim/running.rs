@@ -8,7 +8,10 @@ use super::ports::{ClientSink, HubMail, LeaseMail, SimPeers, ToHub, ToLeases, ma
 use actors::applier::{Applier, ApplierPace, ApplierParts};
 use actors::kernel::{FIRST_CLIENT_SINK, LEASE_SINK};
 use actors::lease_manager::{Desk, DeskParts, StoredLease};
-use actors::limits::{APPLIER_QUEUE, APPLY_BATCH_BYTES, SNAPSHOTTER_QUEUE, UNCOMMITTED_BYTES, WAL_QUEUE};
+use actors::limits::{
+    APPLIER_QUEUE, APPLY_BATCH_BYTES, HUB_BACKLOG_BYTES, HUGE_REVISION_BYTES, LOG_TAIL_BYTES, SNAPSHOTTER_QUEUE,
+    UNCOMMITTED_BYTES, WAL_QUEUE,
+};
 use actors::raft_core::inbox::{Inbox, InnerPort};
 use actors::raft_core::log_tail::LogTail;
 use actors::raft_core::{CoreConfig, CoreParts, RaftCore};
@@ -151,6 +154,8 @@ impl Wiring {
                 compaction_pause: Duration::ZERO,
                 compaction_rows: params.compaction_rows,
                 durable_check: params.durable_check,
+                hub_backlog: HUB_BACKLOG_BYTES,
+                huge_revision: HUGE_REVISION_BYTES,
             },
         }
     }
@@ -270,5 +275,12 @@ fn core_config(store: &Store<StepEngine>, params: &Params, epoch: u64) -> CoreCo
     raft.max_uncommitted_size = UNCOMMITTED_BYTES;
     raft.max_inflight_bytes = 8 << 20;
     raft.step_down_on_removal = true;
-    CoreConfig { raft, epoch, request_ticks: 70, catch_up_entries: params.catch_up, spin: Duration::ZERO }
+    CoreConfig {
+        raft,
+        epoch,
+        request_ticks: 70,
+        catch_up_entries: params.catch_up,
+        tail_bytes: LOG_TAIL_BYTES,
+        spin: Duration::ZERO,
+    }
 }

@@ -116,8 +116,8 @@ mod tests {
     fn events_become_lines() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
-        let logger = Logger::new(Level::Debug, Format::Json, vec![Sink::file(&path, None).unwrap()]);
-        let subscriber = tracing_subscriber::registry().with(Lines(logger));
+        let logger = Logger::new(Level::Debug, Format::Json, vec![Sink::file(&path, None).unwrap()]).unwrap();
+        let subscriber = tracing_subscriber::registry().with(Lines(logger.clone()));
         tracing::subscriber::with_default(subscriber, || {
             let why = std::io::Error::other("no \"luck\"");
             tracing::warn!("local-member-id" = "8e", n = 3, error = %why, "a {}", "b");
@@ -126,6 +126,7 @@ mod tests {
             tracing::debug!(target: "conclave::rocksdb", "a thousand of these");
             tracing::warn!(target: "h2::proto", "somebody else's warning");
         });
+        assert!(logger.flush(std::time::Duration::from_secs(20)));
         let text = std::fs::read_to_string(path).unwrap();
         let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(lines.len(), 2, "{text}");
