@@ -9,8 +9,8 @@ use actors::applier::{Applier, ApplierPace, ApplierParts};
 use actors::kernel::{FIRST_CLIENT_SINK, LEASE_SINK};
 use actors::lease_manager::{Desk, DeskParts, StoredLease};
 use actors::limits::{
-    APPLIER_QUEUE, APPLY_BATCH_BYTES, HUB_BACKLOG_BYTES, HUGE_REVISION_BYTES, LOG_TAIL_BYTES, SNAPSHOTTER_QUEUE,
-    UNCOMMITTED_BYTES, WAL_QUEUE,
+    APPLIER_QUEUE, APPLY_BATCH_BYTES, COLLECTED_BYTES, HUB_BACKLOG_BYTES, HUGE_REVISION_BYTES, LOG_TAIL_BYTES,
+    SNAPSHOTTER_QUEUE, UNCOMMITTED_BYTES, WAL_QUEUE,
 };
 use actors::raft_core::inbox::{Inbox, InnerPort};
 use actors::raft_core::log_tail::LogTail;
@@ -242,7 +242,7 @@ impl Running {
             to_snapshotter,
             lease_mail,
             hub_mail,
-            reads: Arc::new(Reads::new(wiring.views.clone(), wiring.gauges.clone())),
+            reads: Arc::new(Reads::new(wiring.views.clone(), wiring.gauges.clone(), COLLECTED_BYTES)),
             replies,
             port: wiring.port,
             inner: wiring.inner,

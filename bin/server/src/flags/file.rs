@@ -90,8 +90,7 @@ pub fn ignored(file: &Path, flags: &Given, vars: &[(String, String)]) -> Option<
 /// # Errors
 /// What is wrong, with the key.
 pub fn parse(text: &str) -> Result<Given, String> {
-    let mut given = Given::default();
-    given.from_file = true;
+    let mut given = Given::of_file();
     let top = match Node::parse(text)? {
         Node::Map(top) => top,
         Node::Null => return Ok(given),

@@ -18,6 +18,11 @@ pub struct Given {
 }
 
 impl Given {
+    /// Nothing yet, of a configuration file.
+    pub fn of_file() -> Self {
+        Self { from_file: true, ..Self::default() }
+    }
+
     /// Sets a value; the last one wins. `experimental-*` names set what they are called now.
     ///
     /// # Errors
