@@ -32,7 +32,7 @@ const APPLY_BATCH: Part = part(MIB, 4 * MIB);
 const APPLY_CHUNK: Part = part(512 * KIB, 8 * MIB);
 const HUB_BACKLOG: Part = part(MIB, 16 * MIB);
 const HUB_RING: Part = part(MIB, 16 * MIB);
-const HUGE_REVISION: Part = part(256 * KIB, MIB);
+const OVERSIZED_REVISION: Part = part(256 * KIB, MIB);
 const HUB_SENT: Part = part(MIB, 16 * MIB);
 const COLLECTED: Part = part(6 * MIB, 128 * MIB);
 /// Of the door; what is proposed and not yet applied may be twice as much, so that clients wait and are not refused.
@@ -123,7 +123,7 @@ impl Budgets {
             part.least + further as usize
         }
         let requests = at(REQUESTS, gone, way);
-        let huge_revision = at(HUGE_REVISION, gone, way);
+        let oversized_revision = at(OVERSIZED_REVISION, gone, way);
         Self {
             process: at(PROCESS, gone, way),
             block_cache: at(BLOCK_CACHE, gone, way),
@@ -135,8 +135,8 @@ impl Budgets {
                 apply_chunk: at(APPLY_CHUNK, gone, way),
                 hub_backlog: at(HUB_BACKLOG, gone, way),
                 hub_ring: at(HUB_RING, gone, way),
-                hub_read: huge_revision / 4,
-                huge_revision,
+                hub_read: oversized_revision / 4,
+                oversized_revision,
                 hub_sent: at(HUB_SENT, gone, way),
                 collected: at(COLLECTED, gone, way),
             },
@@ -221,7 +221,7 @@ mod tests {
                 owners.hub_backlog as u64,
                 owners.hub_ring as u64,
                 owners.hub_read as u64,
-                owners.huge_revision as u64,
+                owners.oversized_revision as u64,
                 owners.hub_sent as u64,
                 owners.collected as u64,
                 door.request_bytes as u64,

@@ -259,7 +259,7 @@ fn assemble(
         progress_interval: config.watch_progress.as_millis() as u64,
         ring_bytes: budgets.hub_ring,
         read_bytes: budgets.hub_read,
-        huge_bytes: budgets.huge_revision,
+        oversized_bytes: budgets.oversized_revision,
         sent_bytes: budgets.hub_sent,
         ..HubConfig::for_requests(config.max_request_bytes)
     };
