@@ -236,7 +236,8 @@ mod tests {
         let mut sizes: Vec<usize> = sizes().collect();
         sizes.sort_unstable();
         for pair in sizes.windows(2) {
-            let (less, more) = (flat(&Budgets::of(pair[0])), flat(&Budgets::of(pair[1])));
+            let less = flat(&Budgets::of(pair[0]));
+            let more = flat(&Budgets::of(pair[1]));
             assert!(less.iter().zip(more).all(|(less, more)| *less <= more), "{pair:?}");
         }
     }

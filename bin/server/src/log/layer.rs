@@ -1,7 +1,7 @@
 //! From tracing events to lines.
 
 use super::format::{self, Level};
-use super::output::Logger;
+use super::logger::Logger;
 use serde_json::Value;
 use std::fmt::Debug;
 use tracing::field::{Field, Visit};
@@ -109,7 +109,7 @@ impl Visit for Fields {
 mod tests {
     use super::*;
     use crate::log::format::Format;
-    use crate::log::output::Sink;
+    use crate::log::sink::Sink;
     use tracing_subscriber::layer::SubscriberExt;
 
     #[test]

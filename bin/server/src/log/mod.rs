@@ -5,10 +5,11 @@
 
 pub mod format;
 pub mod layer;
-pub mod output;
+pub mod logger;
 pub mod panic;
 mod queue;
 pub mod rotate;
+pub mod sink;
 
 pub use format::{Format, Level};
-pub use output::Logger;
+pub use logger::Logger;

@@ -1,7 +1,7 @@
 //! A panic is one line like any other. Installed by the daemon's `main` alone.
 
 use super::format::{self, Level};
-use super::output::Logger;
+use super::logger::Logger;
 use serde_json::json;
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ pub fn install(logger: Logger) {
 mod tests {
     use super::*;
     use crate::log::format::Format;
-    use crate::log::output::Sink;
+    use crate::log::sink::Sink;
 
     #[test]
     fn a_panic_is_one_json_line() {

@@ -5,7 +5,7 @@
 //! a metric. `tracing-appender` does something like it, but bounds lines instead of bytes and prints to the standard streams at its
 //! end, which may be what is stuck. Must never be waited for without a bound.
 
-use super::output::Sink;
+use super::sink::Sink;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -150,25 +150,6 @@ fn serve(shared: &Shared, mut sink: Sink, notice: &Notice) {
             unsaid = 0;
         }
     }
-}
-
-/// Writes all of it, also to a pipe that was made non-blocking by a process at its other end.
-///
-/// # Errors
-/// What the output says, such as a full disk or a closed pipe.
-pub fn write_all(mut to: impl io::Write, mut bytes: &[u8]) -> io::Result<()> {
-    /// Pause before a full pipe is tried again.
-    const PAUSE: Duration = Duration::from_millis(5);
-    while !bytes.is_empty() {
-        match to.write(bytes) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(count) => bytes = &bytes[count..],
-            Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
-            Err(why) if why.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(PAUSE),
-            Err(why) => return Err(why),
-        }
-    }
-    to.flush()
 }
 
 #[cfg(test)]

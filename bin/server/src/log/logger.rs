@@ -1,71 +1,13 @@
-//! Where lines go: standard error, standard output, files.
+//! The logger: from a message and its fields to a line in the queue of every output.
 
 use super::format::{self, Format, Level};
-use super::queue::{self, Notice, Queue};
-use super::rotate::{RotatingFile, Rotation};
+use super::queue::{Notice, Queue};
+use super::sink::Sink;
 use serde_json::{Value, json};
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::fd::AsFd;
-use std::path::Path;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant, SystemTime};
-
-/// One place lines go to.
-pub enum Sink {
-    /// A standard stream, or whatever else is no file with a name. Not the library's own handle: its lock would be held while a full
-    /// pipe blocks.
-    Stream(Box<dyn Write + Send>),
-    /// A file that only grows.
-    File(File),
-    /// A file that is replaced when it is full.
-    Rotating(RotatingFile),
-}
-
-impl Sink {
-    /// Standard error.
-    ///
-    /// # Errors
-    /// When there is no further descriptor.
-    pub fn stderr() -> io::Result<Self> {
-        let own = io::stderr().as_fd().try_clone_to_owned()?;
-        Ok(Self::Stream(Box::new(File::from(own))))
-    }
-
-    /// Standard output.
-    ///
-    /// # Errors
-    /// When there is no further descriptor.
-    pub fn stdout() -> io::Result<Self> {
-        let own = io::stdout().as_fd().try_clone_to_owned()?;
-        Ok(Self::Stream(Box::new(File::from(own))))
-    }
-
-    /// A file, rotated or not.
-    ///
-    /// # Errors
-    /// When it cannot be opened.
-    pub fn file(path: &Path, rotation: Option<&Rotation>) -> io::Result<Self> {
-        match rotation {
-            Some(rotation) => RotatingFile::open(path, rotation.clone()).map(Self::Rotating),
-            None => OpenOptions::new().create(true).append(true).open(path).map(Self::File),
-        }
-    }
-
-    /// Writes a line; may block as long as the output does.
-    ///
-    /// # Errors
-    /// What the output says.
-    pub fn write(&mut self, line: &str) -> io::Result<()> {
-        let line = line.as_bytes();
-        match self {
-            Self::Stream(stream) => queue::write_all(stream, line),
-            Self::File(file) => queue::write_all(file, line),
-            Self::Rotating(file) => queue::write_all(file, line),
-        }
-    }
-}
 
 /// Writes lines; copies share their outputs. Nobody who writes a line waits for an output.
 #[derive(Clone)]
