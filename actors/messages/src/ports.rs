@@ -10,7 +10,7 @@ use crate::reply::Sinks;
 use crate::watch::WatchRequests;
 use crossbeam_channel::TrySendError;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Who this node is.
@@ -62,6 +62,8 @@ pub struct Gauges {
     pub wal_bytes: AtomicU64,
     /// Free space on the disk runs out: writes are refused at the door, and the NOSPACE alarm is raised.
     pub disk_low: AtomicBool,
+    /// When the certificate of the client listeners ends, seconds since 1970; zero without TLS.
+    pub certificate_ends: AtomicI64,
     /// Bytes the store occupies on disk.
     pub disk_bytes: AtomicU64,
     /// Watchers, and watch streams.

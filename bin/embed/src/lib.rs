@@ -13,6 +13,7 @@
 mod auto_compaction;
 pub mod bootstrap;
 pub mod budgets;
+mod certificates;
 pub mod client;
 pub mod config;
 mod disk_monitor;

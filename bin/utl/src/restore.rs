@@ -7,7 +7,7 @@
 use crate::cli::Restore;
 use crate::failure::Failure;
 use crate::target::{open_file, options, unpack};
-use ring::rand::{SecureRandom, SystemRandom};
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;

@@ -1,14 +1,13 @@
-//! From certificate files to a TLS configuration of client listeners.
+//! What flags say about TLS, and the versions and suites that follow from it.
 //!
-//! Must never lower what was asked for: an unreadable file, an unknown suite or an impossible version range is an error.
+//! Must never lower what was asked for: an unknown suite or an impossible version range is an error.
 
-use super::auto;
-use super::reload::{Certificates, ClientCertificates};
-use rustls::crypto::{CryptoProvider, ring};
-use rustls::server::NoServerSessionStorage;
-use rustls::{CipherSuite, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion, version};
+use crate::error::{Side, TlsError};
+use crate::provider::provider;
+use crate::verify::AllowedNames;
+use rustls::crypto::CryptoProvider;
+use rustls::{CipherSuite, SupportedCipherSuite, SupportedProtocolVersion, version};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 static ONLY_13: &[&SupportedProtocolVersion] = &[&version::TLS13];
 static ONLY_12: &[&SupportedProtocolVersion] = &[&version::TLS12];
@@ -45,21 +44,28 @@ pub struct AutoTls {
     pub years: u32,
 }
 
-/// TLS of client listeners. Files are read again on every handshake, so that certificates can be renewed in place.
+/// TLS of one side: of clients or of peers. Files are read again on every handshake, so that certificates can be renewed in
+/// place.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ClientTls {
+pub struct TlsSettings {
+    /// Whose it is.
+    pub side: Side,
     /// Certificate chain, PEM.
     pub cert_file: Option<PathBuf>,
     /// Its private key, PEM.
     pub key_file: Option<PathBuf>,
+    /// Certificate shown on connections to others, when it is not `cert_file`; with its key or not at all.
+    pub client_cert_file: Option<PathBuf>,
+    /// Its private key.
+    pub client_key_file: Option<PathBuf>,
     /// Clients must show a certificate that `trusted_ca_file` signed. Naming a CA asks for it too, as in etcd.
     pub client_cert_auth: bool,
-    /// Authorities of client certificates, PEM.
+    /// Authorities of the other side's certificates, PEM.
     pub trusted_ca_file: Option<PathBuf>,
-    /// Revoked client certificates, DER or PEM; matched by serial number.
+    /// Revoked certificates, DER or PEM; matched by serial number.
     pub crl_file: Option<PathBuf>,
-    /// A client certificate must be valid for one of these names. Empty: any.
-    pub allowed_hostnames: Vec<String>,
+    /// The other side's certificate must have one of these names.
+    pub allowed: AllowedNames,
     /// Make a certificate when no files are given.
     pub auto: Option<AutoTls>,
     /// Least version.
@@ -68,59 +74,6 @@ pub struct ClientTls {
     pub max_version: Option<TlsVersion>,
     /// Names of TLS 1.2 suites as Go writes them; empty for all good ones. Suites of TLS 1.3 cannot be chosen.
     pub cipher_suites: Vec<String>,
-}
-
-/// Why TLS cannot be offered.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// A file cannot be read.
-    #[error("cannot read {what} {}: {source}", path.display())]
-    Read {
-        /// What it is.
-        what: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A file does not hold what it should.
-    #[error("{what} {} cannot be used: {why}", path.display())]
-    Bad {
-        /// What it is.
-        what: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        why: String,
-    },
-    /// One of the two files is missing.
-    #[error("a certificate needs its key: give both --cert-file and --key-file, or --auto-tls")]
-    Incomplete,
-    /// Client certificates cannot be checked.
-    #[error(
-        "--client-cert-auth, --client-crl-file and --client-cert-allowed-hostname need --trusted-ca-file: the authority of client certificates"
-    )]
-    NoAuthority,
-    /// Not a version.
-    #[error("unexpected TLS version {0:?} (must be one of: TLS1.2, TLS1.3)")]
-    Version(String),
-    /// Nothing lies between least and greatest.
-    #[error("min version (TLS1.3) is greater than max version (TLS1.2)")]
-    VersionRange,
-    /// Not a suite of Go.
-    #[error("unexpected TLS cipher suite {0:?}")]
-    UnknownSuite(String),
-    /// Suites of TLS 1.3 cannot be chosen.
-    #[error("cipher suites cannot be configured when only TLS1.3 is enabled")]
-    FixedSuites,
-    /// All suites asked for are too weak to be offered.
-    #[error(
-        "none of the --cipher-suites is offered here (no CBC, RC4, 3DES or RSA key exchange); add TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 or TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"
-    )]
-    WeakSuites,
-    /// TLS library.
-    #[error("TLS configuration: {0}")]
-    Library(#[from] rustls::Error),
 }
 
 /// Names that Go knows and this server does not offer, because they are weak.
@@ -143,7 +96,7 @@ const WEAK: &[&str] = &[
     "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256",
 ];
 
-impl ClientTls {
+impl TlsSettings {
     /// Checks versions and suites without touching a file.
     ///
     /// # Errors
@@ -151,10 +104,13 @@ impl ClientTls {
     pub fn check(&self) -> Result<(), TlsError> {
         self.versions()?;
         self.provider()?;
+        if !self.allowed.common_names.is_empty() && !self.allowed.hostnames.is_empty() {
+            return Err(TlsError::TwoKindsOfNames);
+        }
         Ok(())
     }
 
-    fn versions(&self) -> Result<&'static [&'static SupportedProtocolVersion], TlsError> {
+    pub(crate) fn versions(&self) -> Result<&'static [&'static SupportedProtocolVersion], TlsError> {
         match (self.min_version, self.max_version) {
             (TlsVersion::V1_3, Some(TlsVersion::V1_2)) => Err(TlsError::VersionRange),
             (TlsVersion::V1_3, _) if !self.cipher_suites.is_empty() => Err(TlsError::FixedSuites),
@@ -164,8 +120,8 @@ impl ClientTls {
         }
     }
 
-    fn provider(&self) -> Result<CryptoProvider, TlsError> {
-        let mut provider = ring::default_provider();
+    pub(crate) fn provider(&self) -> Result<CryptoProvider, TlsError> {
+        let mut provider = provider();
         if self.cipher_suites.is_empty() {
             return Ok(provider);
         }
@@ -193,30 +149,4 @@ fn is_named(suite: CipherSuite, name: &str) -> bool {
     let Some(own) = suite.as_str() else { return false };
     let own = own.replacen("TLS13_", "TLS_", 1);
     own == name || own.strip_suffix("_SHA256").is_some_and(|short| short == name && name.ends_with("POLY1305"))
-}
-
-/// The configuration of listeners. `hosts` are what a self-made certificate names.
-pub(super) fn server_config(tls: &ClientTls, hosts: &[String]) -> Result<ServerConfig, TlsError> {
-    let provider = Arc::new(tls.provider()?);
-    let (cert, key) = match (&tls.cert_file, &tls.key_file, &tls.auto) {
-        (Some(cert), Some(key), _) => (cert.clone(), key.clone()),
-        (None, None, Some(auto)) => auto::certificate(auto, hosts)?,
-        _ => return Err(TlsError::Incomplete),
-    };
-    let builder = ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(tls.versions()?)?;
-    let certificates = Arc::new(Certificates::new(cert, key, provider.clone())?);
-    let asks = tls.client_cert_auth || tls.crl_file.is_some() || !tls.allowed_hostnames.is_empty();
-    match &tls.trusted_ca_file {
-        None if asks => Err(TlsError::NoAuthority),
-        None => Ok(builder.with_no_client_auth().with_cert_resolver(certificates)),
-        Some(ca) => {
-            let names = tls.allowed_hostnames.clone();
-            let verifier = ClientCertificates::new(ca.clone(), tls.crl_file.clone(), names, provider)?;
-            let mut config = builder.with_client_cert_verifier(Arc::new(verifier)).with_cert_resolver(certificates);
-            // a resumed session would not look at the revocation list again
-            config.session_storage = Arc::new(NoServerSessionStorage {});
-            config.send_tls13_tickets = 0;
-            Ok(config)
-        }
-    }
 }
