@@ -2,7 +2,7 @@
 
 use crate::cancellable::Cancellable;
 use crate::death_watch::{DeathWatch, ExitCell};
-use crate::limits::{OPEN_SNAPSHOTS, SNAPSHOT_STALL};
+use crate::limits::{COLLECTED_BYTES, OPEN_SNAPSHOTS, SNAPSHOT_STALL};
 use crate::maintenance_jobs::{MaintenanceJobs, MaintenanceParts};
 use crate::reader_pool::{self, PoolReads};
 use crate::store_reads::StoreReads;
@@ -152,7 +152,7 @@ fn a_node_that_stops_begins_no_job_and_ends_walks() {
 fn ranges_of_the_past_are_left_to_the_pool() {
     let now = 7;
     let view = View { revision: now, ..store().1.view() };
-    let reads = StoreReads::new(Arc::new(Views::new(view)), Arc::default());
+    let reads = StoreReads::new(Arc::new(Views::new(view)), Arc::default(), COLLECTED_BYTES);
     let range = |revision, range_end: &'static str, count_only| {
         let request = RangeRequest {
             key: "a".into(),

@@ -108,7 +108,7 @@ pub struct StoreStatus {
     pub applied_term: u64,
     /// Logical bytes, history included: what the quota is about.
     pub logical_bytes: i64,
-    /// Logical bytes that are not garbage.
+    /// Logical bytes in use: history is, until a compaction gives it up.
     pub live_bytes: i64,
     /// Living keys.
     pub keys: i64,

@@ -210,6 +210,7 @@ fn code_name(code: usize) -> &'static str {
 fn server(page: &mut Page, this: &ClientServices) {
     let gauges = &this.ports().gauges;
     let config = &this.config();
+    page.one("conclave_log_lines_dropped_total", "counter", config.dropped_log_lines.load(Relaxed) as f64);
     let leader = gauges.leader.load(Relaxed);
     let own = this.ports().identity.member_id;
     let cluster = this.ports().reads.cluster_version().unwrap_or_default();

@@ -9,7 +9,10 @@ use actors::applier::{Applier, ApplierPace, ApplierParts};
 use actors::flusher::{Flusher, FlusherParts};
 use actors::kernel::{FIRST_CLIENT_SINK, LEASE_SINK};
 use actors::lease_manager::{LeaseService, LeaseServiceParts, StoredLease};
-use actors::limits::{APPLIER_QUEUE, APPLY_BATCH_BYTES, FLUSHER_QUEUE, UNCOMMITTED_BYTES, WAL_QUEUE};
+use actors::limits::{
+    APPLIER_QUEUE, APPLY_BATCH_BYTES, COLLECTED_BYTES, FLUSHER_QUEUE, HUB_BACKLOG_BYTES, LOG_TAIL_BYTES,
+    OVERSIZED_REVISION_BYTES, UNCOMMITTED_BYTES, WAL_QUEUE,
+};
 use actors::raft_core::inbox::{Inbox, InnerPort};
 use actors::raft_core::log_tail::LogTail;
 use actors::raft_core::{CoreConfig, CoreParts, RaftCore};
@@ -151,6 +154,8 @@ impl Wiring {
                 compaction_pause: Duration::ZERO,
                 compaction_rows: params.compaction_rows,
                 durable_check: params.durable_check,
+                hub_backlog: HUB_BACKLOG_BYTES,
+                oversized_revision: OVERSIZED_REVISION_BYTES,
             },
         }
     }
@@ -237,7 +242,7 @@ impl Running {
             to_flusher,
             lease_mail,
             hub_mail,
-            reads: Arc::new(Reads::new(wiring.views.clone(), wiring.gauges.clone())),
+            reads: Arc::new(Reads::new(wiring.views.clone(), wiring.gauges.clone(), COLLECTED_BYTES)),
             replies,
             port: wiring.port,
             inner: wiring.inner,
@@ -270,5 +275,12 @@ fn core_config(store: &Store<StepEngine>, params: &Params, epoch: u64) -> CoreCo
     raft.max_uncommitted_size = UNCOMMITTED_BYTES;
     raft.max_inflight_bytes = 8 << 20;
     raft.step_down_on_removal = true;
-    CoreConfig { raft, epoch, request_ticks: 70, catch_up_entries: params.catch_up, spin: Duration::ZERO }
+    CoreConfig {
+        raft,
+        epoch,
+        request_ticks: 70,
+        catch_up_entries: params.catch_up,
+        tail_bytes: LOG_TAIL_BYTES,
+        spin: Duration::ZERO,
+    }
 }
