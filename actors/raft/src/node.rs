@@ -1,8 +1,8 @@
 //! The core: one member's view of consensus, and the calls its shell makes.
 //!
-//! Every call runs to completion without waiting; what must be done outside comes out of [`Node::ready`]. Must never
-//! read a clock, draw randomness from outside its seed, touch a disk or a socket. Rules live in the files named after
-//! the roles.
+//! Every call runs to completion without waiting; what must be done outside comes out of [`Node::take_messages`],
+//! [`Node::take_reads`], [`Node::take_append`] and [`Node::take_apply`]. Must never read a clock, draw randomness from
+//! outside its seed, touch a disk or a socket. Rules live in the files named after the roles.
 
 use bytes::Bytes;
 
@@ -147,8 +147,8 @@ impl<S: Storage, T: Trace> Node<S, T> {
         changer::change(&self.tracker, self.log.last_index(), change).map(|(membership, _)| membership)
     }
 
-    /// Asks for an index that makes a read linearizable; the answer is a [`ReadState`] in a later
-    /// [`Ready`](crate::Ready), or never (leader unknown or lost): ask again after a timeout. Reads asked before a
+    /// Asks for an index that makes a read linearizable; the answer is a [`ReadState`] that
+    /// [`take_reads`](Self::take_reads) hands out later, or never (leader unknown or lost): ask again after a timeout. Reads asked before a
     /// heartbeat round starts share it.
     pub fn read_index(&mut self, tag: ReadTag) {
         let id = self.config.id;
