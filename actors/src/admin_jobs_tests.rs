@@ -5,6 +5,7 @@ use crate::cancellable::Cancellable;
 use crate::death_watch::{DeathWatch, ExitCell};
 use crate::limits::{OPEN_SNAPSHOTS, SNAPSHOT_STALL};
 use crate::reader_pool::{self, PoolReads};
+use crate::store_cell::StoreCell;
 use crate::store_reads::StoreReads;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use messages::admin::{Job, RunJob};
@@ -69,7 +70,7 @@ impl Rig {
         let parts = AdminParts {
             inbox,
             stop: stopped,
-            engine: store().0,
+            store: Arc::new(StoreCell::new(store().0)),
             open: Box::new(SimEngine::open),
             make_room: Box::new(|| {}),
             scratch: dir.path().join("scratch"),

@@ -14,11 +14,12 @@ use crate::limits::{
     ADMIN_JOBS, APPLIER_QUEUE, COMPACTION_STEP_ROWS, DURABLE_CHECK_ENTRIES, FLUSH_ENTRIES, QUERIES, READERS,
     SNAPSHOTTER_QUEUE, WAL_QUEUE,
 };
-use crate::peers::{NoPeers, PeerPort};
+use crate::peers::NoPeers;
 use crate::raft_core::inbox::{Inbox, InnerPort};
 use crate::raft_core::log_tail::LogTail;
 use crate::raft_core::{CoreConfig, CoreParts, RaftCore};
 use crate::snapshotter::{FILL_PAUSE, Snapshotter, SnapshotterParts};
+use crate::store_cell::StoreCell;
 use crate::store_reads::StoreReads;
 use crate::wal_writer::{WalParts, WalWriter};
 use crate::watch_hub::actor::StopHub;
@@ -29,6 +30,7 @@ use actix_rt::Arbiter;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use messages::admin::ToSnapshotter;
 use messages::apply::ToApplier;
+use messages::peer::PeerSender;
 use messages::ports::CorePort;
 use messages::ready::ToWal;
 use messages::{Gauges, Identity, Ports, Reply, ReplySink, SinkId, Sinks};
@@ -251,7 +253,7 @@ impl<E: Engine> Wiring<E> {
         }
     }
 
-    fn core_parts(&self, inbox: Inbox, owners: &Owners, peers: Arc<dyn PeerPort>) -> CoreParts {
+    fn core_parts(&self, inbox: Inbox, owners: &Owners, peers: Arc<dyn PeerSender>) -> CoreParts {
         CoreParts {
             inbox,
             wal: self.wal.clone(),
@@ -266,13 +268,13 @@ impl<E: Engine> Wiring<E> {
     fn snapshotter_parts(
         &self,
         inbox: Receiver<ToSnapshotter>,
-        engine: Arc<E>,
+        store: Arc<StoreCell<E>>,
         disk: Arc<dyn Disk>,
     ) -> SnapshotterParts<E> {
         let (core, wal, gauges) = (self.inner.clone(), self.wal.clone(), self.gauges.clone());
         SnapshotterParts {
             inbox,
-            engine,
+            store,
             disk,
             core,
             wal,
@@ -282,7 +284,7 @@ impl<E: Engine> Wiring<E> {
         }
     }
 
-    fn wal_parts(&self, inbox: Receiver<ToWal>, peers: Arc<dyn PeerPort>) -> WalParts {
+    fn wal_parts(&self, inbox: Receiver<ToWal>, peers: Arc<dyn PeerSender>) -> WalParts {
         WalParts {
             inbox,
             core: self.inner.clone(),
@@ -349,19 +351,20 @@ impl Kernel {
         sinks.extend(assembly.client_sinks);
         wiring.sinks.register(sinks);
 
-        let peers: Arc<dyn PeerPort> = Arc::new(NoPeers);
+        let peers: Arc<dyn PeerSender> = Arc::new(NoPeers);
         let core = wiring.core_parts(ends.inbox, &owners, peers.clone());
         let core = RaftCore::new(assembly.core, assembly.tail, core)?;
         let wal = WalWriter::new(assembly.wal, wiring.wal_parts(ends.wal, peers));
         let applier = wiring.applier_parts(ends.applier, &owners, assembly.compaction_pause);
         let applier = Applier::new(assembly.store, applier);
-        let snapshotter = wiring.snapshotter_parts(ends.snapshotter, assembly.engine.clone(), assembly.disk);
+        let store = Arc::new(StoreCell::new(assembly.engine));
+        let snapshotter = wiring.snapshotter_parts(ends.snapshotter, store.clone(), assembly.disk);
         let snapshotter = Snapshotter::new(snapshotter);
         let ((job, jobs), (stop_jobs, jobs_stop)) = (bounded(ADMIN_JOBS), bounded(0));
         let jobs = AdminJobs::new(AdminParts {
             inbox: jobs,
             stop: jobs_stop,
-            engine: assembly.engine,
+            store,
             open: assembly.open,
             make_room: assembly.make_room,
             scratch: assembly.scratch,

@@ -13,7 +13,8 @@
 //! | ticker | [`ticker`] | own thread | nothing |
 //! | kernel | [`kernel`] | caller | wiring, start and stop order, death watch |
 //!
-//! Two things alone are shared: views published whole, and counters. Must never know a socket or a flag.
+//! Three things alone are shared: views published whole, counters, and the cell in which the current store's engine is found.
+//! Must never know a socket or a flag.
 
 pub mod admin_jobs;
 #[cfg(test)]
@@ -33,6 +34,7 @@ pub mod peers;
 pub mod raft_core;
 pub mod reader_pool;
 pub mod snapshotter;
+pub mod store_cell;
 pub mod store_reads;
 pub mod ticker;
 pub mod wal_writer;

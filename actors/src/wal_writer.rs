@@ -3,12 +3,12 @@
 //! Must never release anything before the sync that covers it returned, and never retry a failed one: the node stops.
 
 use crate::death_watch::DeathWatch;
-use crate::peers::PeerPort;
 use crate::raft_core::inbox::InnerPort;
 use crossbeam_channel::{Receiver, Sender};
 use messages::Gauges;
 use messages::admin::ToSnapshotter;
 use messages::advance::{Advance, Persisted};
+use messages::peer::PeerSender;
 use messages::ready::{AppendBatch, ToWal};
 use model::mutant::{self, Mutant};
 use raft::Message;
@@ -27,7 +27,7 @@ pub struct WalParts {
     /// Completions go here.
     pub core: InnerPort,
     /// Peer messages that waited for a sync.
-    pub peers: Arc<dyn PeerPort>,
+    pub peers: Arc<dyn PeerSender>,
     /// Zero-fills segments.
     pub snapshotter: Sender<ToSnapshotter>,
     /// Shared counters.

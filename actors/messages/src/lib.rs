@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | [`propose`] | client → raft core | propc |
 //! | [`receive`] | peers, ticker → raft core | recvc, tickc |
+//! | [`peer`] | core, WAL writer, applier ↔ peer transport | – |
 //! | [`ready`] | raft core → WAL writer, peer transport | readyc |
 //! | [`apply`] | raft core → applier | applyc |
 //! | [`advance`] | WAL writer, applier, snapshotter → raft core | advancec |
@@ -20,6 +21,7 @@ pub mod admin;
 pub mod advance;
 pub mod apply;
 pub mod lease;
+pub mod peer;
 pub mod ports;
 pub mod propose;
 pub mod read;

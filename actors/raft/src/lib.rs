@@ -50,6 +50,7 @@ pub use memory::MemoryStorage;
 pub use message::{Body, Message, MessageKind, Proposal, VoteRequest};
 pub use node::{Node, Proposed};
 pub use progress::{Progress, ProgressMap, ProgressState};
+pub use restore::next_membership;
 pub use ready::{Append, AppliedToken, Apply, PersistedToken, Ready};
 pub use status::{BasicStatus, Status};
 pub use storage::{Storage, StorageError};

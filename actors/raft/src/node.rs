@@ -78,6 +78,8 @@ pub struct Node<S: Storage, T: Trace = NoTrace> {
     pub(crate) electable: bool,
     pub(crate) previous_soft: SoftState,
     pub(crate) previous_hard: HardState,
+    /// The commit index is to be written although nothing else is.
+    pub(crate) commit_due: bool,
     /// Number of the next append to be handed out, and of the lowest that may still be given back.
     pub(crate) appends_out: u64,
     pub(crate) appends_back: u64,
@@ -190,6 +192,12 @@ impl<S: Storage, T: Trace> Node<S, T> {
     pub fn report_snapshot(&mut self, peer: NodeId, delivered: bool) {
         self.on_snapshot_status(peer, delivered);
         self.check_invariants();
+    }
+
+    /// Asks for the commit index to be made durable, although [`Config::lazy_commit`] leaves it to the next append. For what
+    /// may only be answered once a restart alone would find it committed.
+    pub fn demand_commit(&mut self) {
+        self.commit_due = self.hard_state().commit != self.previous_hard.commit;
     }
 
     /// Says whether this member may campaign and be handed leadership; starts as `true`. A member with a stalled disk

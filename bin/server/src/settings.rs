@@ -87,7 +87,7 @@ pub fn settle(mut given: Given) -> Result<Settings, String> {
 
 /// Whether a member lives here already: flags about the first start are ignored then.
 fn has_data(data_dir: &Path) -> bool {
-    data_dir.join("member").join("store").exists()
+    embed::holds_member(data_dir)
 }
 
 fn refuse(given: &Given) -> Result<(), String> {

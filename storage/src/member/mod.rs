@@ -8,6 +8,7 @@ mod folders;
 mod found;
 mod ids;
 mod lock;
+pub mod pointer;
 mod url;
 
 pub use cluster::{ClusterError, InitialMember, own_member, parse_cluster};

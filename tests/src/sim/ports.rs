@@ -4,9 +4,9 @@
 //! a queue is looked at is the world's choice.
 
 use actors::outlet::Outlet;
-use actors::peers::PeerPort;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use messages::lease::{LeaseRequests, LeasesAdvanced, RoleChanged};
+use messages::peer::PeerSender;
 use messages::watch::{Advanced, WatchRequests};
 use messages::{Reply, ReplySink};
 use raft::Message;
@@ -99,7 +99,7 @@ impl SimPeers {
     }
 }
 
-impl PeerPort for SimPeers {
+impl PeerSender for SimPeers {
     fn send(&self, messages: Vec<Message>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(messages);
     }

@@ -13,6 +13,7 @@ use actors::raft_core::inbox::{Inbox, InnerPort};
 use actors::raft_core::log_tail::LogTail;
 use actors::raft_core::{CoreConfig, CoreParts, RaftCore};
 use actors::snapshotter::{Snapshotter, SnapshotterParts};
+use actors::store_cell::StoreCell;
 use actors::wal_writer::{WalParts, WalWriter};
 use actors::watch_hub::{Done, Hub, Position, Work};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -164,7 +165,7 @@ impl Wiring {
     ) -> SnapshotterParts<StepEngine> {
         SnapshotterParts {
             inbox,
-            engine: Arc::new(engine),
+            store: Arc::new(StoreCell::new(Arc::new(engine))),
             disk: disk.shared(),
             core: self.inner.clone(),
             wal: self.wal_end.clone(),

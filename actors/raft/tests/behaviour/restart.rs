@@ -105,6 +105,20 @@ fn commit_travels_with_the_next_entries() {
 }
 
 #[test]
+fn a_commit_that_is_demanded_is_written_and_synced_by_itself() {
+    let mut group = Group::led(1, |_| {});
+    group.node(1).propose(payload("a")).expect("a leader");
+    group.settle();
+    group.node(1).demand_commit();
+    let append = group.node(1).take_append().expect("it was demanded");
+    assert!(append.must_sync && append.entries.is_empty());
+    assert_eq!(append.hard_state.map(|hard| hard.commit), Some(group.node(1).committed()));
+    group.node(1).on_persisted(append.token);
+    group.node(1).demand_commit();
+    assert!(group.node(1).take_append().is_none(), "it is on its way already");
+}
+
+#[test]
 fn what_no_member_sends_is_refused() {
     let mut group = Group::led(2, |_| {});
     let append = |entries| {
