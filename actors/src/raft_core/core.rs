@@ -8,16 +8,16 @@ use super::pending::PendingProposals;
 use super::reads::{Opening, PendingReads};
 use crate::death_watch::DeathWatch;
 use crate::limits::{LOG_TAIL_BYTES, LONE_TAIL_BYTES};
-use crate::outlet::Outlet;
+use crate::mailbox::Mailbox;
+use crate::wiring::advance::Advance;
+use crate::wiring::apply::ToApplier;
+use crate::wiring::leases::RoleChanged;
+use crate::wiring::wal::ToWal;
 use crossbeam_channel::Sender;
 use messages::admin::Control;
-use messages::advance::Advance;
-use messages::apply::ToApplier;
-use messages::lease::RoleChanged;
 use messages::peer::PeerSender;
-use messages::ready::ToWal;
 use messages::reply::Outbox;
-use messages::{Gauges, Reply, RequestError, Sinks};
+use messages::{Gauges, Reply, ReplyBody, RequestError, Sinks};
 use raft::{AppliedToken, Index, LogId, Node, PersistedToken, Role, Storage};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -50,7 +50,7 @@ pub struct CoreParts {
     /// To the peer transport.
     pub peers: Arc<dyn PeerSender>,
     /// To the lease manager.
-    pub leases: Box<dyn Outlet<RoleChanged>>,
+    pub leases: Box<dyn Mailbox<RoleChanged>>,
     /// Answers.
     pub sinks: Arc<Sinks>,
     /// Shared counters.
@@ -248,7 +248,7 @@ impl RaftCore {
                 if result.is_ok() {
                     self.node.transfer_leader(target);
                 }
-                self.out.push(sink, Reply::JobDone { token, result });
+                self.out.push(sink, Reply { token, body: ReplyBody::JobDone(result) });
             }
             Control::Stop => self.stopping = true,
         }
@@ -265,12 +265,15 @@ impl RaftCore {
         self.reads.expire(u64::MAX, RequestError::Stopped, &mut self.out);
         for list in self.parts.inbox.propose.try_iter() {
             for proposal in list.proposals {
-                self.out.push(list.sink, Reply::Applied { token: proposal.token, result: Err(RequestError::Stopped) });
+                self.out.push(
+                    list.sink,
+                    Reply { token: proposal.token, body: ReplyBody::Applied(Err(RequestError::Stopped)) },
+                );
             }
         }
         for list in self.parts.inbox.read.try_iter() {
             for token in list.tokens {
-                self.out.push(list.sink, Reply::ReadGranted { token, result: Err(RequestError::Stopped) });
+                self.out.push(list.sink, Reply { token, body: ReplyBody::ReadGranted(Err(RequestError::Stopped)) });
             }
         }
         self.out.flush(&self.parts.sinks);

@@ -6,7 +6,7 @@ use super::core::RaftCore;
 use super::inbox::Inbox;
 use crate::limits::{RECEIVES, TAKE_PER_TURN, UNAPPLIED_ENTRIES};
 use messages::propose::Propose;
-use messages::{Reply, RequestError, SinkId, Token};
+use messages::{Reply, ReplyBody, RequestError, SinkId, Token};
 use model::{Envelope, Origin};
 use raft::{ProposalDropped, Proposed, StepError};
 use std::sync::atomic::Ordering::Relaxed;
@@ -76,6 +76,6 @@ impl RaftCore {
 
     fn refuse(&mut self, sink: SinkId, token: Token, why: RequestError) {
         self.parts.gauges.proposals_failed.fetch_add(1, Relaxed);
-        self.out.push(sink, Reply::Applied { token, result: Err(why) });
+        self.out.push(sink, Reply { token, body: ReplyBody::Applied(Err(why)) });
     }
 }

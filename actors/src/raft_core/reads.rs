@@ -5,7 +5,7 @@
 
 use super::core::RaftCore;
 use messages::read::ReadIndex;
-use messages::{Reply, RequestError, SinkId, Token, reply::Outbox};
+use messages::{Reply, ReplyBody, RequestError, SinkId, Token, reply::Outbox};
 use raft::Index;
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -35,7 +35,7 @@ struct Waiter {
 impl Waiter {
     fn answer(self, result: Result<(), RequestError>, out: &mut Outbox) {
         for token in self.tokens {
-            out.push(self.sink, Reply::ReadGranted { token, result });
+            out.push(self.sink, Reply { token, body: ReplyBody::ReadGranted(result) });
         }
     }
 }
@@ -106,7 +106,8 @@ impl PendingReads {
     }
 
     /// Nobody waits.
-    pub fn is_empty(&self) -> bool {
+    #[cfg(test)]
+    fn is_empty(&self) -> bool {
         self.collecting.is_empty() && self.asked.is_none() && self.granted.is_empty()
     }
 }
@@ -191,8 +192,8 @@ mod tests {
     impl ReplySink for Seen {
         fn deliver(&self, replies: Vec<Reply>) {
             for reply in replies {
-                if let Reply::ReadGranted { token, result } = reply {
-                    self.0.lock().expect("not poisoned").push((token, result.err()));
+                if let ReplyBody::ReadGranted(result) = reply.body {
+                    self.0.lock().expect("not poisoned").push((reply.token, result.err()));
                 }
             }
         }

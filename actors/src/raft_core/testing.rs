@@ -3,18 +3,19 @@
 use super::inbox::{Inbox, InnerPort};
 use super::log_tail::LogTail;
 use super::{CoreConfig, CoreParts, RaftCore};
-use crate::outlet::Outlet;
+use crate::mailbox::Mailbox;
+use crate::wiring::advance::{Advance, AppliedUpTo, Persisted};
+use crate::wiring::apply::{ApplyBatch, ToApplier};
+use crate::wiring::leases::RoleChanged;
+use crate::wiring::tick::Tick;
+use crate::wiring::wal::{AppendBatch, ToWal};
 use crossbeam_channel::{Receiver, bounded};
-use messages::advance::{Advance, Applied, Persisted};
-use messages::apply::{ApplyBatch, ToApplier};
-use messages::lease::RoleChanged;
-use messages::peer::PeerSender;
+use messages::peer::{Held, PeerSender};
 use messages::ports::CorePort;
 use messages::propose::{Proposal, Propose};
 use messages::read::ReadIndex;
-use messages::ready::{AppendBatch, ToWal};
-use messages::receive::{Receive, Tick};
-use messages::{Gauges, Reply, ReplySink, RequestError, SinkId, Sinks, Token};
+use messages::receive::Receive;
+use messages::{Gauges, Reply, ReplyBody, ReplySink, RequestError, SinkId, Sinks, Token};
 use raft::{Body, ConfState, HardState, LogId, Message, Role, VoteRequest};
 use std::sync::atomic::Ordering::Release;
 use std::sync::{Arc, Mutex};
@@ -47,21 +48,21 @@ impl PeerSender for Collected<Message> {
 impl ReplySink for Collected<Answer> {
     fn deliver(&self, replies: Vec<Reply>) {
         for reply in replies {
-            let answer = match reply {
-                Reply::Applied { token, result } => (token, result.err()),
-                Reply::ReadGranted { token, result } => (token, result.err()),
-                Reply::JobDone { token, result } => (token, result.err()),
+            let why = match reply.body {
+                ReplyBody::Applied(result) => result.err(),
+                ReplyBody::ReadGranted(result) => result.err(),
+                ReplyBody::JobDone(result) => result.err(),
                 _ => continue,
             };
-            self.0.lock().expect("not poisoned").push(answer);
+            self.0.lock().expect("not poisoned").push((reply.token, why));
         }
     }
 }
 
 struct NoLeases;
 
-impl Outlet<RoleChanged> for NoLeases {
-    fn tell(&self, _: RoleChanged) {}
+impl Mailbox<RoleChanged> for NoLeases {
+    fn send(&self, _: RoleChanged) {}
 }
 
 /// See the file header.
@@ -73,7 +74,6 @@ pub struct Bench {
     applier: Receiver<ToApplier>,
     peers: Arc<Collected<Message>>,
     answers: Arc<Collected<Answer>>,
-    pub gauges: Arc<Gauges>,
 }
 
 /// Member 1 of a cluster of these voters, at its first start.
@@ -109,11 +109,11 @@ pub fn bench_with(voters: u64, adjust: impl Fn(&mut CoreConfig)) -> Bench {
         peers: peers.clone(),
         leases: Box::new(NoLeases),
         sinks,
-        gauges: gauges.clone(),
+        gauges,
     };
     let mut core = RaftCore::new(config, log, parts).expect("a valid configuration");
     core.start();
-    Bench { core, inner, port, wal, applier, peers, answers, gauges }
+    Bench { core, inner, port, wal, applier, peers, answers }
 }
 
 impl Bench {
@@ -131,7 +131,7 @@ impl Bench {
     fn queue_in(&self, from: u64, term: u64, body: Body) {
         let control = !matches!(body, Body::Append(_) | Body::Snapshot(_));
         let messages = vec![Message { from, to: 1, term, body }];
-        assert!(self.inner.receive(Receive { messages, held: None }, control), "room for a message");
+        assert!(self.inner.receive(Receive { messages, held: Held::default() }, control), "room for a message");
     }
 
     /// Another member says something in the present term, and the core hears it.
@@ -161,7 +161,7 @@ impl Bench {
         let applies: Vec<ApplyBatch> = self.applier.try_iter().filter_map(batch).collect();
         if let Some(last) = applies.last() {
             let index = last.entries.last().expect("never empty").entry.index;
-            self.inner.advance(Advance::Applied(Applied { sequence: last.sequence, index }));
+            self.inner.advance(Advance::Applied(AppliedUpTo { sequence: last.sequence, index }));
             self.core.round();
         }
         applies

@@ -4,7 +4,7 @@
 use crate::config::Config;
 use crate::space::Room;
 use actors::raft_core::log_tail::LogTail;
-use messages::Identity;
+use messages::NodeIdentity;
 use ring::rand::{SecureRandom, SystemRandom};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -53,7 +53,7 @@ pub enum BootstrapError {
 /// What a member starts with.
 pub struct Booted {
     /// Who it is.
-    pub identity: Identity,
+    pub identity: NodeIdentity,
     /// The engine.
     pub engine: Arc<RocksEngine>,
     /// Memory that stores of this member share.
@@ -144,7 +144,7 @@ pub fn boot(config: &Config) -> Result<Booted, BootstrapError> {
     })?;
     let identity = booted.store.identity();
     Ok(Booted {
-        identity: Identity {
+        identity: NodeIdentity {
             cluster_id: identity.cluster_id,
             member_id: identity.member_id,
             name: config.name.clone(),

@@ -201,13 +201,20 @@ fn told(
         true => String::new(),
         false => format!(" (was {}, everything before is compacted)", summary.header.revision),
     };
+    let hint = match state.revision == summary.header.revision {
+        true => {
+            "\nhint: clients that watched or cached beyond this revision hear nothing of it and keep stale data. If there are \
+                 such clients (Kubernetes has them), restore the snapshot again with --bump-revision 1000000000 --mark-compacted"
+        }
+        false => "",
+    };
     let members = match first.members.len() {
         1 => "1 member".into(),
         count => format!("{count} members"),
     };
     format!(
         "restored snapshot {}: {} in {seconds:.1} s ({rate}/s), {} keys, revision {}{jump}\n\
-         member {:x} of cluster {:x} with {members}, data in {}{log}",
+         member {:x} of cluster {:x} with {members}, data in {}{log}{hint}",
         file.display(),
         size(summary.bytes),
         summary.keys(),

@@ -1,11 +1,11 @@
 //! Starts of a member on a simulated disk: new, again, interrupted, with an install at each of its steps.
 
 use super::*;
-use crate::member::pointer::store_name;
 use crate::apply::{Committed, Identity};
 use crate::disk::SimDisk;
 use crate::disk::sim::Faults;
 use crate::engine::sim::SimEngine;
+use crate::member::pointer::store_name;
 use crate::wal::Batch;
 use model::{Command, Envelope, Origin};
 use raft::{ConfState, Entry, EntryKind, HardState, Index, SnapshotMeta, Term};
@@ -64,10 +64,7 @@ impl Machine {
         self.boot_as(|| Ok(founder(IDENTITY)))
     }
 
-    fn boot_as(
-        &self,
-        first: impl FnOnce() -> Result<Bootstrap, ClusterError>,
-    ) -> Result<Booted<SimEngine>, BootError> {
+    fn boot_as(&self, first: impl FnOnce() -> Result<Bootstrap, ClusterError>) -> Result<Booted<SimEngine>, BootError> {
         let boot = Boot {
             disk: self.disk.shared(),
             member: Path::new("/data/member"),

@@ -103,8 +103,14 @@ mod tests {
         for (applied, why) in [
             (id(4, 13), "the log ends at entry 12, the store has applied 13"),
             (id(1, 4), "the log begins behind entry 5, the store has applied 4 only: was its folder replaced?"),
-            (id(3, 8), "entry 8 is of term 2 in the log and of term 3 in the store: was one of their folders replaced?"),
-            (id(2, 5), "entry 5 is of term 1 in the log and of term 2 in the store: was one of their folders replaced?"),
+            (
+                id(3, 8),
+                "entry 8 is of term 2 in the log and of term 3 in the store: was one of their folders replaced?",
+            ),
+            (
+                id(2, 5),
+                "entry 5 is of term 1 in the log and of term 2 in the store: was one of their folders replaced?",
+            ),
         ] {
             assert_eq!(fits(&log(), applied), Err(why.to_owned()), "{applied:?}");
         }

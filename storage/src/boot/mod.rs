@@ -154,7 +154,9 @@ impl<S: Stores> Boot<'_, S> {
                 (wal, recovered, Opened { name, engine, store })
             }
             Err(OpenError::Empty) if name != FIRST_STORE => {
-                return Err(BootError::Mismatch(format!("the store {name}, which the store pointer names, is not there")));
+                return Err(BootError::Mismatch(format!(
+                    "the store {name}, which the store pointer names, is not there"
+                )));
             }
             Err(OpenError::Empty) => self.found(name, engine, &first()?)?,
             Err(why) => return Err(why.into()),
@@ -243,7 +245,9 @@ impl<S: Stores> Boot<'_, S> {
         let identity = present.store.identity();
         drop(present);
         let mismatch = |why: String| BootError::Mismatch(format!("the installed snapshot {}: {why}", install.store));
-        if !pointer::is_store_name(&install.store) || !self.stores.list().is_ok_and(|names| names.contains(&install.store)) {
+        if !pointer::is_store_name(&install.store)
+            || !self.stores.list().is_ok_and(|names| names.contains(&install.store))
+        {
             return Err(mismatch("there is no such store".to_owned()));
         }
         let engine = self.stores.open(&install.store)?;

@@ -28,7 +28,9 @@ pub enum PointerError {
         source: io::Error,
     },
     /// It holds something else than a name of a store.
-    #[error("the store pointer is damaged; restore this member from a snapshot, or remove it from the cluster and add it again")]
+    #[error(
+        "the store pointer is damaged; restore this member from a snapshot, or remove it from the cluster and add it again"
+    )]
     Damaged,
 }
 
@@ -147,7 +149,9 @@ mod tests {
         let (disk, dir) = member();
         let good = format!("store-0000000000000001 {}", checksum("store-0000000000000001"));
         let outside = format!("../evil {}", checksum("../evil"));
-        for (text, is_good) in [(good.as_str(), true), ("store-0000000000000002 00000000", false), (&outside, false), ("", false)] {
+        for (text, is_good) in
+            [(good.as_str(), true), ("store-0000000000000002 00000000", false), (&outside, false), ("", false)]
+        {
             let _ = disk.remove(&dir.join(POINTER));
             disk.create(&dir.join(POINTER)).unwrap().write_all_at(text.as_bytes(), 0).unwrap();
             assert_eq!(read(&disk, dir).is_ok(), is_good, "{text:?}");

@@ -31,12 +31,12 @@ const EXAMPLE: &str = "  # to a file
 /// `snapshot`.
 pub const COMMAND: Command = Command {
     name: "snapshot",
-    short: "Copies of the store",
+    short: "Save snapshots of a member",
     example: EXAMPLE,
     below: &[Command {
         name: "save",
         usage: "<filename>",
-        short: "Copies the store of one server to a file",
+        short: "Save a snapshot of one member to a file",
         example: EXAMPLE,
         run: crate::run!(save),
         ..Command::EMPTY
