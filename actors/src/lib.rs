@@ -32,6 +32,7 @@ pub mod outlet;
 pub mod peers;
 pub mod raft_core;
 pub mod reader_pool;
+mod snapshot_streams;
 pub mod snapshotter;
 pub mod store_reads;
 pub mod ticker;

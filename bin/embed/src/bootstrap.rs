@@ -11,7 +11,7 @@ use messages::Identity;
 use ring::rand::{SecureRandom, SystemRandom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use storage::apply::{self, Applier, Bootstrap, OpenError};
+use storage::apply::{self, Bootstrap, OpenError, StateMachine};
 use storage::disk::space::Space;
 use storage::disk::{Disk, OsDisk};
 use storage::engine::EngineError;
@@ -70,7 +70,7 @@ pub struct Booted {
     /// Memory that stores of this member share.
     pub memory: RocksMemory,
     /// The write side of the store.
-    pub store: Applier<RocksEngine>,
+    pub store: StateMachine<RocksEngine>,
     /// The log.
     pub wal: Wal,
     /// The log's file system.
@@ -102,7 +102,7 @@ pub fn boot(config: &Config) -> Result<Booted, BootstrapError> {
         Space::of(&folders.store).map_or_else(|_| RocksOptions::default(), |disk| RocksOptions::on_disk_of(disk.total));
     let memory = RocksMemory::new(&options);
     let engine = Arc::new(RocksEngine::open_sharing(&folders.store, &options, &memory)?);
-    let (wal, recovered, store) = match Applier::open(engine.clone()) {
+    let (wal, recovered, store) = match StateMachine::open(engine.clone()) {
         Ok(store) => {
             let (wal, recovered) = open_wal(&disk, &folders, config, store.identity())?;
             (wal, recovered, store)
@@ -148,7 +148,7 @@ fn found(
     folders: &Folders,
     config: &Config,
     engine: Arc<RocksEngine>,
-) -> Result<(Wal, Recovered, Applier<RocksEngine>), BootstrapError> {
+) -> Result<(Wal, Recovered, StateMachine<RocksEngine>), BootstrapError> {
     let first = founders(Founders {
         cluster: &config.initial_cluster,
         token: &config.initial_cluster_token,
@@ -163,7 +163,7 @@ fn found(
         return Err(BootstrapError::Mismatch { path: config.data_dir.clone(), why });
     }
     let identity = first.identity;
-    let store = Applier::bootstrap(engine, &first)?;
+    let store = StateMachine::bootstrap(engine, &first)?;
     tracing::info!(
         "local-member-id" = format!("{:x}", identity.member_id),
         "cluster-id" = format!("{:x}", identity.cluster_id),
@@ -177,7 +177,7 @@ fn open_wal(
     disk: &Arc<dyn Disk>,
     folders: &Folders,
     config: &Config,
-    identity: apply::Identity,
+    identity: apply::MemberIds,
 ) -> Result<(Wal, Recovered), BootstrapError> {
     let unchecked = match UncheckedWal::open(disk.clone(), &folders.wal, WalConfig::default()) {
         Err(WalError::Missing { .. }) => {
@@ -213,7 +213,7 @@ fn sync_parents(disk: &dyn Disk, dir: &Path) -> Result<(), BootstrapError> {
 fn tail(
     wal: &Wal,
     recovered: &Recovered,
-    store: &Applier<RocksEngine>,
+    store: &StateMachine<RocksEngine>,
     config: &Config,
 ) -> Result<LogTail, BootstrapError> {
     recover::tail(wal, recovered, store.conf_state().clone(), store.applied()).map_err(|why| match why {

@@ -10,7 +10,7 @@ mod reload;
 mod tls;
 
 pub use address::{Address, bind_address};
-pub use storage::member::{ClientUrl, Place, UrlError, parse_url};
+pub use storage::member::{ClientUrl, UrlError, UrlTarget, parse_url};
 pub use tls::{AutoTls, ClientTls, TlsError, TlsVersion};
 
 use net::Listen;

@@ -35,7 +35,7 @@ pub(super) async fn health(this: Rc<Loop>, request: HttpRequest) -> Response<Htt
 }
 
 async fn unhealthy(this: &Rc<Loop>, query: &Query, serializable: bool) -> Option<String> {
-    for alarm in this.ports.reads.status().alarms {
+    for alarm in this.ports.reads.status().alarms.iter() {
         let name = maintenance::name(alarm.alarm);
         if !query.has("exclude", name) {
             return Some(format!("ALARM {name}"));

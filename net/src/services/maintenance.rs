@@ -20,7 +20,7 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 /// Bytes of one snapshot message.
-const SNAPSHOT_CHUNK: usize = 32 << 10;
+const SNAPSHOT_CHUNK: usize = 256 << 10;
 
 /// Registers the methods.
 pub fn register(this: &Rc<Loop>, table: &mut MethodTable) {

@@ -9,7 +9,7 @@ use actors::raft_core::recover;
 use raft::{ConfState, HardState, LogId};
 use std::path::Path;
 use std::sync::Arc;
-use storage::apply::{Applier, Bootstrap, Identity, OpenError};
+use storage::apply::{Bootstrap, MemberIds, OpenError, StateMachine};
 use storage::disk::{Disk, SimDisk};
 use storage::wal::{Recovered as Log, Start, UncheckedWal, Wal, WalError, WalMeta};
 
@@ -40,7 +40,7 @@ pub struct Start1 {
 /// As the daemon's.
 pub fn start(disk: &SimDisk, engine: &StepEngine, params: &Params, log_id: u64) -> Result<Start1, String> {
     let shared = Arc::new(engine.clone());
-    let (wal, log, store) = match Applier::open_with(shared.clone(), params.chunk_bytes) {
+    let (wal, log, store) = match StateMachine::open_with(shared.clone(), params.chunk_bytes) {
         Ok(store) => {
             let (wal, log) = open(disk, params).map_err(|e| e.to_string())?;
             (wal, log, store)
@@ -69,7 +69,7 @@ fn found(
     engine: Arc<StepEngine>,
     params: &Params,
     log_id: u64,
-) -> Result<(Wal, Log, Applier<StepEngine>), String> {
+) -> Result<(Wal, Log, StateMachine<StepEngine>), String> {
     let (wal, log) = match open(disk, params) {
         Err(WalError::Missing { .. }) => make(disk, params, log_id)?,
         opened => opened.map_err(|e| e.to_string())?,
@@ -78,13 +78,13 @@ fn found(
         return Err(format!("the log begins behind entry {} and there is no store", log.truncated.index));
     }
     let first = Bootstrap {
-        identity: Identity { cluster_id: CLUSTER, member_id: MEMBER },
+        identity: MemberIds { cluster_id: CLUSTER, member_id: MEMBER },
         applied: FIRST,
         conf_state: ConfState { voters: vec![MEMBER], learners: vec![LEARNER], ..ConfState::default() },
         members: Vec::new(),
     };
     storage::apply::bootstrap(engine.as_ref(), &first).map_err(|e| e.to_string())?;
-    let store = Applier::open_with(engine, params.chunk_bytes).map_err(|e| e.to_string())?;
+    let store = StateMachine::open_with(engine, params.chunk_bytes).map_err(|e| e.to_string())?;
     Ok((wal, log, store))
 }
 

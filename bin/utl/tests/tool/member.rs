@@ -8,7 +8,7 @@ use model::{Command, Envelope, Origin};
 use raft::{Entry, EntryKind, HardState};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use storage::apply::{Applier, Committed, CompactionProgress};
+use storage::apply::{Committed, CompactionProgress, StateMachine};
 use storage::disk::OsDisk;
 use storage::engine::rocks::{RocksEngine, RocksOptions};
 use storage::member::{Folders, Founders, InitialMember, create_log, founders};
@@ -20,7 +20,7 @@ use tempfile::TempDir;
 pub struct Member {
     /// Around the data folder.
     pub dir: TempDir,
-    applier: Option<Applier<RocksEngine>>,
+    applier: Option<StateMachine<RocksEngine>>,
     wal: Option<Wal>,
     index: u64,
 }
@@ -37,7 +37,7 @@ impl Member {
             founders(Founders { cluster: &cluster, token: "etcd-cluster", name: "default" }).expect("a cluster");
         let options = RocksOptions { cache_bytes: 1 << 20, write_buffer_bytes: 4 << 20, ..RocksOptions::default() };
         let engine = Arc::new(RocksEngine::open(&folders.store, &options).expect("a store"));
-        let applier = Applier::bootstrap(engine, &first).expect("a store");
+        let applier = StateMachine::bootstrap(engine, &first).expect("a store");
         let (wal, ..) = create_log(OsDisk::shared(), &folders.wal, &first, 0x1234_5678).expect("a log");
         Self { dir, applier: Some(applier), wal: Some(wal), index: first.applied.index }
     }
