@@ -7,7 +7,7 @@ use crate::death_watch::{DeathWatch, ExitCell};
 use crate::limits::QUERIES;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use messages::read::{RunQuery, Work};
-use messages::{Reply, Sinks};
+use messages::{Reply, ReplyBody, Sinks};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -34,7 +34,9 @@ pub fn start(
         .map(|n| {
             let (jobs, name) = if n < count { (jobs.clone(), "reader") } else { (hashes.clone(), "hasher") };
             let hash = (n < count).then(|| hash.clone());
-            let (stop, reads, sinks) = (stop.clone(), reads.clone(), sinks.clone());
+            let stop = stop.clone();
+            let reads = reads.clone();
+            let sinks = sinks.clone();
             let watch = DeathWatch::new("reader pool", exit.clone());
             std::thread::Builder::new().name(format!("{name}-{n}")).spawn(move || {
                 while let Some(job) = next(&jobs, &stop) {
@@ -43,7 +45,7 @@ pub fn start(
                     let reply = match job.work {
                         Work::NextChunk { mut source, max_bytes } => {
                             let chunk = source.next(max_bytes);
-                            Reply::Chunk { token: job.token, source, chunk }
+                            Reply { token: job.token, body: ReplyBody::Chunk { source, chunk } }
                         }
                         work => reads.run(RunQuery { work, ..job }),
                     };

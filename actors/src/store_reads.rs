@@ -8,7 +8,7 @@ use crate::reader_pool::PoolReads;
 use bytes::{BufMut, Bytes, BytesMut};
 use messages::read::{ChunkSource, INLINE_BYTES, MemberInfo, RangePlan, Reads, RunQuery, TxnPlan, TxnRange, Work};
 use messages::reply::HashAnswer;
-use messages::{Gauges, Reply, RequestError};
+use messages::{Gauges, Reply, ReplyBody, RequestError};
 use model::request::{RangeRequest, TxnRequest};
 use model::{OpOutcome, RangeOutcome, ReadError, StoreStatus};
 use prost::encoding::encode_varint;
@@ -90,8 +90,12 @@ impl<S: Snapshot> StoreReads<S> {
 
     /// The keys of a lease as `keys` fields of the answer: there may be millions, and no view is held while a client takes them.
     fn plan_lease(&self, id: i64) -> Result<RangePlan, ReadError> {
-        let (view, mut reservation) = (self.walk(), Reservation::of(self.budget.clone()));
-        let (mut chunks, mut chunk, mut bytes, mut count) = (VecDeque::new(), BytesMut::new(), 0, 0);
+        let view = self.walk();
+        let mut reservation = Reservation::of(self.budget.clone());
+        let mut chunks = VecDeque::new();
+        let mut chunk = BytesMut::new();
+        let mut bytes = 0;
+        let mut count = 0;
         let mut from = Vec::new();
         loop {
             let (keys, more) = storage::read::meta::attached_keys_from(&view, id, &from, LEASE_KEYS)?;
@@ -223,14 +227,15 @@ fn sorts(request: &RangeRequest) -> bool {
 impl<S: Snapshot> PoolReads for StoreReads<S> {
     fn run(&self, run: RunQuery) -> Reply {
         let token = run.token;
-        match run.work {
-            Work::PlanRange(request) => Reply::RangePlanned { token, result: self.plan(&request) },
-            Work::PlanLease { id } => Reply::RangePlanned { token, result: self.plan_lease(id) },
-            Work::ReadTxn(request) => Reply::TxnRead { token, result: self.plan_txn(&request) },
-            Work::HashKv { .. } | Work::Hash => Reply::Hash { token, result: self.hash(&run) },
+        let body = match run.work {
+            Work::PlanRange(request) => ReplyBody::RangePlanned(self.plan(&request)),
+            Work::PlanLease { id } => ReplyBody::RangePlanned(self.plan_lease(id)),
+            Work::ReadTxn(request) => ReplyBody::TxnRead(self.plan_txn(&request)),
+            Work::HashKv { .. } | Work::Hash => ReplyBody::Hash(self.hash(&run)),
             // pulled by the pool itself
-            Work::NextChunk { .. } => Reply::JobDone { token, result: Err(RequestError::Failed) },
-        }
+            Work::NextChunk { .. } => ReplyBody::JobDone(Err(RequestError::Failed)),
+        };
+        Reply { token, body }
     }
 }
 

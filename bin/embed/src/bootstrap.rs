@@ -7,8 +7,8 @@ use crate::config::Config;
 use crate::space::Room;
 use actors::raft_core::log_tail::LogTail;
 use actors::raft_core::recover::{self, TailError};
-use messages::Identity;
-use ring::rand::{SecureRandom, SystemRandom};
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use messages::NodeIdentity;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use storage::apply::{self, Bootstrap, OpenError, StateMachine};
@@ -64,7 +64,7 @@ pub enum BootstrapError {
 /// What a member starts with.
 pub struct Booted {
     /// Who it is.
-    pub identity: Identity,
+    pub identity: NodeIdentity,
     /// The engine.
     pub engine: Arc<RocksEngine>,
     /// Memory that stores of this member share.
@@ -114,7 +114,7 @@ pub fn boot(config: &Config) -> Result<Booted, BootstrapError> {
     let applied = store.applied();
     let tail = tail(&wal, &recovered, &store, config)?;
     Ok(Booted {
-        identity: Identity {
+        identity: NodeIdentity {
             cluster_id: identity.cluster_id,
             member_id: identity.member_id,
             name: config.name.clone(),

@@ -2,7 +2,7 @@
 //!
 //! Must never read flags, files or the environment: that is the daemon's.
 
-use crate::listen::{ClientTls, SocketOptions};
+use crate::listen::{SocketOptions, TlsSettings};
 use net::door::DoorLimits;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,7 +35,7 @@ pub struct Config {
     /// Where clients are served. Empty: no socket at all, in-process clients only.
     pub client_urls: Vec<String>,
     /// Certificates of `https` and `unixs` URLs.
-    pub client_tls: Option<ClientTls>,
+    pub client_tls: Option<TlsSettings>,
     /// Where HTTP is served without gRPC.
     pub client_http_urls: Vec<String>,
     /// Where only health and metrics are served, besides `client_urls`.

@@ -12,6 +12,7 @@
 
 mod auto_compaction;
 pub mod bootstrap;
+mod certificates;
 pub mod client;
 pub mod config;
 pub mod listen;

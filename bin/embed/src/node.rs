@@ -4,6 +4,7 @@
 
 use crate::auto_compaction;
 use crate::bootstrap::{self, Booted, BootstrapError};
+use crate::certificates;
 use crate::client::{Client, ClientError, ClientSink};
 use crate::config::Config;
 use crate::listen::{self, ListenError};
@@ -82,9 +83,11 @@ impl Node {
     /// # Errors
     /// [`StartError`].
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let listeners = listen::bind(&config.client_urls, config.client_tls.as_ref(), config.sockets)?;
         let http_only = [config.client_http_urls.as_slice(), &config.metrics_urls].concat();
-        let metrics = listen::bind_http(&http_only, config.client_tls.as_ref(), config.sockets)?;
+        let all_urls = [config.client_urls.as_slice(), &http_only].concat();
+        let tls = listen::secure(&all_urls, config.client_tls.as_ref())?;
+        let listeners = listen::bind(&config.client_urls, tls.as_ref(), config.sockets)?;
+        let metrics = listen::bind_http(&http_only, tls.as_ref(), config.sockets)?;
         let addresses = listeners.iter().filter_map(net::Listen::address).collect();
         let at = config.clone();
         let booted = tokio::task::spawn_blocking(move || bootstrap::boot(&at));
@@ -115,6 +118,9 @@ impl Node {
         let mut node = Self { kernel, doors, client, addresses, background: Vec::new() };
         // before service: a member that starts on a full disk serves reads and deletes from the first moment
         node.run(space::watch(node.client(), room));
+        if let Some(tls) = tls {
+            node.run(certificates::watch(node.client.ports().clone(), tls.identity));
+        }
         if let Err(why) = node.settle(&config).await {
             node.stop().await;
             return Err(why);

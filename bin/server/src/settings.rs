@@ -6,7 +6,9 @@ use crate::cluster;
 use crate::flags::spec::Here;
 use crate::flags::{Given, gates, table, value};
 use embed::config::AutoCompaction;
-use embed::listen::{AutoTls, ClientTls, ClientUrl, Place, SocketOptions, bind_address, parse_url};
+use embed::listen::{
+    AllowedNames, AutoTls, ClientUrl, Place, Side, SocketOptions, TlsSettings, bind_address, parse_url,
+};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -209,7 +211,7 @@ fn check_gates(given: &Given) -> Result<(), String> {
     Ok(())
 }
 
-fn client_tls(given: &Given, data_dir: &Path) -> Result<Option<ClientTls>, String> {
+fn client_tls(given: &Given, data_dir: &Path) -> Result<Option<TlsSettings>, String> {
     let years: u32 = given.number("self-signed-cert-validity");
     if years == 0 {
         return Err("selfSignedCertValidity is invalid,it should be greater than 0".into());
@@ -219,13 +221,14 @@ fn client_tls(given: &Given, data_dir: &Path) -> Result<Option<ClientTls>, Strin
     let max = Some(given.text("tls-max-version")).filter(|text| !text.is_empty());
     let version = |text: &str| text.parse().map_err(|why: embed::listen::TlsError| why.to_string());
     let auto = given.flag("auto-tls") && !own;
-    let tls = ClientTls {
+    let tls = TlsSettings {
+        side: Side::Client,
         cert_file,
         key_file,
         client_cert_auth: given.flag("client-cert-auth"),
         trusted_ca_file: given.path("trusted-ca-file"),
         crl_file: given.path("client-crl-file"),
-        allowed_hostnames: given.list("client-cert-allowed-hostname"),
+        allowed: AllowedNames { hostnames: given.list("client-cert-allowed-hostname"), ..AllowedNames::default() },
         auto: auto.then(|| AutoTls { dir: data_dir.join("fixtures").join("client"), years }),
         min_version: match given.text("tls-min-version") {
             "" => embed::listen::TlsVersion::default(),
@@ -233,6 +236,7 @@ fn client_tls(given: &Given, data_dir: &Path) -> Result<Option<ClientTls>, Strin
         },
         max_version: max.map(version).transpose()?,
         cipher_suites: given.list("cipher-suites"),
+        ..TlsSettings::default()
     };
     tls.check().map_err(|why| why.to_string())?;
     if own || auto {

@@ -7,7 +7,7 @@
 use crate::cli::Restore;
 use crate::failure::Failure;
 use crate::target::{open_file, options, unpack};
-use ring::rand::{SecureRandom, SystemRandom};
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -200,13 +200,20 @@ fn told(
         true => String::new(),
         false => format!(" (was {}, everything before is compacted)", summary.header.revision),
     };
+    let hint = match state.revision == summary.header.revision {
+        true => {
+            "\nhint: clients that watched or cached beyond this revision hear nothing of it and keep stale data. If there are \
+                 such clients (Kubernetes has them), restore the snapshot again with --bump-revision 1000000000 --mark-compacted"
+        }
+        false => "",
+    };
     let members = match first.members.len() {
         1 => "1 member".into(),
         count => format!("{count} members"),
     };
     format!(
         "restored snapshot {}: {} in {seconds:.1} s ({rate}/s), {} keys, revision {}{jump}\n\
-         member {:x} of cluster {:x} with {members}, data in {}{log}",
+         member {:x} of cluster {:x} with {members}, data in {}{log}{hint}",
         file.display(),
         size(summary.bytes),
         summary.keys(),

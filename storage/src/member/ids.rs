@@ -2,7 +2,7 @@
 //!
 //! Must never use anything but its arguments: every member computes the same ids on its own.
 
-use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
+use aws_lc_rs::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
 
 /// Id of a member of the initial cluster: SHA-1 over its sorted peer URLs and the cluster token.
 pub fn member_id(peer_urls: &[String], token: &str) -> u64 {
@@ -39,7 +39,7 @@ mod tests {
 
     #[test]
     fn ids_are_etcds() {
-        // computed by etcd's own test suite for this URL and token (conformance.md §1.9)
+        // computed by etcd's own test suite for this URL and token
         let member = member_id(&["https://localhost:20001".into()], "new");
         assert_eq!(format!("{member:x}"), "a8f3458387986d");
         assert_eq!(format!("{:x}", cluster_id(&[member])), "34c21a2d427db393");

@@ -7,8 +7,8 @@ use super::{
     BLOCK_BYTES, BLOCK_HEAD, END, FAMILIES, HASH_BYTES, PAGE, ROWS, StreamError, StreamHeader, block_crc, most_blocks,
 };
 use crate::engine::Family;
+use aws_lc_rs::digest;
 use bytes::{Buf, Bytes};
-use ring::digest;
 use std::io::{BufReader, Read};
 
 /// What to do about the hash behind a stream.

@@ -7,8 +7,8 @@ use super::{
 };
 use crate::apply::{HistoryRows, State};
 use crate::engine::{Direction, EngineError, Family, Scan, Snapshot};
+use aws_lc_rs::digest;
 use bytes::{BufMut, Bytes, BytesMut};
-use ring::digest;
 use std::ops::ControlFlow;
 
 /// Length of a chunk; the last ones may be shorter.

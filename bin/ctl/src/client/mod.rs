@@ -10,6 +10,7 @@ pub mod keep_alive;
 pub mod method;
 mod pool;
 mod preface;
+mod proxy;
 pub mod range;
 pub mod recipes;
 pub mod srv;

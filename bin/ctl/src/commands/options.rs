@@ -1,6 +1,6 @@
 //! `options`: the global flags. `help`: about a command.
 
-use super::root::{GLOBAL, ROOT};
+use super::global::GLOBAL;
 use crate::cli::spec::{Command, Flag, Group};
 use crate::cli::{Input, find, help as text};
 use crate::exit::Exit;
@@ -9,7 +9,7 @@ use crate::print::say;
 /// `options`.
 pub const COMMAND: Command = Command {
     name: "options",
-    short: "Shows the flags that every command takes",
+    short: "List the flags that apply to every command",
     group: Group::Utility,
     run: crate::run!(options),
     ..Command::EMPTY
@@ -26,10 +26,10 @@ async fn options(_input: Input) -> Result<(), Exit> {
 /// # Errors
 /// None.
 pub async fn help(input: Input) -> Result<(), Exit> {
-    let found = find::find(&ROOT, &input.args);
+    let found = find::find(input.path[0], &input.args);
     if let Some(topic) = input.args.first().filter(|_| found.unknown.is_some()) {
         let topic = crate::cli::text(topic);
-        eprint!("Unknown help topic [`{topic}`]\n{}", text::usage(&[&ROOT]));
+        eprint!("Unknown help topic [`{topic}`]\n{}", text::usage(&input.path[..1]));
         return Ok(());
     }
     say(text::full(&found.path).as_bytes());

@@ -1,8 +1,8 @@
 //! `watch`: once, from lines of standard input, or with a command run at every event.
 
 use super::session::Session;
-use super::watch_line::{self, Asked};
-use crate::cli::spec::{Command, Flag, Group};
+use super::watch_line::{self, Asked, FLAGS};
+use crate::cli::spec::{Command, Group};
 use crate::cli::{Input, text};
 use crate::client::range::prefix_end;
 use crate::client::watch::{Spec, Watches};
@@ -20,30 +20,22 @@ use tokio::sync::mpsc;
 pub const COMMAND: Command = Command {
     name: "watch",
     usage: "[options] [key or prefix] [range_end] [--] [exec-command arg1 arg2 ...]",
-    short: "Follows the changes of keys",
-    long: "Follows the changes of a key or a range of keys, until it is interrupted.
+    short: "Watch events on keys or prefixes",
+    long: "Watch events on a key or a range of keys until the command is interrupted.
 
-With a command behind '--', the command runs at every event, with ETCD_WATCH_REVISION, ETCD_WATCH_EVENT_TYPE, ETCD_WATCH_KEY and
-ETCD_WATCH_VALUE (texts in quotes) in its environment.
+If a program follows '--', it is run for every event with ETCD_WATCH_REVISION, ETCD_WATCH_EVENT_TYPE, ETCD_WATCH_KEY and
+ETCD_WATCH_VALUE (quoted) in its environment.
 
-The key may come from ETCDCTL_WATCH_KEY, the end of the range from ETCDCTL_WATCH_RANGE_END.
+The key can also be given by ETCDCTL_WATCH_KEY, and the end of the range by ETCDCTL_WATCH_RANGE_END.
 
-With -i, lines of standard input are read: 'watch' with options and keys, and 'progress', which asks how far the server is.
+With -i, requests are read from the lines of standard input: 'watch' with options and keys, or 'progress', which asks for a
+progress notification.
 ",
     flags: FLAGS,
     group: Group::Keys,
     run: crate::run!(run),
     ..Command::EMPTY
 };
-
-/// Its flags; lines of `watch -i` read them as well.
-pub const FLAGS: &[Flag] = &[
-    Flag::switch("interactive", "read what to watch from standard input").letter('i'),
-    Flag::switch("prefix", "every key that begins with <key>"),
-    Flag::int("rev", "from this revision on"),
-    Flag::switch("prev-kv", "show what was there before an event"),
-    Flag::switch("progress-notify", "show now and then how far the server is"),
-];
 
 async fn run(input: Input) -> Result<(), Exit> {
     let variable = |name: &str| std::env::var_os(name).map(OsStringExt::into_vec).unwrap_or_default();

@@ -1,9 +1,17 @@
 //! What a watch is asked for: keys, options, and the command behind `--`.
 
-use super::watch::FLAGS;
 use crate::cli::Input;
 use crate::cli::spec::Flag;
 use crate::cli::value::Values;
+
+/// Flags of the command; lines of `watch -i` read them as well.
+pub const FLAGS: &[Flag] = &[
+    Flag::switch("interactive", "read watch requests from standard input").letter('i'),
+    Flag::switch("prefix", "watch all keys with the prefix <key>"),
+    Flag::int("rev", "revision to start watching from"),
+    Flag::switch("prev-kv", "print the key-value pair before each event"),
+    Flag::switch("progress-notify", "print the progress notifications of the server"),
+];
 
 /// Said when a key is missing.
 pub const BAD_NUMBER: &str = "bad number of arguments";

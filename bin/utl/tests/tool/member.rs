@@ -6,13 +6,14 @@ use bytes::Bytes;
 use model::request::*;
 use model::{Command, Envelope, Origin};
 use raft::{Entry, EntryKind, HardState};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use storage::apply::{Committed, CompactionProgress, StateMachine};
 use storage::disk::OsDisk;
 use storage::engine::rocks::{RocksEngine, RocksOptions};
 use storage::member::{Folders, Founders, InitialMember, create_log, founders};
-use storage::snapshot::{SnapshotSource, StreamHeader};
+use storage::snapshot::{SnapshotSource, StreamEnd, StreamHeader};
 use storage::wal::{Batch, Wal};
 use tempfile::TempDir;
 
@@ -123,12 +124,13 @@ impl Member {
 pub fn stream(data: &Path) -> Vec<u8> {
     let rows = RocksEngine::read_only(&data.join("member/store"), &RocksOptions::default()).expect("a store");
     let header = StreamHeader::read(&rows, "3.7.0").expect("a header");
-    let mut source = SnapshotSource::new(rows, &header).expect("a source");
     let mut bytes = Vec::new();
-    while let Some(chunk) = source.next_chunk().expect("a chunk") {
+    let end = SnapshotSource::new(rows, &header).expect("a source").send(|chunk| {
         bytes.extend_from_slice(&chunk);
-    }
-    bytes.extend_from_slice(&source.hash());
+        ControlFlow::Continue(())
+    });
+    let Ok(StreamEnd::Whole(hash)) = end else { panic!("the stream ended with {end:?}") };
+    bytes.extend_from_slice(&hash);
     bytes
 }
 

@@ -1,0 +1,157 @@
+//! Jobs that clients order and that may take minutes: a stream of the whole store, defragmentation. One at a time, on a
+//! thread of their own, so that neither a flush nor the log's next segment waits for them.
+//!
+//! Must never touch the write side of the store, nor keep a stop waiting: every walk looks at `stopping`.
+
+use crate::cancellable::Cancellable;
+use crate::death_watch::DeathWatch;
+use crate::limits::{OPEN_SNAPSHOTS, SNAPSHOT_STALL};
+use crate::snapshot_streams::{self, Checkpoint, CheckpointDir, StreamState};
+use crossbeam_channel::{Receiver, select};
+use messages::admin::{MaintenanceJob, RunJob};
+use messages::reply::SnapshotAnswer;
+use messages::{Gauges, Reply, ReplyBody, RequestError, Sinks};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use storage::engine::{Engine, EngineError};
+use storage::snapshot::{SnapshotSource, StreamHeader};
+
+/// Opens a checkpoint as an engine of its own.
+pub type OpenEngine<E> = Box<dyn Fn(&Path) -> Result<E, EngineError> + Send>;
+
+/// Ends this owner talks to.
+pub struct MaintenanceParts<E: Engine> {
+    /// Its queue.
+    pub inbox: Receiver<RunJob>,
+    /// Ends it when its other end is dropped.
+    pub stop: Receiver<()>,
+    /// The store's engine.
+    pub engine: Arc<E>,
+    /// Opens a checkpoint.
+    pub open: OpenEngine<E>,
+    /// Called before a defragmentation: gives it room where the disk is short of it.
+    pub make_room: Box<dyn Fn() + Send>,
+    /// Where checkpoints are made; on the file system of the store.
+    pub scratch: PathBuf,
+    /// Version of the server, as streams say it; the rest of their header is read from each checkpoint.
+    pub server_version: String,
+    /// Answers.
+    pub sinks: Arc<Sinks>,
+    /// Shared counters.
+    pub gauges: Arc<Gauges>,
+}
+
+/// The owner of maintenance jobs.
+pub struct MaintenanceJobs<E: Engine> {
+    parts: MaintenanceParts<E>,
+    made: u64,
+    /// Held once by each open stream: their number is its count.
+    open: Arc<()>,
+    streams: Vec<Weak<StreamState>>,
+    readers: Vec<JoinHandle<()>>,
+}
+
+impl<E: Engine> MaintenanceJobs<E> {
+    /// Around the engine of an opened store. Remains of checkpoints of an earlier run are removed.
+    pub fn new(parts: MaintenanceParts<E>) -> Self {
+        if parts.scratch.exists()
+            && let Err(why) = std::fs::remove_dir_all(&parts.scratch)
+        {
+            tracing::warn!(path = %parts.scratch.display(), error = %why, "cannot remove old checkpoints");
+        }
+        Self { parts, made: 0, open: Arc::default(), streams: Vec::new(), readers: Vec::new() }
+    }
+
+    /// Runs until it is told to stop. A job that fails is its caller's trouble alone.
+    pub fn run(mut self, watch: DeathWatch) {
+        loop {
+            select! {
+                recv(self.parts.inbox) -> job => match job {
+                    Ok(job) => self.run_job(job),
+                    Err(_) => break,
+                },
+                recv(self.parts.stop) -> _ => break,
+            }
+        }
+        self.streams.iter().filter_map(Weak::upgrade).for_each(|stream| stream.end());
+        for reader in self.readers {
+            if reader.join().is_err() {
+                tracing::error!("a thread that read a snapshot has panicked");
+            }
+        }
+        watch.finish();
+    }
+
+    fn run_job(&mut self, run: RunJob) {
+        let stopping = self.parts.gauges.stopping.load(Acquire);
+        let body = match run.job {
+            MaintenanceJob::OpenSnapshot if stopping => ReplyBody::SnapshotOpened(Err(RequestError::Stopped)),
+            MaintenanceJob::Defragment if stopping => ReplyBody::JobDone(Err(RequestError::Stopped)),
+            MaintenanceJob::OpenSnapshot => ReplyBody::SnapshotOpened(self.open_snapshot()),
+            MaintenanceJob::Defragment => ReplyBody::JobDone(self.defragment()),
+        };
+        self.parts.sinks.deliver(run.sink, vec![Reply { token: run.token, body }]);
+    }
+
+    fn defragment(&self) -> Result<(), RequestError> {
+        let gauges = &self.parts.gauges;
+        gauges.defragmenting.store(true, Release);
+        (self.parts.make_room)();
+        let done = self.parts.engine.compact_files(&|| !gauges.stopping.load(Relaxed));
+        gauges.defragmenting.store(false, Release);
+        gauges.disk_bytes.store(self.parts.engine.disk_bytes(), Relaxed);
+        match done {
+            Ok(()) if gauges.stopping.load(Acquire) => Err(RequestError::Stopped),
+            Ok(()) => Ok(()),
+            Err(why) => {
+                tracing::error!(error = %why, "defragmentation failed");
+                Err(RequestError::Failed)
+            }
+        }
+    }
+
+    fn open_snapshot(&mut self) -> Result<SnapshotAnswer, RequestError> {
+        self.streams.retain(|stream| stream.strong_count() > 0);
+        self.readers.retain(|reader| !reader.is_finished());
+        if Arc::strong_count(&self.open) > OPEN_SNAPSHOTS && !self.end_stalled() {
+            return Err(RequestError::Busy);
+        }
+        self.checkpoint().map_err(|why| {
+            if self.parts.gauges.stopping.load(Acquire) {
+                return RequestError::Stopped;
+            }
+            tracing::error!(error = %why, "cannot open a snapshot of the store");
+            RequestError::Failed
+        })
+    }
+
+    /// Ends the stream that was pulled least lately, if that was long ago: a client that takes nothing must not keep others from
+    /// their backups.
+    fn end_stalled(&mut self) -> bool {
+        let streams = self.streams.iter().filter_map(Weak::upgrade).filter(|stream| !stream.is_ended());
+        let idlest = streams.max_by_key(|stream| stream.idle()).filter(|stream| stream.idle() > SNAPSHOT_STALL);
+        let Some(idlest) = idlest else { return false };
+        tracing::warn!("ending a snapshot whose client takes nothing: another one is asked for");
+        idlest.end();
+        true
+    }
+
+    fn checkpoint(&mut self) -> Result<SnapshotAnswer, String> {
+        std::fs::create_dir_all(&self.parts.scratch).map_err(|e| e.to_string())?;
+        self.made += 1;
+        let dir = CheckpointDir(self.parts.scratch.join(format!("checkpoint-{}", self.made)));
+        self.parts.engine.checkpoint(&dir.0).map_err(|e| e.to_string())?;
+        let engine = (self.parts.open)(&dir.0).map_err(|e| e.to_string())?;
+        let snapshot = Cancellable::new(engine.snapshot(), self.parts.gauges.clone());
+        let header = StreamHeader::read(&snapshot, &self.parts.server_version).map_err(|e| e.to_string())?;
+        let source = SnapshotSource::new(snapshot, &header).map_err(|e| e.to_string())?;
+        let total = source.total_bytes();
+        let opened = snapshot_streams::open(Checkpoint { source, engine, dir }, self.open.clone());
+        let opened = opened.map_err(|e| e.to_string())?;
+        self.streams.push(Arc::downgrade(&opened.state));
+        self.readers.push(opened.reader);
+        Ok(SnapshotAnswer { total, source: opened.chunks })
+    }
+}

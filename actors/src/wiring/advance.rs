@@ -1,0 +1,35 @@
+//! WAL writer, applier, flusher → raft core (etcd's advancec). Cannot meet a full queue: bounded by credits.
+
+/// Appends up to `sequence` are durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Persisted {
+    /// Number of the last durable batch.
+    pub sequence: u64,
+}
+
+/// Batches up to `sequence` are applied and visible in the published view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AppliedUpTo {
+    /// Number of the last applied batch.
+    pub sequence: u64,
+    /// Applied index.
+    pub index: u64,
+}
+
+/// A flush made everything up to `index` durable in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Durable {
+    /// Applied index that a crash would leave.
+    pub index: u64,
+}
+
+/// Completions, the raft core's first queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Advance {
+    /// From the WAL writer.
+    Persisted(Persisted),
+    /// From the applier.
+    Applied(AppliedUpTo),
+    /// From the flusher.
+    Durable(Durable),
+}

@@ -1,0 +1,33 @@
+//! Raft core → applier (etcd's applyc).
+
+use messages::{SinkId, Token};
+use raft::{ConfState, Entry};
+
+/// A committed entry on its way into the store.
+#[derive(Clone, Debug)]
+pub struct CommittedEntry {
+    /// The entry.
+    pub entry: Entry,
+    /// Membership after it, for a conf change.
+    pub conf_state: Option<ConfState>,
+    /// Who waits for it, when it was proposed by this run of this member.
+    pub waiter: Option<(SinkId, Token)>,
+}
+
+/// Committed entries, ascending without gaps.
+#[derive(Clone, Debug)]
+pub struct ApplyBatch {
+    /// Number of the batch, ascending; acknowledged by `advance::AppliedUpTo`.
+    pub sequence: u64,
+    /// The entries.
+    pub entries: Vec<CommittedEntry>,
+}
+
+/// What the applier is asked.
+#[derive(Debug)]
+pub enum ToApplier {
+    /// Apply.
+    Apply(ApplyBatch),
+    /// Apply what is queued, answer who waits, and end. The store is flushed when it is closed.
+    Stop,
+}
