@@ -35,6 +35,7 @@ mod maintenance_jobs_tests;
 pub mod peers;
 pub mod raft_core;
 pub mod reader_pool;
+mod snapshot_streams;
 pub mod store_cell;
 pub mod store_reads;
 pub mod ticker;

@@ -18,10 +18,10 @@ use raft::{ConfState, LogId};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Release;
 use std::time::{Duration, Instant};
-use storage::apply::{Applier, Bootstrap, Identity};
+use storage::apply::{Bootstrap, MemberIds, StateMachine};
 use storage::engine::sim::SimEngine;
 use storage::engine::{Direction, Engine, Family, Scan, Snapshot};
-use storage::view::{View, Views};
+use storage::view::Views;
 use tempfile::TempDir;
 
 const SINK: SinkId = SinkId(0);
@@ -42,15 +42,15 @@ fn client() -> (Arc<Sinks>, Receiver<Reply>) {
     (sinks, answers)
 }
 
-fn store() -> (Arc<SimEngine>, Applier<SimEngine>) {
+fn store() -> (Arc<SimEngine>, StateMachine<SimEngine>) {
     let engine = Arc::new(SimEngine::new());
     let first = Bootstrap {
-        identity: Identity { cluster_id: 1, member_id: 2 },
+        identity: MemberIds { cluster_id: 1, member_id: 2 },
         applied: LogId::default(),
         conf_state: ConfState::default(),
         members: Vec::new(),
     };
-    let store = Applier::bootstrap(engine.clone(), &first).expect("an empty store");
+    let store = StateMachine::bootstrap(engine.clone(), &first).expect("an empty store");
     (engine, store)
 }
 
@@ -152,7 +152,8 @@ fn a_node_that_stops_begins_no_job_and_ends_walks() {
 #[test]
 fn ranges_of_the_past_are_left_to_the_pool() {
     let now = 7;
-    let view = View { revision: now, ..store().1.view() };
+    let mut view = store().1.view();
+    view.status.revision = now;
     let reads = StoreReads::new(Arc::new(Views::new(view)), Arc::default(), COLLECTED_BYTES);
     let range = |revision, range_end: &'static str, count_only| {
         let request = RangeRequest {

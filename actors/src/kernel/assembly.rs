@@ -9,7 +9,7 @@ use messages::{NodeIdentity, ReplySink, SinkId};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use storage::apply::Applier as Store;
+use storage::apply::StateMachine as Store;
 use storage::disk::Disk;
 use storage::engine::Engine;
 use storage::wal::Wal;

@@ -32,7 +32,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Release;
 use std::time::Duration;
-use storage::apply::Applier as Store;
+use storage::apply::StateMachine as Store;
 use storage::disk::Disk;
 use storage::engine::Engine;
 use storage::view::Views;
@@ -93,7 +93,7 @@ impl<E: Engine> Queues<E> {
         let view = self.views.load();
         let parts = HubParts {
             config,
-            at: Position { revision: view.revision, compact_revision: view.compact_revision },
+            at: Position { revision: view.status.revision, compact_revision: view.status.compact_revision },
             source: Arc::new(self.reads.clone()),
             sinks: self.sinks.clone(),
             gauges: self.gauges.clone(),

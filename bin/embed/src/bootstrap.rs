@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
-use storage::apply::Applier;
+use storage::apply::StateMachine;
 use storage::boot::{Boot, BootError, Stores};
 use storage::disk::space::Space;
 use storage::disk::{Disk, OsDisk};
@@ -59,7 +59,7 @@ pub struct Booted {
     /// Memory that stores of this member share.
     pub memory: RocksMemory,
     /// The write side of the store.
-    pub store: Applier<RocksEngine>,
+    pub store: StateMachine<RocksEngine>,
     /// The log.
     pub wal: Wal,
     /// The log's file system.

@@ -19,7 +19,7 @@ mod boot_tests;
 pub use epoch::{EPOCH_FILE, EpochError};
 pub use log::LogStart;
 
-use crate::apply::{Applier, Bootstrap, OpenError};
+use crate::apply::{Bootstrap, OpenError, StateMachine};
 use crate::disk::Disk;
 use crate::engine::{Engine, EngineError};
 use crate::member::pointer::{self, FIRST_STORE, PointerError};
@@ -114,7 +114,7 @@ pub struct Boot<'a, S: Stores> {
 /// What the owners start with.
 pub struct Booted<E: Engine> {
     /// The write side of the store.
-    pub store: Applier<E>,
+    pub store: StateMachine<E>,
     /// Its engine.
     pub engine: Arc<E>,
     /// Name of the store.
@@ -133,7 +133,7 @@ pub struct Booted<E: Engine> {
 struct Opened<E: Engine> {
     name: String,
     engine: Arc<E>,
-    store: Applier<E>,
+    store: StateMachine<E>,
 }
 
 impl<S: Stores> Boot<'_, S> {
@@ -147,7 +147,7 @@ impl<S: Stores> Boot<'_, S> {
     ) -> Result<Booted<S::Engine>, BootError> {
         let name = pointer::read(self.disk.as_ref(), self.member)?;
         let engine = self.stores.open(&name)?;
-        let (mut wal, mut recovered, mut opened) = match Applier::open_with(engine.clone(), self.chunk_bytes) {
+        let (mut wal, mut recovered, mut opened) = match StateMachine::open_with(engine.clone(), self.chunk_bytes) {
             Ok(store) => {
                 let identity = store.identity();
                 let (wal, recovered) = self.open_wal(identity.cluster_id, identity.member_id)?;
@@ -213,7 +213,7 @@ impl<S: Stores> Boot<'_, S> {
             return Err(BootError::Mismatch(why));
         }
         crate::apply::bootstrap(engine.as_ref(), first)?;
-        let store = Applier::open_with(engine.clone(), self.chunk_bytes)?;
+        let store = StateMachine::open_with(engine.clone(), self.chunk_bytes)?;
         tracing::info!(
             "local-member-id" = format!("{:x}", identity.member_id),
             "cluster-id" = format!("{:x}", identity.cluster_id),
@@ -251,7 +251,7 @@ impl<S: Stores> Boot<'_, S> {
             return Err(mismatch("there is no such store".to_owned()));
         }
         let engine = self.stores.open(&install.store)?;
-        let store = Applier::open_with(engine.clone(), self.chunk_bytes)?;
+        let store = StateMachine::open_with(engine.clone(), self.chunk_bytes)?;
         if store.identity() != identity || store.applied().index != install.meta.index {
             return Err(mismatch(format!("it is at entry {} of {:?}", store.applied().index, store.identity())));
         }

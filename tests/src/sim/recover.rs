@@ -10,7 +10,7 @@ use raft::{ConfState, LogId};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use storage::apply::{Bootstrap, Identity};
+use storage::apply::{Bootstrap, MemberIds};
 use storage::boot::{Boot, Stores};
 use storage::disk::SimDisk;
 use storage::engine::EngineError;
@@ -76,7 +76,7 @@ pub fn start(disk: &SimDisk, engine: &StepEngine, params: &Params, log_id: u64) 
     };
     let booted = boot.start(|| {
         Ok(Bootstrap {
-            identity: Identity { cluster_id: CLUSTER, member_id: MEMBER },
+            identity: MemberIds { cluster_id: CLUSTER, member_id: MEMBER },
             applied: FIRST,
             conf_state: ConfState { voters: vec![MEMBER], learners: vec![LEARNER], ..ConfState::default() },
             members: Vec::new(),

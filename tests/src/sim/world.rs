@@ -14,12 +14,10 @@ use super::violation::{Checked, hold, violated};
 use super::{checks, clients::Clients, leases::Promises, watchers::Watching};
 use raft::HardState;
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashSet};
+use std::collections::{BinaryHeap, HashSet, VecDeque};
 use std::sync::atomic::Ordering::Acquire;
 use storage::disk::SimDisk;
 use storage::disk::sim::Faults;
-use storage::engine::sim::SimSnapshot;
-use storage::snapshot::SnapshotSource;
 
 /// What one owner does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,7 +87,7 @@ pub struct Tally {
 
 /// A checkpoint being sent.
 pub(super) struct Sending {
-    pub(super) source: SnapshotSource<SimSnapshot>,
+    pub(super) chunks: VecDeque<Vec<u8>>,
     pub(super) bytes: Vec<u8>,
 }
 
@@ -406,8 +404,12 @@ impl World {
         }
         (self.durable, self.written, self.promised, self.promising) = (last, last, hard_state, hard_state);
         let view = found.recovered.store.view();
-        hold("SIM-STORE-NOT-AHEAD", view.applied_index <= self.replay.last(), || {
-            format!("the store has applied {}, nobody handed out more than {}", view.applied_index, self.replay.last())
+        hold("SIM-STORE-NOT-AHEAD", view.status.applied_index <= self.replay.last(), || {
+            format!(
+                "the store has applied {}, nobody handed out more than {}",
+                view.status.applied_index,
+                self.replay.last()
+            )
         })?;
         checks::whole(&view, &self.replay)?;
         self.tally.views += 1;
