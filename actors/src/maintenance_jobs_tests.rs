@@ -5,6 +5,7 @@ use crate::death_watch::{DeathWatch, ExitCell};
 use crate::limits::{COLLECTED_BYTES, OPEN_SNAPSHOTS, SNAPSHOT_STALL};
 use crate::maintenance_jobs::{MaintenanceJobs, MaintenanceParts};
 use crate::reader_pool::{self, PoolReads};
+use crate::store_cell::StoreCell;
 use crate::store_reads::StoreReads;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use messages::admin::{MaintenanceJob, RunJob};
@@ -71,7 +72,7 @@ impl Rig {
         let parts = MaintenanceParts {
             inbox,
             stop: stopped,
-            engine: store().0,
+            store: Arc::new(StoreCell::new(store().0)),
             open: Box::new(SimEngine::open),
             make_room: Box::new(|| {}),
             scratch: dir.path().join("scratch"),

@@ -95,7 +95,7 @@ pub fn resolve(mut given: Given) -> Result<Settings, String> {
 
 /// Whether a member lives here already: flags about the first start are ignored then.
 fn has_data(data_dir: &Path) -> bool {
-    data_dir.join("member").join("store").exists()
+    embed::holds_member(data_dir)
 }
 
 /// Ends the start for what is not offered. Flags of discovery are about the first start: a member that has data ignores them.

@@ -45,7 +45,8 @@ pub fn founders(new: Founders<'_>) -> Result<Bootstrap, ClusterError> {
     Ok(Bootstrap { identity, applied, conf_state, members })
 }
 
-/// Makes the log that belongs to such a start, with the hard state it was made with. `log_id` is random.
+/// Makes the log that belongs to such a start, of segments of these sizes, with the hard state it was made with. `log_id` is
+/// random.
 ///
 /// # Errors
 /// [`WalError`].

@@ -9,6 +9,7 @@ mod foreign;
 mod found;
 mod ids;
 mod lock;
+pub mod pointer;
 mod url;
 
 pub use cluster::{ClusterError, InitialMember, own_member, parse_cluster};

@@ -16,6 +16,7 @@ use actors::limits::{
 use actors::raft_core::inbox::{Inbox, InnerPort};
 use actors::raft_core::log_tail::LogTail;
 use actors::raft_core::{CoreConfig, CoreParts, RaftCore};
+use actors::store_cell::StoreCell;
 use actors::wal_writer::{WalParts, WalWriter};
 use actors::watch_hub::{Hub, Position, ReadDone, ReadJob};
 use actors::wiring::apply::ToApplier;
@@ -169,7 +170,7 @@ impl Wiring {
     ) -> FlusherParts<StepEngine> {
         FlusherParts {
             inbox,
-            engine: Arc::new(engine),
+            store: Arc::new(StoreCell::new(Arc::new(engine))),
             disk: disk.shared(),
             core: self.inner.clone(),
             wal: self.wal_end.clone(),

@@ -130,6 +130,8 @@ pub struct World {
     pub(super) promised: HardState,
     pub(super) promising: HardState,
     pub(super) flooded: bool,
+    /// Of the last start that succeeded.
+    boot_epoch: u64,
     faults_left: u64,
     fault_gap: u64,
 }
@@ -168,6 +170,7 @@ impl World {
             promised: HardState::default(),
             promising: HardState::default(),
             flooded: false,
+            boot_epoch: 0,
             faults_left: params.faults,
             fault_gap,
             rng,
@@ -388,6 +391,10 @@ impl World {
             format!("start: store at {}, log {}..={last} {hard_state:?}", found.applied, found.log.truncated.index)
         });
         checks::log(&found.recovered, &found.log, &self.replay)?;
+        let epoch = found.boot_epoch;
+        let last_epoch = self.boot_epoch;
+        hold("SIM-EPOCH-GROWS", epoch > last_epoch, || format!("boot epoch {epoch} follows {last_epoch}"))?;
+        self.boot_epoch = epoch;
         let promised = self.promised;
         let kept = hard_state.term > promised.term
             || (hard_state.term == promised.term && (promised.vote == 0 || hard_state.vote == promised.vote));
