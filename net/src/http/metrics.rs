@@ -12,7 +12,7 @@ use model::request::AlarmType;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// gRPC status codes.
 const CODES: usize = 17;
@@ -210,6 +210,7 @@ fn code_name(code: usize) -> &'static str {
 fn server(page: &mut Page, this: &ClientServices) {
     let gauges = &this.ports().gauges;
     let config = &this.config();
+    page.one("conclave_log_lines_dropped_total", "counter", config.dropped_log_lines.load(Relaxed) as f64);
     let leader = gauges.leader.load(Relaxed);
     let own = this.ports().identity.member_id;
     let cluster = this.ports().reads.cluster_version().unwrap_or_default();
@@ -251,6 +252,11 @@ fn disk_and_watch(page: &mut Page, this: &ClientServices) {
     syncs(page, gauges);
     page.one("etcd_disk_wal_write_bytes_total", "counter", gauges.wal_bytes.load(Relaxed) as f64);
     page.one("etcd_disk_defrag_inflight", "gauge", f64::from(gauges.defragmenting.load(Relaxed)));
+    let ends = gauges.certificate_ends.load(Relaxed);
+    if ends != 0 {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        page.one("conclave_server_certificate_expiration_seconds", "gauge", ends as f64 - now.as_secs_f64().floor());
+    }
     page.one("conclave_store_disk_bytes", "gauge", gauges.disk_bytes.load(Relaxed) as f64);
     page.one("etcd_debugging_mvcc_watcher_total", "gauge", gauges.watchers.load(Relaxed) as f64);
     page.one("etcd_debugging_mvcc_watch_stream_total", "gauge", gauges.watch_streams.load(Relaxed) as f64);

@@ -13,6 +13,7 @@ use super::unary::method;
 use super::{check, status};
 use crate::door::{Answer, CallMeta, Inbound, Message, MethodTable, Status, StreamEvents, StreamHandle};
 use api::etcdserverpb as pb;
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use bytes::Bytes;
 use messages::Token;
 use messages::lease::{LeaseAsk, LeaseReply};
@@ -20,7 +21,6 @@ use messages::read::{RangePlan, Work};
 use model::Command;
 use model::request::{LeaseGrantRequest, LeaseRevokeRequest};
 use prost::Message as _;
-use ring::rand::{SecureRandom, SystemRandom};
 use std::cell::RefCell;
 use std::rc::Rc;
 
