@@ -7,5 +7,6 @@ pub mod http;
 pub mod peer;
 pub mod server;
 pub mod services;
+pub mod throttle;
 
 pub use server::{Doors, Listen, LoopGuard, Loops};

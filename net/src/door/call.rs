@@ -4,6 +4,7 @@
 
 use super::answer::Answer;
 use super::ctx::{ConnGuard, ConnShared, LoopCtx};
+use super::long_calls::LongCall;
 use super::method::MethodInfo;
 use super::respond;
 use super::status::{Code, Status};
@@ -109,6 +110,8 @@ pub(super) struct Open {
     pub(super) deadline: Option<Instant>,
     /// Request bytes counted against the loop.
     pub(super) charged: usize,
+    /// Set for a stream, and for a call that waits for others.
+    pub(super) long: Option<LongCall>,
     /// How it ended; `Canceled` unless set.
     pub(super) code: Code,
 }
@@ -123,13 +126,23 @@ impl Open {
     ) -> Self {
         ctx.observer().started(method);
         ctx.calls.set(ctx.calls.get() + 1);
-        let (ctx, method, started) = (ctx.clone(), method.clone(), ctx.now());
-        Self { ctx, conn, method, started, deadline, charged: 0, code: Code::Canceled }
+        let started = ctx.now();
+        let method = method.clone();
+        Self { ctx: ctx.clone(), conn, method, started, deadline, charged: 0, long: None, code: Code::Canceled }
     }
 
     /// The connection it came on; `None` for a call from inside.
     pub(super) fn connection(&self) -> Option<&Rc<ConnShared>> {
         self.conn.as_ref().map(|guard| &guard.0)
+    }
+
+    /// Counts the call as long; false when its connection has as many long calls as it may have.
+    pub(super) fn become_long(&mut self) -> bool {
+        let Some(conn) = self.conn.as_ref().map(|guard| &guard.0) else { return true };
+        if self.long.is_none() {
+            self.long = LongCall::begin(conn, &self.ctx.limits);
+        }
+        self.long.is_some()
     }
 
     pub(super) fn charge(&mut self, bytes: usize) {
@@ -178,6 +191,12 @@ impl Call {
     /// Keeps the right to answer for [`LoopHandle::complete`](super::LoopHandle::complete). When the deadline passes the door answers by itself.
     pub fn defer(self) -> CallToken {
         self.put(None)
+    }
+
+    /// Says that the call may wait long, for [`Self::defer_with`]. False when its connection has so many streams and waiting
+    /// calls that another one would leave no room for short calls: then refuse it.
+    pub fn may_wait(&mut self) -> bool {
+        self.right.as_mut().is_some_and(|(open, _)| open.become_long())
     }
 
     /// As [`Self::defer`], and `on_cancel` is called when the client gives up, its deadline passes or its connection goes:

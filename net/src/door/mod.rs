@@ -35,6 +35,7 @@ mod inbox;
 mod io;
 mod limits;
 mod local;
+mod long_calls;
 mod method;
 mod observer;
 mod read;

@@ -6,6 +6,7 @@ use super::call::{Call, CallMeta, CallToken, Open, Responder};
 use super::ctx::{ConnGuard, LoopCtx};
 use super::frame::{Decoder, PREFIX};
 use super::head::{self, Head};
+use super::long_calls;
 use super::method::Handler;
 use super::respond;
 use super::status::{Code, Status};
@@ -50,12 +51,13 @@ pub(super) fn accept(ctx: &Rc<LoopCtx>, accepted: Accepted) -> Option<Accepted> 
     let Accepted { conn, request, respond } = accepted;
     let (parts, body) = request.into_parts();
     if ctx.calls.get() >= ctx.limits.max_calls {
+        long_calls::report_no_room(&conn.0, &ctx.limits);
         refuse(respond, StatusCode::OK, &ctx.limits.busy);
         return None;
     }
     let deadline = timeout.and_then(|t| ctx.now().checked_add(t));
     let peer = conn.0.peer.clone();
-    let open = Open::new(ctx, Some(conn), &method.info, deadline);
+    let mut open = Open::new(ctx, Some(conn), &method.info, deadline);
     if let Err(status) = head::check_encoding(&parts.headers) {
         respond::answer(open, Responder::H2(respond), status.into());
         return None;
@@ -63,6 +65,9 @@ pub(super) fn accept(ctx: &Rc<LoopCtx>, accepted: Accepted) -> Option<Accepted> 
     let authority = parts.uri.into_parts().authority;
     let meta = CallMeta { method: method.info.clone(), headers: parts.headers, authority, deadline, peer };
     match &method.handler {
+        Handler::Bidi(_) | Handler::ServerStream(_) if !open.become_long() => {
+            respond::answer(open, Responder::H2(respond), ctx.limits.busy.clone().into());
+        }
         Handler::Bidi(handler) => {
             let (handler, decoder) = (handler.clone(), Decoder::new(ctx.limits.max_recv_message));
             let handle = stream::insert(ctx, open, Tx::Unsent(respond), Some(Rx::H2(body)), decoder);

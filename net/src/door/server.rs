@@ -8,12 +8,16 @@ use super::inbox::{LoopSender, inbox};
 use super::limits::DoorLimits;
 use super::status::Status;
 use super::wake::ReadyList;
+use crate::throttle::Throttle;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use tokio::time::sleep;
+
+/// Equal errors of accepting are logged once in this time: out of descriptors, each attempt fails.
+const ACCEPT_ERRORS: Duration = Duration::from_secs(5);
 
 /// A bound listening socket.
 pub enum Listener {
@@ -31,6 +35,7 @@ pub struct Door {
     open: Arc<AtomicUsize>,
     max_connections: usize,
     stop: watch::Sender<bool>,
+    accept_errors: Throttle,
     done: Mutex<Vec<oneshot::Receiver<()>>>,
 }
 
@@ -70,6 +75,7 @@ impl Door {
             open: Arc::new(AtomicUsize::new(0)),
             max_connections,
             stop: watch::channel(false).0,
+            accept_errors: Throttle::new(ACCEPT_ERRORS),
             done: Mutex::new(done),
         };
         (Arc::new(door), runners, senders)
@@ -100,8 +106,10 @@ impl Door {
                     self.loops[turn].send(vec![Ctl::Accept(Socket { kind, spec: spec.clone(), permit })]);
                 }
                 Err(error) => {
+                    if let Some(left_out) = self.accept_errors.admit(&error.to_string()) {
+                        tracing::warn!(%error, left_out, "cannot accept a client connection");
+                    }
                     // out of descriptors, or the peer is gone already: neither gets better by spinning
-                    tracing::warn!(%error, "cannot accept a client connection");
                     sleep(Duration::from_millis(20)).await;
                 }
             }

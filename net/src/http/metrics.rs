@@ -4,7 +4,7 @@
 //! nodes of one process have their own.
 
 use crate::door::{Code, DoorObserver, MethodInfo};
-use crate::services::Loop;
+use crate::services::ClientServices;
 use messages::Gauges;
 use messages::ports::SYNC_BUCKETS;
 use messages::read::StoreStatus;
@@ -12,7 +12,7 @@ use model::request::AlarmType;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// gRPC status codes.
 const CODES: usize = 17;
@@ -129,10 +129,10 @@ impl Metrics {
     }
 
     /// The whole page.
-    pub fn render(&self, this: &Loop) -> String {
+    pub fn render(&self, this: &ClientServices) -> String {
         let mut page = Page(String::with_capacity(32 << 10));
         server(&mut page, this);
-        store(&mut page, &this.ports.reads.status());
+        store(&mut page, &this.ports().reads.status());
         disk_and_watch(&mut page, this);
         self.grpc(&mut page);
         process(&mut page);
@@ -207,12 +207,13 @@ fn code_name(code: usize) -> &'static str {
     ALL[code].name()
 }
 
-fn server(page: &mut Page, this: &Loop) {
-    let gauges = &this.ports.gauges;
-    let config = &this.config;
+fn server(page: &mut Page, this: &ClientServices) {
+    let gauges = &this.ports().gauges;
+    let config = &this.config();
+    page.one("conclave_log_lines_dropped_total", "counter", config.dropped_log_lines.load(Relaxed) as f64);
     let leader = gauges.leader.load(Relaxed);
-    let own = this.ports.identity.member_id;
-    let cluster = this.ports.reads.cluster_version().unwrap_or_default();
+    let own = this.ports().identity.member_id;
+    let cluster = this.ports().reads.cluster_version().unwrap_or_default();
     page.labelled("etcd_cluster_version", "gauge", &format!("cluster_version=\"{cluster}\""), 1.0);
     page.labelled("etcd_server_version", "gauge", &format!("server_version=\"{}\"", config.server_version), 1.0);
     page.labelled("etcd_server_id", "gauge", &format!("server_id=\"{own:x}\""), 1.0);
@@ -229,7 +230,7 @@ fn server(page: &mut Page, this: &Loop) {
     page.one("etcd_debugging_lease_granted_total", "counter", gauges.leases_granted.load(Relaxed) as f64);
     page.one("etcd_debugging_lease_revoked_total", "counter", gauges.leases_revoked.load(Relaxed) as f64);
     page.one("etcd_debugging_lease_renewed_total", "counter", gauges.leases_renewed.load(Relaxed) as f64);
-    let alarms = this.ports.reads.status().alarms;
+    let alarms = this.ports().reads.status().alarms;
     page.head("etcd_debugging_server_alarms", "gauge");
     for alarm in alarms {
         let kind = if alarm.alarm == AlarmType::Corrupt { "CORRUPT" } else { "NOSPACE" };
@@ -246,11 +247,16 @@ fn store(page: &mut Page, status: &StoreStatus) {
     page.one("etcd_debugging_mvcc_compact_revision", "gauge", status.compact_revision as f64);
 }
 
-fn disk_and_watch(page: &mut Page, this: &Loop) {
-    let gauges = &this.ports.gauges;
+fn disk_and_watch(page: &mut Page, this: &ClientServices) {
+    let gauges = &this.ports().gauges;
     syncs(page, gauges);
     page.one("etcd_disk_wal_write_bytes_total", "counter", gauges.wal_bytes.load(Relaxed) as f64);
     page.one("etcd_disk_defrag_inflight", "gauge", f64::from(gauges.defragmenting.load(Relaxed)));
+    let ends = gauges.certificate_ends.load(Relaxed);
+    if ends != 0 {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        page.one("conclave_server_certificate_expiration_seconds", "gauge", ends as f64 - now.as_secs_f64().floor());
+    }
     page.one("conclave_store_disk_bytes", "gauge", gauges.disk_bytes.load(Relaxed) as f64);
     page.one("etcd_debugging_mvcc_watcher_total", "gauge", gauges.watchers.load(Relaxed) as f64);
     page.one("etcd_debugging_mvcc_watch_stream_total", "gauge", gauges.watch_streams.load(Relaxed) as f64);

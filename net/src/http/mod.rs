@@ -6,24 +6,23 @@ mod health;
 pub mod metrics;
 
 use crate::door::{HttpBody, HttpHandler, HttpRequest, text};
-use crate::services::{Loop, status};
+use crate::services::{ClientServices, status};
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, ready};
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use messages::RequestError;
-use std::rc::Rc;
 
 pub use metrics::{LoopMetrics, Metrics};
 
 /// Serves plain HTTP on one loop.
 pub struct Http {
-    this: Rc<Loop>,
+    this: ClientServices,
     metrics: Metrics,
 }
 
 impl Http {
     /// For the services of a loop.
-    pub fn new(this: Rc<Loop>, metrics: Metrics) -> Self {
+    pub fn new(this: ClientServices, metrics: Metrics) -> Self {
         Self { this, metrics }
     }
 
@@ -31,9 +30,9 @@ impl Http {
         if method != Method::GET {
             return not_allowed("GET");
         }
-        let cluster = self.this.ports.reads.cluster_version().unwrap_or_default();
+        let cluster = self.this.ports().reads.cluster_version().unwrap_or_default();
         let cluster = if cluster.is_empty() { "not_decided" } else { &cluster };
-        let config = &self.this.config;
+        let config = self.this.config();
         json(
             StatusCode::OK,
             format!(

@@ -3,8 +3,8 @@
 //! With them a restarted member recognises packets of connections that its last run had, and can say that these are gone. That is only
 //! a hint which makes the other side redial at once; what decides is the boot epoch in the hello.
 
+use aws_lc_rs::{hkdf, hmac};
 use quinn::crypto::{HandshakeTokenKey, HmacKey};
-use ring::{hkdf, hmac};
 use std::sync::Arc;
 
 /// Makes keys from a secret.
