@@ -5,8 +5,8 @@
 use super::header::START;
 use super::{BLOCK_BYTES, BLOCK_HEAD, END, FAMILIES, HASH_BYTES, ROWS, StreamError, StreamHeader, block_crc, padding};
 use crate::engine::Family;
-use bytes::{Buf, Bytes};
 use aws_lc_rs::digest;
+use bytes::{Buf, Bytes};
 use std::io::{BufReader, Read};
 
 /// What to do about the hash behind a stream.

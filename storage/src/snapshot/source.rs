@@ -4,8 +4,8 @@
 
 use super::{BLOCK_BYTES, BLOCK_HEAD, END, FAMILIES, HASH_BYTES, ROW_HEAD, ROWS, StreamHeader, block_crc, padding};
 use crate::engine::{Direction, EngineError, Family, Scan, Snapshot};
-use bytes::{BufMut, Bytes};
 use aws_lc_rs::digest;
+use bytes::{BufMut, Bytes};
 
 /// Largest chunk, as etcd's.
 pub const CHUNK_BYTES: usize = 32 << 10;
