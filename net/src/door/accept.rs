@@ -6,6 +6,7 @@ use super::call::{Peer, PeerTls};
 use super::conn;
 use super::ctx::LoopCtx;
 use super::http::{self, HttpHandler};
+use super::h2_input::PREFACE;
 use super::io::{Io, IoKind, IoStats, Sock, SockKind};
 use bytes::{Bytes, BytesMut};
 use hyper::service::service_fn;
@@ -20,7 +21,6 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// First byte of a TLS handshake record.
 const TLS_HANDSHAKE: u8 = 0x16;
 
@@ -138,6 +138,7 @@ async fn serve(socket: Socket, place: Place) -> io::Result<()> {
     if !is_h2 {
         return serve_http1(io, peer, place).await;
     }
+    io.speaks_h2();
     let stats = io.stats.clone();
     let window = place.ctx.window();
     let handshake = conn::builder(&place.ctx.limits, window).handshake(io);
@@ -164,7 +165,6 @@ async fn secure(spec: &ListenSpec, socket: StdSocket) -> io::Result<(Io, Peer, O
     };
     let mut sock = Sock { ahead: Bytes::new(), inner };
     let mut peer = Peer { addr, tls: None, listener: spec.number, grpc: spec.grpc };
-    let stats = Rc::new(IoStats::default());
     let tls = match &spec.tls {
         Some(config) if spec.plain => {
             let mut first = [0];
@@ -175,7 +175,7 @@ async fn secure(spec: &ListenSpec, socket: StdSocket) -> io::Result<(Io, Peer, O
         config => config.as_ref(),
     };
     let Some(config) = tls else {
-        return Ok((Io { stats, ahead: Bytes::new(), kind: IoKind::Plain(sock) }, peer, None));
+        return Ok((Io::new(IoKind::Plain(sock)), peer, None));
     };
     let stream = TlsAcceptor::from(config.clone()).accept(sock).await?;
     let (_, session) = stream.get_ref();
@@ -184,7 +184,7 @@ async fn secure(spec: &ListenSpec, socket: StdSocket) -> io::Result<(Io, Peer, O
         server_name: session.server_name().map(str::to_owned),
     });
     let alpn = session.alpn_protocol().map(|p| p == b"h2");
-    Ok((Io { stats, ahead: Bytes::new(), kind: IoKind::Tls(Box::new(stream)) }, peer, alpn))
+    Ok((Io::new(IoKind::Tls(Box::new(stream))), peer, alpn))
 }
 
 /// Reads until the bytes are the HTTP/2 preface or cannot become it; the bytes stay in front of the stream.

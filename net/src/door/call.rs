@@ -3,6 +3,7 @@
 //! Dropping a [`Call`] unanswered answers it with `Internal`, so that no client waits for a forgotten request.
 
 use super::answer::Answer;
+use super::compress::Encoding;
 use super::ctx::{ConnGuard, ConnShared, LoopCtx};
 use super::method::MethodInfo;
 use super::respond;
@@ -62,7 +63,6 @@ pub struct PeerTls {
 pub struct CallMeta {
     pub(super) method: Rc<MethodInfo>,
     pub(super) headers: HeaderMap,
-    pub(super) authority: Option<http::uri::Authority>,
     pub(super) deadline: Option<Instant>,
     pub(super) peer: Rc<Peer>,
 }
@@ -81,11 +81,6 @@ impl CallMeta {
     /// First value of a metadata key (lower case).
     pub fn get(&self, key: &str) -> Option<&[u8]> {
         self.headers.get(key).map(HeaderValue::as_bytes)
-    }
-
-    /// `:authority`, as the client wrote it.
-    pub fn authority(&self) -> Option<&str> {
-        self.authority.as_ref().map(http::uri::Authority::as_str)
     }
 
     /// When the client stops waiting. The door answers by itself then.
@@ -107,6 +102,8 @@ pub(super) struct Open {
     pub(super) method: Rc<MethodInfo>,
     pub(super) started: Instant,
     pub(super) deadline: Option<Instant>,
+    /// How its client compresses messages, and takes them.
+    pub(super) encoding: Encoding,
     /// Request bytes counted against the loop.
     pub(super) charged: usize,
     /// How it ended; `Canceled` unless set.
@@ -123,8 +120,16 @@ impl Open {
     ) -> Self {
         ctx.observer().started(method);
         ctx.calls.set(ctx.calls.get() + 1);
-        let (ctx, method, started) = (ctx.clone(), method.clone(), ctx.now());
-        Self { ctx, conn, method, started, deadline, charged: 0, code: Code::Canceled }
+        Self {
+            ctx: ctx.clone(),
+            conn,
+            method: method.clone(),
+            started: ctx.now(),
+            deadline,
+            encoding: Encoding::Identity,
+            charged: 0,
+            code: Code::Canceled,
+        }
     }
 
     /// The connection it came on; `None` for a call from inside.

@@ -4,6 +4,7 @@
 
 use super::accept::Permit;
 use super::ctx::{ConnGuard, ConnShared, LoopCtx};
+use super::h2_input::PREFACE;
 use super::io::{Io, IoStats};
 use super::limits::DoorLimits;
 use super::read::Accepted;
@@ -13,9 +14,6 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 use tokio::time::Instant;
-
-/// Bytes every HTTP/2 client starts with; its settings must follow.
-const PREFACE_LEN: u64 = 24;
 
 pub(super) struct Conn {
     h2: h2::server::Connection<Io, Bytes>,
@@ -172,7 +170,7 @@ impl Conn {
             tracing::info!(peer = ?self.shared.peer.addr, "client takes no bytes: closing its connection");
             return false;
         }
-        if read <= PREFACE_LEN && now - self.last_read > limits.handshake_timeout {
+        if read <= PREFACE.len() as u64 && now - self.last_read > limits.handshake_timeout {
             tracing::debug!(peer = ?self.shared.peer.addr, "client says nothing behind the preface: closing its connection");
             return false;
         }

@@ -2,15 +2,18 @@
 //!
 //! Lives on one thread. Must never call into a service while the call table is borrowed.
 
-use super::answer::Answer;
+use super::answer::{Answer, Message};
 use super::call::{CallToken, Peer};
+use super::compress::{self, Encoding, Outgoing};
 use super::limits::{DoorLimits, share};
 use super::method::MethodTable;
 use super::observer::{DoorObserver, NoObserver};
 use super::respond;
+use super::status::Status;
 use super::stream::StreamHandle;
 use super::table::{Entry, State, Table};
 use super::wake::{CallWaker, ConnWaker, ReadyList};
+use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -40,6 +43,9 @@ pub(super) struct LoopCtx {
     pub(super) slow_streams: Cell<usize>,
     /// Bytes of large answers that were read (or asked for) and not yet handed to h2.
     pub(super) answer_bytes: Cell<usize>,
+    /// Bytes inflated and compressed in this round.
+    pub(super) inflated: Cell<usize>,
+    pub(super) compressed: Cell<usize>,
     /// Calls that are not over.
     pub(super) calls: Cell<usize>,
     /// HTTP/2 connections, and those of them whose sockets take nothing at present.
@@ -47,6 +53,8 @@ pub(super) struct LoopCtx {
     pub(super) blocked: Cell<usize>,
     /// Calls whose message waits for a place to be put together.
     pub(super) unassembled: RefCell<VecDeque<CallToken>>,
+    /// Calls and streams whose message waits to be inflated.
+    pub(super) packed: RefCell<VecDeque<CallToken>>,
     /// Large answers that wait to be read on.
     pub(super) unread: RefCell<VecDeque<CallToken>>,
     /// Earliest deadline of a waiting call, or earlier.
@@ -72,10 +80,13 @@ impl LoopCtx {
             outstanding: Cell::new(0),
             slow_streams: Cell::new(0),
             answer_bytes: Cell::new(0),
+            inflated: Cell::new(0),
+            compressed: Cell::new(0),
             calls: Cell::new(0),
             connections: Cell::new(0),
             blocked: Cell::new(0),
             unassembled: RefCell::default(),
+            packed: RefCell::default(),
             unread: RefCell::default(),
             next_deadline: Cell::new(None),
             called: Cell::new(false),
@@ -98,6 +109,37 @@ impl LoopCtx {
     /// True when the loop may take on more requests.
     pub(super) fn has_room(&self) -> bool {
         self.request_bytes.get() < self.limits.request_bytes
+    }
+
+    /// A round begins.
+    pub(super) fn begin_round(&self) {
+        self.now.set(Instant::now());
+        self.inflated.set(0);
+        self.compressed.set(0);
+    }
+
+    /// True when a message may be inflated in this round.
+    pub(super) fn may_inflate(&self) -> bool {
+        self.has_room() && self.inflated.get() < self.limits.inflate_round
+    }
+
+    /// Inflates a message that came in, and counts that against the round.
+    pub(super) fn inflate(&self, message: &[u8]) -> Result<Bytes, Status> {
+        let result = compress::inflate(message, self.limits.max_recv_message);
+        // what is refused was inflated up to the bound, or broke off on the way
+        let bytes = result.as_ref().map_or(self.limits.max_recv_message, Bytes::len);
+        self.inflated.set(self.inflated.get() + bytes.max(message.len()));
+        result
+    }
+
+    /// A message as it leaves: compressed when its client asked for that and the round has time for it.
+    pub(super) fn encode(&self, encoding: Encoding, message: Message) -> Outgoing {
+        let compressed = self.compressed.get() + message.len();
+        if encoding == Encoding::Identity || compressed > self.limits.compress_round {
+            return Outgoing::plain(message);
+        }
+        self.compressed.set(compressed);
+        Outgoing::gzip(message)
     }
 
     /// Receive window of one of the connections there are.

@@ -159,10 +159,11 @@ impl<M: 'static> Core<M> {
     /// One round; true when somebody became ready in it.
     fn round(&mut self) -> bool {
         let ctx = self.ctx.clone();
-        ctx.now.set(Instant::now());
+        ctx.begin_round();
         self.control();
         let mut busy = self.take_messages() | ctx.called.take();
         self.admit();
+        busy |= read::inflate(&ctx);
 
         ctx.ready.take_conns(&mut self.ready_conns);
         for key in self.ready_conns.drain(..) {
@@ -189,7 +190,7 @@ impl<M: 'static> Core<M> {
         // what this round gave back may serve those that wait for it
         read::assemble_on(&ctx);
         send::read_on(&ctx);
-        !ctx.ready.is_empty()
+        !ctx.ready.is_empty() || read::inflates_on(&ctx)
     }
 
     fn take_messages(&self) -> bool {

@@ -2,6 +2,7 @@
 //!
 //! Pure: takes headers, gives a verdict. Texts are grpc-go's.
 
+use super::compress::Encoding;
 use super::status::{Code, Status};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+const GZIP: HeaderValue = HeaderValue::from_static("gzip");
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 
 /// What kind of request a header block opens.
@@ -59,15 +61,19 @@ pub(super) fn judge(method: &Method, headers: &HeaderMap, known_path: impl FnOnc
     Head::Grpc(timeout)
 }
 
-/// etcd registers no compressor, so any encoding but identity is refused, as there.
-pub(super) fn check_encoding(headers: &HeaderMap) -> Result<(), Status> {
-    match headers.get(GRPC_ENCODING) {
-        Some(encoding) if !encoding.is_empty() && encoding != "identity" => {
-            let name = String::from_utf8_lossy(encoding.as_bytes());
+/// How the messages of a call are encoded.
+///
+/// # Errors
+/// etcd registers gzip and nothing else: grpc-go's refusal of any other encoding.
+pub(super) fn encoding(headers: &HeaderMap) -> Result<Encoding, Status> {
+    match headers.get(GRPC_ENCODING).map(HeaderValue::as_bytes) {
+        None | Some(b"" | b"identity") => Ok(Encoding::Identity),
+        Some(b"gzip") => Ok(Encoding::Gzip),
+        Some(other) => {
+            let name = String::from_utf8_lossy(other);
             let text = format!("grpc: Decompressor is not installed for grpc-encoding {name:?}");
             Err(Status::new(Code::Unimplemented, text))
         }
-        _ => Ok(()),
     }
 }
 
@@ -99,15 +105,18 @@ fn parse_timeout(value: &HeaderValue) -> Result<Duration, String> {
 }
 
 /// Header block of a successful answer.
-pub(super) fn ok() -> Response<()> {
+pub(super) fn ok(encoding: Encoding) -> Response<()> {
     let mut response = Response::new(());
     response.headers_mut().insert(CONTENT_TYPE, GRPC);
+    if encoding == Encoding::Gzip {
+        response.headers_mut().insert(GRPC_ENCODING, GZIP);
+    }
     response
 }
 
 /// Header block that is also the trailer: a status and nothing else.
 pub(super) fn trailers_only(http: StatusCode, status: &Status, trailers: Option<Box<HeaderMap>>) -> Response<()> {
-    let mut response = ok();
+    let mut response = ok(Encoding::Identity);
     *response.status_mut() = http;
     if let Some(more) = trailers {
         response.headers_mut().extend(*more);
@@ -156,9 +165,12 @@ mod tests {
     }
 
     #[test]
-    fn compression_is_refused_as_etcd_does() {
-        assert!(check_encoding(&headers(&[("grpc-encoding", "identity")])).is_ok());
-        let status = check_encoding(&headers(&[("grpc-encoding", "gzip")])).expect_err("refused");
-        assert_eq!(status.message, "grpc: Decompressor is not installed for grpc-encoding \"gzip\"");
+    fn gzip_is_the_one_encoding_as_in_etcd() {
+        assert_eq!(encoding(&HeaderMap::new()), Ok(Encoding::Identity));
+        assert_eq!(encoding(&headers(&[("grpc-encoding", "identity")])), Ok(Encoding::Identity));
+        assert_eq!(encoding(&headers(&[("grpc-encoding", "gzip")])), Ok(Encoding::Gzip));
+        let status = encoding(&headers(&[("grpc-encoding", "deflate")])).expect_err("refused");
+        assert_eq!(status.code, Code::Unimplemented);
+        assert_eq!(status.message, "grpc: Decompressor is not installed for grpc-encoding \"deflate\"");
     }
 }

@@ -56,6 +56,10 @@ pub struct DoorLimits {
     pub max_send_buffer: usize,
     /// Answers above this many bytes are pulled against flow control instead of being handed to h2 at once.
     pub direct_answer: usize,
+    /// Bytes that a loop inflates in one round: what goes beyond waits for the next one, so that others are served in between.
+    pub inflate_round: usize,
+    /// Bytes of answers that a loop compresses in one round: what goes beyond leaves as it is, which gRPC allows.
+    pub compress_round: usize,
     /// Streams reset by the peer before we accepted them (rapid reset): above it the connection is closed.
     pub max_pending_reset: usize,
     /// Streams we had to reset for protocol errors on one connection: above it the connection is closed.
@@ -141,6 +145,8 @@ impl Default for DoorLimits {
             max_calls: 131_072,
             max_send_buffer: 256 << 10,
             direct_answer: 16 << 10,
+            inflate_round: 1 << 20,
+            compress_round: 1 << 20,
             max_pending_reset: 256,
             max_error_reset: 1024,
             handshake_timeout: Duration::from_secs(10),

@@ -148,7 +148,7 @@ impl LoopHandle {
         let (open, meta) = self.begin(method, headers, peer);
         let pipe = Rc::new(RefCell::new(Pipe::default()));
         let rx = matches!(method.handler, Handler::Bidi(_)).then(|| Rx::Local(pipe.clone()));
-        let handle = stream::insert(&self.ctx, open, Tx::Local(pipe.clone()), rx, Decoder::new(0));
+        let handle = stream::insert(&self.ctx, open, Tx::Local(pipe.clone()), rx, Decoder::closed());
         let local = LocalStream { ctx: self.ctx.clone(), token: handle.token(), pipe, over: false };
         let events = match &method.handler {
             Handler::Bidi(handler) => {
@@ -171,6 +171,6 @@ impl LoopHandle {
         ctx.called.set(true);
         ctx.ready.wake_loop();
         let open = Open::new(ctx, None, &method.info, None);
-        (open, CallMeta { method: method.info.clone(), headers, authority: None, deadline: None, peer })
+        (open, CallMeta { method: method.info.clone(), headers, deadline: None, peer })
     }
 }

@@ -24,13 +24,18 @@
 
 mod accept;
 mod answer;
+mod authority;
 mod call;
+mod compress;
 mod conn;
 mod ctx;
 mod event_loop;
 mod frame;
+mod h2_input;
 mod head;
+mod hpack;
 mod http;
+mod huffman;
 mod inbox;
 mod io;
 mod limits;

@@ -4,7 +4,7 @@
 
 use super::call::{Call, CallMeta, CallToken, Open, Responder};
 use super::ctx::{ConnGuard, LoopCtx};
-use super::frame::{Decoder, PREFIX};
+use super::frame::{Decoder, Framed, PREFIX};
 use super::head::{self, Head};
 use super::method::Handler;
 use super::respond;
@@ -55,16 +55,19 @@ pub(super) fn accept(ctx: &Rc<LoopCtx>, accepted: Accepted) -> Option<Accepted> 
     }
     let deadline = timeout.and_then(|t| ctx.now().checked_add(t));
     let peer = conn.0.peer.clone();
-    let open = Open::new(ctx, Some(conn), &method.info, deadline);
-    if let Err(status) = head::check_encoding(&parts.headers) {
-        respond::answer(open, Responder::H2(respond), status.into());
-        return None;
+    let mut open = Open::new(ctx, Some(conn), &method.info, deadline);
+    match head::encoding(&parts.headers) {
+        Ok(encoding) => open.encoding = encoding,
+        Err(status) => {
+            respond::answer(open, Responder::H2(respond), status.into());
+            return None;
+        }
     }
-    let authority = parts.uri.into_parts().authority;
-    let meta = CallMeta { method: method.info.clone(), headers: parts.headers, authority, deadline, peer };
+    let meta = CallMeta { method: method.info.clone(), headers: parts.headers, deadline, peer };
     match &method.handler {
         Handler::Bidi(handler) => {
-            let (handler, decoder) = (handler.clone(), Decoder::new(ctx.limits.max_recv_message));
+            let handler = handler.clone();
+            let decoder = Decoder::new(ctx.limits.max_recv_message, open.encoding);
             let handle = stream::insert(ctx, open, Tx::Unsent(respond), Some(Rx::H2(body)), decoder);
             let events = handler.open(meta, handle.clone());
             stream::start(ctx, handle.token, events);
@@ -89,7 +92,7 @@ fn first_look(
     respond: SendResponse<Bytes>,
     mut body: RecvStream,
 ) {
-    let mut decoder = Decoder::new(ctx.limits.max_recv_message);
+    let mut decoder = Decoder::new(ctx.limits.max_recv_message, open.encoding);
     let mut held = 0;
     if let Poll::Ready(Some(Ok(chunk))) = body.poll_data(&mut Context::from_waker(Waker::noop())) {
         if let Some(message) = whole(&chunk, ctx)
@@ -120,6 +123,13 @@ pub(super) fn more(ctx: &Rc<LoopCtx>, token: CallToken) {
     let Some(waker) = ctx.waker(token) else { return };
     let Some(State::Reading(mut r)) = ctx.table.borrow_mut().take_state(token) else { return };
     let outcome = read_some(ctx, token, &mut r, &mut Context::from_waker(&waker));
+    if let Poll::Ready(Read::Packed(message)) = outcome {
+        // it waits for its turn in a round
+        r.message = Some(message);
+        ctx.packed.borrow_mut().push_back(token);
+        ctx.table.borrow_mut().put_state(token, State::Reading(r));
+        return;
+    }
     if outcome.is_pending() {
         ctx.table.borrow_mut().put_state(token, State::Reading(r));
         return;
@@ -130,7 +140,43 @@ pub(super) fn more(ctx: &Rc<LoopCtx>, token: CallToken) {
     match outcome {
         Poll::Ready(Read::Message(message)) => dispatch(ctx, open, r.meta, &r.handler, r.respond, message),
         Poll::Ready(Read::Fail(status)) => respond::answer(open, Responder::H2(r.respond), status.into()),
-        Poll::Ready(Read::Gone) | Poll::Pending => {}
+        Poll::Ready(Read::Gone | Read::Packed(_)) | Poll::Pending => {}
+    }
+}
+
+/// Inflates messages that wait for it, as far as this round goes. True when there were any.
+pub(super) fn inflate(ctx: &Rc<LoopCtx>) -> bool {
+    let mut any = false;
+    while ctx.may_inflate() {
+        let Some(token) = ctx.packed.borrow_mut().pop_front() else { break };
+        any = true;
+        let streams = matches!(ctx.table.borrow().get(token).map(|e| &e.state), Some(State::Streaming(_)));
+        if streams { stream::inflate(ctx, token) } else { inflate_request(ctx, token) }
+    }
+    any
+}
+
+/// True when the next round can go on with that.
+pub(super) fn inflates_on(ctx: &LoopCtx) -> bool {
+    ctx.has_room() && !ctx.packed.borrow().is_empty()
+}
+
+fn inflate_request(ctx: &Rc<LoopCtx>, token: CallToken) {
+    let mut table = ctx.table.borrow_mut();
+    // its deadline may have passed meanwhile
+    if !matches!(table.get(token).map(|e| &e.state), Some(State::Reading(_))) {
+        return;
+    }
+    let entry = table.remove(token);
+    drop(table);
+    let Some(Entry { open, state: State::Reading(mut r), .. }) = entry else { return };
+    let Some(packed) = r.message.take() else { return };
+    match ctx.inflate(&packed.bytes) {
+        Ok(message) => {
+            r.place = None;
+            dispatch(ctx, open, r.meta, &r.handler, r.respond, message);
+        }
+        Err(status) => respond::answer(open, Responder::H2(r.respond), status.into()),
     }
 }
 
@@ -203,6 +249,8 @@ pub(super) fn sweep(ctx: &LoopCtx, now: Instant) {
 
 enum Read {
     Message(Bytes),
+    /// Compressed.
+    Packed(Framed),
     Fail(Status),
     Gone,
 }
@@ -243,7 +291,8 @@ fn read_some(ctx: &Rc<LoopCtx>, token: CallToken, r: &mut Reading, cx: &mut Cont
             Poll::Ready(Some(Err(_))) => return Poll::Ready(Read::Gone),
             Poll::Ready(None) => {
                 return Poll::Ready(match r.message.take() {
-                    Some(message) => Read::Message(message),
+                    Some(message) if message.is_compressed => Read::Packed(message),
+                    Some(message) => Read::Message(message.bytes),
                     // grpc-go reports the reader's error as it is
                     None if r.decoder.is_partial() => Read::Fail(Status::new(Code::Unknown, "unexpected EOF")),
                     None => Read::Fail(Status::new(Code::Unknown, "EOF")),
@@ -270,7 +319,7 @@ fn dispatch(
             handler.call(Call { meta, right: Some((open, Responder::H2(respond))) }, message);
         }
         Handler::ServerStream(handler) => {
-            let handle = stream::insert(ctx, open, Tx::Unsent(respond), None, Decoder::new(0));
+            let handle = stream::insert(ctx, open, Tx::Unsent(respond), None, Decoder::closed());
             let events = handler.open(meta, message, handle.clone());
             stream::start(ctx, handle.token, events);
         }

@@ -2,8 +2,9 @@
 //!
 //! Small answers go to h2 at once; large ones are [`send`](super::send)'s.
 
-use super::answer::{Answer, Body, Message};
+use super::answer::{Answer, Body};
 use super::call::{CallToken, Open, Responder};
+use super::compress::Outgoing;
 use super::ctx::LoopCtx;
 use super::head;
 use super::read;
@@ -14,7 +15,7 @@ use super::table::{Entry, State};
 use bytes::Bytes;
 use h2::Reason;
 use h2::server::SendResponse;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::task::Context;
@@ -37,28 +38,33 @@ pub(super) fn answer(mut open: Open, responder: Responder, answer: Answer) {
         Body::Status(status) => {
             let _ = respond.send_response(head::trailers_only(StatusCode::OK, &status, trailers), true);
         }
-        Body::Message(message) if message.len() <= open.ctx.limits.direct_answer => {
+        Body::Message(message) => {
             open.ctx.observer().msg_sent(&open.method, message.len());
-            if let Some(conn) = open.connection() {
-                conn.handed(message.len());
+            let outgoing = open.ctx.encode(open.encoding, message);
+            let bytes = outgoing.message.len();
+            if bytes > open.ctx.limits.direct_answer {
+                return send::whole(open, respond, outgoing, trailers);
             }
-            if write_whole(&mut respond, message, trailers).is_err() {
+            if let Some(conn) = open.connection() {
+                conn.handed(bytes);
+            }
+            if write_whole(&mut respond, head::ok(open.encoding), outgoing, trailers).is_err() {
                 open.code = Code::Canceled;
             }
         }
-        Body::Message(message) => send::whole(open, respond, message, trailers),
         Body::Source(source) => send::pulled(open, respond, source, trailers),
     }
 }
 
 fn write_whole(
     respond: &mut SendResponse<Bytes>,
-    message: Message,
+    head: Response<()>,
+    outgoing: Outgoing,
     trailers: Option<Box<HeaderMap>>,
 ) -> Result<(), h2::Error> {
-    let mut tx = respond.send_response(head::ok(), false)?;
+    let mut tx = respond.send_response(head, false)?;
     let mut result = Ok(());
-    message.into_frames(|frame| {
+    outgoing.into_frames(|frame| {
         if result.is_ok() {
             result = tx.send_data(frame, false);
         }

@@ -3,8 +3,9 @@
 //! A chunk is read only when the window has room for some of it and the door's budget for all of it, so that a peer who takes
 //! nothing costs nothing. Must never hold more of an answer than one chunk, unless it came whole.
 
-use super::answer::{AnswerSource, Message, Ready, put_prefix};
+use super::answer::{AnswerSource, Ready, put_prefix};
 use super::call::{CallToken, Open};
+use super::compress::Outgoing;
 use super::ctx::{ConnShared, LoopCtx};
 use super::frame::PREFIX;
 use super::head;
@@ -61,7 +62,7 @@ impl Drop for Held {
 pub(super) fn whole(
     mut open: Open,
     mut respond: SendResponse<Bytes>,
-    message: Message,
+    outgoing: Outgoing,
     trailers: Option<Box<HeaderMap>>,
 ) {
     // so many whole answers are only ever left over by peers who take none
@@ -70,8 +71,10 @@ pub(super) fn whole(
         return respond.send_reset(Reason::ENHANCE_YOUR_CALM);
     }
     let mut held = Held::new(&open);
-    held.set(message.len());
-    start(open, respond, Box::new(Ready(message.into_pieces().into_iter())), held, true, trailers);
+    held.set(outgoing.message.len());
+    let source = Box::new(Ready(outgoing.message.into_pieces().into_iter()));
+    let form = Form { is_whole: true, is_compressed: outgoing.is_compressed };
+    start(open, respond, source, held, form, trailers);
 }
 
 /// Starts an answer that is read while it is written.
@@ -82,7 +85,16 @@ pub(super) fn pulled(
     trailers: Option<Box<HeaderMap>>,
 ) {
     let held = Held::new(&open);
-    start(open, respond, source, held, false, trailers);
+    open.ctx.observer().msg_sent(&open.method, source.total_len());
+    // its length is promised before it is read, so it leaves as it is
+    start(open, respond, source, held, Form { is_whole: false, is_compressed: false }, trailers);
+}
+
+/// What a large answer is like.
+struct Form {
+    /// All of it has lain in memory from the start.
+    is_whole: bool,
+    is_compressed: bool,
 }
 
 fn start(
@@ -90,16 +102,24 @@ fn start(
     mut respond: SendResponse<Bytes>,
     source: Box<dyn AnswerSource>,
     held: Held,
-    whole: bool,
+    form: Form,
     trailers: Option<Box<HeaderMap>>,
 ) {
-    let Ok(tx) = respond.send_response(head::ok(), false) else { return };
+    let Ok(tx) = respond.send_response(head::ok(open.encoding), false) else { return };
     let left = source.total_len();
-    open.ctx.observer().msg_sent(&open.method, left);
     let mut prefix = BytesMut::with_capacity(PREFIX);
-    put_prefix(&mut prefix, left);
+    put_prefix(&mut prefix, form.is_compressed, left);
     let ctx = open.ctx.clone();
-    let sending = Sending { tx, source, left, chunk: prefix.freeze(), held, whole, asked: false, trailers };
+    let sending = Sending {
+        tx,
+        source,
+        left,
+        chunk: prefix.freeze(),
+        held,
+        whole: form.is_whole,
+        asked: false,
+        trailers,
+    };
     let token = ctx.insert(Entry { open, waker: None, state: State::Sending(Box::new(sending)) });
     pump(&ctx, token);
 }

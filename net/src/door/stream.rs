@@ -4,6 +4,7 @@
 
 use super::answer::Message;
 use super::call::{CallToken, Open};
+use super::compress::Encoding;
 use super::ctx::{ConnShared, LoopCtx};
 use super::frame::Decoder;
 use super::head;
@@ -26,6 +27,11 @@ pub(super) struct Streaming {
     /// `None` once the peer has ended its side.
     pub(super) rx: Option<Rx>,
     pub(super) decoder: Decoder,
+    /// A compressed message: nothing is read until it was inflated.
+    pub(super) packed: Option<Bytes>,
+    /// What came of that.
+    pub(super) inflated: Option<Result<Bytes, Status>>,
+    pub(super) encoding: Encoding,
     /// Taken out while it is being called.
     pub(super) events: Option<Box<dyn StreamEvents>>,
     pub(super) paused: bool,
@@ -95,7 +101,7 @@ impl StreamHandle {
             return Err(SendError::Full(message));
         }
         let len = message.len();
-        if s.write(message).is_err() {
+        if s.write(ctx, message).is_err() {
             return Err(SendError::Closed);
         }
         ctx.observer().msg_sent(&open.method, len);
@@ -202,10 +208,10 @@ impl Streaming {
         self.outstanding = bytes;
     }
 
-    fn write(&mut self, message: Message) -> Result<(), h2::Error> {
+    fn write(&mut self, ctx: &LoopCtx, message: Message) -> Result<(), h2::Error> {
         if let Tx::Unsent(_) = self.tx {
             let Tx::Unsent(mut respond) = std::mem::replace(&mut self.tx, Tx::Dead) else { return Ok(()) };
-            self.tx = Tx::Open(respond.send_response(head::ok(), false)?);
+            self.tx = Tx::Open(respond.send_response(head::ok(self.encoding), false)?);
         }
         let tx = match &mut self.tx {
             Tx::Open(tx) => tx,
@@ -216,7 +222,7 @@ impl Streaming {
             Tx::Unsent(_) | Tx::Dead => return Err(h2::Reason::CANCEL.into()),
         };
         let mut result = Ok(());
-        message.into_frames(|frame| {
+        ctx.encode(self.encoding, message).into_frames(|frame| {
             if result.is_ok() {
                 result = tx.send_data(frame, false);
             }
@@ -283,10 +289,21 @@ impl Streaming {
             }
         }
         while !self.paused {
+            if let Some(inflated) = self.inflated.take() {
+                return inflated.map_or_else(Happened::Fail, Happened::Message);
+            }
+            if self.packed.is_some() {
+                return Happened::Nothing;
+            }
             match self.decoder.next() {
                 Ok(Some(message)) => {
                     self.place = None;
-                    return Happened::Message(message);
+                    if message.is_compressed {
+                        self.packed = Some(message.bytes);
+                        ctx.packed.borrow_mut().push_back(token);
+                        return Happened::Nothing;
+                    }
+                    return Happened::Message(message.bytes);
                 }
                 Ok(None) => {}
                 Err(status) => return Happened::Fail(status),
@@ -386,6 +403,20 @@ pub(super) fn deliver(ctx: &Rc<LoopCtx>, token: CallToken) {
     }
 }
 
+/// The turn of a stream whose message waited to be inflated.
+pub(super) fn inflate(ctx: &Rc<LoopCtx>, token: CallToken) {
+    let packed = match ctx.table.borrow_mut().get_mut(token).map(|e| &mut e.state) {
+        Some(State::Streaming(s)) => s.packed.take(),
+        _ => None,
+    };
+    let Some(packed) = packed else { return };
+    let inflated = ctx.inflate(&packed);
+    if let Some(Entry { state: State::Streaming(s), .. }) = ctx.table.borrow_mut().get_mut(token) {
+        s.inflated = Some(inflated);
+    }
+    deliver(ctx, token);
+}
+
 /// Puts the event object back, or drops it when the stream is over.
 fn give_back(ctx: &LoopCtx, token: CallToken, events: Box<dyn StreamEvents>) {
     let mut spare = Some(events);
@@ -396,8 +427,19 @@ fn give_back(ctx: &LoopCtx, token: CallToken, events: Box<dyn StreamEvents>) {
 
 /// Puts a new stream into the table.
 pub(super) fn insert(ctx: &Rc<LoopCtx>, open: Open, tx: Tx, rx: Option<Rx>, decoder: Decoder) -> StreamHandle {
-    let streaming =
-        Streaming { tx, rx, decoder, events: None, paused: false, outstanding: 0, place: None, wants_ready: false };
+    let streaming = Streaming {
+        tx,
+        rx,
+        decoder,
+        packed: None,
+        inflated: None,
+        encoding: open.encoding,
+        events: None,
+        paused: false,
+        outstanding: 0,
+        place: None,
+        wants_ready: false,
+    };
     let token = ctx.insert(Entry { open, waker: None, state: State::Streaming(Box::new(streaming)) });
     StreamHandle { ctx: ctx.clone(), token }
 }

@@ -4,7 +4,7 @@
 
 use super::answer::AnswerSource;
 use super::call::{CallMeta, CallToken, Open, Responder};
-use super::frame::Decoder;
+use super::frame::{Decoder, Framed};
 use super::method::Handler;
 use super::read::Place;
 use super::send::Held;
@@ -44,7 +44,7 @@ pub(super) struct Reading {
     pub(super) respond: SendResponse<Bytes>,
     pub(super) body: RecvStream,
     pub(super) decoder: Decoder,
-    pub(super) message: Option<Bytes>,
+    pub(super) message: Option<Framed>,
     /// Bytes whose window was not given back.
     pub(super) held: usize,
     /// Its place among the messages being put together.
