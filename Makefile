@@ -29,7 +29,7 @@ TAR := conclave-$(VERSION)-linux-$(shell uname -m)
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-.PHONY: help run test deps build programs install dist deb check unit model env sim mutants fuzz ceiling
+.PHONY: help run test deps build programs install dist deb quick verify fix deny unit model env sim mutants fuzz ceiling
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -65,12 +65,28 @@ deb: programs ## Make a Debian package (needs cargo install cargo-deb).
 	DESTDIR=$(BINARIES)/stage PREFIX=/usr bin/packaging/stage.sh $(BINARIES) $(VERSION) $(PROGRAMS)
 	cargo deb --no-build --no-strip --profile $(PROFILE) -p conclave --output $(PACKAGES)/
 
-test: deps check unit ## Every check and every test.
+test: deps verify unit ## Every check and every test.
 
-check: deps ## Formatting, lints, sizes, headers and crate edges.
+# BASE is what the change is compared with: the last commit, or a branch.
+quick: deps ## Formatting, tidy, clippy and the unit tests of the crates that changed since BASE (HEAD).
+	cargo fmt --all --check
+	cargo run -q -p conclave-tidy -- .
+	@changed=$$(.ci/changed $(or $(BASE),HEAD)); if [ -z "$$changed" ]; then echo "no crate has changed since $(or $(BASE),HEAD)"; else \
+	    set -x; cargo clippy -q $$changed --all-targets -- -D warnings; cargo test -q $$changed --lib --bins; fi
+
+verify: deps ## Formatting, lints, documentation, sizes, headers, imports and crate edges; writes nothing.
 	cargo fmt --all --check
 	cargo run -q -p conclave-tidy -- .
 	cargo clippy -q --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc -q --workspace --no-deps --lib
+
+fix: deps ## Format the code and apply what clippy can repair.
+	cargo clippy -q --workspace --all-targets --fix --allow-dirty --allow-staged
+	cargo fmt --all
+
+deny: ## Licences, duplicates and sources of dependencies (needs cargo install cargo-deny).
+	@command -v cargo-deny >/dev/null || { echo "Please install cargo-deny: cargo install cargo-deny --locked"; exit 1; }
+	cargo deny --offline check licenses bans sources
 
 unit: deps ## Every test; ends with the test runner's own summary.
 	cargo build --release -p conclave
@@ -132,7 +148,7 @@ packages:
 	    if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
 	        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	    else echo "Please install:$$missing   (Debian: sudo apt-get install --no-install-recommends$$missing)"; exit 1; fi; fi
-	@command -v cargo >/dev/null || { echo "Please install Rust 1.88 or newer: https://rustup.rs"; exit 1; }
+	@command -v cargo >/dev/null || { echo "Please install Rust 1.89 or newer: https://rustup.rs"; exit 1; }
 
 $(ROCKSDB_DIR)/librocksdb.a: | packages
 	@echo "Building RocksDB $(ROCKSDB_VERSION) once (about 12 minutes on two cores) into $(ROCKSDB_DIR)"

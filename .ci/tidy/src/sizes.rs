@@ -1,32 +1,15 @@
-//! Sizes and headers of source files: 600 lines a file, 70 a function, a `//!` header on each.
+//! Sizes and headers of source files: 600 lines a file, 70 a function, a `//!` header on each. Must never change a file.
 
+use crate::source;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const FILE_LINES: usize = 600;
 const FUNCTION_LINES: usize = 70;
-const SKIP: &[&str] = &["target", ".git", "node_modules"];
 
 /// Every file or function that is too large, and every file without a header.
 pub fn check(root: &Path) -> Vec<String> {
-    let mut files = Vec::new();
-    collect(root, &mut files);
-    files.sort();
-    files.iter().flat_map(|path| offences(root, path)).collect()
-}
-
-fn collect(dir: &Path, files: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        let path = entry.path();
-        let name = entry.file_name();
-        if path.is_dir() {
-            if !SKIP.iter().any(|skip| name == *skip) {
-                collect(&path, files);
-            }
-        } else if path.extension().is_some_and(|e| e == "rs") {
-            files.push(path);
-        }
-    }
+    source::files(root, &["rs"]).iter().flat_map(|path| offences(root, path)).collect()
 }
 
 fn offences(root: &Path, path: &Path) -> Vec<String> {
@@ -43,40 +26,75 @@ fn offences(root: &Path, path: &Path) -> Vec<String> {
     if lines.len() > FILE_LINES {
         out.push(format!("{shown}: {} lines, at most {FILE_LINES}", lines.len()));
     }
-    out.extend(
-        long_functions(&lines)
-            .map(|(at, length)| format!("{shown}:{at}: function of {length} lines, at most {FUNCTION_LINES}")),
-    );
+    let long = long_functions(&lines);
+    out.extend(long.map(|(at, length)| format!("{shown}:{at}: function of {length} lines, at most {FUNCTION_LINES}")));
     out
 }
 
-/// Functions as rustfmt lays them out: from the line with `fn` to the closing brace at the same indentation.
+/// Functions as rustfmt lays them out: from the line with `fn`, through a signature of any number of lines, to the
+/// closing brace at the same indentation.
 fn long_functions<'a>(lines: &'a [&'a str]) -> impl Iterator<Item = (usize, usize)> + 'a {
     lines.iter().enumerate().filter(|(_, line)| is_function(line)).filter_map(|(at, line)| {
         let indent = &line[..line.len() - line.trim_start().len()];
         let close = format!("{indent}}}");
-        let length = lines[at..]
-            .iter()
-            .position(|l| *l == close || (l.trim_end().ends_with(';') && l.starts_with(&format!("{indent}fn "))))?
-            + 1;
+        let length = body_end(&lines[at..], &close)? + 1;
         (length > FUNCTION_LINES).then_some((at + 1, length))
     })
 }
 
+/// Index of the closing line, `None` for a declaration and for a function of one line.
+fn body_end(lines: &[&str], close: &str) -> Option<usize> {
+    let opened = lines.iter().position(|line| line.ends_with(['{', ';', '}']))?;
+    if !lines[opened].ends_with('{') {
+        return None;
+    }
+    lines.iter().skip(opened).position(|line| *line == close).map(|after| opened + after)
+}
+
 fn is_function(line: &str) -> bool {
-    let mut words = line.split_whitespace().take_while(|w| !w.contains('=') && !w.starts_with("//"));
-    line.trim_end().ends_with('{') && words.any(|w| w == "fn")
+    const BEFORE: &[&str] = &["pub", "async", "const", "extern", "default"];
+    let mut words = line.split_whitespace();
+    let word = words.find(|word| !BEFORE.contains(word) && !word.starts_with("pub(") && *word != "\"C\"");
+    word == Some("fn")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn with_body(signature: &[&'static str], lines: usize) -> Vec<&'static str> {
+        let mut text = signature.to_vec();
+        text.extend(std::iter::repeat_n("        work();", lines));
+        text.extend(["    }", "    fn short() {", "    }"]);
+        text
+    }
+
     #[test]
     fn a_function_is_measured_to_its_closing_brace() {
-        let mut text = vec!["    pub fn long() {"];
-        text.extend(std::iter::repeat_n("        work();", FUNCTION_LINES - 1));
-        text.extend(["    }", "    fn short() {", "    }"]);
+        let text = with_body(&["    pub(crate) async fn long() {"], FUNCTION_LINES - 1);
         assert_eq!(long_functions(&text).collect::<Vec<_>>(), [(1, FUNCTION_LINES + 1)]);
+    }
+
+    #[test]
+    fn a_signature_of_several_lines_counts() {
+        let signature = [
+            "    fn long(",
+            "        &self,",
+            "        a: u8,",
+            "    ) -> u8",
+            "    where",
+            "        u8: Copy,",
+            "    {",
+        ];
+        let text = with_body(&signature, FUNCTION_LINES - 7);
+        assert_eq!(long_functions(&text).collect::<Vec<_>>(), [(1, FUNCTION_LINES + 1)]);
+    }
+
+    #[test]
+    fn a_declaration_has_no_body() {
+        let mut text = vec!["    fn declared(&self, a: u8);", "    fn wrapped(", "        &self,", "    ) -> u8;"];
+        text.extend(std::iter::repeat_n("    // words", FUNCTION_LINES));
+        text.extend(["    impl X {", "    }"]);
+        assert_eq!(long_functions(&text).count(), 0);
     }
 }

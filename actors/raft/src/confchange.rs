@@ -5,8 +5,7 @@
 
 use bytes::Bytes;
 
-use crate::confchange_codec::{self, DecodeError};
-use crate::types::{Entry, EntryKind, NodeId};
+use crate::types::NodeId;
 
 /// What happens to one member. Discriminants are etcd's `raftpb.ConfChangeType`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -90,20 +89,6 @@ impl ConfChangeV2 {
     /// Whether it leaves a joint configuration.
     pub fn leaves_joint(&self) -> bool {
         self.transition == Transition::Auto && self.changes.is_empty()
-    }
-
-    /// The change an entry carries, `None` for an entry of the state machine.
-    pub fn from_entry(entry: &Entry) -> Result<Option<ConfChangeV2>, DecodeError> {
-        ConfChangeV2::from_payload(entry.kind, &entry.data)
-    }
-
-    /// As [`from_entry`](Self::from_entry), before the payload has a place in the log.
-    pub fn from_payload(kind: EntryKind, data: &Bytes) -> Result<Option<ConfChangeV2>, DecodeError> {
-        match kind {
-            EntryKind::Normal => Ok(None),
-            EntryKind::ConfChange => confchange_codec::decode_v1(data).map(|cc| Some(cc.into_v2())),
-            EntryKind::ConfChangeV2 => confchange_codec::decode_v2(data).map(Some),
-        }
     }
 }
 

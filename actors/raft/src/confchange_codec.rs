@@ -7,6 +7,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use crate::confchange::{ConfChange, ConfChangeKind, ConfChangeSingle, ConfChangeV2, Transition};
+use crate::types::{Entry, EntryKind};
 
 /// Why bytes are not a membership change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -198,6 +199,22 @@ impl Fields {
             return Err(DecodeError::Truncated);
         }
         Ok(self.data.split_to(len as usize))
+    }
+}
+
+impl ConfChangeV2 {
+    /// The change an entry carries, `None` for an entry of the state machine.
+    pub fn from_entry(entry: &Entry) -> Result<Option<ConfChangeV2>, DecodeError> {
+        ConfChangeV2::from_payload(entry.kind, &entry.data)
+    }
+
+    /// As [`from_entry`](Self::from_entry), before the payload has a place in the log.
+    pub fn from_payload(kind: EntryKind, data: &Bytes) -> Result<Option<ConfChangeV2>, DecodeError> {
+        match kind {
+            EntryKind::Normal => Ok(None),
+            EntryKind::ConfChange => decode_v1(data).map(|cc| Some(cc.into_v2())),
+            EntryKind::ConfChangeV2 => decode_v2(data).map(Some),
+        }
     }
 }
 

@@ -35,6 +35,7 @@ mod log;
 mod membership;
 mod propose;
 mod read_index;
+mod read_index_queue;
 mod replicate;
 mod role;
 mod step;

@@ -10,7 +10,7 @@ use crate::log::RaftLog;
 use crate::message::{Body, Message};
 use crate::node::Node;
 use crate::progress::ProgressMap;
-use crate::read_index::ReadIndexQueue;
+use crate::read_index_queue::ReadIndexQueue;
 use crate::restore::restore;
 use crate::storage::Storage;
 use crate::trace::{Trace, TraceEvent, trace};

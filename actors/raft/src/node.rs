@@ -13,7 +13,7 @@ use crate::config::{Config, ConfigError};
 use crate::error::{ProposalDropped, StepError};
 use crate::log::RaftLog;
 use crate::message::{Body, Message, Proposal};
-use crate::read_index::ReadIndexQueue;
+use crate::read_index_queue::ReadIndexQueue;
 use crate::storage::{Storage, StorageError};
 use crate::trace::{NoTrace, Trace};
 use crate::tracker::Tracker;

@@ -5,7 +5,7 @@
 
 use crate::message::Body;
 use crate::node::Node;
-use crate::read_index::ReadIndexQueue;
+use crate::read_index_queue::ReadIndexQueue;
 use crate::storage::Storage;
 use crate::trace::{Trace, TraceEvent, trace};
 use crate::types::{NodeId, Role, Term};

@@ -4,6 +4,7 @@
 
 pub mod client;
 pub mod cmd;
+pub mod dispatch;
 pub mod flags;
 pub mod load;
 pub mod proc;

@@ -2,7 +2,8 @@
 //!
 //! Must keep etcd's exit codes: 0, and 1 for anything that went wrong.
 
-use conclave_bench::cmd::{self, Failed};
+use conclave_bench::cmd::Failed;
+use conclave_bench::dispatch;
 use conclave_bench::flags::{self, Asked};
 use std::process::ExitCode;
 
@@ -19,7 +20,7 @@ fn main() -> ExitCode {
         }
         Err(why) => return failed(&why.to_string(), "conclave-bench --help lists commands and flags"),
     };
-    match conclave_bench::on_this_thread(cmd::run(&given)) {
+    match conclave_bench::on_this_thread(dispatch::run(&given)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(why)) => failed(&why.to_string(), hint(&why, given.text("endpoints"))),
         Err(why) => failed(&why.to_string(), ""),

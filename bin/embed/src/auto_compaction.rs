@@ -1,7 +1,7 @@
 //! Automatic compaction: by age or by number of revisions, while this member leads.
 //!
-//! The rules are a plain struct that is told the time; the task around it asks and proposes. Source: etcd's behaviour
-//! (`etcd-features.md` §8). Must never compact what is younger than asked.
+//! The rules are a plain struct that is told the time; the task around it asks and proposes. Source: etcd's
+//! behaviour. Must never compact what is younger than asked.
 
 use crate::client::{Client, ClientError};
 use crate::config::AutoCompaction;

@@ -1,6 +1,6 @@
 //! Responses of the KV service, spliced from stored bytes: a key-value is never decoded on its way out.
 //!
-//! Field numbers are etcd's (`etcd-features.md` §1.2). Must never look at the store.
+//! Field numbers are etcd's (`net/api/proto`). Must never look at the store.
 
 use super::pulled::Part;
 use crate::door::Message;

@@ -1,6 +1,6 @@
 //! Compares of a transaction: which branch it takes.
 //!
-//! Source: etcd's rules, `etcd-features.md` §1.8. A compare sees the state before the transaction, at every depth. Must never
+//! Source: etcd's `applyCompares`. A compare sees the state before the transaction, at every depth. Must never
 //! have an effect.
 
 use super::heads::Slot;

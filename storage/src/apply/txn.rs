@@ -1,7 +1,7 @@
 //! Puts, deletes and transactions: etcd's rules for them.
 //!
 //! A transaction first settles the branches of all depths from the state before it, then checks everything on that path, then
-//! writes: once it writes nothing can refuse it. Source: `etcd-features.md` §1.7, §1.8.
+//! writes: once it writes nothing can refuse it. Source: etcd's `applyTxn`.
 
 use super::chunk::Job;
 use super::command::Run;

@@ -39,7 +39,7 @@ mod tests {
 
     #[test]
     fn ids_are_etcds() {
-        // computed by etcd's own test suite for this URL and token (conformance.md §1.9)
+        // computed by etcd's own test suite for this URL and token
         let member = member_id(&["https://localhost:20001".into()], "new");
         assert_eq!(format!("{member:x}"), "a8f3458387986d");
         assert_eq!(format!("{:x}", cluster_id(&[member])), "34c21a2d427db393");

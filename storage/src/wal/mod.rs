@@ -18,7 +18,7 @@
 //!    its payload is damaged too.
 //! 2. **Otherwise k is a torn tail and is cut.** Either it was never acknowledged, or it is the last acknowledged batch, damaged later while
 //!    nothing had followed it: no reader can tell these two apart. A WAL that then ends below the store's persisted applied index is refused by
-//!    its owner (design §6); what lies above that index is for raft's quorum to repair.
+//!    its owner; what lies above that index is for raft's quorum to repair.
 //!
 //! What an unsynced batch may leave behind is any subset of its sectors over what was there before. Before means, one of:
 //!

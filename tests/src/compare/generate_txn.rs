@@ -3,8 +3,9 @@
 //! Must never make one that ends etcd 3.7.1: see [`tame`].
 
 use super::chance::Chance;
-use super::generate::{KEYS, delete, key, lease, put, range, range_end, value};
+use super::keys::KEYS;
 use super::place::{CREATE_OF, CURRENT, MOD_OF, VERSION_OF};
+use super::requests::{delete, key, lease, put, range, range_end, value};
 use api::etcdserverpb::{Compare, RequestOp, RequestUnion, TargetUnion, TxnRequest};
 use bytes::Bytes;
 

@@ -4,6 +4,7 @@
 //! harder question; the revision in each answer's header says where in the order it belongs, and there the specification is
 //! asked. Everything else runs alone. Must never compare loosely without a name for it in [`rules`].
 
+mod begin;
 pub mod chance;
 mod client;
 mod epoch;
@@ -11,11 +12,15 @@ mod generate;
 mod generate_txn;
 mod group;
 mod judge;
+mod keys;
 pub mod place;
+mod plan;
+mod requests;
 pub mod rules;
 mod run;
 mod shrink;
 pub mod step;
 pub mod target;
 
-pub use run::{Outcome, Plan, run};
+pub use plan::Plan;
+pub use run::{Outcome, run};

@@ -3,7 +3,7 @@
 //! With them a step means the same wherever it stands, also after others before it were left out. Must never change a number
 //! that is not a place.
 
-use super::generate::KEYS;
+use super::keys::KEYS;
 use super::step::Action;
 use crate::spec::{Op, Spec};
 use api::etcdserverpb::{Compare, RangeRequest, RequestOp, RequestUnion, TargetUnion, TxnRequest};

@@ -2,8 +2,9 @@
 //!
 //! Must never report a list that was not seen to fail.
 
+use super::begin::begin;
 use super::epoch::Failure;
-use super::run::{Plan, one};
+use super::plan::{Plan, one};
 use super::step::Step;
 use std::fmt::Write as _;
 use std::time::Instant;
@@ -85,7 +86,7 @@ async fn transcript(plan: &Plan, list: &[Numbered]) -> Vec<String> {
     let steps: Vec<Step> = list.iter().map(|(_, step)| step.clone()).collect();
     let mut running = plan.target.start().await;
     let mut lines = Vec::new();
-    match running.epoch(plan.rules.clone()).await {
+    match begin(&mut running, plan.rules.clone()).await {
         Ok(mut epoch) => {
             epoch.transcript = Some(Vec::new());
             let done = epoch.run(&mut running, &steps).await;

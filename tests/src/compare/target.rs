@@ -3,18 +3,10 @@
 //! Must never leave a server of its own behind.
 
 use super::client::Client;
-use super::epoch::Epoch;
 use super::generate::STREAMS;
-use super::judge::Judge;
-use super::rules::Rules;
+use crate::Server;
 use crate::daemon::{Daemon, Settings as DaemonSettings};
-use crate::spec::{History, Settings, Spec};
-use crate::{Server, request};
-use api::etcdserverpb::{
-    CompactionRequest, DeleteRangeRequest, LeaseLeasesRequest, LeaseRevokeRequest, PutRequest, RangeRequest,
-    ResponseHeader,
-};
-use bytes::Bytes;
+use api::etcdserverpb::ResponseHeader;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -95,20 +87,19 @@ impl Target {
 }
 
 impl Running {
-    /// A new epoch: a new client, and an empty keyspace.
-    ///
-    /// # Errors
-    /// When the server does not answer as it must even here.
-    pub(super) async fn epoch(&mut self, rules: Rules) -> Result<Epoch, String> {
-        let client = self.connect().await?;
-        let fresh = std::mem::take(&mut self.fresh);
-        let history = if fresh { History::new() } else { wipe(&client).await? };
-        let header = self.header(&client).await?;
-        if header.revision != history.revision {
-            return Err(format!("revision {} at the beginning, expected {}", header.revision, history.revision));
-        }
-        let settings = Settings { max_txn_ops: 128, min_lease_ttl: self.min_lease_ttl };
-        Ok(Epoch::new(client, Spec::new(settings, history), Judge::new(rules, &header), self.notice))
+    /// True the first time it is asked of a server that was made for this run: nothing has been written yet.
+    pub(super) fn take_fresh(&mut self) -> bool {
+        std::mem::take(&mut self.fresh)
+    }
+
+    /// Seconds that a lease lasts at least.
+    pub(super) fn min_lease_ttl(&self) -> i64 {
+        self.min_lease_ttl
+    }
+
+    /// Time after which an idle watcher is told of progress; unknown where the settings are somebody else's.
+    pub(super) fn notice(&self) -> Option<Duration> {
+        self.notice
     }
 
     /// A client of it.
@@ -155,29 +146,4 @@ impl Running {
             drop(server.stop().await);
         }
     }
-}
-
-/// Removes every key and lease, and hides the past with a compaction. The key that is written for that leaves its tombstone.
-async fn wipe(client: &Client) -> Result<History, String> {
-    let text = |why: tonic::Status| format!("emptying the keyspace: {why:?}");
-    let (mut kv, mut lease) = (client.stubs.kv.clone(), client.stubs.lease.clone());
-    for known in lease.lease_leases(LeaseLeasesRequest {}).await.map_err(text)?.into_inner().leases {
-        lease.lease_revoke(LeaseRevokeRequest { id: known.id }).await.map_err(text)?;
-    }
-    let zero = Bytes::from_static(&[0]);
-    let all = DeleteRangeRequest { key: zero.clone(), range_end: zero, prev_kv: false };
-    kv.delete_range(all).await.map_err(text)?;
-    let key = Bytes::from_static(b"a");
-    kv.put(PutRequest { key: key.clone(), ..PutRequest::default() }).await.map_err(text)?;
-    let gone = kv.delete_range(request::delete(&key, "")).await.map_err(text)?.into_inner();
-    let revision = gone.header.map_or(0, |h| h.revision);
-    kv.compact(CompactionRequest { revision, physical: true }).await.map_err(text)?;
-    let left = kv.range(RangeRequest { count_only: true, ..request::all() }).await.map_err(text)?.into_inner();
-    if left.count != 0 {
-        return Err(format!("{} keys are left after everything was deleted", left.count));
-    }
-    let mut history = History::at(revision - 1, revision);
-    history.delete(&key);
-    history.end();
-    Ok(history)
 }

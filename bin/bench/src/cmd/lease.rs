@@ -15,7 +15,7 @@ use std::cell::RefCell;
 
 const TTL: i64 = 100;
 
-pub(super) async fn run(given: &Given) -> Result<(), Failed> {
+pub(crate) async fn run(given: &Given) -> Result<(), Failed> {
     let channels = channels(given).await?;
     let clients = given.count("clients").max(1);
     let desk = Desk::new(rng(given));

@@ -19,7 +19,7 @@ use std::rc::Rc;
 const BATCH: u64 = 100;
 const LOADERS: usize = 64;
 
-pub(super) async fn run(given: &Given) -> Result<(), Failed> {
+pub(crate) async fn run(given: &Given) -> Result<(), Failed> {
     let [path] = given.args.as_slice() else {
         return Err(Failed::Usage("mix needs one FILE; docs/bench.md describes it".into()));
     };

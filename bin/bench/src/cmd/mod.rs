@@ -1,20 +1,20 @@
-//! The commands.
+//! The commands, each in a file of its own, and what they share: connections and the reasons for failing.
 //!
-//! Each is one file; what they share (connections, reports) is here. Must print etcd's words where etcd's tool has the command.
+//! Must print etcd's words where etcd's tool has the command.
 
-mod lease;
-mod mix;
+pub(crate) mod lease;
+pub(crate) mod mix;
 mod mix_file;
 mod mutex;
 mod output;
-mod put;
-mod range;
-mod stm;
+pub(crate) mod put;
+pub(crate) mod range;
+pub(crate) mod stm;
 mod stm_txn;
-mod txn;
-mod watch;
-mod watch_get;
-mod watch_latency;
+pub(crate) mod txn;
+pub(crate) mod watch;
+pub(crate) mod watch_get;
+pub(crate) mod watch_latency;
 pub(crate) mod watcher;
 
 use crate::client::{BadEndpoint, CallError, Channel, Encoder, Endpoint, Method, Target, TlsFiles, connect, frame};
@@ -49,27 +49,6 @@ pub enum Failed {
     /// The run went through and showed something wrong.
     #[error("{0}")]
     Verdict(String),
-}
-
-/// Runs a command to its end.
-///
-/// # Errors
-/// What kept it from finishing; failed requests are no error but part of the report.
-pub async fn run(given: &Given) -> Result<(), Failed> {
-    match given.command.name {
-        "put" => put::run(given).await,
-        "range" => range::run(given).await,
-        "txn-put" => txn::put(given).await,
-        "txn-mixed" => txn::mixed(given).await,
-        "watch" => watch::run(given).await,
-        "watch-get" => watch_get::run(given).await,
-        "watch-latency" => watch_latency::run(given).await,
-        "lease-keepalive" => lease::run(given).await,
-        "stm" => stm::run(given).await,
-        "mix" => mix::run(given).await,
-        "soak" => crate::soak::run(given).await,
-        other => Err(Failed::Usage(format!("{other} is not a command"))),
-    }
 }
 
 /// The flags that say where to connect.

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-pub(super) async fn run(given: &Given) -> Result<(), Failed> {
+pub(crate) async fn run(given: &Given) -> Result<(), Failed> {
     let space = given.number("key-space-size");
     if space == 0 {
         return Err(Failed::Usage("expected positive --key-space-size, got (0)".into()));

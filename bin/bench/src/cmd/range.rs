@@ -49,7 +49,7 @@ fn request(given: &Given, serializable: bool) -> Result<RangeRequest, Failed> {
     Ok(RangeRequest { key, range_end, limit, serializable, keys_only, count_only, ..Default::default() })
 }
 
-pub(super) async fn run(given: &Given) -> Result<(), Failed> {
+pub(crate) async fn run(given: &Given) -> Result<(), Failed> {
     let wanted = request(given, false)?;
     let wanted = RangeRequest { serializable: consistency(given)?, ..wanted };
     let channels = channels(given).await?;

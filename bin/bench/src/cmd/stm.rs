@@ -49,7 +49,7 @@ fn drawn(shape: &Shape, rng: &mut Rng) -> (Vec<Bytes>, Bytes) {
     (keys, rng.bytes(shape.value_size).into())
 }
 
-pub(super) async fn run(given: &Given) -> Result<(), Failed> {
+pub(crate) async fn run(given: &Given) -> Result<(), Failed> {
     let shape = shape(given)?;
     let isolation = Isolation::parse(given.text("isolation"))
         .ok_or_else(|| Failed::Usage("--isolation is c, r, s or ss".into()))?;

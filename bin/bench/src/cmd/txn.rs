@@ -23,7 +23,7 @@ fn space(given: &Given) -> Result<u64, Failed> {
     }
 }
 
-pub(super) async fn put(given: &Given) -> Result<(), Failed> {
+pub(crate) async fn put(given: &Given) -> Result<(), Failed> {
     let (space, ops) = (space(given)?, given.number("txn-ops"));
     if ops > space {
         return Err(Failed::Usage(format!(
@@ -52,7 +52,7 @@ pub(super) async fn put(given: &Given) -> Result<(), Failed> {
     files(given, &[summary])
 }
 
-pub(super) async fn mixed(given: &Given) -> Result<(), Failed> {
+pub(crate) async fn mixed(given: &Given) -> Result<(), Failed> {
     const READ: usize = 0;
     const WRITE: usize = 1;
     let space = space(given)?;

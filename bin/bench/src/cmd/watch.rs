@@ -47,7 +47,7 @@ impl Watched {
     }
 }
 
-pub(super) async fn run(given: &Given) -> Result<(), Failed> {
+pub(crate) async fn run(given: &Given) -> Result<(), Failed> {
     let mut rng = rng(given);
     let watched = Rc::new(Watched::new(given, &mut rng)?);
     let channels = channels(given).await?;

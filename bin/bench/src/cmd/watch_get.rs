@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 
 const KEY: Bytes = Bytes::from_static(b"watchkey");
 
-pub(super) async fn run(given: &Given) -> Result<(), Failed> {
+pub(crate) async fn run(given: &Given) -> Result<(), Failed> {
     let channels = channels(given).await?;
     let reading = Channel::connect(&super::target(given)?).await?;
     let (watchers, streams) = (given.number("watchers"), given.number("streams").max(1));

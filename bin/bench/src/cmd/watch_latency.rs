@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 /// Times of events, by watcher of one stream.
 type Times = HashMap<i64, Vec<Instant>>;
 
-pub(super) async fn run(given: &Given) -> Result<(), Failed> {
+pub(crate) async fn run(given: &Given) -> Result<(), Failed> {
     let mut rng = rng(given);
     let key = Bytes::from(rng.bytes(given.count("key-size")));
     let value = Bytes::from(rng.bytes(given.count("val-size")));

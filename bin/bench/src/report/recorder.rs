@@ -2,7 +2,7 @@
 //!
 //! Must be cheap: it runs inside the measured loop.
 
-use super::series::{SampleSecond, Second, Series};
+use super::series::{SampleSecond, Second, Series, histogram};
 use crate::client::CallError;
 use hdrhistogram::Histogram;
 use std::cell::RefCell;
@@ -12,14 +12,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Values are kept to a thousandth.
 const DIGITS: u8 = 3;
-
-/// One hour; a longer latency counts as this.
-const LONGEST: u64 = 3_600_000_000_000;
-
-/// Nanoseconds to so many digits.
-pub(super) fn histogram(digits: u8) -> Histogram<u64> {
-    Histogram::new_with_bounds(1, LONGEST, digits).expect("constant bounds, and digits between 1 and 5")
-}
 
 /// Outcomes of one kind of request.
 pub struct Recorder {

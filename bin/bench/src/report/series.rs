@@ -2,8 +2,15 @@
 //!
 //! Must keep one histogram, not one for each second: a long run would fill the memory.
 
-use super::recorder::histogram;
 use hdrhistogram::Histogram;
+
+/// One hour; a longer latency counts as this.
+const LONGEST: u64 = 3_600_000_000_000;
+
+/// Nanoseconds to so many digits.
+pub(super) fn histogram(digits: u8) -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LONGEST, digits).expect("constant bounds, and digits between 1 and 5")
+}
 
 /// Requests that ended within one second of the run. Times are nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

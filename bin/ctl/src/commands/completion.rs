@@ -1,6 +1,5 @@
 //! `completion`: scripts for shells, made from the tree of commands.
 
-use super::root::ROOT;
 use crate::cli::spec::{Command, Flag, Group, Kind};
 use crate::cli::{Input, program};
 use crate::exit::Exit;
@@ -27,11 +26,12 @@ PowerShell:  {} completion powershell | Out-String | Invoke-Expression
 };
 
 async fn run(input: Input) -> Result<(), Exit> {
+    let root = input.path[0];
     let script = match input.arg(0).as_str() {
-        "zsh" => format!("#compdef {0}\nautoload -U +X bashcompinit && bashcompinit\n{1}", program(), bash()),
-        "fish" => fish(),
-        "powershell" => powershell(),
-        _ => bash(),
+        "zsh" => format!("#compdef {0}\nautoload -U +X bashcompinit && bashcompinit\n{1}", program(), bash(root)),
+        "fish" => fish(root),
+        "powershell" => powershell(root),
+        _ => bash(root),
     };
     say(script.as_bytes());
     Ok(())
@@ -43,9 +43,9 @@ struct Node {
     next: Vec<(String, &'static str)>,
 }
 
-fn nodes() -> Vec<Node> {
+fn nodes(root: &'static Command) -> Vec<Node> {
     let mut out = Vec::new();
-    walk(&ROOT, "", Vec::new(), &mut out);
+    walk(root, "", Vec::new(), &mut out);
     out
 }
 
@@ -65,10 +65,10 @@ fn walk(command: &'static Command, path: &str, above: Vec<&'static Flag>, out: &
     }
 }
 
-fn bash() -> String {
+fn bash(root: &'static Command) -> String {
     let name = program();
     let mut cases = String::new();
-    for node in nodes() {
+    for node in nodes(root) {
         let words: Vec<&str> = node.next.iter().map(|(word, _)| word.as_str()).collect();
         let _ = writeln!(cases, "        '{}') words='{}' ;;", node.path, words.join(" "));
     }
@@ -97,10 +97,10 @@ complete -F _{name} {name}
     )
 }
 
-fn fish() -> String {
+fn fish(root: &'static Command) -> String {
     let name = program();
     let mut out = format!("# completion of {name} for fish\ncomplete -c {name} -f\n");
-    for node in nodes() {
+    for node in nodes(root) {
         let depth = node.path.split(' ').filter(|part| !part.is_empty()).count();
         let seen: Vec<String> = node
             .path
@@ -114,7 +114,7 @@ fn fish() -> String {
             match word.strip_prefix("--") {
                 Some(flag) => {
                     // global flags are listed once, at the root
-                    let global = super::root::GLOBAL.iter().any(|known| known.name == flag.trim_end_matches('='));
+                    let global = super::global::GLOBAL.iter().any(|known| known.name == flag.trim_end_matches('='));
                     if global && depth > 0 {
                         continue;
                     }
@@ -132,10 +132,10 @@ fn fish() -> String {
     out
 }
 
-fn powershell() -> String {
+fn powershell(root: &'static Command) -> String {
     let name = program();
     let mut table = String::new();
-    for node in nodes() {
+    for node in nodes(root) {
         let words: Vec<String> = node.next.iter().map(|(word, _)| format!("'{word}'")).collect();
         let _ = writeln!(table, "        '{}' = @({})", node.path, words.join(", "));
     }
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn every_command_is_completed() {
-        let all = nodes();
+        let all = nodes(&crate::commands::root::ROOT);
         let of = |path: &str| all.iter().find(|node| node.path == path).map(|node| &node.next).unwrap();
         assert!(of("").iter().any(|(word, _)| word == "make-mirror"));
         assert!(of("lease").iter().any(|(word, _)| word == "keep-alive"));

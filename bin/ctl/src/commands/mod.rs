@@ -11,6 +11,7 @@ pub mod downgrade;
 pub mod elect;
 pub mod endpoint;
 pub mod get;
+pub mod global;
 pub mod lease;
 pub mod lock;
 pub mod make_mirror;

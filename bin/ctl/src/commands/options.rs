@@ -1,6 +1,6 @@
 //! `options`: the global flags. `help`: about a command.
 
-use super::root::{GLOBAL, ROOT};
+use super::global::GLOBAL;
 use crate::cli::spec::{Command, Flag, Group};
 use crate::cli::{Input, find, help as text};
 use crate::exit::Exit;
@@ -26,10 +26,10 @@ async fn options(_input: Input) -> Result<(), Exit> {
 /// # Errors
 /// None.
 pub async fn help(input: Input) -> Result<(), Exit> {
-    let found = find::find(&ROOT, &input.args);
+    let found = find::find(input.path[0], &input.args);
     if let Some(topic) = input.args.first().filter(|_| found.unknown.is_some()) {
         let topic = crate::cli::text(topic);
-        eprint!("Unknown help topic [`{topic}`]\n{}", text::usage(&[&ROOT]));
+        eprint!("Unknown help topic [`{topic}`]\n{}", text::usage(&input.path[..1]));
         return Ok(());
     }
     say(text::full(&found.path).as_bytes());

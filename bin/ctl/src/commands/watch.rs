@@ -1,8 +1,8 @@
 //! `watch`: once, from lines of standard input, or with a command run at every event.
 
 use super::session::Session;
-use super::watch_line::{self, Asked};
-use crate::cli::spec::{Command, Flag, Group};
+use super::watch_line::{self, Asked, FLAGS};
+use crate::cli::spec::{Command, Group};
 use crate::cli::{Input, text};
 use crate::client::range::prefix_end;
 use crate::client::watch::{Spec, Watches};
@@ -35,15 +35,6 @@ With -i, lines of standard input are read: 'watch' with options and keys, and 'p
     run: crate::run!(run),
     ..Command::EMPTY
 };
-
-/// Its flags; lines of `watch -i` read them as well.
-pub const FLAGS: &[Flag] = &[
-    Flag::switch("interactive", "read what to watch from standard input").letter('i'),
-    Flag::switch("prefix", "every key that begins with <key>"),
-    Flag::int("rev", "from this revision on"),
-    Flag::switch("prev-kv", "show what was there before an event"),
-    Flag::switch("progress-notify", "show now and then how far the server is"),
-];
 
 async fn run(input: Input) -> Result<(), Exit> {
     let variable = |name: &str| std::env::var_os(name).map(OsStringExt::into_vec).unwrap_or_default();

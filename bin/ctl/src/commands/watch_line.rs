@@ -1,9 +1,17 @@
 //! What a watch is asked for: keys, options, and the command behind `--`.
 
-use super::watch::FLAGS;
 use crate::cli::Input;
 use crate::cli::spec::Flag;
 use crate::cli::value::Values;
+
+/// Flags of the command; lines of `watch -i` read them as well.
+pub const FLAGS: &[Flag] = &[
+    Flag::switch("interactive", "read what to watch from standard input").letter('i'),
+    Flag::switch("prefix", "every key that begins with <key>"),
+    Flag::int("rev", "from this revision on"),
+    Flag::switch("prev-kv", "show what was there before an event"),
+    Flag::switch("progress-notify", "show now and then how far the server is"),
+];
 
 /// Said when a key is missing.
 pub const BAD_NUMBER: &str = "bad number of arguments";

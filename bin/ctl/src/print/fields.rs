@@ -1,8 +1,9 @@
 //! `--write-out=fields`: `"Name" : value`, one a line.
 
 use super::answer::{Answer, RoleAnswer, UserAnswer, Watched};
+use super::line::line;
 use super::quote::quote;
-use super::simple::{alarm_name, event_type, line};
+use super::simple::{alarm_name, event_type};
 use super::{Printer, table};
 use crate::exit::Exit;
 use api::authpb::permission;

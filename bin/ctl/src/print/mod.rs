@@ -6,6 +6,7 @@ pub mod answer;
 mod fields;
 pub mod json;
 mod json_messages;
+mod line;
 mod protobuf;
 pub mod quote;
 mod roles;

@@ -1,7 +1,7 @@
 //! Roles in the simple format: what they may read and write, as ranges.
 
 use super::answer::RoleAnswer;
-use super::simple::line;
+use super::line::line;
 use crate::client::range::prefix_end;
 use api::authpb::Permission;
 use api::etcdserverpb as pb;

@@ -3,6 +3,7 @@
 //! Bytes are printed as they are. Colours, where a person looks, never change what the lines say.
 
 use super::answer::{Answer, Health, UserAnswer, Watched};
+use super::line::line;
 use super::{Printer, roles, table};
 use crate::term;
 use api::etcdserverpb as pb;
@@ -45,12 +46,6 @@ pub fn print(printer: &Printer, answer: &Answer<'_>, out: &mut Vec<u8>) {
             line(out, &format!("AuthRevision: {}", r.auth_revision));
         }
     }
-}
-
-/// A line of text.
-pub fn line(out: &mut Vec<u8>, text: &str) {
-    out.extend_from_slice(text.as_bytes());
-    out.push(b'\n');
 }
 
 fn rows(out: &mut Vec<u8>, rows: &[Vec<String>]) {
