@@ -18,7 +18,8 @@ use model::Command;
 use model::request::{ClusterVersionSetRequest, MemberAttrSetRequest, MemberAttributes};
 use net::door::Status;
 use net::services::ServiceConfig;
-use net::{Doors, LoopGuard, Loops};
+use net::http::HttpConfig;
+use net::{Doors, Listen, LoopGuard, Loops};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -83,8 +84,8 @@ impl Node {
     /// [`StartError`].
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let listeners = listen::bind(&config.client_urls, config.client_tls.as_ref(), config.sockets)?;
-        let http_only = [config.client_http_urls.as_slice(), &config.metrics_urls].concat();
-        let metrics = listen::bind_http(&http_only, config.client_tls.as_ref(), config.sockets)?;
+        let client_http = listen::bind(&config.client_http_urls, config.client_tls.as_ref(), config.sockets)?;
+        let metrics = listen::bind(&config.metrics_urls, config.client_tls.as_ref(), config.sockets)?;
         let addresses = listeners.iter().filter_map(net::Listen::address).collect();
         let at = config.clone();
         let booted = tokio::task::spawn_blocking(move || bootstrap::boot(&at));
@@ -95,7 +96,7 @@ impl Node {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             threads => threads,
         };
-        let loops = Loops::new(&config.door_limits(), threads);
+        let loops = Loops::new(&config.door_limits(), threads, HttpConfig { origins: config.cors.clone() });
         let sink = Arc::new(ClientSink::default());
         let mut client_sinks: Vec<Arc<dyn ReplySink>> = vec![sink.clone()];
         client_sinks.extend(loops.sinks());
@@ -122,11 +123,9 @@ impl Node {
         if let Some(keep) = config.auto_compaction {
             node.run(auto_compaction::run(node.client(), keep));
         }
-        let metrics = metrics.into_iter().map(|mut listen| {
-            listen.spec = listen.spec.http_only();
-            listen
-        });
-        for listen in listeners.into_iter().chain(metrics) {
+        let client_http = client_http.into_iter().map(|l| Listen { spec: l.spec.http_only(), ..l });
+        let metrics = metrics.into_iter().map(|l| Listen { spec: l.spec.metrics_only(), ..l });
+        for listen in listeners.into_iter().chain(client_http).chain(metrics) {
             node.doors.open(listen);
         }
         Ok(node)

@@ -35,19 +35,21 @@ pub struct ListenSpec {
     pub plain: bool,
     /// gRPC is served.
     pub grpc: bool,
+    /// Scrapers and probes are served, and nobody else.
+    pub metrics_only: bool,
 }
 
 impl ListenSpec {
     /// Plain only.
     pub fn plain(number: u32) -> Self {
-        Self { number, tls: None, plain: true, grpc: true }
+        Self { number, tls: None, plain: true, grpc: true, metrics_only: false }
     }
 
     /// TLS only.
     pub fn tls(number: u32, config: &rustls::ServerConfig) -> Self {
         let mut config = config.clone();
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Self { number, tls: Some(Arc::new(config)), plain: false, grpc: true }
+        Self { number, tls: Some(Arc::new(config)), plain: false, grpc: true, metrics_only: false }
     }
 
     /// Takes plain connections as well.
@@ -56,10 +58,16 @@ impl ListenSpec {
         self
     }
 
-    /// Serves HTTP but no gRPC (`--listen-client-http-urls`, `--listen-metrics-urls`).
+    /// Serves HTTP but no gRPC (`--listen-client-http-urls`).
     pub fn http_only(mut self) -> Self {
         self.grpc = false;
         self
+    }
+
+    /// Serves what scrapers and probes ask for (`--listen-metrics-urls`).
+    pub fn metrics_only(mut self) -> Self {
+        self.metrics_only = true;
+        self.http_only()
     }
 }
 
@@ -164,7 +172,8 @@ async fn secure(spec: &ListenSpec, socket: StdSocket) -> io::Result<(Io, Peer, O
         }
     };
     let mut sock = Sock { ahead: Bytes::new(), inner };
-    let mut peer = Peer { addr, tls: None, listener: spec.number, grpc: spec.grpc };
+    let mut peer =
+        Peer { addr, tls: None, listener: spec.number, grpc: spec.grpc, metrics_only: spec.metrics_only };
     let tls = match &spec.tls {
         Some(config) if spec.plain => {
             let mut first = [0];

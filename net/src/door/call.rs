@@ -47,6 +47,8 @@ pub struct Peer {
     pub listener: u32,
     /// False on a listener for plain HTTP only.
     pub grpc: bool,
+    /// True on a listener for scrapers and probes only.
+    pub metrics_only: bool,
 }
 
 /// TLS facts of a peer.

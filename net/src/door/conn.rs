@@ -147,8 +147,6 @@ impl Conn {
     pub(super) fn sweep(&mut self, ctx: &LoopCtx, now: Instant) -> bool {
         let limits = &ctx.limits;
         let (read, written) = (self.stats.read.get(), self.stats.written.get());
-        ctx.observer().bytes_in(read - self.seen_read);
-        ctx.observer().bytes_out(written - self.seen_written);
         let took = written != self.seen_written;
         if read != self.seen_read {
             self.last_read = now;

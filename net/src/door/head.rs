@@ -32,16 +32,16 @@ fn is_grpc(content_type: &[u8]) -> bool {
         && matches!(content_type.get(BASE.len()), None | Some(b'+' | b';'))
 }
 
-/// Judges a header block; `known_path` says that a gRPC method has that path.
-pub(super) fn judge(method: &Method, headers: &HeaderMap, known_path: impl FnOnce() -> bool) -> Head {
+/// Judges a header block. Without TLS gRPC has HTTP/2 for itself, as in etcd (`secure` is false); over TLS it shares it.
+pub(super) fn judge(method: &Method, headers: &HeaderMap, secure: bool) -> Head {
     let content_type = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
     if !is_grpc(content_type) {
-        if method == Method::POST && (content_type.starts_with(b"application/grpc") || known_path()) {
-            let text = format!("invalid gRPC request content-type {:?}", String::from_utf8_lossy(content_type));
-            let status = Status::new(Code::InvalidArgument, text);
-            return Head::Refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, status);
+        if secure && !content_type.starts_with(b"application/grpc") {
+            return Head::Http;
         }
-        return Head::Http;
+        let text = format!("invalid gRPC request content-type {:?}", String::from_utf8_lossy(content_type));
+        let status = Status::new(Code::InvalidArgument, text);
+        return Head::Refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, status);
     }
     if headers.get_all(http::header::HOST).iter().nth(1).is_some() {
         let text = "num values of :authority: 1, num values of host: 2, both must only have 1 value as per HTTP/2 spec";
@@ -136,20 +136,29 @@ mod tests {
     #[test]
     fn content_types() {
         for ok in ["application/grpc", "application/grpc+proto", "Application/gRPC;x=y"] {
-            assert_eq!(judge(&Method::POST, &headers(&[("content-type", ok)]), || true), Head::Grpc(None), "{ok}");
+            assert_eq!(judge(&Method::POST, &headers(&[("content-type", ok)]), false), Head::Grpc(None), "{ok}");
         }
-        let refused = judge(&Method::POST, &headers(&[("content-type", "application/grpcx")]), || false);
-        assert!(matches!(refused, Head::Refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, _)));
+        let wrong = headers(&[("content-type", "application/grpcx")]);
+        for secure in [false, true] {
+            let refused = judge(&Method::POST, &wrong, secure);
+            assert!(matches!(refused, Head::Refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, _)));
+        }
+    }
+
+    #[test]
+    fn plain_http_shares_http2_with_grpc_over_tls_alone() {
         let json = headers(&[("content-type", "application/json")]);
-        assert_eq!(judge(&Method::POST, &json, || false), Head::Http);
-        assert!(matches!(judge(&Method::POST, &json, || true), Head::Refused(..)));
-        assert_eq!(judge(&Method::GET, &HeaderMap::new(), || false), Head::Http);
+        assert_eq!(judge(&Method::POST, &json, true), Head::Http);
+        assert_eq!(judge(&Method::GET, &HeaderMap::new(), true), Head::Http);
+        let status = Status::new(Code::InvalidArgument, "invalid gRPC request content-type \"\"");
+        let refused = Head::Refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, status);
+        assert_eq!(judge(&Method::GET, &HeaderMap::new(), false), refused);
     }
 
     #[test]
     fn timeouts() {
         let grpc =
-            |t| judge(&Method::POST, &headers(&[("content-type", "application/grpc"), ("grpc-timeout", t)]), || true);
+            |t| judge(&Method::POST, &headers(&[("content-type", "application/grpc"), ("grpc-timeout", t)]), true);
         assert_eq!(grpc("5S"), Head::Grpc(Some(Duration::from_secs(5))));
         assert_eq!(grpc("99999999H"), Head::Grpc(Some(Duration::from_secs(99_999_999 * 3600))));
         assert_eq!(grpc("250m"), Head::Grpc(Some(Duration::from_millis(250))));
@@ -160,7 +169,7 @@ mod tests {
 
     #[test]
     fn only_post_carries_grpc() {
-        let got = judge(&Method::GET, &headers(&[("content-type", "application/grpc")]), || true);
+        let got = judge(&Method::GET, &headers(&[("content-type", "application/grpc")]), true);
         assert!(matches!(got, Head::Refused(StatusCode::METHOD_NOT_ALLOWED, _)));
     }
 

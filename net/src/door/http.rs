@@ -115,9 +115,15 @@ pub(super) async fn serve_h2(handler: Rc<dyn HttpHandler>, accepted: Accepted, c
             }
         }
     };
+    let without_body = head.method == Method::HEAD;
     let response = answer(&*handler, peer, head, body).await;
     let (mut head, body) = response.into_parts();
     head.version = http::Version::HTTP_2;
+    if without_body {
+        // an error means that the peer is gone
+        let _ = respond.send_response(Response::from_parts(head, ()), true);
+        return;
+    }
     let Ok(mut tx) = respond.send_response(Response::from_parts(head, ()), false) else { return };
     let sent = match body {
         HttpBody::Full(bytes) => send_all(&mut tx, bytes).await,

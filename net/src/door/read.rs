@@ -4,7 +4,7 @@
 
 use super::call::{Call, CallMeta, CallToken, Open, Responder};
 use super::ctx::{ConnGuard, LoopCtx};
-use super::frame::{Decoder, Framed, PREFIX};
+use super::frame::{Decoder, PREFIX};
 use super::head::{self, Head};
 use super::method::Handler;
 use super::respond;
@@ -32,9 +32,8 @@ pub(super) fn accept(ctx: &Rc<LoopCtx>, accepted: Accepted) -> Option<Accepted> 
     if !accepted.conn.0.peer.grpc {
         return Some(accepted);
     }
-    let methods = ctx.methods();
-    let method = methods.find(request.uri().path());
-    let timeout = match head::judge(request.method(), request.headers(), || method.is_some()) {
+    let secure = accepted.conn.0.peer.tls.is_some();
+    let timeout = match head::judge(request.method(), request.headers(), secure) {
         Head::Http => return Some(accepted),
         Head::Refused(http, status) => {
             refuse(accepted.respond, http, &status);
@@ -42,7 +41,8 @@ pub(super) fn accept(ctx: &Rc<LoopCtx>, accepted: Accepted) -> Option<Accepted> 
         }
         Head::Grpc(timeout) => timeout,
     };
-    let Some(method) = method else {
+    let methods = ctx.methods();
+    let Some(method) = methods.find(request.uri().path()) else {
         let status = methods.unknown(request.uri().path());
         refuse(accepted.respond, StatusCode::OK, &status);
         return None;
@@ -103,9 +103,19 @@ fn first_look(
         held = chunk.len();
         decoder.push(chunk);
     }
-    let (message, place, waits) = (None, None, None);
-    let last_progress = ctx.now();
-    let reading = Reading { meta, handler, respond, body, decoder, message, held, place, waits, last_progress };
+    let reading = Reading {
+        meta,
+        handler,
+        respond,
+        body,
+        decoder,
+        message: None,
+        packed: None,
+        held,
+        place: None,
+        waits: None,
+        last_progress: ctx.now(),
+    };
     let token = ctx.insert(Entry { open, waker: None, state: State::Reading(Box::new(reading)) });
     more(ctx, token);
 }
@@ -125,7 +135,7 @@ pub(super) fn more(ctx: &Rc<LoopCtx>, token: CallToken) {
     let outcome = read_some(ctx, token, &mut r, &mut Context::from_waker(&waker));
     if let Poll::Ready(Read::Packed(message)) = outcome {
         // it waits for its turn in a round
-        r.message = Some(message);
+        r.packed = Some(message);
         ctx.packed.borrow_mut().push_back(token);
         ctx.table.borrow_mut().put_state(token, State::Reading(r));
         return;
@@ -170,8 +180,8 @@ fn inflate_request(ctx: &Rc<LoopCtx>, token: CallToken) {
     let entry = table.remove(token);
     drop(table);
     let Some(Entry { open, state: State::Reading(mut r), .. }) = entry else { return };
-    let Some(packed) = r.message.take() else { return };
-    match ctx.inflate(&packed.bytes) {
+    let Some(packed) = r.packed.take() else { return };
+    match ctx.inflate(&packed) {
         Ok(message) => {
             r.place = None;
             dispatch(ctx, open, r.meta, &r.handler, r.respond, message);
@@ -250,12 +260,15 @@ pub(super) fn sweep(ctx: &LoopCtx, now: Instant) {
 enum Read {
     Message(Bytes),
     /// Compressed.
-    Packed(Framed),
+    Packed(Bytes),
     Fail(Status),
     Gone,
 }
 
 fn read_some(ctx: &Rc<LoopCtx>, token: CallToken, r: &mut Reading, cx: &mut Context<'_>) -> Poll<Read> {
+    if r.packed.is_some() {
+        return Poll::Pending;
+    }
     loop {
         if r.message.is_none() {
             match r.decoder.next() {
@@ -291,7 +304,7 @@ fn read_some(ctx: &Rc<LoopCtx>, token: CallToken, r: &mut Reading, cx: &mut Cont
             Poll::Ready(Some(Err(_))) => return Poll::Ready(Read::Gone),
             Poll::Ready(None) => {
                 return Poll::Ready(match r.message.take() {
-                    Some(message) if message.is_compressed => Read::Packed(message),
+                    Some(message) if message.is_compressed => Read::Packed(message.bytes),
                     Some(message) => Read::Message(message.bytes),
                     // grpc-go reports the reader's error as it is
                     None if r.decoder.is_partial() => Read::Fail(Status::new(Code::Unknown, "unexpected EOF")),

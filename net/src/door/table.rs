@@ -45,6 +45,8 @@ pub(super) struct Reading {
     pub(super) body: RecvStream,
     pub(super) decoder: Decoder,
     pub(super) message: Option<Framed>,
+    /// The whole message, which waits to be inflated.
+    pub(super) packed: Option<Bytes>,
     /// Bytes whose window was not given back.
     pub(super) held: usize,
     /// Its place among the messages being put together.

@@ -112,13 +112,7 @@ const OWN: &[Group] = &[
                 Harmless("the JSON gateway is not offered yet"),
                 "Serve JSON under /v3.",
             ),
-            Row(
-                "cors",
-                Text,
-                "*",
-                Harmless("browsers have nothing to call before the JSON gateway is offered"),
-                "Origins that browsers may call from.",
-            ),
+            Row("cors", Text, "*", Used, "Origins that browsers may call from, separated by commas."),
             Row(
                 "host-whitelist",
                 Text,
