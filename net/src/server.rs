@@ -56,7 +56,8 @@ impl Loops {
     pub fn new(limits: &DoorLimits, threads: usize, http: HttpConfig) -> Self {
         let service: Arc<OnceLock<Service>> = Arc::default();
         let metrics = Metrics::new(threads.max(1));
-        let (known, counters) = (service.clone(), metrics.clone());
+        let known = service.clone();
+        let counters = metrics.clone();
         let setup = Arc::new(move |handle: LoopHandle, _: LoopSender<Reply>| {
             let service = known.get().expect("loops are run after the actors have started");
             set_up(service, handle, &counters, http.clone())
@@ -89,7 +90,8 @@ impl Loops {
             .runners
             .into_iter()
             .map(|runner| {
-                let (arbiter, guard) = (Arbiter::new(), guard());
+                let arbiter = Arbiter::new();
+                let guard = guard();
                 arbiter.spawn_fn(move || {
                     actix_rt::spawn(async move {
                         let guard = guard;

@@ -170,7 +170,7 @@ impl Answer {
         match self.body {
             Body::Message(message) => Ok(message),
             Body::Status(status) => Err(status),
-            Body::Source(_) => Err(Status::new(super::Code::Internal, "a streamed answer was asked for at once")),
+            Body::Source(_) => Err(Status::new(super::Code::Internal, "a streamed answer cannot be had at once")),
         }
     }
 }

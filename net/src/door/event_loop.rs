@@ -6,21 +6,24 @@
 
 use super::accept::{self, Fresh, Socket};
 use super::answer::Answer;
-use super::call::CallToken;
-use super::conn::Conn;
-use super::ctx::{ConnShared, LoopCtx, LoopHandle};
+use super::calls::{Entry, LoopCtx, State};
+use super::conn::{Accepted, Conn};
+use super::conn_shared::ConnShared;
+use super::expiry;
 use super::http::{self, HttpHandler};
 use super::inbox::{Inbox, LoopSender};
 use super::limits::DoorLimits;
-use super::method::MethodTable;
+use super::loop_handle::LoopHandle;
+use super::method::{MethodTable, Methods};
 use super::observer::{DoorObserver, NoObserver};
-use super::read::{self, Accepted};
+use super::read;
 use super::respond;
 use super::send;
 use super::status::{Code, Status};
 use super::stream;
-use super::table::{Entry, State};
+use super::token::CallToken;
 use super::wake::{ConnWaker, ReadyList};
+use super::wakeups;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -84,14 +87,16 @@ impl<M: 'static> LoopRunner<M> {
     /// of a current-thread runtime with I/O and time enabled.
     pub async fn run(self) {
         let ctx = Rc::new(LoopCtx::new(self.index, self.limits, self.ready));
-        let setup = (self.setup)(LoopHandle { ctx: ctx.clone() }, self.sender);
-        ctx.methods.replace(Rc::new(setup.methods));
+        let methods = Rc::new(Methods::default());
+        let setup = (self.setup)(LoopHandle { ctx: ctx.clone(), methods: methods.clone() }, self.sender);
+        methods.replace(setup.methods);
         ctx.observer.replace(setup.observer);
         let (stop, _) = watch::channel(false);
         let mut core = Core {
             fresh: Rc::new(RefCell::new(Vec::new())),
             tasks: Rc::new(Cell::new(0)),
             ctx,
+            methods,
             http: setup.http,
             hooks: setup.hooks,
             ctl: self.ctl,
@@ -116,6 +121,7 @@ impl<M: 'static> LoopRunner<M> {
 
 struct Core<M> {
     ctx: Rc<LoopCtx>,
+    methods: Rc<Methods>,
     http: Rc<dyn HttpHandler>,
     hooks: Rc<dyn LoopHooks<M>>,
     ctl: Inbox<Ctl>,
@@ -159,11 +165,12 @@ impl<M: 'static> Core<M> {
     /// One round; true when somebody became ready in it.
     fn round(&mut self) -> bool {
         let ctx = self.ctx.clone();
+        let methods = self.methods.table();
         ctx.begin_round();
         self.control();
         let mut busy = self.take_messages() | ctx.called.take();
         self.admit();
-        busy |= read::inflate(&ctx);
+        busy |= read::inflate(&ctx, &methods);
 
         ctx.ready.take_conns(&mut self.ready_conns);
         for key in self.ready_conns.drain(..) {
@@ -175,14 +182,14 @@ impl<M: 'static> Core<M> {
         }
         busy |= !self.accepted.is_empty();
         for accepted in self.accepted.drain(..) {
-            if let Some(other) = read::accept(&ctx, accepted) {
-                tokio::task::spawn_local(http::serve_h2(self.http.clone(), other, ctx.clone()));
+            if let Some(other) = read::accept(&ctx, &methods, accepted) {
+                tokio::task::spawn_local(http::serve_h2(self.http.clone(), other, ctx.state.clone()));
             }
         }
         ctx.ready.take_calls(&mut self.ready_calls);
         busy |= !self.ready_calls.is_empty();
         for token in self.ready_calls.drain(..) {
-            respond::woken(&ctx, token);
+            wakeups::woken(&ctx, &methods, token);
         }
         if busy {
             self.hooks.end_of_round();
@@ -245,14 +252,14 @@ impl<M: 'static> Core<M> {
             for ctl in list {
                 match ctl {
                     Ctl::Accept(socket) if self.stop_at.is_none() => {
-                        let place = accept::Place {
+                        let destination = accept::Destination {
                             ctx: self.ctx.clone(),
                             http: self.http.clone(),
                             fresh: self.fresh.clone(),
                             tasks: self.tasks.clone(),
                             stop: self.stop.subscribe(),
                         };
-                        accept::start(socket, place);
+                        accept::start(socket, destination);
                     }
                     Ctl::Accept(_) => {}
                     Ctl::Stop { grace, status } => self.begin_stop(grace, &status),
@@ -318,9 +325,9 @@ impl<M: 'static> Core<M> {
         }
         let due = ctx.table.borrow().tokens(|e| e.open.deadline.is_some_and(|d| d <= now));
         for token in due {
-            respond::expire(ctx, token, &Status::deadline());
+            expiry::expire(ctx, token, &Status::deadline());
         }
-        let next = ctx.table.borrow().first_deadline();
+        let next = ctx.first_deadline();
         ctx.next_deadline.set(next);
     }
 
@@ -334,7 +341,7 @@ impl<M: 'static> Core<M> {
                 self.free.push(key);
             }
         }
-        read::sweep(&ctx, now);
+        expiry::sweep_reads(&ctx, now);
         send::sweep(&ctx, now);
     }
 
@@ -342,7 +349,7 @@ impl<M: 'static> Core<M> {
     fn clear(&mut self) {
         self.conns.clear();
         let ctx = &self.ctx;
-        ctx.methods.replace(Rc::default());
+        self.methods.replace(MethodTable::new());
         loop {
             let left = ctx.table.borrow().tokens(|_| true);
             if left.is_empty() {
@@ -354,7 +361,7 @@ impl<M: 'static> Core<M> {
                 match waiting {
                     Some((open, responder)) => {
                         let gone = Status::new(Code::Unavailable, "the server is shutting down");
-                        respond::answer(open, responder, Answer::status(gone));
+                        respond::answer(ctx, open, responder, Answer::status(gone));
                     }
                     None => {
                         stream::abort(ctx, token, &Status::canceled());

@@ -27,7 +27,7 @@ pub struct DoorLimits {
     pub hold_body: usize,
     /// Request bytes of the door that wait for an answer; beyond it no further call is accepted, and windows fill up.
     pub request_bytes: usize,
-    /// Messages up to this many bytes are put together without a place in [`Self::assembly_bytes`].
+    /// Messages up to this many bytes are put together without a permit of [`Self::assembly_bytes`].
     pub free_assembly: usize,
     /// Declared bytes of the door's messages that are being put together; a message beyond it waits in its window.
     pub assembly_bytes: usize,
@@ -76,9 +76,9 @@ pub struct DoorLimits {
     pub keepalive_interval: Duration,
     /// Time the peer has to answer that ping.
     pub keepalive_timeout: Duration,
-    /// Largest body of a plain HTTP request in bytes; it takes a place in [`Self::assembly_bytes`].
+    /// Largest body of a plain HTTP request in bytes; it takes a permit of [`Self::assembly_bytes`].
     pub http_body: usize,
-    /// What a call is told that finds no room.
+    /// The answer to a call for which a budget has nothing left.
     pub busy: Status,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Must stay cheap: it is called several times per request, on the loop, without locks.
 
-use super::method::MethodInfo;
+use super::method_info::MethodInfo;
 use super::status::Code;
 use std::time::Duration;
 

@@ -2,7 +2,8 @@
 //!
 //! Runtime-agnostic: the caller decides where loops and acceptors run. Must hold no state of connections.
 
-use super::accept::{ListenSpec, Permit, Socket, StdSocket};
+use super::accept::{ListenSpec, Socket, StdSocket};
+use super::conn::ConnPermit;
 use super::event_loop::{Ctl, LoopRunner, SetupFn};
 use super::inbox::{LoopSender, inbox};
 use super::limits::DoorLimits;
@@ -49,7 +50,10 @@ impl Door {
         max_connections: usize,
         setup: Arc<SetupFn<M>>,
     ) -> (Arc<Self>, Vec<LoopRunner<M>>, Vec<LoopSender<M>>) {
-        let (mut ctls, mut runners, mut senders, mut done) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut ctls = Vec::new();
+        let mut runners = Vec::new();
+        let mut senders = Vec::new();
+        let mut done = Vec::new();
         for index in 0..loops.max(1) {
             let ready = Arc::new(ReadyList::default());
             let (ctl_tx, ctl) = inbox(&ready);
@@ -101,7 +105,7 @@ impl Door {
             match accepted {
                 Ok(kind) => {
                     self.open.fetch_add(1, Ordering::AcqRel);
-                    let permit = Permit(self.open.clone());
+                    let permit = ConnPermit(self.open.clone());
                     let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.loops.len();
                     self.loops[turn].send(vec![Ctl::Accept(Socket { kind, spec: spec.clone(), permit })]);
                 }

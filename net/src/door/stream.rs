@@ -3,61 +3,18 @@
 //! Must never hold more of a slow reader's messages than its credit, and must not borrow the call table while a service runs.
 
 use super::answer::Message;
-use super::call::{CallToken, Open};
-use super::compress::Encoding;
-use super::ctx::{ConnShared, LoopCtx};
+use super::calls::{Entry, Inbound, LoopCtx, Rx, State, StreamEvents, StreamHandle, Streaming, Tx};
+use super::conn_shared::ConnShared;
 use super::frame::Decoder;
 use super::head;
-use super::local::Pipe;
-use super::method::{Inbound, StreamEvents};
-use super::read::Place;
+use super::open::Open;
+use super::reservation::AssemblyPermit;
 use super::status::{Code, Status};
-use super::table::{Entry, State};
+use super::token::CallToken;
 use bytes::Bytes;
-use h2::server::SendResponse;
-use h2::{RecvStream, SendStream};
 use http::{HeaderMap, StatusCode};
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-
-/// State of a stream in the table.
-pub(super) struct Streaming {
-    pub(super) tx: Tx,
-    /// `None` once the peer has ended its side.
-    pub(super) rx: Option<Rx>,
-    pub(super) decoder: Decoder,
-    /// A compressed message: nothing is read until it was inflated.
-    pub(super) packed: Option<Bytes>,
-    /// What came of that.
-    pub(super) inflated: Option<Result<Bytes, Status>>,
-    pub(super) encoding: Encoding,
-    /// Taken out while it is being called.
-    pub(super) events: Option<Box<dyn StreamEvents>>,
-    pub(super) paused: bool,
-    /// Bytes handed to h2 and not known to be covered by the peer's window.
-    pub(super) outstanding: usize,
-    /// A place for the message that is being put together, when it is a large one.
-    pub(super) place: Option<Place>,
-    /// `on_ready` is owed.
-    pub(super) wants_ready: bool,
-}
-
-/// The sending side; headers go out with the first message, as grpc-go does.
-pub(super) enum Tx {
-    Unsent(SendResponse<Bytes>),
-    Open(SendStream<Bytes>),
-    /// The peer is inside the process.
-    Local(Rc<RefCell<Pipe>>),
-    /// The response could not be started: the stream is being torn down.
-    Dead,
-}
-
-/// The receiving side.
-pub(super) enum Rx {
-    H2(RecvStream),
-    Local(Rc<RefCell<Pipe>>),
-}
 
 /// Why a message was not taken.
 #[derive(Debug)]
@@ -66,13 +23,6 @@ pub enum SendError {
     Full(Message),
     /// The stream is over.
     Closed,
-}
-
-/// A service's handle of a stream. Cheap to clone; not `Send`.
-#[derive(Clone)]
-pub struct StreamHandle {
-    pub(super) ctx: Rc<LoopCtx>,
-    pub(super) token: CallToken,
 }
 
 impl StreamHandle {
@@ -94,8 +44,8 @@ impl StreamHandle {
         let Some(Entry { open, state: State::Streaming(s), .. }) = table.get_mut(self.token) else {
             return Err(SendError::Closed);
         };
-        let stalls = open.connection().is_some_and(|conn| conn.stalls(ctx, self.token));
-        if stalls || (!s.has_room(ctx) && !s.settle(ctx)) {
+        let stalls = open.connection().is_some_and(|conn| conn.stalls(ctx.socket_share(), self.token));
+        if stalls || (!s.has_room(ctx) && !s.is_covered(ctx)) {
             s.wants_ready = true;
             s.watch_capacity(&mut Context::from_waker(&waker));
             return Err(SendError::Full(message));
@@ -110,7 +60,7 @@ impl StreamHandle {
         }
         s.owe(ctx, s.outstanding + len + super::frame::PREFIX);
         let limit = ctx.stream_share();
-        if s.outstanding > limit / 4 && !s.settle(ctx) {
+        if s.outstanding > limit / 4 && !s.is_covered(ctx) {
             s.watch_capacity(&mut Context::from_waker(&waker));
             s.wants_ready |= !s.has_room(ctx);
         }
@@ -123,7 +73,7 @@ impl StreamHandle {
         let Some(waker) = ctx.waker(self.token) else { return true };
         let mut table = ctx.table.borrow_mut();
         let Some(Entry { state: State::Streaming(s), .. }) = table.get_mut(self.token) else { return true };
-        if s.outstanding <= ctx.stream_share() / 4 || s.settle(ctx) {
+        if s.outstanding <= ctx.stream_share() / 4 || s.is_covered(ctx) {
             return true;
         }
         s.wants_ready = true;
@@ -231,7 +181,7 @@ impl Streaming {
     }
 
     /// True when everything sent is covered by the peer's window and the socket takes it: then nothing is outstanding.
-    fn settle(&mut self, ctx: &LoopCtx) -> bool {
+    fn is_covered(&mut self, ctx: &LoopCtx) -> bool {
         match &mut self.tx {
             Tx::Open(tx) => {
                 // one byte above what is buffered is assigned only when all of that is covered
@@ -279,8 +229,8 @@ impl Streaming {
             return Happened::Cancel;
         }
         if self.wants_ready || self.outstanding > ctx.stream_share() / 4 {
-            if self.settle(ctx) {
-                let stalls = self.wants_ready && conn.is_some_and(|conn| conn.stalls(ctx, token));
+            if self.is_covered(ctx) {
+                let stalls = self.wants_ready && conn.is_some_and(|conn| conn.stalls(ctx.socket_share(), token));
                 if !stalls && std::mem::take(&mut self.wants_ready) {
                     return Happened::Ready;
                 }
@@ -297,7 +247,7 @@ impl Streaming {
             }
             match self.decoder.next() {
                 Ok(Some(message)) => {
-                    self.place = None;
+                    self.permit = None;
                     if message.is_compressed {
                         self.packed = Some(message.bytes);
                         ctx.packed.borrow_mut().push_back(token);
@@ -308,23 +258,20 @@ impl Streaming {
                 Ok(None) => {}
                 Err(status) => return Happened::Fail(status),
             }
-            if self.place.is_none() && self.decoder.declared() > ctx.limits.free_assembly {
-                self.place = Place::take(ctx, self.decoder.declared());
-                if self.place.is_none() {
+            if self.permit.is_none() && self.decoder.declared() > ctx.limits.free_assembly {
+                self.permit = AssemblyPermit::take(&ctx.state, self.decoder.declared());
+                if self.permit.is_none() {
                     return Happened::Fail(ctx.limits.busy.clone());
                 }
             }
             let rx = match &mut self.rx {
                 Some(Rx::H2(rx)) => rx,
                 Some(Rx::Local(pipe)) => {
-                    let (message, ended) = {
-                        let mut pipe = pipe.borrow_mut();
-                        (pipe.inward.pop_front(), pipe.ended)
-                    };
+                    let message = pipe.borrow_mut().inward.pop_front();
                     if let Some(message) = message {
                         return Happened::Message(message);
                     }
-                    if ended {
+                    if pipe.borrow().ended {
                         self.rx = None;
                         return Happened::HalfClose;
                     }
@@ -334,7 +281,7 @@ impl Streaming {
             };
             match rx.poll_data(cx) {
                 Poll::Ready(Some(Ok(chunk))) => {
-                    // the peer may send as much again: what we hold is one message at most, and a large one has its place
+                    // the peer may send as much again: what we hold is one message at most, and a large one has its permit
                     let _ = rx.flow_control().release_capacity(chunk.len());
                     self.decoder.push(chunk);
                 }
@@ -437,7 +384,7 @@ pub(super) fn insert(ctx: &Rc<LoopCtx>, open: Open, tx: Tx, rx: Option<Rx>, deco
         events: None,
         paused: false,
         outstanding: 0,
-        place: None,
+        permit: None,
         wants_ready: false,
     };
     let token = ctx.insert(Entry { open, waker: None, state: State::Streaming(Box::new(streaming)) });

@@ -82,7 +82,7 @@ impl Http {
 impl HttpHandler for Http {
     fn handle(&self, request: HttpRequest) -> LocalBoxFuture<'static, Response<HttpBody>> {
         let origin = self.allowed_origin(&request.peer, &request.headers);
-        // a browser asks so before it sends what it was told to send
+        // a browser asks in this way before it sends anything else
         let response = if request.method == Method::OPTIONS && !request.peer.metrics_only {
             ready(Response::new(HttpBody::Full(bytes::Bytes::new()))).boxed_local()
         } else {

@@ -82,7 +82,7 @@ fn failure_text(why: RequestError) -> String {
 pub(super) struct Probe {
     name: &'static str,
     checks: &'static [&'static str],
-    /// It was asked for alone.
+    /// One check, asked for by its name.
     is_single: bool,
 }
 

@@ -20,7 +20,8 @@ async fn a_slow_reader_costs_no_more_than_its_credit() {
     let limits = DoorLimits::default();
     let server = start(&limits, ListenSpec::plain(1));
     let channel = connect(server.addr).await;
-    let (count, len) = (16_384, 4096);
+    let count = 16_384;
+    let len = 4096;
     let mut messages = server_stream(&channel, "/test.Echo/Flood", flood(count, len)).await.expect("starts");
     messages.next().await.expect("one message").expect("good");
     tokio::time::sleep(Duration::from_millis(300)).await;
