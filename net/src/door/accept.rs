@@ -4,8 +4,8 @@
 
 use super::calls::LoopCtx;
 use super::conn::{self, ConnPermit};
-use super::http::{self, HttpHandler};
 use super::h2_input::PREFACE;
+use super::http::{self, HttpHandler};
 use super::io::{Io, IoKind, IoStats, Sock, SockKind};
 use super::peer::{Peer, PeerTls};
 use bytes::{Bytes, BytesMut};
@@ -162,8 +162,7 @@ async fn secure(spec: &ListenSpec, socket: StdSocket) -> io::Result<(Io, Peer, O
         }
     };
     let mut sock = Sock { ahead: Bytes::new(), inner };
-    let mut peer =
-        Peer { addr, tls: None, listener: spec.number, grpc: spec.grpc, metrics_only: spec.metrics_only };
+    let mut peer = Peer { addr, tls: None, listener: spec.number, grpc: spec.grpc, metrics_only: spec.metrics_only };
     let tls = match &spec.tls {
         Some(config) if spec.plain => {
             let mut first = [0];

@@ -180,9 +180,9 @@ mod tests {
         out
     }
 
-    /// POST, http, and `/` in front of it, a dynamic entry behind it.
+    /// POST, http, and `/` in front of it, a field of the static table behind it.
     fn block(authority: &[u8]) -> Vec<u8> {
-        [b"\x83\x86\x84", authority, b"\xbe"].concat()
+        [b"\x83\x86\x84", authority, b"\x90"].concat()
     }
 
     #[test]

@@ -17,7 +17,6 @@ use bytes::{Bytes, BytesMut};
 use h2::Reason;
 use h2::server::SendResponse;
 use http::HeaderMap;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 use tokio::time::Instant;
 

@@ -34,7 +34,7 @@ pub(super) fn woken(ctx: &Rc<LoopCtx>, methods: &MethodTable, token: CallToken) 
     };
     match kind {
         Kind::Reading => read::more(ctx, methods, token),
-        Kind::Waiting => watch_reset(ctx, token),
+        Kind::Waiting => respond::watch_reset(ctx, token),
         Kind::Sending => send::pump(ctx, token),
         Kind::Streaming => stream::deliver(ctx, token),
     }

@@ -124,7 +124,8 @@ async fn a_bomb_is_refused_with_grpc_gos_words() {
         assert_eq!(status(&head, &trailers), ("8", text.clone()), "{path}");
     }
     let largest = vec![0; BOUND];
-    let (head, _, trailers) = call(&mut client, "/test.Echo/Never", framed(1, &zipped(&[&largest[..], b"0"].concat()))).await;
+    let (head, _, trailers) =
+        call(&mut client, "/test.Echo/Never", framed(1, &zipped(&[&largest[..], b"0"].concat()))).await;
     assert_eq!(status(&head, &trailers), ("8", text));
     let (head, body, trailers) = call(&mut client, "/test.Echo/Inline", framed(1, &zipped(&largest))).await;
     assert_eq!(status(&head, &trailers).0, "0");
@@ -140,7 +141,8 @@ async fn others_are_served_while_a_thousand_bombs_go_off() {
     let mut bombs = Vec::new();
     for _ in 0..1000 {
         let request = grpc("/test.Echo/Token").header("grpc-encoding", "gzip").body(()).expect("request");
-        let (response, mut tx) = client.clone().ready().await.expect("ready").send_request(request, false).expect("sends");
+        let (response, mut tx) =
+            client.clone().ready().await.expect("ready").send_request(request, false).expect("sends");
         tx.send_data(bomb.clone().into(), true).expect("sends");
         bombs.push(response);
         client = client.ready().await.expect("ready");
