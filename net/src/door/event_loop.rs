@@ -26,13 +26,14 @@ use super::wake::{ConnWaker, ReadyList};
 use super::wakeups;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
+use tokio::task::yield_now;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Rounds before other tasks of the thread get a turn.
@@ -157,6 +158,9 @@ impl<M: 'static> Core<M> {
         }
         if ready.end() || more {
             cx.waker().wake_by_ref();
+        } else if read::inflates_on(&self.ctx) {
+            // goes on only after the sockets were looked at: that is what inflating in rounds is for
+            let _ = pin!(yield_now()).poll(cx);
         }
         self.arm(cx);
         Poll::Pending
@@ -197,7 +201,7 @@ impl<M: 'static> Core<M> {
         // what this round gave back may serve those that wait for it
         read::assemble_on(&ctx);
         send::read_on(&ctx);
-        !ctx.ready.is_empty() || read::inflates_on(&ctx)
+        !ctx.ready.is_empty()
     }
 
     fn take_messages(&self) -> bool {

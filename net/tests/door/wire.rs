@@ -58,7 +58,8 @@ pub fn grpc(path: &str) -> http::request::Builder {
     Request::post(format!("http://localhost{path}")).header("content-type", "application/grpc").header("te", "trailers")
 }
 
-async fn http1(mut io: impl AsyncRead + AsyncWrite + Unpin, request: &str) -> String {
+/// Sends one HTTP/1.1 request and reads to the end.
+pub async fn http1(mut io: impl AsyncRead + AsyncWrite + Unpin, request: &str) -> String {
     io.write_all(request.as_bytes()).await.expect("writes");
     let mut out = String::new();
     io.read_to_string(&mut out).await.expect("reads");
