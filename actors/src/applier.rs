@@ -5,23 +5,23 @@
 //! Must never wait for another owner: what a consumer cannot take now it reads later from the store.
 
 use crate::death_watch::DeathWatch;
-use crate::limits::{HUB_BACKLOG_BYTES, HUGE_REVISION_BYTES};
-use crate::outlet::Outlet;
+use crate::limits::{HUB_BACKLOG_BYTES, OVERSIZED_REVISION_BYTES};
+use crate::mailbox::Mailbox;
 use crate::raft_core::inbox::InnerPort;
+use crate::wiring::advance::{Advance, AppliedUpTo};
+use crate::wiring::apply::{ApplyBatch, CommittedEntry, ToApplier};
+use crate::wiring::events::{Advanced, LogEvent, RevisionEvents};
+use crate::wiring::flush::ToFlusher;
+use crate::wiring::leases::LeasesAdvanced;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
-use messages::admin::ToSnapshotter;
-use messages::advance::{Advance, Applied as AppliedUpTo};
-use messages::apply::{ApplyBatch, CommittedEntry, ToApplier};
-use messages::lease::{LeaseChange, LeasesAdvanced};
 use messages::reply::Outbox;
-use messages::watch::{Advanced, LogEvent, RevisionEvents};
-use messages::{Reply, SinkId, Sinks, Token};
+use messages::{Reply, ReplyBody, SinkId, Sinks, Token};
 use model::mutant::{self, Mutant};
 use model::{Applied, Command, Envelope, Origin, Outcome};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use storage::apply::{Applier as Store, ApplyFatal, Committed, CompactionProgress, Report, StoreEvent};
+use storage::apply::{Applier as Store, ApplyFatal, Committed, CompactionProgress, LeaseChange, Report, StoreEvent};
 use storage::engine::Engine;
 use storage::schema::Kind;
 use storage::view::{View, Views};
@@ -37,13 +37,13 @@ pub struct ApplierParts<E: Engine> {
     /// Answers.
     pub sinks: Arc<Sinks>,
     /// To the watch hub.
-    pub hub: Box<dyn Outlet<Advanced>>,
+    pub hub: Box<dyn Mailbox<Advanced>>,
     /// Bytes of events the hub has not taken yet; the hub subtracts what it took.
     pub hub_backlog: Arc<AtomicUsize>,
     /// To the lease manager.
-    pub leases: Box<dyn Outlet<LeasesAdvanced>>,
-    /// To the snapshotter, which watches what is durable.
-    pub snapshotter: Sender<ToSnapshotter>,
+    pub leases: Box<dyn Mailbox<LeasesAdvanced>>,
+    /// To the flusher, which watches what is durable.
+    pub flusher: Sender<ToFlusher>,
     /// How much it does at once.
     pub pace: ApplierPace,
 }
@@ -160,9 +160,7 @@ impl<E: Engine> Applier<E> {
         self.signal(report);
         self.parts.core.advance(Advance::Applied(AppliedUpTo { sequence, index }));
         self.since_check += entries.len() as u64;
-        if self.since_check >= self.parts.pace.durable_check
-            && self.parts.snapshotter.try_send(ToSnapshotter::Flush).is_ok()
-        {
+        if self.since_check >= self.parts.pace.durable_check && self.parts.flusher.try_send(ToFlusher::Flush).is_ok() {
             self.since_check = 0;
         }
         Ok(())
@@ -178,7 +176,7 @@ impl<E: Engine> Applier<E> {
         for ((waiter, reply), committed) in waiters.iter().zip(replies).zip(entries) {
             let (Some((sink, token)), Some((_, applied))) = (waiter, reply) else { continue };
             let physical = physical_compaction(&applied, committed);
-            let answer = Reply::Applied { token: *token, result: Ok(applied) };
+            let answer = Reply { token: *token, body: ReplyBody::Applied(Ok(applied)) };
             match physical {
                 Some(revision) => self.physical.push(Physical { revision, sink: *sink, reply: answer }),
                 None => out.push(*sink, answer),
@@ -188,10 +186,9 @@ impl<E: Engine> Applier<E> {
     }
 
     /// Tells the lease manager what changed.
-    fn tell_leases(&self, changes: Vec<storage::apply::LeaseChange>) {
+    fn tell_leases(&self, changes: Vec<LeaseChange>) {
         if !changes.is_empty() {
-            let changes = changes.into_iter().map(lease_change).collect();
-            self.parts.leases.tell(LeasesAdvanced { changes });
+            self.parts.leases.send(LeasesAdvanced { changes });
         }
     }
 
@@ -211,7 +208,7 @@ impl<E: Engine> Applier<E> {
         if events.is_some() {
             self.parts.hub_backlog.fetch_add(bytes, Ordering::Relaxed);
         }
-        self.parts.hub.tell(Advanced {
+        self.parts.hub.send(Advanced {
             revision: report.view.revision,
             compact_revision: report.view.compact_revision,
             events,
@@ -287,19 +284,10 @@ fn physical_compaction(applied: &Applied, committed: &Committed) -> Option<i64> 
     }
 }
 
-fn lease_change(change: storage::apply::LeaseChange) -> LeaseChange {
-    use storage::apply::LeaseChange as Stored;
-    match change {
-        Stored::Granted { id, ttl } => LeaseChange::Granted { id, ttl },
-        Stored::Revoked { id } => LeaseChange::Revoked { id },
-        Stored::Checkpoint { id, remaining_ttl } => LeaseChange::Checkpoint { id, remaining: remaining_ttl },
-    }
-}
-
 /// True when one revision has so many bytes of events that the hub would rather read them.
 fn holds_huge(events: &[StoreEvent]) -> bool {
     let mut revisions = events.chunk_by(|a, b| a.revision.main == b.revision.main);
-    revisions.any(|r| r.len() > 1 && r.iter().map(|e| e.kv.len()).sum::<usize>() > HUGE_REVISION_BYTES)
+    revisions.any(|r| r.len() > 1 && r.iter().map(|e| e.kv.len()).sum::<usize>() > OVERSIZED_REVISION_BYTES)
 }
 
 /// Events as the hub takes them: grouped by main revision.

@@ -1,20 +1,20 @@
 //! The applier's order as other owners see it. Must never depend on a thread's luck: everything is called here.
 
 use crate::applier::{Applier, ApplierPace, ApplierParts};
-use crate::outlet::Outlet;
+use crate::mailbox::Mailbox;
 use crate::raft_core::inbox::Inbox;
+use crate::wiring::apply::{ApplyBatch, CommittedEntry};
+use crate::wiring::events::Advanced;
+use crate::wiring::leases::LeasesAdvanced;
 use crossbeam_channel::bounded;
-use messages::apply::{ApplyBatch, CommittedEntry};
-use messages::lease::{LeaseChange, LeasesAdvanced};
 use messages::reply::ReplySink;
-use messages::watch::Advanced;
-use messages::{Reply, SinkId, Sinks};
+use messages::{Reply, ReplyBody, SinkId, Sinks};
 use model::request::{LeaseGrantRequest, LeaseRevokeRequest};
 use model::{Command, Envelope, Origin};
 use raft::{ConfState, Entry, EntryKind, LogId};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use storage::apply::{Applier as Store, Bootstrap, Identity, bootstrap};
+use storage::apply::{Applier as Store, Bootstrap, Identity, LeaseChange, bootstrap};
 use storage::engine::sim::SimEngine;
 use storage::view::Views;
 
@@ -28,8 +28,8 @@ impl Heard {
     }
 }
 
-impl Outlet<LeasesAdvanced> for Heard {
-    fn tell(&self, message: LeasesAdvanced) {
+impl Mailbox<LeasesAdvanced> for Heard {
+    fn send(&self, message: LeasesAdvanced) {
         for change in message.changes {
             self.note(match change {
                 LeaseChange::Granted { id, .. } => format!("leases: granted {id}"),
@@ -40,14 +40,14 @@ impl Outlet<LeasesAdvanced> for Heard {
     }
 }
 
-impl Outlet<Advanced> for Heard {
-    fn tell(&self, _: Advanced) {}
+impl Mailbox<Advanced> for Heard {
+    fn send(&self, _: Advanced) {}
 }
 
 impl ReplySink for Heard {
     fn deliver(&self, replies: Vec<Reply>) {
         for reply in replies {
-            if let Reply::Applied { token, .. } = reply {
+            if let Reply { token, body: ReplyBody::Applied(_) } = reply {
                 self.note(format!("client: {token}"));
             }
         }
@@ -67,7 +67,7 @@ fn the_lease_manager_hears_of_a_revocation_before_its_client_does() {
     let store = Store::open(engine).expect("a store");
     let (heard, sinks) = (Heard::default(), Arc::new(Sinks::default()));
     sinks.register(vec![Arc::new(heard.clone())]);
-    let ((_end, inbox), (snapshotter, _orders), (_core, _port, core)) = (bounded(1), bounded(1), Inbox::new());
+    let ((_end, inbox), (flusher, _orders), (_core, _port, core)) = (bounded(1), bounded(1), Inbox::new());
     let pace = ApplierPace { compaction_pause: Duration::ZERO, compaction_rows: 1, durable_check: 100 };
     let parts = ApplierParts {
         inbox,
@@ -77,7 +77,7 @@ fn the_lease_manager_hears_of_a_revocation_before_its_client_does() {
         hub: Box::new(heard.clone()),
         hub_backlog: Arc::default(),
         leases: Box::new(heard.clone()),
-        snapshotter,
+        flusher,
         pace,
     };
     let mut applier = Applier::new(store, parts);

@@ -3,35 +3,35 @@
 //!
 //! The only file that sees everyone. Must never decide anything about data.
 
-use crate::admin_jobs::{AdminJobs, AdminParts, OpenEngine};
 use crate::applier::{Applier, ApplierPace, ApplierParts};
 use crate::closable_reads::ClosableReads;
 use crate::death_watch::{DeathWatch, ExitCell, NodeExit};
+use crate::flusher::{FILL_PAUSE, Flusher, FlusherParts};
 use crate::lease_manager::actor::{LeaseManager, LeaseParts, LeaseSink, StopLeases};
 use crate::lease_manager::core::StoredLease;
 use crate::lease_manager::desk::DeskParts;
 use crate::limits::{
-    ADMIN_JOBS, APPLIER_QUEUE, COMPACTION_STEP_ROWS, DURABLE_CHECK_ENTRIES, FLUSH_ENTRIES, QUERIES, READERS,
-    SNAPSHOTTER_QUEUE, WAL_QUEUE,
+    APPLIER_QUEUE, COMPACTION_STEP_ROWS, DURABLE_CHECK_ENTRIES, FLUSH_ENTRIES, FLUSHER_QUEUE, MAINTENANCE_JOBS,
+    QUERIES, READERS, WAL_QUEUE,
 };
+use crate::maintenance_jobs::{MaintenanceJobs, MaintenanceParts, OpenEngine};
 use crate::peers::{NoPeers, PeerPort};
 use crate::raft_core::inbox::{Inbox, InnerPort};
 use crate::raft_core::log_tail::LogTail;
 use crate::raft_core::{CoreConfig, CoreParts, RaftCore};
-use crate::snapshotter::{FILL_PAUSE, Snapshotter, SnapshotterParts};
 use crate::store_reads::StoreReads;
 use crate::wal_writer::{WalParts, WalWriter};
 use crate::watch_hub::actor::StopHub;
 use crate::watch_hub::{HubConfig, HubParts, Position, WatchHub};
+use crate::wiring::apply::ToApplier;
+use crate::wiring::flush::ToFlusher;
+use crate::wiring::wal::ToWal;
 use crate::{reader_pool, ticker};
 use actix::Addr;
 use actix_rt::Arbiter;
 use crossbeam_channel::{Receiver, Sender, bounded};
-use messages::admin::ToSnapshotter;
-use messages::apply::ToApplier;
 use messages::ports::CorePort;
-use messages::ready::ToWal;
-use messages::{Gauges, Identity, Ports, Reply, ReplySink, SinkId, Sinks};
+use messages::{Gauges, NodeIdentity, Ports, ReplySink, SinkId, Sinks};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -52,7 +52,7 @@ pub const FIRST_CLIENT_SINK: u32 = 1;
 /// What a node is assembled from.
 pub struct Assembly<E: Engine> {
     /// Who it is.
-    pub identity: Identity,
+    pub identity: NodeIdentity,
     /// The engine, and how to open a checkpoint of it.
     pub engine: Arc<E>,
     /// Opens a checkpoint.
@@ -118,7 +118,7 @@ impl Drop for Kernel {
 struct Running {
     wal: Sender<ToWal>,
     applier: Sender<ToApplier>,
-    snapshotter: Sender<ToSnapshotter>,
+    flusher: Sender<ToFlusher>,
     owners: Owners,
     threads: Threads,
     stop_ticker: Sender<()>,
@@ -133,7 +133,7 @@ struct Threads {
     core: Option<JoinHandle<()>>,
     wal: Option<JoinHandle<()>>,
     applier: Option<JoinHandle<()>>,
-    snapshotter: Option<JoinHandle<()>>,
+    flusher: Option<JoinHandle<()>>,
     jobs: Option<JoinHandle<()>>,
     ticker: Option<JoinHandle<()>>,
     readers: Vec<JoinHandle<()>>,
@@ -154,7 +154,7 @@ struct Wiring<E: Engine> {
     inner: InnerPort,
     wal: Sender<ToWal>,
     applier: Sender<ToApplier>,
-    snapshotter: Sender<ToSnapshotter>,
+    flusher: Sender<ToFlusher>,
     hub_backlog: Arc<AtomicUsize>,
 }
 
@@ -163,7 +163,7 @@ struct Ends {
     inbox: Inbox,
     wal: Receiver<ToWal>,
     applier: Receiver<ToApplier>,
-    snapshotter: Receiver<ToSnapshotter>,
+    flusher: Receiver<ToFlusher>,
 }
 
 impl<E: Engine> Wiring<E> {
@@ -171,7 +171,7 @@ impl<E: Engine> Wiring<E> {
         let (inbox, core, inner) = Inbox::new();
         let (wal, wal_end) = bounded(WAL_QUEUE);
         let (applier, applier_end) = bounded(APPLIER_QUEUE);
-        let (snapshotter, snapshotter_end) = bounded(SNAPSHOTTER_QUEUE);
+        let (flusher, flusher_end) = bounded(FLUSHER_QUEUE);
         let views = Arc::new(Views::new(store.view()));
         let gauges = Arc::<Gauges>::default();
         gauges.applied.store(store.applied().index, Release);
@@ -185,10 +185,10 @@ impl<E: Engine> Wiring<E> {
             inner,
             wal,
             applier,
-            snapshotter,
+            flusher,
             hub_backlog: Arc::default(),
         };
-        (wiring, Ends { inbox, wal: wal_end, applier: applier_end, snapshotter: snapshotter_end })
+        (wiring, Ends { inbox, wal: wal_end, applier: applier_end, flusher: flusher_end })
     }
 
     fn watch(&self, actor: &'static str) -> DeathWatch {
@@ -242,7 +242,7 @@ impl<E: Engine> Wiring<E> {
             hub: Box::new(owners.hub.clone().recipient()),
             hub_backlog: self.hub_backlog.clone(),
             leases: Box::new(owners.leases.clone().recipient()),
-            snapshotter: self.snapshotter.clone(),
+            flusher: self.flusher.clone(),
             pace: ApplierPace {
                 compaction_pause,
                 compaction_rows: COMPACTION_STEP_ROWS,
@@ -263,33 +263,13 @@ impl<E: Engine> Wiring<E> {
         }
     }
 
-    fn snapshotter_parts(
-        &self,
-        inbox: Receiver<ToSnapshotter>,
-        engine: Arc<E>,
-        disk: Arc<dyn Disk>,
-    ) -> SnapshotterParts<E> {
+    fn flusher_parts(&self, inbox: Receiver<ToFlusher>, engine: Arc<E>, disk: Arc<dyn Disk>) -> FlusherParts<E> {
         let (core, wal, gauges) = (self.inner.clone(), self.wal.clone(), self.gauges.clone());
-        SnapshotterParts {
-            inbox,
-            engine,
-            disk,
-            core,
-            wal,
-            gauges,
-            flush_entries: FLUSH_ENTRIES,
-            fill_pause: FILL_PAUSE,
-        }
+        FlusherParts { inbox, engine, disk, core, wal, gauges, flush_entries: FLUSH_ENTRIES, fill_pause: FILL_PAUSE }
     }
 
     fn wal_parts(&self, inbox: Receiver<ToWal>, peers: Arc<dyn PeerPort>) -> WalParts {
-        WalParts {
-            inbox,
-            core: self.inner.clone(),
-            peers,
-            snapshotter: self.snapshotter.clone(),
-            gauges: self.gauges.clone(),
-        }
+        WalParts { inbox, core: self.inner.clone(), peers, flusher: self.flusher.clone(), gauges: self.gauges.clone() }
     }
 }
 
@@ -298,19 +278,19 @@ struct Shells<E: Engine> {
     core: RaftCore,
     wal: WalWriter,
     applier: Applier<E>,
-    snapshotter: Snapshotter<E>,
-    jobs: AdminJobs<E>,
+    flusher: Flusher<E>,
+    jobs: MaintenanceJobs<E>,
 }
 
 impl<E: Engine> Shells<E> {
     /// Runs them, those that are fed before those that feed.
     fn spawn(self, wiring: &Wiring<E>) -> std::io::Result<Threads> {
-        let Self { core, wal, applier, snapshotter, jobs } = self;
+        let Self { core, wal, applier, flusher, jobs } = self;
         let mut threads = Threads::default();
-        let watch = wiring.watch("admin jobs");
-        threads.jobs = spawn("admin-jobs", move || jobs.run(watch))?;
-        let watch = wiring.watch("snapshotter");
-        threads.snapshotter = spawn("snapshotter", move || snapshotter.run(watch))?;
+        let watch = wiring.watch("maintenance jobs");
+        threads.jobs = spawn("maintenance", move || jobs.run(watch))?;
+        let watch = wiring.watch("flusher");
+        threads.flusher = spawn("flusher", move || flusher.run(watch))?;
         let watch = wiring.watch("applier");
         threads.applier = spawn("applier", move || applier.run(watch))?;
         let watch = wiring.watch("WAL writer");
@@ -355,10 +335,10 @@ impl Kernel {
         let wal = WalWriter::new(assembly.wal, wiring.wal_parts(ends.wal, peers));
         let applier = wiring.applier_parts(ends.applier, &owners, assembly.compaction_pause);
         let applier = Applier::new(assembly.store, applier);
-        let snapshotter = wiring.snapshotter_parts(ends.snapshotter, assembly.engine.clone(), assembly.disk);
-        let snapshotter = Snapshotter::new(snapshotter);
-        let ((job, jobs), (stop_jobs, jobs_stop)) = (bounded(ADMIN_JOBS), bounded(0));
-        let jobs = AdminJobs::new(AdminParts {
+        let flusher = wiring.flusher_parts(ends.flusher, assembly.engine.clone(), assembly.disk);
+        let flusher = Flusher::new(flusher);
+        let ((job, jobs), (stop_jobs, jobs_stop)) = (bounded(MAINTENANCE_JOBS), bounded(0));
+        let jobs = MaintenanceJobs::new(MaintenanceParts {
             inbox: jobs,
             stop: jobs_stop,
             engine: assembly.engine,
@@ -373,7 +353,7 @@ impl Kernel {
         let (query, queries) = bounded(QUERIES);
         let (stop_readers, readers_stop) = bounded(0);
         let (stop_ticker, ticker_stop) = bounded(0);
-        let shells = Shells { core, wal, applier, snapshotter, jobs };
+        let shells = Shells { core, wal, applier, flusher, jobs };
         let mut threads = shells.spawn(&wiring)?;
         let pool = Arc::new(wiring.reads.clone());
         threads.readers = reader_pool::start(READERS, queries, readers_stop, pool, wiring.sinks.clone(), &wiring.exit)?;
@@ -397,7 +377,7 @@ impl Kernel {
             running: Some(Running {
                 wal: wiring.wal,
                 applier: wiring.applier,
-                snapshotter: wiring.snapshotter,
+                flusher: wiring.flusher,
                 owners,
                 threads,
                 stop_ticker,
@@ -440,8 +420,8 @@ impl Running {
         join(self.threads.applier.take());
         self.owners.hub.do_send(StopHub);
         self.owners.leases.do_send(StopLeases);
-        let _ = self.snapshotter.send(ToSnapshotter::Stop);
-        join(self.threads.snapshotter.take());
+        let _ = self.flusher.send(ToFlusher::Stop);
+        join(self.threads.flusher.take());
         drop(self.stop_jobs);
         join(self.threads.jobs.take());
         drop(self.stop_readers);
@@ -454,7 +434,7 @@ impl Running {
             let _ = arbiter.join();
         }
         (self.close_reads)();
-        ports.sinks.broadcast(|| Reply::Stopping);
+        ports.sinks.node_stopped();
         exit.set(NodeExit::Stopped);
     }
 }

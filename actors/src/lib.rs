@@ -6,34 +6,36 @@
 //! | WAL writer | [`wal_writer`] | own thread, blocking | log segments |
 //! | applier | [`applier`] | own thread, blocking | the write side of the store |
 //! | reader pool | [`reader_pool`] | two threads, one for hashes | nothing |
-//! | snapshotter | [`snapshotter`] | own thread | flushes, the log's next segment |
-//! | admin jobs | [`admin_jobs`] | own thread | checkpoints, defragmentation |
+//! | flusher | [`flusher`] | own thread | flushes, the log's next segment |
+//! | maintenance jobs | [`maintenance_jobs`] | own thread | checkpoints, defragmentation |
 //! | lease manager | [`lease_manager`] | own arbiter | expiry wheel |
 //! | watch hub | [`watch_hub`] | own arbiter | watchers, cursors, event ring |
 //! | ticker | [`ticker`] | own thread | nothing |
 //! | kernel | [`kernel`] | caller | wiring, start and stop order, death watch |
 //!
-//! Two things alone are shared: views published whole, and counters. Must never know a socket or a flag.
+//! Messages between them are in [`wiring`]. Two things alone are shared: views published whole, and counters. Must never know
+//! a socket or a flag.
 
-pub mod admin_jobs;
-#[cfg(test)]
-mod admin_jobs_tests;
 pub mod applier;
 #[cfg(test)]
 mod applier_tests;
 pub mod cancellable;
 pub mod closable_reads;
 pub mod death_watch;
+pub mod flusher;
 pub mod kernel;
 pub mod lease_manager;
 pub mod limits;
 pub mod log_reads;
-pub mod outlet;
+pub mod mailbox;
+pub mod maintenance_jobs;
+#[cfg(test)]
+mod maintenance_jobs_tests;
 pub mod peers;
 pub mod raft_core;
 pub mod reader_pool;
-pub mod snapshotter;
 pub mod store_reads;
 pub mod ticker;
 pub mod wal_writer;
 pub mod watch_hub;
+pub mod wiring;

@@ -7,7 +7,7 @@ use std::time::Duration;
 pub const APPENDS_IN_FLIGHT: usize = 8;
 /// Apply batches handed to the applier and not yet acknowledged.
 pub const APPLIES_IN_FLIGHT: usize = 4;
-/// Notices of the snapshotter about what is durable; one that meets a full queue is repeated later.
+/// Notices of the flusher about what is durable; one that meets a full queue is repeated later.
 pub const DURABLES_IN_FLIGHT: usize = 4;
 /// The raft core's queue of completions: one place for every completion that can be out, so that none ever meets a full queue.
 pub const COMPLETIONS: usize = APPENDS_IN_FLIGHT + APPLIES_IN_FLIGHT;
@@ -27,12 +27,12 @@ pub const RECEIVES: usize = 256;
 pub const WAL_QUEUE: usize = APPENDS_IN_FLIGHT + 8;
 /// Messages to the applier: batches under credit, and the stop.
 pub const APPLIER_QUEUE: usize = APPLIES_IN_FLIGHT + 2;
-/// Orders waiting for the snapshotter.
-pub const SNAPSHOTTER_QUEUE: usize = 8;
+/// Orders waiting for the flusher.
+pub const FLUSHER_QUEUE: usize = 8;
 /// Jobs waiting for the reader pool; a call that meets a full queue is answered "too many requests".
 pub const QUERIES: usize = 4096;
 /// Jobs of clients (snapshots, defragmentations) that wait for the one that runs; a further one is answered "busy".
-pub const ADMIN_JOBS: usize = 8;
+pub const MAINTENANCE_JOBS: usize = 8;
 /// Snapshots being sent to clients at once. Each is a store of its own, with its files and the space of what was deleted since.
 pub const OPEN_SNAPSHOTS: usize = 4;
 /// Time without a pull after which such a snapshot is ended, when another one is asked for and there is no room.
@@ -68,8 +68,8 @@ pub const HUB_READ_BYTES: usize = 256 << 10;
 /// Bytes sent on all watch streams together that the clients have not taken. Slow streams divide it; each may have 8 KiB.
 pub const HUB_SENT_BYTES: usize = 16 << 20;
 /// Several events of one revision with more bytes than this are pulled by the clients instead of being held in memory.
-pub const HUGE_REVISION_BYTES: usize = 1 << 20;
-const _: () = assert!(HUGE_REVISION_BYTES < HUB_RING_BYTES && HUB_READ_BYTES * 4 <= HUGE_REVISION_BYTES);
+pub const OVERSIZED_REVISION_BYTES: usize = 1 << 20;
+const _: () = assert!(OVERSIZED_REVISION_BYTES < HUB_RING_BYTES && HUB_READ_BYTES * 4 <= OVERSIZED_REVISION_BYTES);
 
 /// Bytes of answers that are collected before they are sent (sorted ranges, keys of leases), all calls together.
 pub const COLLECTED_BYTES: usize = 128 << 20;
@@ -81,6 +81,6 @@ pub const OWNERS_BYTES: usize = LOG_TAIL_BYTES as usize
     + 4 * (APPLY_BATCH_BYTES as usize + storage::apply::CHUNK_BYTES)
     + 2 * HUB_RING_BYTES
     + HUB_BACKLOG_BYTES
-    + 8 * HUGE_REVISION_BYTES
+    + 8 * OVERSIZED_REVISION_BYTES
     + HUB_SENT_BYTES
     + COLLECTED_BYTES;

@@ -4,8 +4,8 @@
 
 use crate::store_reads::StoreReads;
 use crate::watch_hub::{KeySet, LogChunk, LogPart, LogReadError, LogReads};
+use crate::wiring::events::{LogEvent, RevisionEvents};
 use bytes::Bytes;
-use messages::watch::{LogEvent, RevisionEvents};
 use model::{ReadError, Revision};
 use storage::engine::Snapshot;
 use storage::read::events::{self, EventsBudget, EventsChunk};

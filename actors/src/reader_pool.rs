@@ -7,7 +7,7 @@ use crate::death_watch::{DeathWatch, ExitCell};
 use crate::limits::QUERIES;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use messages::read::{RunQuery, Work};
-use messages::{Reply, Sinks};
+use messages::{Reply, ReplyBody, Sinks};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -43,7 +43,7 @@ pub fn start(
                     let reply = match job.work {
                         Work::NextChunk { mut source, max_bytes } => {
                             let chunk = source.next(max_bytes);
-                            Reply::Chunk { token: job.token, source, chunk }
+                            Reply { token: job.token, body: ReplyBody::Chunk { source, chunk } }
                         }
                         work => reads.run(RunQuery { work, ..job }),
                     };

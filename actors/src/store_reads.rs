@@ -10,7 +10,7 @@ use messages::read::{
     ChunkSource, INLINE_BYTES, MemberInfo, RangePlan, Reads, RunQuery, StoreStatus, TxnPlan, TxnRange, Work,
 };
 use messages::reply::HashAnswer;
-use messages::{Gauges, Reply, RequestError};
+use messages::{Gauges, Reply, ReplyBody, RequestError};
 use model::request::{RangeRequest, TxnRequest};
 use model::{OpOutcome, RangeOutcome, ReadError};
 use prost::encoding::encode_varint;
@@ -235,14 +235,15 @@ fn sorts(request: &RangeRequest) -> bool {
 impl<S: Snapshot> PoolReads for StoreReads<S> {
     fn run(&self, run: RunQuery) -> Reply {
         let token = run.token;
-        match run.work {
-            Work::PlanRange(request) => Reply::RangePlanned { token, result: self.plan(&request) },
-            Work::PlanLease { id } => Reply::RangePlanned { token, result: self.plan_lease(id) },
-            Work::ReadTxn(request) => Reply::TxnRead { token, result: self.plan_txn(&request) },
-            Work::HashKv { .. } | Work::Hash => Reply::Hash { token, result: self.hash(&run) },
+        let body = match run.work {
+            Work::PlanRange(request) => ReplyBody::RangePlanned(self.plan(&request)),
+            Work::PlanLease { id } => ReplyBody::RangePlanned(self.plan_lease(id)),
+            Work::ReadTxn(request) => ReplyBody::TxnRead(self.plan_txn(&request)),
+            Work::HashKv { .. } | Work::Hash => ReplyBody::Hash(self.hash(&run)),
             // pulled by the pool itself
-            Work::NextChunk { .. } => Reply::JobDone { token, result: Err(RequestError::Failed) },
-        }
+            Work::NextChunk { .. } => ReplyBody::JobDone(Err(RequestError::Failed)),
+        };
+        Reply { token, body }
     }
 }
 

@@ -4,8 +4,8 @@
 
 use crate::death_watch::DeathWatch;
 use crate::raft_core::inbox::InnerPort;
+use crate::wiring::tick::Tick;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use messages::receive::Tick;
 use std::time::{Duration, Instant};
 
 /// Ticks every `interval` until the sending end of `stop` is dropped.

@@ -5,17 +5,17 @@
 use crate::death_watch::DeathWatch;
 use crate::peers::PeerPort;
 use crate::raft_core::inbox::InnerPort;
+use crate::wiring::advance::{Advance, Persisted};
+use crate::wiring::flush::ToFlusher;
+use crate::wiring::wal::{AppendBatch, ToWal};
 use crossbeam_channel::{Receiver, Sender};
 use messages::Gauges;
-use messages::admin::ToSnapshotter;
-use messages::advance::{Advance, Persisted};
-use messages::ready::{AppendBatch, ToWal};
 use model::mutant::{self, Mutant};
 use raft::Message;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
-use storage::wal::{Batch, Prepared, Wal, WalError};
+use storage::wal::{Batch, Wal, WalError};
 
 /// A sync slower than this is worth a line in the log.
 const SLOW_SYNC: Duration = Duration::from_secs(1);
@@ -29,7 +29,7 @@ pub struct WalParts {
     /// Peer messages that waited for a sync.
     pub peers: Arc<dyn PeerPort>,
     /// Zero-fills segments.
-    pub snapshotter: Sender<ToSnapshotter>,
+    pub flusher: Sender<ToFlusher>,
     /// Shared counters.
     pub gauges: Arc<Gauges>,
 }
@@ -97,11 +97,7 @@ impl WalWriter {
             match message {
                 ToWal::Append(batch) => self.stage(batch)?,
                 ToWal::Release { to } => self.wal.release_to(to)?,
-                ToWal::Prepared(prepared) => {
-                    let prepared =
-                        prepared.map(|p| *p.downcast::<Prepared>().expect("the snapshotter sends nothing else"));
-                    self.wal.offer_prepared(prepared)?;
-                }
+                ToWal::Prepared(prepared) => self.wal.offer_prepared(prepared)?,
                 ToWal::Stop => stop = true,
             }
         }
@@ -192,7 +188,7 @@ impl WalWriter {
             return;
         }
         if let Some(request) = self.wal.wants_segment()
-            && self.parts.snapshotter.try_send(ToSnapshotter::Prepare(Box::new(request))).is_err()
+            && self.parts.flusher.try_send(ToFlusher::Prepare(request)).is_err()
         {
             // busy: asked again after the next batch
             self.declined = true;
@@ -217,8 +213,8 @@ mod tests {
         let wal =
             Wal::create(disk.shared(), Path::new("/wal"), WalConfig::default(), WalMeta::default(), Start::default());
         let (_core, _port, core) = Inbox::new();
-        let ((_wal, inbox), (snapshotter, asked)) = (bounded(1), bounded(8));
-        let parts = WalParts { inbox, core, peers: Arc::new(NoPeers), snapshotter, gauges: Arc::default() };
+        let ((_wal, inbox), (flusher, asked)) = (bounded(1), bounded(8));
+        let parts = WalParts { inbox, core, peers: Arc::new(NoPeers), flusher, gauges: Arc::default() };
         let mut writer = WalWriter::new(wal.expect("an empty disk"), parts);
         writer.start();
         assert_eq!(asked.try_iter().count(), 1);

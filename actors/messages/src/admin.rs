@@ -1,17 +1,17 @@
-//! Admin → owner: jobs that run one at a time, and the orders that stop a node.
+//! Client → owner: jobs that run one at a time, a transfer of leadership, and the order that stops a node.
 
-use crate::reply::{SinkId, Token};
+use crate::ids::{SinkId, Token};
 
 /// A job of a client that may take minutes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Job {
+pub enum MaintenanceJob {
     /// Open a stream of the whole store for a client.
     OpenSnapshot,
     /// Give back the space of garbage.
     Defragment,
 }
 
-/// Client → admin jobs. One job at a time; others wait, and are answered `Busy` when too many do.
+/// Client → maintenance jobs. One job at a time; others wait, and are answered `Busy` when too many do.
 #[derive(Clone, Copy, Debug)]
 pub struct RunJob {
     /// Where the answer goes.
@@ -19,21 +19,10 @@ pub struct RunJob {
     /// The call.
     pub token: Token,
     /// What to do.
-    pub job: Job,
+    pub job: MaintenanceJob,
 }
 
-/// What the snapshotter is asked.
-#[derive(Debug)]
-pub enum ToSnapshotter {
-    /// So many entries were applied since the last flush: make the store durable and tell the core how far.
-    Flush,
-    /// Zero-fill a segment for the WAL writer.
-    Prepare(Box<dyn std::any::Any + Send>),
-    /// End.
-    Stop,
-}
-
-/// Admin → raft core.
+/// Client, kernel → raft core.
 #[derive(Clone, Copy, Debug)]
 pub enum Control {
     /// Hand leadership to another voter.

@@ -1,46 +1,6 @@
-//! Applier, client, raft core → lease manager.
+//! Client ↔ lease manager.
 
-use crate::reply::{SinkId, Token};
-
-/// A replicated change of the lease table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LeaseChange {
-    /// Granted with this TTL in seconds.
-    Granted {
-        /// The lease.
-        id: i64,
-        /// Seconds.
-        ttl: i64,
-    },
-    /// Revoked.
-    Revoked {
-        /// The lease.
-        id: i64,
-    },
-    /// Remaining TTL noted; zero clears it.
-    Checkpoint {
-        /// The lease.
-        id: i64,
-        /// Seconds.
-        remaining: i64,
-    },
-}
-
-/// Applier → lease manager, after the view was published.
-#[derive(Clone, Debug)]
-pub struct LeasesAdvanced {
-    /// In log order.
-    pub changes: Vec<LeaseChange>,
-}
-
-/// Raft core → lease manager: this member began or stopped to lead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RoleChanged {
-    /// Leads, and has applied the first entry of its term.
-    pub leading: bool,
-    /// The term.
-    pub term: u64,
-}
+use crate::ids::{SinkId, Token};
 
 /// What a client wants of a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,14 +40,6 @@ pub enum LeaseReply {
     TimeToLive(Option<(i64, i64)>),
     /// Ids by expiry.
     List(Vec<i64>),
-}
-
-impl actix::Message for LeasesAdvanced {
-    type Result = ();
-}
-
-impl actix::Message for RoleChanged {
-    type Result = ();
 }
 
 impl actix::Message for LeaseRequests {

@@ -1,32 +1,30 @@
-//! Every message between actors, one file per arrow of the diagram. `net` and `actors` never see each other: these types
-//! are the joint. Must hold no logic beyond what a message needs to be sent.
+//! The messages that cross between `actors` and those who use them: `net` and `embed`. These types are the joint; neither
+//! side sees the other. Messages between owners are in `actors/src/wiring/`. Must hold no logic beyond what a message needs
+//! to be sent.
 //!
 //! | file | arrow | etcd's channel |
 //! |---|---|---|
 //! | [`propose`] | client → raft core | propc |
-//! | [`receive`] | peers, ticker → raft core | recvc, tickc |
-//! | [`ready`] | raft core → WAL writer, peer transport | readyc |
-//! | [`apply`] | raft core → applier | applyc |
-//! | [`advance`] | WAL writer, applier, snapshotter → raft core | advancec |
+//! | [`receive`] | peers → raft core | recvc |
 //! | [`read`] | client ↔ raft core, client ↔ reader pool | readStateC |
-//! | [`watch`] | applier, client ↔ watch hub | – |
-//! | [`lease`] | applier, client, raft core → lease manager | – |
-//! | [`admin`] | admin → owner | status, stop |
+//! | [`watch`] | client ↔ watch hub | – |
+//! | [`lease`] | client ↔ lease manager | – |
+//! | [`admin`] | client → raft core, maintenance jobs | status, stop |
 //! | [`reply`] | every owner → client connection thread | – |
 //!
-//! [`ports`] is what a door holds: the sending ends, and the two things that are shared (published views, counters).
+//! [`ids`] names a call. [`ports`] is what a door holds: the sending ends, and the two things that are shared (published
+//! views, counters).
 
 pub mod admin;
-pub mod advance;
-pub mod apply;
+pub mod ids;
 pub mod lease;
 pub mod ports;
 pub mod propose;
 pub mod read;
-pub mod ready;
 pub mod receive;
 pub mod reply;
 pub mod watch;
 
-pub use ports::{Gauges, Identity, Ports};
-pub use reply::{Reply, ReplySink, RequestError, SinkId, Sinks, Token};
+pub use ids::{SinkId, Token};
+pub use ports::{Gauges, NodeIdentity, Ports};
+pub use reply::{Reply, ReplyBody, ReplySink, RequestError, Sinks};

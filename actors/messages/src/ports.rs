@@ -15,7 +15,7 @@ use std::time::Duration;
 
 /// Who this node is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub struct NodeIdentity {
     /// Cluster id.
     pub cluster_id: u64,
     /// Member id.
@@ -104,7 +104,7 @@ impl Gauges {
 #[derive(Clone)]
 pub struct Ports {
     /// Who this is.
-    pub identity: Arc<Identity>,
+    pub identity: Arc<NodeIdentity>,
     /// Shared counters.
     pub gauges: Arc<Gauges>,
     /// The read side of the store.

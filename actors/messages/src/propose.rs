@@ -1,6 +1,6 @@
 //! Client → raft core: proposals, as one list per round of a connection thread (etcd's propc).
 
-use crate::reply::{SinkId, Token};
+use crate::ids::{SinkId, Token};
 use bytes::Bytes;
 
 /// One proposal.

@@ -1,11 +1,11 @@
 //! Client ↔ raft core: may I read (etcd's readStateC)? Client ↔ reader pool: big or cold reads, chunk by chunk.
 
-use crate::reply::{SinkId, Token};
+use crate::ids::{SinkId, Token};
 use bytes::Bytes;
 use model::request::{RangeRequest, TxnRequest};
 use model::{AlarmMember, OpOutcome, RangeOutcome, ReadError};
 
-/// Asks for leave to read linearizably. Answered by `Reply::ReadGranted` once the member has applied far enough.
+/// Asks for leave to read linearizably. Answered by `ReplyBody::ReadGranted` once the member has applied far enough.
 #[derive(Clone, Debug)]
 pub struct ReadIndex {
     /// Where the answers go.

@@ -1,4 +1,4 @@
-//! Peers and ticker → raft core (etcd's recvc and tickc).
+//! Peers → raft core (etcd's recvc).
 
 /// Messages of peers. Control (votes, heartbeats) and data (appends, snapshots) arrive on separate queues, so that a
 /// heartbeat never sits behind an append. Dropped and counted when a queue is full: raft tolerates it.
@@ -6,11 +6,4 @@
 pub struct Receive {
     /// Checked messages, in arrival order.
     pub messages: Vec<raft::Message>,
-}
-
-/// Time passed. Coalesced: `count` ticks at once after a stall.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tick {
-    /// How many heartbeat intervals passed since the last one.
-    pub count: u32,
 }

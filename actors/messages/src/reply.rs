@@ -1,18 +1,12 @@
 //! Answers to a client connection thread: one list per commit batch and thread, never a wake per request.
 
+use crate::ids::{SinkId, Token};
 use crate::lease::LeaseReply;
 use crate::read::{ChunkSource, RangePlan, TxnPlan};
 use crate::watch::WatchFrame;
 use bytes::Bytes;
 use model::{Applied, ReadError};
 use std::sync::{Arc, OnceLock};
-
-/// Which sink an answer goes to; index into [`Sinks`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SinkId(pub u32);
-
-/// Names a waiting call within its sink.
-pub type Token = u64;
 
 /// Why a request was not carried out, or is not known to have been.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -47,81 +41,40 @@ pub enum RequestError {
 }
 
 /// One answer.
-pub enum Reply {
+pub struct Reply {
+    /// The call, or the watch stream.
+    pub token: Token,
+    /// What is answered.
+    pub body: ReplyBody,
+}
+
+/// What an answer says.
+pub enum ReplyBody {
     /// A proposal was applied, or certainly was not, or is unknown.
-    Applied {
-        /// The call.
-        token: Token,
-        /// What came of it.
-        result: Result<Applied, RequestError>,
-    },
-    /// A linearizable read may be served from the newest view.
-    ReadGranted {
-        /// The call.
-        token: Token,
-        /// Refused without a leader or quorum.
-        result: Result<(), RequestError>,
-    },
+    Applied(Result<Applied, RequestError>),
+    /// A linearizable read may be served from the newest view; refused without a leader or quorum.
+    ReadGranted(Result<(), RequestError>),
     /// A big range was measured and can be pulled chunk by chunk.
-    RangePlanned {
-        /// The call.
-        token: Token,
-        /// The plan.
-        result: Result<RangePlan, ReadError>,
-    },
+    RangePlanned(Result<RangePlan, ReadError>),
     /// A read-only transaction was evaluated, and what is big in it was measured.
-    TxnRead {
-        /// The call.
-        token: Token,
-        /// The plan.
-        result: Result<TxnPlan, ReadError>,
-    },
+    TxnRead(Result<TxnPlan, ReadError>),
     /// The next chunk of a source, with the source to pull again.
     Chunk {
-        /// The call.
-        token: Token,
         /// To be sent back for the next chunk; dropped to give up.
         source: Box<dyn ChunkSource>,
         /// `None` behind the last chunk.
         chunk: Result<Option<Bytes>, ReadError>,
     },
     /// Answer of the hash jobs.
-    Hash {
-        /// The call.
-        token: Token,
-        /// Hash, compact revision, revision hashed.
-        result: Result<HashAnswer, ReadError>,
-    },
-    /// A snapshot is ready to be pulled.
-    SnapshotOpened {
-        /// The call.
-        token: Token,
-        /// Its length and source.
-        result: Result<SnapshotAnswer, RequestError>,
-    },
+    Hash(Result<HashAnswer, ReadError>),
+    /// A snapshot is ready to be pulled: its length and source.
+    SnapshotOpened(Result<SnapshotAnswer, RequestError>),
     /// A maintenance job without data finished.
-    JobDone {
-        /// The call.
-        token: Token,
-        /// How.
-        result: Result<(), RequestError>,
-    },
+    JobDone(Result<(), RequestError>),
     /// From the lease manager.
-    Lease {
-        /// The call.
-        token: Token,
-        /// The answer.
-        result: Result<LeaseReply, RequestError>,
-    },
-    /// From the watch hub; `token` names the stream.
-    Watch {
-        /// The stream.
-        token: Token,
-        /// What to send on it, in this order.
-        frames: Vec<WatchFrame>,
-    },
-    /// The node stops: end every stream and refuse what still waits.
-    Stopping,
+    Lease(Result<LeaseReply, RequestError>),
+    /// From the watch hub: what to send on the stream, in this order.
+    Watch(Vec<WatchFrame>),
 }
 
 /// Outcome of a hash over the store.
@@ -149,6 +102,9 @@ pub struct SnapshotAnswer {
 pub trait ReplySink: Send + Sync {
     /// Hands over answers in order. Must not block; wakes the receiver at most once.
     fn deliver(&self, replies: Vec<Reply>);
+
+    /// The node has stopped: nothing is delivered any more. Who waits without a clock of its own must be released here.
+    fn node_stopped(&self) {}
 }
 
 /// The sinks of a node: registered while it starts, looked up by id afterwards.
@@ -171,10 +127,10 @@ impl Sinks {
         }
     }
 
-    /// Delivers the same kind of answer to every sink.
-    pub fn broadcast(&self, make: impl Fn() -> Reply) {
+    /// Tells every sink that the node has stopped.
+    pub fn node_stopped(&self) {
         for sink in self.0.get().into_iter().flatten() {
-            sink.deliver(vec![make()]);
+            sink.node_stopped();
         }
     }
 }

@@ -1,46 +1,10 @@
-//! Applier, client ↔ watch hub.
+//! Client ↔ watch hub.
 
+use crate::ids::{SinkId, Token};
 use crate::read::ChunkSource;
-use crate::reply::{SinkId, Token};
 use bytes::Bytes;
 use model::KeyRange;
 use std::sync::{Arc, Mutex, PoisonError};
-
-/// One event as the applier produced it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogEvent {
-    /// True for a delete.
-    pub delete: bool,
-    /// True for the first version of a key.
-    pub create: bool,
-    /// The key.
-    pub key: Bytes,
-    /// Encoded key-value as stored in `log` (a tombstone's has key and mod_revision).
-    pub kv: Bytes,
-    /// The version it superseded, (main, sub); (0, 0) for none.
-    pub superseded: (i64, i64),
-}
-
-/// All events of one main revision, in sub order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RevisionEvents {
-    /// The main revision.
-    pub revision: i64,
-    /// Its events.
-    pub events: Vec<LogEvent>,
-}
-
-/// Applier → hub: the store reached `revision`. `events` are the revisions since the last message; left out when the hub is
-/// behind by more than the ring holds (it then reads the store).
-#[derive(Clone, Debug)]
-pub struct Advanced {
-    /// Current revision of the published view.
-    pub revision: i64,
-    /// Compact revision of the published view.
-    pub compact_revision: i64,
-    /// New revisions, ascending; `None` means: read the store.
-    pub events: Option<Arc<[RevisionEvents]>>,
-}
 
 /// A watch stream of a client: its connection thread and its number there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -154,13 +118,13 @@ pub enum WatchFrame {
         fragment: bool,
     },
     /// Events of one revision that are too many to lie in memory: pulled while the client takes them.
-    Huge {
+    Oversized {
         /// The watcher.
         watch_id: i64,
         /// Header revision.
         revision: i64,
         /// The events.
-        events: HugeEvents,
+        events: OversizedEvents,
         /// The client takes the response in parts.
         fragment: bool,
     },
@@ -179,14 +143,14 @@ pub const EVENT_COST: usize = 32;
 impl WatchFrame {
     /// Bytes a frame counts besides its events.
     pub const COST: usize = 64;
-    /// Bytes a frame of huge events counts: more than a stream is ever granted at once, so that nothing else is sent meanwhile.
-    pub const HUGE_COST: usize = 512 << 10;
+    /// Bytes a frame of oversized events counts: more than a stream is ever granted at once, so that nothing else is sent meanwhile.
+    pub const OVERSIZED_COST: usize = 512 << 10;
 
     /// Bytes it counts against the stream's credit: events and a fixed share for the rest.
     pub fn cost(&self) -> usize {
         match self {
             Self::Events { events, .. } => Self::COST + events.iter().map(|e| e.len() + EVENT_COST).sum::<usize>(),
-            Self::Huge { .. } => Self::HUGE_COST,
+            Self::Oversized { .. } => Self::OVERSIZED_COST,
             _ => Self::COST,
         }
     }
@@ -194,13 +158,13 @@ impl WatchFrame {
 
 /// Events of one revision, to be pulled: each chunk is a number of whole `events` fields, as in [`WatchFrame::Events`].
 #[derive(Clone)]
-pub struct HugeEvents {
+pub struct OversizedEvents {
     /// Bytes that all chunks have together.
     pub bytes: u64,
     source: Arc<Mutex<Option<Box<dyn ChunkSource>>>>,
 }
 
-impl HugeEvents {
+impl OversizedEvents {
     /// Around a source of so many bytes.
     pub fn new(bytes: u64, source: Box<dyn ChunkSource>) -> Self {
         Self { bytes, source: Arc::new(Mutex::new(Some(source))) }
@@ -212,23 +176,19 @@ impl HugeEvents {
     }
 }
 
-impl std::fmt::Debug for HugeEvents {
+impl std::fmt::Debug for OversizedEvents {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "HugeEvents({} bytes)", self.bytes)
+        write!(f, "OversizedEvents({} bytes)", self.bytes)
     }
 }
 
-impl PartialEq for HugeEvents {
+impl PartialEq for OversizedEvents {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.source, &other.source)
     }
 }
 
-impl Eq for HugeEvents {}
-
-impl actix::Message for Advanced {
-    type Result = ();
-}
+impl Eq for OversizedEvents {}
 
 impl actix::Message for WatchRequests {
     type Result = ();

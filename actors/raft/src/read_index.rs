@@ -8,7 +8,7 @@ use crate::message::Body;
 use crate::node::Node;
 use crate::storage::Storage;
 use crate::trace::Trace;
-use crate::types::{ConfState, Index, NodeId, ReadState, ReadTag};
+use crate::types::{Index, NodeId, ReadState, ReadTag};
 
 impl<S: Storage, T: Trace> Node<S, T> {
     /// As a leader: a member, possibly this one, asks.

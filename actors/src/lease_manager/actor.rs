@@ -7,9 +7,10 @@ use super::core::TICK;
 use super::desk::{Desk, DeskParts};
 use super::pulse;
 use crate::death_watch::{DeathWatch, ExitCell};
+use crate::wiring::leases::{LeasesAdvanced, RoleChanged};
 use actix::{Actor, ActorContext, Addr, ArbiterHandle, AsyncContext, Context, Handler};
 use messages::Reply;
-use messages::lease::{LeaseRequests, LeasesAdvanced, RoleChanged};
+use messages::lease::LeaseRequests;
 use messages::reply::ReplySink;
 use std::time::{Duration, Instant};
 

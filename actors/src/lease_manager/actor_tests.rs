@@ -4,18 +4,20 @@ use super::actor::{LeaseManager, LeaseParts, LeaseSink, StopLeases};
 use super::core::StoredLease;
 use super::desk::DeskParts;
 use crate::death_watch::ExitCell;
+use crate::wiring::leases::{LeasesAdvanced, RoleChanged};
 use actix::Addr;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use messages::lease::{LeaseAsk, LeaseChange, LeaseReply, LeaseRequests, LeasesAdvanced, RoleChanged};
+use messages::lease::{LeaseAsk, LeaseReply, LeaseRequests};
 use messages::ports::{Bell, CorePort};
 use messages::propose::Propose;
 use messages::read::ReadIndex;
-use messages::reply::{ReplySink, SinkId};
-use messages::{Gauges, Reply, RequestError, Sinks};
+use messages::reply::ReplySink;
+use messages::{Gauges, Reply, ReplyBody, RequestError, SinkId, Sinks};
 use model::Command;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Release;
 use std::time::Duration;
+use storage::apply::LeaseChange;
 
 const CLIENT: SinkId = SinkId(0);
 const OWN: SinkId = SinkId(1);
@@ -74,14 +76,14 @@ impl Rig {
 
     fn answer(&self) -> (u64, Result<LeaseReply, RequestError>) {
         match self.answers.recv_timeout(LONG) {
-            Ok(Reply::Lease { token, result }) => (token, result),
+            Ok(Reply { token, body: ReplyBody::Lease(result) }) => (token, result),
             _ => panic!("an answer of the lease manager was due"),
         }
     }
 
     fn grant_read(&self, result: Result<(), RequestError>) {
         let token = self.reads.recv_timeout(LONG).expect("a round was due").tokens[0];
-        self.sink.deliver(vec![Reply::ReadGranted { token, result }]);
+        self.sink.deliver(vec![Reply { token, body: ReplyBody::ReadGranted(result) }]);
     }
 
     fn stop(self) {

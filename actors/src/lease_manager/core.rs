@@ -3,9 +3,10 @@
 //! A lease is never ended before its time: a doubt (a new leader, a paused process, a lost answer) always lengthens it. Only
 //! the leader ends leases, by proposals that are void in any other term. Must never change the replicated table itself.
 
-use messages::lease::{LeaseChange, RoleChanged};
+use crate::wiring::leases::RoleChanged;
 use model::mutant::{self, Mutant};
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use storage::apply::LeaseChange;
 
 /// Milliseconds between two looks at the deadlines.
 pub const TICK: u64 = 500;
@@ -220,8 +221,8 @@ impl Leases {
                 self.extend(id, millis(ttl));
             }
             LeaseChange::Revoked { id } => self.counts.revoked += u64::from(self.remove(id)),
-            LeaseChange::Checkpoint { id, remaining } if remaining > 0 && self.exists(id) => {
-                self.checkpoints.insert(id, remaining);
+            LeaseChange::Checkpoint { id, remaining_ttl } if remaining_ttl > 0 && self.exists(id) => {
+                self.checkpoints.insert(id, remaining_ttl);
             }
             LeaseChange::Checkpoint { id, .. } => {
                 self.checkpoints.remove(&id);

@@ -1,7 +1,8 @@
 //! Tables for the deadlines of leases.
 
 use super::core::{Leases, Renewal, Revoke, StoredLease};
-use messages::lease::{LeaseChange, RoleChanged};
+use crate::wiring::leases::RoleChanged;
+use storage::apply::LeaseChange;
 
 const ELECTION: u64 = 1_000;
 
@@ -63,7 +64,7 @@ fn a_checkpoint_is_cleared_before_a_renewal() {
     let mut leases = leader([(1, 100, 10)]);
     assert_eq!(leases.time_to_live(1), Some((100, 11)));
     assert_eq!(leases.renew(1), Renewal::Checkpointed);
-    leases.change(LeaseChange::Checkpoint { id: 1, remaining: 0 });
+    leases.change(LeaseChange::Checkpoint { id: 1, remaining_ttl: 0 });
     assert_eq!(leases.renew(1), Renewal::Renewed { ttl: 100 });
     assert_eq!(leases.time_to_live(1), Some((100, 100)));
 }

@@ -4,18 +4,20 @@
 
 use super::contact::Contact;
 use super::core::{LeaseCounts, Leases, Renewal, StoredLease};
+use crate::wiring::leases::{LeasesAdvanced, RoleChanged};
 use bytes::Bytes;
-use messages::lease::{LeaseAsk, LeaseChange, LeaseReply, LeaseRequests, LeasesAdvanced, RoleChanged};
+use messages::lease::{LeaseAsk, LeaseReply, LeaseRequests};
 use messages::ports::CorePort;
 use messages::propose::{Proposal, Propose};
 use messages::read::ReadIndex;
-use messages::reply::{Outbox, SinkId, Token};
-use messages::{Gauges, Reply, RequestError, Sinks};
+use messages::reply::Outbox;
+use messages::{Gauges, Reply, ReplyBody, RequestError, SinkId, Sinks, Token};
 use model::request::{LeaseCheckpoint, LeaseCheckpointRequest, LeaseRevokeRequest};
 use model::{Applied, Command};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use storage::apply::LeaseChange;
 
 /// Milliseconds after which a question that waits is answered "request timed out".
 const PATIENCE: u64 = 7_000;
@@ -133,8 +135,10 @@ impl Desk {
         self.leases.tick(now);
         for reply in replies {
             match reply {
-                Reply::Applied { token, result } => self.proposed(token, had_no_effect(&result)),
-                Reply::ReadGranted { token, result } if token == self.contact.round() => self.end_round(result, now),
+                Reply { token, body: ReplyBody::Applied(result) } => self.proposed(token, had_no_effect(&result)),
+                Reply { token, body: ReplyBody::ReadGranted(result) } if token == self.contact.round() => {
+                    self.end_round(result, now)
+                }
                 _ => {}
             }
         }
@@ -188,7 +192,9 @@ impl Desk {
 
     fn deal(&mut self, mut waiting: Waiting, now: u64, confirmed: bool) {
         match self.decide(waiting.ask, now, confirmed) {
-            Verdict::Answer(result) => self.out.push(waiting.sink, Reply::Lease { token: waiting.token, result }),
+            Verdict::Answer(result) => {
+                self.out.push(waiting.sink, Reply { token: waiting.token, body: ReplyBody::Lease(result) })
+            }
             Verdict::Round => {
                 // a round that is out began before this question
                 waiting.round = self.contact.round() + 1;
@@ -223,7 +229,7 @@ impl Desk {
     }
 
     fn refuse(&mut self, waiting: &Waiting, why: RequestError) {
-        self.out.push(waiting.sink, Reply::Lease { token: waiting.token, result: Err(why) });
+        self.out.push(waiting.sink, Reply { token: waiting.token, body: ReplyBody::Lease(Err(why)) });
     }
 
     /// Looks again at what waits for a change of a lease.

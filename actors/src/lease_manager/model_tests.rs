@@ -2,9 +2,10 @@
 //! the order of renewals, lost answers, pauses and changes of leader.
 
 use super::core::{Leases, Renewal, TICK};
-use messages::lease::{LeaseChange, RoleChanged};
+use crate::wiring::leases::RoleChanged;
 use proptest::prelude::*;
 use std::collections::HashMap;
+use storage::apply::LeaseChange;
 
 const ELECTION: u64 = 1_000;
 

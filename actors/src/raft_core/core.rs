@@ -7,18 +7,18 @@ use super::log_tail::LogTail;
 use super::pending::{PendingProposals, PendingReads};
 use crate::death_watch::DeathWatch;
 use crate::limits::{LOG_TAIL_BYTES, LONE_TAIL_BYTES, UNAPPLIED_ENTRIES};
-use crate::outlet::Outlet;
+use crate::mailbox::Mailbox;
 use crate::peers::PeerPort;
+use crate::wiring::advance::Advance;
+use crate::wiring::apply::ToApplier;
+use crate::wiring::leases::RoleChanged;
+use crate::wiring::wal::ToWal;
 use crossbeam_channel::Sender;
 use messages::admin::Control;
-use messages::advance::Advance;
-use messages::apply::ToApplier;
-use messages::lease::RoleChanged;
 use messages::propose::Propose;
 use messages::read::ReadIndex;
-use messages::ready::ToWal;
 use messages::reply::Outbox;
-use messages::{Gauges, Reply, RequestError, SinkId, Sinks, Token};
+use messages::{Gauges, Reply, ReplyBody, RequestError, SinkId, Sinks, Token};
 use model::{Envelope, Origin};
 use raft::{AppliedToken, Index, LogId, Node, PersistedToken, ProposalDropped, Proposed, Role, Storage};
 use std::collections::VecDeque;
@@ -52,7 +52,7 @@ pub struct CoreParts {
     /// To the peer transport.
     pub peers: Arc<dyn PeerPort>,
     /// To the lease manager.
-    pub leases: Box<dyn Outlet<RoleChanged>>,
+    pub leases: Box<dyn Mailbox<RoleChanged>>,
     /// Answers.
     pub sinks: Arc<Sinks>,
     /// Shared counters.
@@ -254,7 +254,7 @@ impl RaftCore {
                 if result.is_ok() {
                     self.node.transfer_leader(target);
                 }
-                self.out.push(sink, Reply::JobDone { token, result });
+                self.out.push(sink, Reply { token, body: ReplyBody::JobDone(result) });
             }
             Control::Stop => self.stopping = true,
         }
@@ -321,7 +321,7 @@ impl RaftCore {
 
     fn refuse(&mut self, sink: SinkId, token: Token, why: RequestError) {
         self.parts.gauges.proposals_failed.fetch_add(1, Relaxed);
-        self.out.push(sink, Reply::Applied { token, result: Err(why) });
+        self.out.push(sink, Reply { token, body: ReplyBody::Applied(Err(why)) });
     }
 
     /// Whether anything waits in the queues.
@@ -335,12 +335,15 @@ impl RaftCore {
         self.reads.expire(u64::MAX, RequestError::Stopped, &mut self.out);
         for list in self.parts.inbox.propose.try_iter() {
             for proposal in list.proposals {
-                self.out.push(list.sink, Reply::Applied { token: proposal.token, result: Err(RequestError::Stopped) });
+                self.out.push(
+                    list.sink,
+                    Reply { token: proposal.token, body: ReplyBody::Applied(Err(RequestError::Stopped)) },
+                );
             }
         }
         for list in self.parts.inbox.read.try_iter() {
             for token in list.tokens {
-                self.out.push(list.sink, Reply::ReadGranted { token, result: Err(RequestError::Stopped) });
+                self.out.push(list.sink, Reply { token, body: ReplyBody::ReadGranted(Err(RequestError::Stopped)) });
             }
         }
         self.out.flush(&self.parts.sinks);

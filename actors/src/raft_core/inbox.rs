@@ -6,13 +6,14 @@
 use crate::limits::{
     COMPLETIONS, CONTROLS, DURABLES_IN_FLIGHT, PROPOSAL_LISTS, READ_LISTS, RECEIVES, TAKE_PER_TURN, TICKS,
 };
+use crate::wiring::advance::Advance;
+use crate::wiring::tick::Tick;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use messages::admin::Control;
-use messages::advance::Advance;
 use messages::ports::{Bell, CorePort};
 use messages::propose::Propose;
 use messages::read::ReadIndex;
-use messages::receive::{Receive, Tick};
+use messages::receive::Receive;
 use std::time::{Duration, Instant};
 
 /// Receiving ends.

@@ -167,7 +167,7 @@ impl Storage for LogTail {
     }
 
     fn snapshot(&mut self, _peer: NodeId) -> Result<Snapshot, StorageError> {
-        // built by the snapshotter on demand; the core asks again when it next hears from the peer
+        // built by the flusher on demand; the core asks again when it next hears from the peer
         Err(StorageError::TemporarilyUnavailable)
     }
 }

@@ -3,7 +3,7 @@
 //! A proposal is attempted once. Its waiter gets exactly one answer: applied (from the applier), certainly not applied, or
 //! unknown after the deadline.
 
-use messages::{Reply, RequestError, SinkId, Token, reply::Outbox};
+use messages::{Reply, ReplyBody, RequestError, SinkId, Token, reply::Outbox};
 use raft::{Entry, Index, Term};
 use std::collections::VecDeque;
 
@@ -70,7 +70,7 @@ impl PendingProposals {
             if (place.index, place.term) != (entry.index, entry.term)
                 && let Some((sink, token)) = self.take(place.sequence)
             {
-                out.push(sink, Reply::Applied { token, result: Err(RequestError::LeaderChanged) });
+                out.push(sink, Reply { token, body: ReplyBody::Applied(Err(RequestError::LeaderChanged)) });
             }
         }
     }
@@ -83,7 +83,7 @@ impl PendingProposals {
                 break;
             }
             if let Some(waiter) = waiter {
-                out.push(waiter.sink, Reply::Applied { token: waiter.token, result: Err(why) });
+                out.push(waiter.sink, Reply { token: waiter.token, body: ReplyBody::Applied(Err(why)) });
                 self.waiting -= 1;
                 expired += 1;
             }
@@ -156,7 +156,7 @@ impl PendingReads {
     fn answer(round: Round, result: Result<(), RequestError>, out: &mut Outbox) {
         for (sink, tokens) in round.waiters {
             for token in tokens {
-                out.push(sink, Reply::ReadGranted { token, result });
+                out.push(sink, Reply { token, body: ReplyBody::ReadGranted(result) });
             }
         }
     }
@@ -176,12 +176,12 @@ mod tests {
     impl ReplySink for Seen {
         fn deliver(&self, replies: Vec<Reply>) {
             for reply in replies {
-                let seen = match reply {
-                    Reply::Applied { token, result } => (token, result.err()),
-                    Reply::ReadGranted { token, result } => (token, result.err()),
+                let why = match reply.body {
+                    ReplyBody::Applied(result) => result.err(),
+                    ReplyBody::ReadGranted(result) => result.err(),
                     _ => continue,
                 };
-                self.0.lock().expect("not poisoned").push(seen);
+                self.0.lock().expect("not poisoned").push((reply.token, why));
             }
         }
     }

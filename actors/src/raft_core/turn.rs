@@ -4,9 +4,9 @@
 
 use super::core::{Opening, RaftCore};
 use crate::limits::{APPENDS_IN_FLIGHT, APPLIES_IN_FLIGHT};
-use messages::apply::{ApplyBatch, CommittedEntry, ToApplier};
-use messages::lease::RoleChanged;
-use messages::ready::{AppendBatch, ToWal};
+use crate::wiring::apply::{ApplyBatch, CommittedEntry, ToApplier};
+use crate::wiring::leases::RoleChanged;
+use crate::wiring::wal::{AppendBatch, ToWal};
 use model::Envelope;
 use model::mutant::{self, Mutant};
 use raft::{Append, Apply, Entry, EntryKind};
@@ -125,7 +125,7 @@ impl RaftCore {
         gauges.sole_voter.store(leading && self.is_sole_voter(), Release);
         if leading != self.was_leading {
             self.was_leading = leading;
-            self.parts.leases.tell(RoleChanged { leading, term: self.node.term() });
+            self.parts.leases.send(RoleChanged { leading, term: self.node.term() });
         }
         self.open_service(leading);
     }

@@ -7,11 +7,12 @@ use super::logs::{Done, LogReads, Work};
 use crate::applier::EVENT_OVERHEAD;
 use crate::death_watch::{DeathWatch, ExitCell};
 use crate::lease_manager::pulse;
+use crate::wiring::events::{Advanced, RevisionEvents};
 use actix::{Actor, ActorContext, Addr, ArbiterHandle, AsyncContext, Context, Handler};
 use crossbeam_channel::{Receiver, Sender};
 use messages::reply::Outbox;
-use messages::watch::{Advanced, RevisionEvents, WatchRequests};
-use messages::{Gauges, Reply, Sinks};
+use messages::watch::WatchRequests;
+use messages::{Gauges, Reply, ReplyBody, Sinks};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread::JoinHandle;
@@ -134,7 +135,7 @@ impl WatchHub {
         }
         let mut out = Outbox::default();
         for (stream, frames) in self.hub.take_frames() {
-            out.push(stream.sink, Reply::Watch { token: stream.token, frames });
+            out.push(stream.sink, Reply { token: stream.token, body: ReplyBody::Watch(frames) });
         }
         out.flush(&self.parts.sinks);
         self.count();

@@ -6,12 +6,13 @@ use super::key_set::KeySet;
 use super::logs::{LogChunk, LogPart, LogReadError, LogReads};
 use super::testing::{Change, Store, stream, watch};
 use crate::death_watch::{ExitCell, NodeExit};
+use crate::wiring::events::{Advanced, LogEvent};
 use actix::Addr;
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use messages::reply::ReplySink;
-use messages::watch::{Advanced, CreateWatch, LogEvent, ToHub, WatchFrame, WatchRequests};
-use messages::{Gauges, Reply, Sinks};
+use messages::watch::{CreateWatch, ToHub, WatchFrame, WatchRequests};
+use messages::{Gauges, Reply, ReplyBody, Sinks};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -104,7 +105,7 @@ impl Rig {
     fn delivery(&self, sink: usize) -> Vec<(u64, Vec<WatchFrame>)> {
         let replies = self.sinks[sink].recv_timeout(LONG).expect("a delivery was due");
         let streams = replies.into_iter().map(|reply| match reply {
-            Reply::Watch { token, frames } => (token, frames),
+            Reply { token, body: ReplyBody::Watch(frames) } => (token, frames),
             _ => panic!("the hub sends watch frames only"),
         });
         streams.collect()

@@ -2,8 +2,9 @@
 
 use super::core::{Hub, HubConfig, Position};
 use super::testing::{Change, Store, key, stream, watch};
+use crate::wiring::events::{LogEvent, RevisionEvents};
 use bytes::Bytes;
-use messages::watch::{CreateWatch, LogEvent, RevisionEvents, ToHub, WatchFrame};
+use messages::watch::{CreateWatch, ToHub, WatchFrame};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

@@ -11,7 +11,7 @@ use super::index::Index;
 use super::key_set::KeySet;
 use super::log::Log;
 use super::logs::{Done, LogRead, LogReadError, Reader, Work};
-use messages::watch::RevisionEvents;
+use crate::wiring::events::RevisionEvents;
 use std::collections::VecDeque;
 use std::sync::Arc;
 

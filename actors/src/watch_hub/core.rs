@@ -7,8 +7,9 @@ use super::catch_up::CatchUp;
 use super::floor::{Cut, Floor, Place};
 use super::log::{Log, Prev, Stored, StoredRevision};
 use super::logs::{Done, Work};
-use crate::limits::{HUB_READ_BYTES, HUB_RING_BYTES, HUB_SENT_BYTES, HUGE_REVISION_BYTES};
-use messages::watch::{CreateWatch, RevisionEvents, StreamKey, ToHub, WatchFrame};
+use crate::limits::{HUB_READ_BYTES, HUB_RING_BYTES, HUB_SENT_BYTES, OVERSIZED_REVISION_BYTES};
+use crate::wiring::events::RevisionEvents;
+use messages::watch::{CreateWatch, StreamKey, ToHub, WatchFrame};
 use model::mutant::{self, Mutant};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -42,7 +43,7 @@ impl HubConfig {
             fragment_bytes: max_request_bytes + (512 << 10),
             frame_bytes: 256 << 10,
             read_bytes: HUB_READ_BYTES,
-            huge_bytes: HUGE_REVISION_BYTES,
+            huge_bytes: OVERSIZED_REVISION_BYTES,
             sent_bytes: HUB_SENT_BYTES,
             progress_interval: 600_000,
         }

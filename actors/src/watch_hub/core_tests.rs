@@ -272,9 +272,9 @@ fn a_huge_revision_is_pulled_whole_and_the_stream_goes_on_behind_it() {
     rig.store.commit(&[Change::Put(0), Change::Put(1), Change::Put(3)], 100);
     rig.hub.advanced(rig.store.position(), None);
     let frames = rig.frames();
-    let huge = |n: i64, events: &[&messages::watch::LogEvent], prev: bool| {
-        let Some(WatchFrame::Huge { events: pulled, revision: 3, fragment, .. }) =
-            frames.iter().find(|f| matches!(f, WatchFrame::Huge { watch_id, .. } if *watch_id == n))
+    let huge = |n: i64, events: &[&crate::wiring::events::LogEvent], prev: bool| {
+        let Some(WatchFrame::Oversized { events: pulled, revision: 3, fragment, .. }) =
+            frames.iter().find(|f| matches!(f, WatchFrame::Oversized { watch_id, .. } if *watch_id == n))
         else {
             panic!("{frames:?}")
         };
@@ -284,7 +284,7 @@ fn a_huge_revision_is_pulled_whole_and_the_stream_goes_on_behind_it() {
         while let Some(chunk) = source.next(1).expect("reads") {
             bytes.extend_from_slice(&chunk);
         }
-        let prev_of = |e: &messages::watch::LogEvent| rig.store.prev(3, e).filter(|_| prev);
+        let prev_of = |e: &crate::wiring::events::LogEvent| rig.store.prev(3, e).filter(|_| prev);
         let wanted: Vec<_> = events.iter().map(|e| expected(e, prev_of(e).as_ref())).collect();
         assert_eq!(bytes, wanted.concat());
         assert_eq!(pulled.bytes, bytes.len() as u64);
@@ -294,7 +294,7 @@ fn a_huge_revision_is_pulled_whole_and_the_stream_goes_on_behind_it() {
     huge(2, &[&all[0]], true);
     assert_eq!(frames.len(), 2, "a watcher of another key gets nothing: {frames:?}");
     // more than one frame's credit is out on the stream, so the next one waits for the client
-    rig.request(ToHub::Credit { stream: stream(1), bytes: WatchFrame::HUGE_COST * 2 });
+    rig.request(ToHub::Credit { stream: stream(1), bytes: WatchFrame::OVERSIZED_COST * 2 });
     rig.commit(&[Change::Put(0)]);
     assert_eq!(rig.frames().len(), 2);
 }

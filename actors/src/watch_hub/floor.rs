@@ -8,7 +8,7 @@ use super::index::Index;
 use super::log::{Log, WithPrev};
 use super::slab::Slab;
 use bytes::Bytes;
-use messages::watch::{CreateWatch, EVENT_COST, HugeEvents, StreamKey, WatchFrame};
+use messages::watch::{CreateWatch, EVENT_COST, OversizedEvents, StreamKey, WatchFrame};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
@@ -431,7 +431,7 @@ impl Floor {
     }
 
     /// Sends the events of a huge revision, or parks the watcher before it; false when it was parked.
-    pub(super) fn send_huge(&mut self, at: u32, events: HugeEvents, of: i64, revision: i64) -> bool {
+    pub(super) fn send_huge(&mut self, at: u32, events: OversizedEvents, of: i64, revision: i64) -> bool {
         if !self.has_credit(at) {
             self.park(at, of);
             return false;
@@ -444,7 +444,7 @@ impl Floor {
         if let Some(stream) = self.streams.get_mut(stream) {
             stream.last_event = stream.last_event.max(of);
         }
-        self.send(stream, WatchFrame::Huge { watch_id, revision, events, fragment });
+        self.send(stream, WatchFrame::Oversized { watch_id, revision, events, fragment });
         true
     }
 

@@ -9,9 +9,10 @@ use super::floor::Place;
 use super::index::Index;
 use super::key_set::KeySet;
 use super::logs::{LogReadError, LogReads, Work};
+use crate::wiring::events::LogEvent;
 use bytes::{Bytes, BytesMut};
 use messages::read::ChunkSource;
-use messages::watch::{CreateWatch, HugeEvents, LogEvent};
+use messages::watch::{CreateWatch, OversizedEvents};
 use model::{KeyRange, ReadError};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -52,7 +53,7 @@ pub struct HugeWork {
 #[derive(Debug)]
 pub struct HugeDone {
     revision: i64,
-    result: Result<Vec<(u32, HugeSpec, HugeEvents)>, LogReadError>,
+    result: Result<Vec<(u32, HugeSpec, OversizedEvents)>, LogReadError>,
 }
 
 impl HugeWork {
@@ -64,7 +65,7 @@ impl HugeWork {
                 let bytes = lengths.get(&spec).copied().or(known).expect("what is not known was measured");
                 let keys = KeySet::of(std::iter::once(&spec.range));
                 let source = Source { logs: logs.clone(), revision, next: Some(0), keys, spec: spec.clone(), bare };
-                (at, spec, HugeEvents::new(bytes, Box::new(source)))
+                (at, spec, OversizedEvents::new(bytes, Box::new(source)))
             };
             asks.into_iter().map(events).collect()
         });

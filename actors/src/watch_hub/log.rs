@@ -4,8 +4,8 @@
 //! must never drop a revision before it was offered to the watchers at the head.
 
 use super::encode;
+use crate::wiring::events::LogEvent;
 use bytes::Bytes;
-use messages::watch::LogEvent;
 use std::collections::VecDeque;
 
 /// What is known of the key-value before an event.

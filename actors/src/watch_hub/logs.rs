@@ -5,8 +5,8 @@
 use super::huge::{HugeDone, HugeWork};
 use super::key_set::KeySet;
 use super::log::{Prev, Stored, StoredRevision};
+use crate::wiring::events::{LogEvent, RevisionEvents};
 use bytes::Bytes;
-use messages::watch::{LogEvent, RevisionEvents};
 use std::sync::Arc;
 
 /// The log of the store as the hub reads it. Every call takes the newest view.

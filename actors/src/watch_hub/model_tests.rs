@@ -247,7 +247,7 @@ impl World {
                 seen.compacted = true;
                 self.seen.insert((key, watch_id), seen);
             }
-            WatchFrame::Huge { watch_id, revision, events: huge, .. } => {
+            WatchFrame::Oversized { watch_id, revision, events: huge, .. } => {
                 let mut source = huge.take().expect("handed out once");
                 let mut pulled = Vec::new();
                 // a compaction may overtake what is pulled: the client then loses its stream

@@ -5,9 +5,10 @@
 use super::core::Position;
 use super::key_set::KeySet;
 use super::logs::{LogChunk, LogPart, LogReadError, LogReads};
+use crate::wiring::events::{LogEvent, RevisionEvents};
 use bytes::Bytes;
-use messages::reply::SinkId;
-use messages::watch::{CreateWatch, LogEvent, RevisionEvents, StreamKey};
+use messages::SinkId;
+use messages::watch::{CreateWatch, StreamKey};
 use model::KeyRange;
 use std::collections::BTreeMap;
 use std::sync::Arc;

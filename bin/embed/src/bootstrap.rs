@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::space::Room;
 use actors::raft_core::log_tail::LogTail;
 use actors::raft_core::recover::{self, TailError};
-use messages::Identity;
+use messages::NodeIdentity;
 use ring::rand::{SecureRandom, SystemRandom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -64,7 +64,7 @@ pub enum BootstrapError {
 /// What a member starts with.
 pub struct Booted {
     /// Who it is.
-    pub identity: Identity,
+    pub identity: NodeIdentity,
     /// The engine.
     pub engine: Arc<RocksEngine>,
     /// Memory that stores of this member share.
@@ -114,7 +114,7 @@ pub fn boot(config: &Config) -> Result<Booted, BootstrapError> {
     let applied = store.applied();
     let tail = tail(&wal, &recovered, &store, config)?;
     Ok(Booted {
-        identity: Identity {
+        identity: NodeIdentity {
             cluster_id: identity.cluster_id,
             member_id: identity.member_id,
             name: config.name.clone(),

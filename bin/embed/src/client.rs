@@ -8,7 +8,7 @@ use messages::lease::{LeaseAsk, LeaseReply, LeaseRequests};
 use messages::propose::{Proposal, Propose};
 use messages::read::{ChunkSource, INLINE_BYTES, ReadIndex, RunQuery, Work};
 use messages::watch::{CreateWatch, StreamKey, ToHub, WatchFrame, WatchRequests};
-use messages::{Ports, Reply, ReplySink, RequestError, SinkId, Token};
+use messages::{Ports, Reply, ReplyBody, ReplySink, RequestError, SinkId, Token};
 use model::request::RangeRequest;
 use model::{Applied, ApplyError, Command, KeyValue, Outcome, RangeOutcome, ReadError};
 use prost::Message;
@@ -52,7 +52,7 @@ impl Default for ClientSink {
 }
 
 enum Waiter {
-    Once(oneshot::Sender<Reply>),
+    Once(oneshot::Sender<ReplyBody>),
     Stream(mpsc::UnboundedSender<Vec<WatchFrame>>),
 }
 
@@ -84,41 +84,26 @@ impl ClientSink {
     }
 }
 
-fn token_of(reply: &Reply) -> Option<Token> {
-    Some(match reply {
-        Reply::Applied { token, .. }
-        | Reply::ReadGranted { token, .. }
-        | Reply::RangePlanned { token, .. }
-        | Reply::TxnRead { token, .. }
-        | Reply::Chunk { token, .. }
-        | Reply::Hash { token, .. }
-        | Reply::SnapshotOpened { token, .. }
-        | Reply::JobDone { token, .. }
-        | Reply::Lease { token, .. }
-        | Reply::Watch { token, .. } => *token,
-        Reply::Stopping => return None,
-    })
-}
-
 impl ReplySink for ClientSink {
     fn deliver(&self, replies: Vec<Reply>) {
         let mut guard = self.waiting();
         for reply in replies {
             let Some(waiting) = guard.as_mut() else { return };
-            let Some(token) = token_of(&reply) else {
-                *guard = None;
-                return;
-            };
-            if let Reply::Watch { frames, .. } = reply {
+            let Reply { token, body } = reply;
+            if let ReplyBody::Watch(frames) = body {
                 if let Some(Waiter::Stream(stream)) = waiting.get(&token) {
                     // the receiver may be gone: its stream is being closed
                     let _ = stream.send(frames);
                 }
             } else if let Some(Waiter::Once(sender)) = waiting.remove(&token) {
                 // a caller that gave up is none of our business
-                let _ = sender.send(reply);
+                let _ = sender.send(body);
             }
         }
+    }
+
+    fn node_stopped(&self) {
+        self.close();
     }
 }
 
@@ -135,7 +120,7 @@ impl Client {
         Self { ports, sink, id }
     }
 
-    async fn ask(&self, send: impl FnOnce(Token) -> bool) -> Result<Reply, RequestError> {
+    async fn ask(&self, send: impl FnOnce(Token) -> bool) -> Result<ReplyBody, RequestError> {
         let (sender, answer) = oneshot::channel();
         let token = self.sink.register(Waiter::Once(sender));
         if !send(token) {
@@ -158,7 +143,7 @@ impl Client {
             })
             .await?;
         match reply {
-            Reply::Applied { result, .. } => {
+            ReplyBody::Applied(result) => {
                 let Applied { revision, result, .. } = result?;
                 Ok((revision, result?))
             }
@@ -177,7 +162,7 @@ impl Client {
         if !request.serializable && !self.ports.gauges.sole_voter.load(Ordering::Acquire) {
             let granted =
                 self.ask(|token| self.ports.core.read(ReadIndex { sink: self.id, tokens: vec![token] }).is_ok());
-            if let Reply::ReadGranted { result, .. } = granted.await? {
+            if let ReplyBody::ReadGranted(result) = granted.await? {
                 result?;
             }
         }
@@ -185,7 +170,7 @@ impl Client {
             return Ok(answer?);
         }
         let planned = self.query(Work::PlanRange(request)).await?;
-        let Reply::RangePlanned { result, .. } = planned else { return Err(RequestError::Failed.into()) };
+        let ReplyBody::RangePlanned(result) = planned else { return Err(RequestError::Failed.into()) };
         let plan = result?;
         let kvs = self.pull(plan.source).await?;
         Ok((plan.revision, RangeOutcome { kvs, more: plan.more, count: plan.count }))
@@ -200,7 +185,7 @@ impl Client {
         outcome.kvs.into_iter().next().map(|kv| KeyValue::decode(kv).map_err(|_| ClientError::Damaged)).transpose()
     }
 
-    async fn query(&self, work: Work) -> Result<Reply, RequestError> {
+    async fn query(&self, work: Work) -> Result<ReplyBody, RequestError> {
         self.ask(|token| self.ports.query.try_send(RunQuery { sink: self.id, token, work }).is_ok()).await
     }
 
@@ -209,7 +194,7 @@ impl Client {
         let mut all = BytesMut::new();
         loop {
             let reply = self.query(Work::NextChunk { source, max_bytes: 1 << 20 }).await?;
-            let Reply::Chunk { source: back, chunk, .. } = reply else { return Err(RequestError::Failed.into()) };
+            let ReplyBody::Chunk { source: back, chunk } = reply else { return Err(RequestError::Failed.into()) };
             source = back;
             match chunk? {
                 Some(chunk) => all.put_slice(&chunk),
@@ -230,7 +215,7 @@ impl Client {
             })
             .await?;
         match reply {
-            Reply::Lease { result, .. } => result,
+            ReplyBody::Lease(result) => result,
             _ => Err(RequestError::Failed),
         }
     }
@@ -242,7 +227,7 @@ impl Client {
         let stream = StreamKey { sink: self.id, token };
         let open = ToHub::OpenStream { stream, credit: WATCH_CREDIT };
         self.ports.hub.do_send(WatchRequests(vec![open, ToHub::Create { stream, create }]));
-        Watch { client: self.clone(), stream, frames, held: None, huge: None }
+        Watch { client: self.clone(), stream, frames, held: None, oversized: None }
     }
 
     /// What doors hold: for hosts that bring services of their own.
@@ -284,13 +269,13 @@ pub struct Watch {
     client: Client,
     stream: StreamKey,
     frames: mpsc::UnboundedReceiver<Vec<WatchFrame>>,
-    /// Frames behind those of a huge revision.
+    /// Frames behind those of an oversized revision.
     held: Option<Vec<WatchFrame>>,
-    huge: Option<HugeRevision>,
+    oversized: Option<OversizedRevision>,
 }
 
 /// A revision with too many events for memory, on its way to the host in parts.
-struct HugeRevision {
+struct OversizedRevision {
     watch_id: i64,
     revision: i64,
     left: u64,
@@ -298,24 +283,24 @@ struct HugeRevision {
 }
 
 impl Watch {
-    fn begin_huge(&mut self, frame: WatchFrame) {
-        if let WatchFrame::Huge { watch_id, revision, events, .. } = frame
+    fn begin_oversized(&mut self, frame: WatchFrame) {
+        if let WatchFrame::Oversized { watch_id, revision, events, .. } = frame
             && let Some(source) = events.take()
         {
-            self.huge = Some(HugeRevision { watch_id, revision, left: events.bytes, source });
+            self.oversized = Some(OversizedRevision { watch_id, revision, left: events.bytes, source });
         }
     }
 
-    /// The next part of a huge revision; `None` when there is none, or the node has stopped.
+    /// The next part of an oversized revision; `None` when there is none, or the node has stopped.
     async fn next_part(&mut self) -> Option<WatchFrame> {
-        let HugeRevision { watch_id, revision, left, source } = self.huge.take()?;
+        let OversizedRevision { watch_id, revision, left, source } = self.oversized.take()?;
         let reply = self.client.query(Work::NextChunk { source, max_bytes: INLINE_BYTES }).await.ok()?;
-        let Reply::Chunk { source, chunk: Ok(Some(chunk)), .. } = reply else { return None };
+        let ReplyBody::Chunk { source, chunk: Ok(Some(chunk)) } = reply else { return None };
         let left = left.saturating_sub(chunk.len() as u64);
         if left > 0 {
-            self.huge = Some(HugeRevision { watch_id, revision, left, source });
+            self.oversized = Some(OversizedRevision { watch_id, revision, left, source });
         } else {
-            let (stream, bytes) = (self.stream, WatchFrame::HUGE_COST);
+            let (stream, bytes) = (self.stream, WatchFrame::OVERSIZED_COST);
             self.client.ports.hub.do_send(WatchRequests(vec![ToHub::Credit { stream, bytes }]));
         }
         Some(WatchFrame::Events { watch_id, revision, events: vec![chunk], fragment: left > 0 })
@@ -331,11 +316,11 @@ impl Watch {
             Some(frames) => frames,
             None => self.frames.recv().await?,
         };
-        let huge = frames.iter().position(|frame| matches!(frame, WatchFrame::Huge { .. }));
-        if let Some(at) = huge {
+        let oversized = frames.iter().position(|frame| matches!(frame, WatchFrame::Oversized { .. }));
+        if let Some(at) = oversized {
             let behind = frames.split_off(at + 1);
             self.held = (!behind.is_empty()).then_some(behind);
-            self.begin_huge(frames.pop().expect("just found"));
+            self.begin_oversized(frames.pop().expect("just found"));
             if frames.is_empty() {
                 return Some(vec![self.next_part().await?]);
             }

@@ -8,7 +8,7 @@ use crate::door::{
 };
 use api::etcdserverpb as pb;
 use bytes::{Bytes, BytesMut};
-use messages::admin::{Control, Job, RunJob};
+use messages::admin::{Control, MaintenanceJob, RunJob};
 use messages::read::{ChunkSource, Work};
 use messages::reply::{HashAnswer, SnapshotAnswer};
 use messages::{RequestError, Token};
@@ -49,7 +49,7 @@ pub fn register(this: &Rc<Loop>, table: &mut MethodTable) {
     method(this, table, &path("Defragment"), |this, call, _: pb::DefragmentRequest| {
         let token = call.take().defer().as_u64();
         this.waiting.borrow_mut().insert(token, Waiting::Defragment);
-        if !this.ports.run_job(RunJob { sink: this.sink, token, job: Job::Defragment }) {
+        if !this.ports.run_job(RunJob { sink: this.sink, token, job: MaintenanceJob::Defragment }) {
             job_done(this, token, Err(RequestError::Busy));
         }
         Ok(())
@@ -202,7 +202,7 @@ fn open_snapshot(this: &Rc<Loop>, meta: &CallMeta, body: Bytes, stream: StreamHa
     let sound = || pb::SnapshotRequest::decode(body).map_err(|e| status::malformed(&e));
     if let Err(refused) = this.admit(meta).and_then(|()| sound().map(drop)) {
         stream.finish(refused);
-    } else if !this.ports.run_job(RunJob { sink: this.sink, token, job: Job::OpenSnapshot }) {
+    } else if !this.ports.run_job(RunJob { sink: this.sink, token, job: MaintenanceJob::OpenSnapshot }) {
         stream.finish(status::TOO_MANY_REQUESTS);
     }
     Box::new(SnapshotEvents { this: this.clone(), token })
@@ -229,7 +229,7 @@ impl Drop for SnapshotEvents {
     }
 }
 
-/// The snapshotter has made a checkpoint.
+/// The checkpoint was made, and its stream measured.
 pub(super) fn snapshot_opened(this: &Loop, token: Token, result: Result<SnapshotAnswer, RequestError>) {
     let Some(stream) = this.handle.stream(CallToken::from_u64(token)) else { return };
     match result {

@@ -46,7 +46,7 @@ use messages::lease::{LeaseAsk, LeaseRequests};
 use messages::propose::{Proposal, Propose};
 use messages::read::{INLINE_BYTES, ReadIndex, RunQuery, Work};
 use messages::watch::{ToHub, WatchRequests};
-use messages::{Ports, Reply, RequestError, SinkId, Token};
+use messages::{Ports, Reply, ReplyBody, RequestError, SinkId, Token};
 use model::Command;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -160,7 +160,8 @@ impl Loop {
                 Ok(()) => {}
                 Err(TrySendError::Full(list)) => out.proposals = list.proposals,
                 Err(TrySendError::Disconnected(list)) => {
-                    let stopped = |p: Proposal| Reply::Applied { token: p.token, result: Err(RequestError::Stopped) };
+                    let stopped =
+                        |p: Proposal| Reply { token: p.token, body: ReplyBody::Applied(Err(RequestError::Stopped)) };
                     refused.extend(list.proposals.into_iter().map(stopped));
                 }
             }
@@ -171,7 +172,7 @@ impl Loop {
                 Ok(()) => {}
                 Err(TrySendError::Full(list)) => out.reads = list.tokens,
                 Err(TrySendError::Disconnected(list)) => {
-                    let stopped = |token| Reply::ReadGranted { token, result: Err(RequestError::Stopped) };
+                    let stopped = |token| Reply { token, body: ReplyBody::ReadGranted(Err(RequestError::Stopped)) };
                     refused.extend(list.tokens.into_iter().map(stopped));
                 }
             }
@@ -199,24 +200,22 @@ impl Loop {
     }
 
     fn on_reply(self: &Rc<Self>, reply: Reply) {
-        match reply {
-            Reply::Applied { token, result } => waiting::applied(self, token, result),
-            Reply::ReadGranted { token, result } => waiting::read_granted(self, token, result),
-            Reply::RangePlanned { token, result } => kv::range_planned(self, token, result),
-            Reply::TxnRead { token, result } => waiting::txn_planned(self, token, result),
-            Reply::Chunk { token, source, chunk } => waiting::chunk(self, token, source, chunk),
-            Reply::Hash { token, result } => maintenance::hashed(self, token, result),
-            Reply::SnapshotOpened { token, result } => maintenance::snapshot_opened(self, token, result),
-            Reply::JobDone { token, result } => maintenance::job_done(self, token, result),
-            Reply::Lease { token, result } => lease::answered(self, token, result),
-            Reply::Watch { token, frames } if self.claims.stream.get() == Some(token) => {
-                turn::frames(self, token, frames)
-            }
-            Reply::Watch { token, frames } if self.observers.borrow().contains_key(&token) => {
+        let Reply { token, body } = reply;
+        match body {
+            ReplyBody::Applied(result) => waiting::applied(self, token, result),
+            ReplyBody::ReadGranted(result) => waiting::read_granted(self, token, result),
+            ReplyBody::RangePlanned(result) => kv::range_planned(self, token, result),
+            ReplyBody::TxnRead(result) => waiting::txn_planned(self, token, result),
+            ReplyBody::Chunk { source, chunk } => waiting::chunk(self, token, source, chunk),
+            ReplyBody::Hash(result) => maintenance::hashed(self, token, result),
+            ReplyBody::SnapshotOpened(result) => maintenance::snapshot_opened(self, token, result),
+            ReplyBody::JobDone(result) => maintenance::job_done(self, token, result),
+            ReplyBody::Lease(result) => lease::answered(self, token, result),
+            ReplyBody::Watch(frames) if self.claims.stream.get() == Some(token) => turn::frames(self, token, frames),
+            ReplyBody::Watch(frames) if self.observers.borrow().contains_key(&token) => {
                 observe::frames(self, token, frames);
             }
-            Reply::Watch { token, frames } => watch::frames(self, token, frames),
-            Reply::Stopping => {}
+            ReplyBody::Watch(frames) => watch::frames(self, token, frames),
         }
     }
 

@@ -11,7 +11,7 @@ use api::etcdserverpb as pb;
 use bytes::{Bytes, BytesMut};
 use messages::Token;
 use messages::read::{ChunkSource, Work};
-use messages::watch::{CreateWatch, HugeEvents, StreamKey, ToHub, WatchFrame};
+use messages::watch::{CreateWatch, OversizedEvents, StreamKey, ToHub, WatchFrame};
 use model::{KeyRange, ReadError};
 use prost::Message as _;
 use std::collections::VecDeque;
@@ -36,12 +36,12 @@ pub struct WatchStream {
 /// A frame on its way out.
 enum Frame {
     Ready(Message),
-    Huge(Huge),
+    Oversized(Oversized),
 }
 
-/// Events of a huge revision on their way out: the response they make up, or one response for each chunk.
-struct Huge {
-    events: HugeEvents,
+/// Events of an oversized revision on their way out: the response they make up, or one response for each chunk.
+struct Oversized {
+    events: OversizedEvents,
     watch_id: i64,
     revision: i64,
     fragment: bool,
@@ -53,8 +53,8 @@ struct Huge {
     begun: bool,
 }
 
-/// Bytes of a chunk of huge events.
-const HUGE_CHUNK: usize = 128 << 10;
+/// Bytes of a chunk of an oversized revision.
+const OVERSIZED_CHUNK: usize = 128 << 10;
 
 fn open(this: &Rc<Loop>, meta: &CallMeta, stream: StreamHandle) -> Box<dyn StreamEvents> {
     let key = StreamKey { sink: this.sink, token: stream.token().as_u64() };
@@ -188,37 +188,37 @@ struct Closed;
 
 /// Sends a frame, or as much of it as goes now; what is left comes back.
 fn send(this: &Loop, token: Token, stream: &StreamHandle, frame: Frame) -> Result<Option<Frame>, Closed> {
-    let mut huge = match frame {
-        Frame::Huge(huge) => huge,
+    let mut oversized = match frame {
+        Frame::Oversized(oversized) => oversized,
         Frame::Ready(message) => return Ok(try_send(stream, message)?.map(Frame::Ready)),
     };
     loop {
-        if let Some(message) = huge.ready.take()
+        if let Some(message) = oversized.ready.take()
             && let Some(message) = try_send(stream, message)?
         {
-            huge.ready = Some(message);
-            return Ok(Some(Frame::Huge(huge)));
+            oversized.ready = Some(message);
+            return Ok(Some(Frame::Oversized(oversized)));
         }
-        if !huge.begun {
-            huge.begun = true;
-            huge.source = huge.events.take();
-            if !huge.fragment {
-                huge.ready = Some(huge.first(this));
+        if !oversized.begun {
+            oversized.begun = true;
+            oversized.source = oversized.events.take();
+            if !oversized.fragment {
+                oversized.ready = Some(oversized.first(this));
                 continue;
             }
         }
-        if huge.left == 0 {
+        if oversized.left == 0 {
             return Ok(None);
         }
         // a chunk is on its way, or is read when the client has taken the one before
-        if huge.source.is_some() && stream.is_drained() {
-            let source = huge.source.take().expect("just seen");
-            if !this.query(token, Work::NextChunk { source, max_bytes: HUGE_CHUNK }) {
+        if oversized.source.is_some() && stream.is_drained() {
+            let source = oversized.source.take().expect("just seen");
+            if !this.query(token, Work::NextChunk { source, max_bytes: OVERSIZED_CHUNK }) {
                 stream.finish(status::TOO_MANY_REQUESTS);
                 return Err(Closed);
             }
         }
-        return Ok(Some(Frame::Huge(huge)));
+        return Ok(Some(Frame::Oversized(oversized)));
     }
 }
 
@@ -230,18 +230,18 @@ fn try_send(stream: &StreamHandle, message: Message) -> Result<Option<Message>, 
     }
 }
 
-/// A chunk of huge events came from the pool.
+/// A chunk of an oversized revision came from the pool.
 pub(super) fn chunk(this: &Loop, token: Token, source: Box<dyn ChunkSource>, chunk: Result<Option<Bytes>, ReadError>) {
     let Some(stream) = this.handle.stream(CallToken::from_u64(token)) else { return };
     {
         let mut streams = this.streams.borrow_mut();
         let front = streams.get_mut(&token).and_then(|state| state.waiting.front_mut());
-        let Some((Frame::Huge(huge), _)) = front else { return };
+        let Some((Frame::Oversized(oversized), _)) = front else { return };
         match chunk {
-            Ok(Some(chunk)) if chunk.len() as u64 <= huge.left => {
-                huge.left -= chunk.len() as u64;
-                huge.source = Some(source);
-                huge.ready = Some(huge.next(this, chunk));
+            Ok(Some(chunk)) if chunk.len() as u64 <= oversized.left => {
+                oversized.left -= chunk.len() as u64;
+                oversized.source = Some(source);
+                oversized.ready = Some(oversized.next(this, chunk));
             }
             // a compaction came between: what was announced cannot be sent any more
             other => {
@@ -254,7 +254,7 @@ pub(super) fn chunk(this: &Loop, token: Token, source: Box<dyn ChunkSource>, chu
     drain(this, StreamKey { sink: this.sink, token }, &stream);
 }
 
-impl Huge {
+impl Oversized {
     fn head(&self, this: &Loop, fragment: bool) -> Bytes {
         let response = pb::WatchResponse {
             header: this.pb_header(self.revision),
@@ -282,10 +282,19 @@ impl Huge {
 
 fn frame(this: &Loop, frame: WatchFrame) -> Frame {
     match frame {
-        WatchFrame::Huge { watch_id, revision, events, fragment } => {
+        WatchFrame::Oversized { watch_id, revision, events, fragment } => {
             // no client takes more in one response, so it comes in parts even if nobody asked for that
             let (left, fragment) = (events.bytes, fragment || events.bytes > LARGEST_ANSWER - (1 << 10));
-            Frame::Huge(Huge { events, watch_id, revision, fragment, left, source: None, ready: None, begun: false })
+            Frame::Oversized(Oversized {
+                events,
+                watch_id,
+                revision,
+                fragment,
+                left,
+                source: None,
+                ready: None,
+                begun: false,
+            })
         }
         frame => Frame::Ready(encode(this, frame)),
     }
@@ -309,7 +318,7 @@ fn encode(this: &Loop, frame: WatchFrame) -> Message {
             ..response(watch_id, revision)
         },
         WatchFrame::Progress { watch_id, revision } => response(watch_id, revision),
-        WatchFrame::Huge { .. } => unreachable!("sent in parts"),
+        WatchFrame::Oversized { .. } => unreachable!("sent in parts"),
         WatchFrame::Events { watch_id, revision, events, fragment } => {
             let head = pb::WatchResponse { fragment, ..response(watch_id, revision) };
             let mut out = BytesMut::with_capacity(head.encoded_len());

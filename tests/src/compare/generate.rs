@@ -5,15 +5,13 @@
 use super::chance::Chance;
 use super::generate_txn::txn;
 use super::keys::KEYS;
-use super::place::{COMPACTED, CREATE_OF, CURRENT, LEASE, MOD_OF, WATCHER};
-use super::requests::{LEASES, delete, key, near, put, range, range_end};
+use super::place::{COMPACTED, CURRENT, MOD_OF, WATCHER};
+use super::requests::{LEASES, delete, key, lease, near, put, range, range_end};
 use super::step::{Action, Step};
 use crate::spec::Op;
 use api::etcdserverpb::{
-    CompactionRequest, DeleteRangeRequest, LeaseGrantRequest, LeaseRevokeRequest, LeaseTimeToLiveRequest, PutRequest,
-    RangeRequest, WatchCreateRequest,
+    CompactionRequest, LeaseGrantRequest, LeaseRevokeRequest, LeaseTimeToLiveRequest, RangeRequest, WatchCreateRequest,
 };
-use bytes::Bytes;
 
 /// Watch streams that are open during a run.
 pub const STREAMS: usize = 3;

@@ -9,10 +9,10 @@ use super::violation::{Checked, hold};
 use super::world::{Event, Owner, Sending, World};
 use actors::applier::EVENT_OVERHEAD;
 use actors::watch_hub::{LogReads, Position};
-use messages::apply::{ApplyBatch, ToApplier};
-use messages::ready::ToWal;
-use messages::receive::Tick;
-use messages::watch::RevisionEvents;
+use actors::wiring::apply::{ApplyBatch, ToApplier};
+use actors::wiring::events::RevisionEvents;
+use actors::wiring::tick::Tick;
+use actors::wiring::wal::ToWal;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -33,12 +33,12 @@ impl World {
                 Err(why) => self.failed("compaction", &why.to_string(), Doing::Compact),
             },
             Owner::Flush => {
-                let Ok(order) = run.to_snapshotter.try_recv() else { return Ok(()) };
-                self.trace.line(self.now, || format!("snapshotter: {order:?}"));
+                let Ok(order) = run.to_flusher.try_recv() else { return Ok(()) };
+                self.trace.line(self.now, || format!("flusher: {order:?}"));
                 let run = self.run.as_mut().expect("just seen");
-                match run.snapshotter.serve_one(order) {
+                match run.flusher.serve_one(order) {
                     Ok(_) => Ok(()),
-                    Err(why) => self.failed("snapshotter", &why, Doing::Flush),
+                    Err(why) => self.failed("flusher", &why, Doing::Flush),
                 }
             }
             Owner::Hub => self.hub_mail(),

@@ -3,11 +3,13 @@
 //! Everything keeps its order and nothing is lost while the process lives. Must never hold a message back on its own: when
 //! a queue is looked at is the world's choice.
 
-use actors::outlet::Outlet;
+use actors::mailbox::Mailbox;
 use actors::peers::PeerPort;
+use actors::wiring::events::Advanced;
+use actors::wiring::leases::{LeasesAdvanced, RoleChanged};
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use messages::lease::{LeaseRequests, LeasesAdvanced, RoleChanged};
-use messages::watch::{Advanced, WatchRequests};
+use messages::lease::LeaseRequests;
+use messages::watch::WatchRequests;
 use messages::{Reply, ReplySink};
 use raft::Message;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -42,27 +44,28 @@ pub struct ToLeases(pub Sender<LeaseMail>);
 #[derive(Clone)]
 pub struct ToHub(pub Sender<HubMail>);
 
-impl Outlet<LeasesAdvanced> for ToLeases {
-    fn tell(&self, message: LeasesAdvanced) {
-        self.0.tell(LeaseMail::Advanced(message));
+impl Mailbox<LeasesAdvanced> for ToLeases {
+    fn send(&self, message: LeasesAdvanced) {
+        // the receiving end lives as long as the member
+        let _ = self.0.send(LeaseMail::Advanced(message));
     }
 }
 
-impl Outlet<RoleChanged> for ToLeases {
-    fn tell(&self, message: RoleChanged) {
-        self.0.tell(LeaseMail::Role(message));
+impl Mailbox<RoleChanged> for ToLeases {
+    fn send(&self, message: RoleChanged) {
+        let _ = self.0.send(LeaseMail::Role(message));
     }
 }
 
 impl ReplySink for ToLeases {
     fn deliver(&self, replies: Vec<Reply>) {
-        self.0.tell(LeaseMail::Answers(replies));
+        let _ = self.0.send(LeaseMail::Answers(replies));
     }
 }
 
-impl Outlet<Advanced> for ToHub {
-    fn tell(&self, message: Advanced) {
-        self.0.tell(HubMail::Advanced(message));
+impl Mailbox<Advanced> for ToHub {
+    fn send(&self, message: Advanced) {
+        let _ = self.0.send(HubMail::Advanced(message));
     }
 }
 

@@ -6,20 +6,20 @@ use super::engine::{Reads, StepEngine};
 use super::params::{ELECTION_TICKS, Params, TICK};
 use super::ports::{ClientSink, HubMail, LeaseMail, SimPeers, ToHub, ToLeases, mailbox};
 use actors::applier::{Applier, ApplierPace, ApplierParts};
+use actors::flusher::{Flusher, FlusherParts};
 use actors::kernel::{FIRST_CLIENT_SINK, LEASE_SINK};
 use actors::lease_manager::{Desk, DeskParts, StoredLease};
-use actors::limits::{APPLIER_QUEUE, APPLY_BATCH_BYTES, SNAPSHOTTER_QUEUE, UNCOMMITTED_BYTES, WAL_QUEUE};
+use actors::limits::{APPLIER_QUEUE, APPLY_BATCH_BYTES, FLUSHER_QUEUE, UNCOMMITTED_BYTES, WAL_QUEUE};
 use actors::raft_core::inbox::{Inbox, InnerPort};
 use actors::raft_core::log_tail::LogTail;
 use actors::raft_core::{CoreConfig, CoreParts, RaftCore};
-use actors::snapshotter::{Snapshotter, SnapshotterParts};
 use actors::wal_writer::{WalParts, WalWriter};
 use actors::watch_hub::{Done, Hub, Position, Work};
+use actors::wiring::apply::ToApplier;
+use actors::wiring::flush::ToFlusher;
+use actors::wiring::wal::ToWal;
 use crossbeam_channel::{Receiver, Sender, bounded};
-use messages::admin::ToSnapshotter;
-use messages::apply::ToApplier;
 use messages::ports::CorePort;
-use messages::ready::ToWal;
 use messages::{Gauges, ReplySink, SinkId, Sinks};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -53,8 +53,8 @@ pub struct Running {
     pub wal: WalWriter,
     /// The applier.
     pub applier: Applier<StepEngine>,
-    /// The snapshotter.
-    pub snapshotter: Snapshotter<StepEngine>,
+    /// The flusher.
+    pub flusher: Flusher<StepEngine>,
     /// The lease manager.
     pub desk: Desk,
     /// The watch hub.
@@ -71,8 +71,8 @@ pub struct Running {
     pub to_wal: Receiver<ToWal>,
     /// The applier's queue.
     pub to_applier: Receiver<ToApplier>,
-    /// The snapshotter's queue.
-    pub to_snapshotter: Receiver<ToSnapshotter>,
+    /// The flusher's queue.
+    pub to_flusher: Receiver<ToFlusher>,
     /// The desk's mail.
     pub lease_mail: Receiver<LeaseMail>,
     /// Its other end.
@@ -104,7 +104,7 @@ struct Wiring {
     inner: InnerPort,
     port: CorePort,
     wal_end: Sender<ToWal>,
-    snapshotter_end: Sender<ToSnapshotter>,
+    flusher_end: Sender<ToFlusher>,
     to_leases: Sender<LeaseMail>,
     to_hub: Sender<HubMail>,
     views: Arc<Views<SimSnapshot>>,
@@ -132,7 +132,7 @@ impl Wiring {
             inbox,
             core: self.inner.clone(),
             peers: Arc::new(self.peers.clone()),
-            snapshotter: self.snapshotter_end.clone(),
+            flusher: self.flusher_end.clone(),
             gauges: self.gauges.clone(),
         }
     }
@@ -146,7 +146,7 @@ impl Wiring {
             hub: Box::new(ToHub(self.to_hub.clone())),
             hub_backlog: self.backlog.clone(),
             leases: Box::new(ToLeases(self.to_leases.clone())),
-            snapshotter: self.snapshotter_end.clone(),
+            flusher: self.flusher_end.clone(),
             pace: ApplierPace {
                 compaction_pause: Duration::ZERO,
                 compaction_rows: params.compaction_rows,
@@ -155,14 +155,14 @@ impl Wiring {
         }
     }
 
-    fn snapshotter_parts(
+    fn flusher_parts(
         &self,
-        inbox: Receiver<ToSnapshotter>,
+        inbox: Receiver<ToFlusher>,
         engine: StepEngine,
         disk: &SimDisk,
         params: &Params,
-    ) -> SnapshotterParts<StepEngine> {
-        SnapshotterParts {
+    ) -> FlusherParts<StepEngine> {
+        FlusherParts {
             inbox,
             engine: Arc::new(engine),
             disk: disk.shared(),
@@ -206,7 +206,7 @@ impl Running {
         let (inbox, port, inner) = Inbox::new();
         let (wal_end, to_wal) = bounded(WAL_QUEUE);
         let (applier_end, to_applier) = bounded(APPLIER_QUEUE);
-        let (snapshotter_end, to_snapshotter) = bounded(SNAPSHOTTER_QUEUE);
+        let (flusher_end, to_flusher) = bounded(FLUSHER_QUEUE);
         let (to_leases, lease_mail) = mailbox();
         let (to_hub, hub_mail) = mailbox();
         let views = Arc::new(Views::new(store.view()));
@@ -218,7 +218,7 @@ impl Running {
         engine.watch(views.clone());
         let (peers, backlog) = (SimPeers::default(), Arc::default());
         let wiring =
-            Wiring { inner, port, wal_end, snapshotter_end, to_leases, to_hub, views, gauges, sinks, peers, backlog };
+            Wiring { inner, port, wal_end, flusher_end, to_leases, to_hub, views, gauges, sinks, peers, backlog };
         let view = wiring.views.load();
         let at = Position { revision: view.revision, compact_revision: view.compact_revision };
         let config = core_config(&store, params, epoch);
@@ -227,14 +227,14 @@ impl Running {
             core,
             wal: WalWriter::new(wal, wiring.wal_parts(to_wal.clone())),
             applier: Applier::new(store, wiring.applier_parts(to_applier.clone(), params)),
-            snapshotter: Snapshotter::new(wiring.snapshotter_parts(to_snapshotter.clone(), engine, disk, params)),
+            flusher: Flusher::new(wiring.flusher_parts(to_flusher.clone(), engine, disk, params)),
             desk: wiring.desk(&view)?,
             hub: Hub::new(params.hub, at),
             work: VecDeque::new(),
             done: VecDeque::new(),
             to_wal,
             to_applier,
-            to_snapshotter,
+            to_flusher,
             lease_mail,
             hub_mail,
             reads: Arc::new(Reads::new(wiring.views.clone(), wiring.gauges.clone())),

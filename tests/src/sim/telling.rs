@@ -10,7 +10,7 @@ use messages::lease::{LeaseAsk, LeaseReply, LeaseRequests};
 use messages::propose::{Proposal, Propose};
 use messages::read::{INLINE_BYTES, ReadIndex, Reads};
 use messages::watch::WatchRequests;
-use messages::{Reply, RequestError};
+use messages::{Reply, ReplyBody, RequestError};
 use model::request::RangeRequest;
 use model::{Applied, Outcome, ReadError};
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
@@ -121,9 +121,10 @@ impl World {
     pub(super) fn hear(&mut self) -> Checked {
         let Some(run) = &self.run else { return Ok(()) };
         for reply in run.replies.take() {
-            match reply {
-                Reply::Applied { token, result } => self.on_applied(token, result)?,
-                Reply::ReadGranted { token, result } => {
+            let Reply { token, body } = reply;
+            match body {
+                ReplyBody::Applied(result) => self.on_applied(token, result)?,
+                ReplyBody::ReadGranted(result) => {
                     let Some((client, call)) = self.clients.take(token) else {
                         return violated(
                             "SIM-ANSWERED-ONCE",
@@ -136,7 +137,7 @@ impl World {
                         (Err(_), _) => self.client_later(client),
                     }
                 }
-                Reply::Lease { token, result } => self.on_lease(token, result)?,
+                ReplyBody::Lease(result) => self.on_lease(token, result)?,
                 _ => {}
             }
         }

@@ -6,7 +6,7 @@ use super::recover::{self, LEARNER, LOG, MEMBER};
 use super::violation::{Checked, hold};
 use super::world::World;
 use actors::limits::HUB_BACKLOG_BYTES;
-use messages::ready::ToWal;
+use actors::wiring::wal::ToWal;
 use messages::receive::Receive;
 use raft::{Body, Message, VoteRequest};
 use std::path::{Path, PathBuf};

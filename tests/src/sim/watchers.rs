@@ -237,7 +237,7 @@ impl Watching {
                 self.events += events.len() as u64;
                 if fragment { Ok(()) } else { watcher.response(replay, &name(watch_id)) }
             }
-            WatchFrame::Huge { .. } => unreachable!("pulled before"),
+            WatchFrame::Oversized { .. } => unreachable!("pulled before"),
             WatchFrame::Progress { watch_id, revision } => {
                 self.promises += 1;
                 hold("SIM-WATCH-HEADER", revision <= newest, || format!("{}: progress {revision}", name(watch_id)))?;
@@ -322,8 +322,8 @@ impl Stream {
 /// The event inside of one encoded `events` field.
 /// The events of a frame that only names them, as the door pulls them. `None`: a compaction was faster.
 fn pulled(frame: WatchFrame) -> Checked<Option<WatchFrame>> {
-    let WatchFrame::Huge { watch_id, revision, events: huge, .. } = frame else { return Ok(Some(frame)) };
-    let Some(mut source) = huge.take() else {
+    let WatchFrame::Oversized { watch_id, revision, events: oversized, .. } = frame else { return Ok(Some(frame)) };
+    let Some(mut source) = oversized.take() else {
         return violated("SIM-WATCH-ORDER", format!("watcher {watch_id}: the events of {revision} were taken before"));
     };
     let (mut events, mut bytes) = (Vec::new(), 0);
@@ -337,8 +337,8 @@ fn pulled(frame: WatchFrame) -> Checked<Option<WatchFrame>> {
             Err(_) => return Ok(None),
         }
     }
-    hold("SIM-WATCH-LENGTH", bytes == huge.bytes, || {
-        format!("watcher {watch_id}: {bytes} bytes of revision {revision}, announced were {}", huge.bytes)
+    hold("SIM-WATCH-LENGTH", bytes == oversized.bytes, || {
+        format!("watcher {watch_id}: {bytes} bytes of revision {revision}, announced were {}", oversized.bytes)
     })?;
     Ok(Some(WatchFrame::Events { watch_id, revision, events, fragment: false }))
 }

@@ -288,7 +288,7 @@ impl World {
             (Owner::WalBegin, !run.to_wal.is_empty() && !run.wal.in_flight()),
             (Owner::Apply, !run.to_applier.is_empty()),
             (Owner::Compact, run.applier.compacting()),
-            (Owner::Flush, !run.to_snapshotter.is_empty()),
+            (Owner::Flush, !run.to_flusher.is_empty()),
             (Owner::Hub, !run.hub_mail.is_empty()),
             (Owner::HubWork, !run.work.is_empty()),
             (Owner::HubDone, !run.done.is_empty()),
@@ -315,7 +315,7 @@ impl World {
             (run.gauges.leader.load(Acquire) == 0, Doing::NoLeader),
             (self.truncating, Doing::Truncate),
             (self.sending.is_some(), Doing::Snapshot),
-            (!run.to_snapshotter.is_empty(), Doing::Flush),
+            (!run.to_flusher.is_empty(), Doing::Flush),
             (run.applier.compacting(), Doing::Compact),
             (!run.to_applier.is_empty(), Doing::Apply),
             (run.wal.in_flight(), Doing::Sync),
@@ -412,7 +412,7 @@ impl World {
         };
         run.core.start();
         run.wal.start();
-        let ready = run.snapshotter.start();
+        let ready = run.flusher.start();
         self.run = Some(run);
         self.tally.starts += 1;
         if let Err(why) = ready {

@@ -21,5 +21,5 @@ mod snapshot;
 mod stream;
 mod txn;
 mod watch;
-mod watch_huge;
 mod watch_many;
+mod watch_oversized;

@@ -1,4 +1,4 @@
-//! WAL writer, applier, snapshotter → raft core (etcd's advancec). Cannot meet a full queue: bounded by credits.
+//! WAL writer, applier, flusher → raft core (etcd's advancec). Cannot meet a full queue: bounded by credits.
 
 /// Appends up to `sequence` are durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,14 +9,14 @@ pub struct Persisted {
 
 /// Batches up to `sequence` are applied and visible in the published view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Applied {
+pub struct AppliedUpTo {
     /// Number of the last applied batch.
     pub sequence: u64,
     /// Applied index.
     pub index: u64,
 }
 
-/// A checkpoint or flush made everything up to `index` durable in the store.
+/// A flush made everything up to `index` durable in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Durable {
     /// Applied index that a crash would leave.
@@ -29,7 +29,7 @@ pub enum Advance {
     /// From the WAL writer.
     Persisted(Persisted),
     /// From the applier.
-    Applied(Applied),
-    /// From the snapshotter.
+    Applied(AppliedUpTo),
+    /// From the flusher.
     Durable(Durable),
 }

@@ -1,16 +1,16 @@
 //! Client jobs over a store in memory: bounds, stops, and reads that must not be done on a connection thread.
 
-use crate::admin_jobs::{AdminJobs, AdminParts};
 use crate::cancellable::Cancellable;
 use crate::death_watch::{DeathWatch, ExitCell};
 use crate::limits::{OPEN_SNAPSHOTS, SNAPSHOT_STALL};
+use crate::maintenance_jobs::{MaintenanceJobs, MaintenanceParts};
 use crate::reader_pool::{self, PoolReads};
 use crate::store_reads::StoreReads;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use messages::admin::{Job, RunJob};
+use messages::admin::{MaintenanceJob, RunJob};
 use messages::read::{ChunkSource, Reads, RunQuery, Work};
 use messages::reply::{HashAnswer, SnapshotAnswer};
-use messages::{Gauges, Reply, ReplySink, RequestError, SinkId, Sinks};
+use messages::{Gauges, Reply, ReplyBody, ReplySink, RequestError, SinkId, Sinks};
 use model::ReadError;
 use model::request::RangeRequest;
 use raft::{ConfState, LogId};
@@ -66,7 +66,7 @@ impl Rig {
         let dir = TempDir::new().expect("a folder");
         let ((jobs, inbox), (stop, stopped)) = (bounded(8), bounded(0));
         let ((sinks, answers), gauges) = (client(), Arc::<Gauges>::default());
-        let parts = AdminParts {
+        let parts = MaintenanceParts {
             inbox,
             stop: stopped,
             engine: store().0,
@@ -77,19 +77,19 @@ impl Rig {
             sinks,
             gauges: gauges.clone(),
         };
-        let owner = AdminJobs::new(parts);
-        std::thread::spawn(move || owner.run(DeathWatch::new("admin jobs", ExitCell::default())));
+        let owner = MaintenanceJobs::new(parts);
+        std::thread::spawn(move || owner.run(DeathWatch::new("maintenance jobs", ExitCell::default())));
         Self { jobs, answers, gauges, _stop: stop, dir }
     }
 
-    fn ask(&self, job: Job) -> Reply {
+    fn ask(&self, job: MaintenanceJob) -> Reply {
         self.jobs.send(RunJob { sink: SINK, token: 1, job }).expect("it lives");
         self.answers.recv_timeout(LONG).expect("an answer")
     }
 
     fn snapshot(&self) -> Result<SnapshotAnswer, RequestError> {
-        match self.ask(Job::OpenSnapshot) {
-            Reply::SnapshotOpened { result, .. } => result,
+        match self.ask(MaintenanceJob::OpenSnapshot).body {
+            ReplyBody::SnapshotOpened(result) => result,
             _ => panic!("another answer"),
         }
     }
@@ -139,7 +139,7 @@ fn a_node_that_stops_begins_no_job_and_ends_walks() {
     let rig = Rig::start();
     rig.gauges.stopping.store(true, Release);
     assert_eq!(rig.snapshot().err(), Some(RequestError::Stopped));
-    let Reply::JobDone { result, .. } = rig.ask(Job::Defragment) else { panic!("another answer") };
+    let ReplyBody::JobDone(result) = rig.ask(MaintenanceJob::Defragment).body else { panic!("another answer") };
     assert_eq!(result, Err(RequestError::Stopped));
     let snapshot = Cancellable::new(store().0.snapshot(), rig.gauges.clone());
     let mut scan = snapshot.scan(Family::Meta, &[], None, Direction::Forward);
@@ -173,7 +173,7 @@ impl PoolReads for SlowHash {
     fn run(&self, query: RunQuery) -> Reply {
         let _ = self.0.recv();
         let hash = HashAnswer { hash: 0, compact_revision: -1, hash_revision: 1, revision: 1 };
-        Reply::Hash { token: query.token, result: Ok(hash) }
+        Reply { token: query.token, body: ReplyBody::Hash(Ok(hash)) }
     }
 }
 
@@ -197,11 +197,11 @@ fn hashes_keep_no_chunk_waiting() {
     }
     send(9, Work::NextChunk { source: Box::new(Empty), max_bytes: 1 });
     let first = answers.recv_timeout(LONG).expect("the chunk");
-    assert!(matches!(first, Reply::Chunk { token: 9, .. }));
+    assert!(matches!(first, Reply { token: 9, body: ReplyBody::Chunk { .. } }));
     drop(go_on);
     for expected in 0..5 {
         let next = answers.recv_timeout(LONG).expect("a hash");
-        assert!(matches!(next, Reply::Hash { token, .. } if token == expected), "hashes come in order");
+        assert!(matches!(next, Reply { token, body: ReplyBody::Hash(_) } if token == expected), "hashes come in order");
     }
     drop(stop);
     threads.into_iter().for_each(|thread| thread.join().expect("no panic"));

@@ -1,7 +1,8 @@
-//! Raft core → WAL writer and peer transport (etcd's readyc). Completions travel with the work: what may only happen once
-//! the append is durable is inside the append.
+//! Raft core, flusher → WAL writer (etcd's readyc). Completions travel with the work: what may only happen once the append
+//! is durable is inside the append.
 
 use raft::{Entry, HardState, Message};
+use storage::wal::Prepared;
 
 /// One append. Batches are written in order; several that wait together share one sync.
 #[derive(Debug)]
@@ -29,14 +30,7 @@ pub enum ToWal {
         to: raft::LogId,
     },
     /// A zero-filled segment is ready, or could not be made (`None`: ask again).
-    Prepared(Option<Box<dyn std::any::Any + Send>>),
+    Prepared(Option<Prepared>),
     /// Write what is queued, sync, and end.
     Stop,
-}
-
-/// Messages to peers. Dropped and counted when the transport cannot take them.
-#[derive(Debug)]
-pub struct SendPeers {
-    /// In order per peer.
-    pub messages: Vec<Message>,
 }

@@ -1,15 +1,15 @@
-//! The snapshotter: what writes files for other owners, one thing at a time, on its own thread: flushes of the store, and
-//! zero-filling of the log's next segment. Both must come soon, so jobs of clients run elsewhere (`admin_jobs`).
+//! The flusher: what writes files for other owners, one thing at a time, on its own thread. It flushes the store and
+//! zero-fills the log's next segment. Both must come soon, so jobs of clients run elsewhere (`maintenance_jobs`).
 //!
 //! Must never touch the write side of the store: it works on the engine beside the applier.
 
 use crate::death_watch::DeathWatch;
 use crate::raft_core::inbox::InnerPort;
+use crate::wiring::advance::{Advance, Durable};
+use crate::wiring::flush::ToFlusher;
+use crate::wiring::wal::ToWal;
 use crossbeam_channel::{Receiver, Sender};
 use messages::Gauges;
-use messages::admin::ToSnapshotter;
-use messages::advance::{Advance, Durable};
-use messages::ready::ToWal;
 use model::mutant::{self, Mutant};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -23,10 +23,10 @@ use storage::wal::{PrepareRequest, prepare_segment};
 /// Pause between two steps of zero-filling a segment, so that the log's own syncs get through.
 pub const FILL_PAUSE: Duration = Duration::from_millis(4);
 
-/// Ends the snapshotter talks to.
-pub struct SnapshotterParts<E: Engine> {
+/// Ends the flusher talks to.
+pub struct FlusherParts<E: Engine> {
     /// Its queue.
-    pub inbox: Receiver<ToSnapshotter>,
+    pub inbox: Receiver<ToFlusher>,
     /// The store's engine.
     pub engine: Arc<E>,
     /// The log's file system.
@@ -43,15 +43,15 @@ pub struct SnapshotterParts<E: Engine> {
     pub fill_pause: Duration,
 }
 
-/// The snapshotter.
-pub struct Snapshotter<E: Engine> {
-    parts: SnapshotterParts<E>,
+/// The flusher.
+pub struct Flusher<E: Engine> {
+    parts: FlusherParts<E>,
     durable: u64,
 }
 
-impl<E: Engine> Snapshotter<E> {
+impl<E: Engine> Flusher<E> {
     /// Around the engine of an opened store.
-    pub fn new(parts: SnapshotterParts<E>) -> Self {
+    pub fn new(parts: FlusherParts<E>) -> Self {
         Self { parts, durable: 0 }
     }
 
@@ -85,15 +85,15 @@ impl<E: Engine> Snapshotter<E> {
     ///
     /// # Errors
     /// In the store's words: the node must stop.
-    pub fn serve_one(&mut self, order: ToSnapshotter) -> Result<bool, String> {
+    pub fn serve_one(&mut self, order: ToFlusher) -> Result<bool, String> {
         match order {
-            ToSnapshotter::Flush => self.watch_durable()?,
-            ToSnapshotter::Prepare(request) => {
+            ToFlusher::Flush => self.watch_durable()?,
+            ToFlusher::Prepare(request) => {
                 // the log has grown by a segment, after few entries when they are large: perhaps an old one can go
                 self.report_durable()?;
-                self.prepare(request);
+                self.prepare(&request);
             }
-            ToSnapshotter::Stop => return Ok(false),
+            ToFlusher::Stop => return Ok(false),
         }
         Ok(true)
     }
@@ -129,11 +129,10 @@ impl<E: Engine> Snapshotter<E> {
     }
 
     /// A segment that cannot be made now (a full disk, say) is not fatal: the log still has room, and asks again.
-    fn prepare(&mut self, request: Box<dyn std::any::Any + Send>) {
-        let request = request.downcast::<PrepareRequest>().expect("the WAL writer sends nothing else");
+    fn prepare(&mut self, request: &PrepareRequest) {
         let pause = self.parts.fill_pause;
-        let prepared = match prepare_segment(self.parts.disk.as_ref(), &request, &mut || std::thread::sleep(pause)) {
-            Ok(prepared) => Some(Box::new(prepared) as Box<dyn std::any::Any + Send>),
+        let prepared = match prepare_segment(self.parts.disk.as_ref(), request, &mut || std::thread::sleep(pause)) {
+            Ok(prepared) => Some(prepared),
             Err(why) => {
                 tracing::warn!(error = %why, "cannot prepare a log segment");
                 None

@@ -7,24 +7,24 @@ use actix::Recipient;
 use crossbeam_channel::Sender;
 
 /// Takes messages of one kind.
-pub trait Outlet<M>: Send {
+pub trait Mailbox<M>: Send {
     /// Hands over a message. One that nobody takes any more is dropped: its owner's death watch stops the node.
-    fn tell(&self, message: M);
+    fn send(&self, message: M);
 }
 
-impl<M> Outlet<M> for Recipient<M>
+impl<M> Mailbox<M> for Recipient<M>
 where
     M: actix::Message + Send + 'static,
     M::Result: Send,
 {
-    fn tell(&self, message: M) {
+    fn send(&self, message: M) {
         self.do_send(message);
     }
 }
 
 /// For queues without a bound.
-impl<M: Send> Outlet<M> for Sender<M> {
-    fn tell(&self, message: M) {
+impl<M: Send> Mailbox<M> for Sender<M> {
+    fn send(&self, message: M) {
         // a closed queue means that the owner has ended
         let _ = self.try_send(message);
     }

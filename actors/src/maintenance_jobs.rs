@@ -7,10 +7,10 @@ use crate::cancellable::Cancellable;
 use crate::death_watch::DeathWatch;
 use crate::limits::{OPEN_SNAPSHOTS, SNAPSHOT_STALL};
 use crossbeam_channel::{Receiver, Sender, bounded, select};
-use messages::admin::{Job, RunJob};
+use messages::admin::{MaintenanceJob, RunJob};
 use messages::read::ChunkSource;
 use messages::reply::SnapshotAnswer;
-use messages::{Gauges, Reply, RequestError, Sinks};
+use messages::{Gauges, Reply, ReplyBody, RequestError, Sinks};
 use model::ReadError;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -23,7 +23,7 @@ use storage::snapshot::{SnapshotSource, StreamHeader};
 pub type OpenEngine<E> = Box<dyn Fn(&Path) -> Result<E, EngineError> + Send>;
 
 /// Ends this owner talks to.
-pub struct AdminParts<E: Engine> {
+pub struct MaintenanceParts<E: Engine> {
     /// Its queue.
     pub inbox: Receiver<RunJob>,
     /// Ends it when its other end is dropped.
@@ -45,8 +45,8 @@ pub struct AdminParts<E: Engine> {
 }
 
 /// The owner of client jobs.
-pub struct AdminJobs<E: Engine> {
-    parts: AdminParts<E>,
+pub struct MaintenanceJobs<E: Engine> {
+    parts: MaintenanceParts<E>,
     made: u64,
     /// Held once by each open checkpoint: their number is its count.
     open: Arc<()>,
@@ -55,9 +55,9 @@ pub struct AdminJobs<E: Engine> {
     slots: Vec<Weak<Slot<E>>>,
 }
 
-impl<E: Engine> AdminJobs<E> {
+impl<E: Engine> MaintenanceJobs<E> {
     /// Around the engine of an opened store. Remains of checkpoints of an earlier run are removed.
-    pub fn new(parts: AdminParts<E>) -> Self {
+    pub fn new(parts: MaintenanceParts<E>) -> Self {
         if parts.scratch.exists()
             && let Err(why) = std::fs::remove_dir_all(&parts.scratch)
         {
@@ -83,14 +83,13 @@ impl<E: Engine> AdminJobs<E> {
 
     fn run_job(&mut self, run: RunJob) {
         let stopping = self.parts.gauges.stopping.load(Acquire);
-        let token = run.token;
-        let reply = match run.job {
-            Job::OpenSnapshot if stopping => Reply::SnapshotOpened { token, result: Err(RequestError::Stopped) },
-            Job::Defragment if stopping => Reply::JobDone { token, result: Err(RequestError::Stopped) },
-            Job::OpenSnapshot => Reply::SnapshotOpened { token, result: self.open_snapshot() },
-            Job::Defragment => Reply::JobDone { token, result: self.defragment() },
+        let body = match run.job {
+            MaintenanceJob::OpenSnapshot if stopping => ReplyBody::SnapshotOpened(Err(RequestError::Stopped)),
+            MaintenanceJob::Defragment if stopping => ReplyBody::JobDone(Err(RequestError::Stopped)),
+            MaintenanceJob::OpenSnapshot => ReplyBody::SnapshotOpened(self.open_snapshot()),
+            MaintenanceJob::Defragment => ReplyBody::JobDone(self.defragment()),
         };
-        self.parts.sinks.deliver(run.sink, vec![reply]);
+        self.parts.sinks.deliver(run.sink, vec![Reply { token: run.token, body }]);
     }
 
     fn defragment(&self) -> Result<(), RequestError> {

@@ -1,6 +1,6 @@
 //! Raft core → applier (etcd's applyc).
 
-use crate::reply::{SinkId, Token};
+use messages::{SinkId, Token};
 use raft::{ConfState, Entry};
 
 /// A committed entry on its way into the store.
@@ -17,7 +17,7 @@ pub struct CommittedEntry {
 /// Committed entries, ascending without gaps.
 #[derive(Clone, Debug)]
 pub struct ApplyBatch {
-    /// Number of the batch, ascending; acknowledged by `advance::Applied`.
+    /// Number of the batch, ascending; acknowledged by `advance::AppliedUpTo`.
     pub sequence: u64,
     /// The entries.
     pub entries: Vec<CommittedEntry>,

@@ -1,0 +1,27 @@
+//! Applier, raft core → lease manager.
+
+use storage::apply::LeaseChange;
+
+/// Applier → lease manager, after the view was published.
+#[derive(Clone, Debug)]
+pub struct LeasesAdvanced {
+    /// In log order.
+    pub changes: Vec<LeaseChange>,
+}
+
+/// Raft core → lease manager: this member began or stopped to lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoleChanged {
+    /// Leads, and has applied the first entry of its term.
+    pub leading: bool,
+    /// The term.
+    pub term: u64,
+}
+
+impl actix::Message for LeasesAdvanced {
+    type Result = ();
+}
+
+impl actix::Message for RoleChanged {
+    type Result = ();
+}

@@ -1,0 +1,20 @@
+//! The messages between owners, one file per arrow. What crosses to `net` and `embed` is in the crate `messages`. Must hold
+//! no logic.
+//!
+//! | file | arrow | etcd's channel |
+//! |---|---|---|
+//! | [`wal`] | raft core, flusher → WAL writer | readyc |
+//! | [`apply`] | raft core → applier | applyc |
+//! | [`advance`] | WAL writer, applier, flusher → raft core | advancec |
+//! | [`tick`] | ticker → raft core | tickc |
+//! | [`flush`] | applier, WAL writer → flusher | – |
+//! | [`leases`] | applier, raft core → lease manager | – |
+//! | [`events`] | applier → watch hub | – |
+
+pub mod advance;
+pub mod apply;
+pub mod events;
+pub mod flush;
+pub mod leases;
+pub mod tick;
+pub mod wal;
