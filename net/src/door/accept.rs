@@ -84,7 +84,7 @@ pub(super) enum StdSocket {
 }
 
 /// An HTTP/2 connection whose handshake is done.
-pub(super) struct Fresh {
+pub(super) struct NewConnection {
     pub(super) h2: h2::server::Connection<Io, Bytes>,
     pub(super) peer: Rc<Peer>,
     pub(super) stats: Rc<IoStats>,
@@ -97,7 +97,7 @@ pub(super) struct Fresh {
 pub(super) struct Destination {
     pub(super) ctx: Rc<LoopCtx>,
     pub(super) http: Rc<dyn HttpHandler>,
-    pub(super) fresh: Rc<RefCell<Vec<Fresh>>>,
+    pub(super) fresh: Rc<RefCell<Vec<NewConnection>>>,
     pub(super) tasks: Rc<Cell<usize>>,
     pub(super) stop: watch::Receiver<bool>,
 }
@@ -141,7 +141,7 @@ async fn serve(socket: Socket, destination: Destination) -> io::Result<()> {
     let window = destination.ctx.window();
     let handshake = conn::builder(&destination.ctx.limits, window).handshake(io);
     let h2 = timeout(limit, handshake).await?.map_err(io::Error::other)?;
-    destination.fresh.borrow_mut().push(Fresh { h2, peer, stats, permit: socket.permit, window });
+    destination.fresh.borrow_mut().push(NewConnection { h2, peer, stats, permit: socket.permit, window });
     destination.ctx.ready.wake_loop();
     Ok(())
 }

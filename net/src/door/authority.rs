@@ -52,7 +52,12 @@ impl AuthorityFilter {
         let mut out: Option<Vec<u8>> = None;
         let mut end = 0;
         let mut removed = false;
-        while let Some(field) = reader.field() {
+        loop {
+            if out.is_none() && self.removed == 0 {
+                // most of a usual block, which nothing happens to
+                end = reader.skip_indexed();
+            }
+            let Some(field) = reader.field() else { break };
             let start = end;
             end = reader.position();
             match self.judge(&field, removed) {

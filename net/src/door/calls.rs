@@ -124,7 +124,7 @@ pub(super) struct Reading {
     pub(super) decoder: Decoder,
     pub(super) message: Option<Framed>,
     /// The whole message, which waits to be inflated.
-    pub(super) packed: Option<Bytes>,
+    pub(super) compressed: Option<Bytes>,
     /// Bytes whose window was not given back.
     pub(super) held: usize,
     /// The permit to put it together, when it is a large one.
@@ -163,7 +163,7 @@ pub(super) struct Streaming {
     pub(super) rx: Option<Rx>,
     pub(super) decoder: Decoder,
     /// A compressed message: nothing is read until it was inflated.
-    pub(super) packed: Option<Bytes>,
+    pub(super) compressed: Option<Bytes>,
     /// What came of that.
     pub(super) inflated: Option<Result<Bytes, Status>>,
     pub(super) encoding: Encoding,

@@ -4,7 +4,7 @@
 //! to the services, deliver stream events, then say `end_of_round`. Answers given in a round are flushed by the next one,
 //! which runs at once. Must not block, and must not be a task per connection or per request.
 
-use super::accept::{self, Fresh, Socket};
+use super::accept::{self, NewConnection, Socket};
 use super::answer::Answer;
 use super::calls::{Entry, LoopCtx, State};
 use super::conn::{Accepted, Conn};
@@ -66,7 +66,7 @@ pub struct LoopSetup<M> {
 pub type SetupFn<M> = dyn Fn(LoopHandle, LoopSender<M>) -> LoopSetup<M> + Send + Sync;
 
 /// What the door tells a loop.
-pub(super) enum Ctl {
+pub(super) enum Control {
     Accept(Socket),
     Stop { grace: Duration, status: Status },
 }
@@ -76,7 +76,7 @@ pub struct LoopRunner<M> {
     pub(super) index: usize,
     pub(super) limits: DoorLimits,
     pub(super) ready: Arc<ReadyList>,
-    pub(super) ctl: Inbox<Ctl>,
+    pub(super) ctl: Inbox<Control>,
     pub(super) inbox: Inbox<M>,
     pub(super) sender: LoopSender<M>,
     pub(super) setup: Arc<SetupFn<M>>,
@@ -125,12 +125,12 @@ struct Core<M> {
     methods: Rc<Methods>,
     http: Rc<dyn HttpHandler>,
     hooks: Rc<dyn LoopHooks<M>>,
-    ctl: Inbox<Ctl>,
+    ctl: Inbox<Control>,
     inbox: Inbox<M>,
     conns: Vec<Option<Conn>>,
     free: Vec<usize>,
     /// Connections whose handshake is done.
-    fresh: Rc<RefCell<Vec<Fresh>>>,
+    fresh: Rc<RefCell<Vec<NewConnection>>>,
     /// Handshakes and HTTP/1.1 connections that run as tasks.
     tasks: Rc<Cell<usize>>,
     ready_conns: Vec<usize>,
@@ -255,7 +255,7 @@ impl<M: 'static> Core<M> {
         while let Some(list) = self.ctl.next() {
             for ctl in list {
                 match ctl {
-                    Ctl::Accept(socket) if self.stop_at.is_none() => {
+                    Control::Accept(socket) if self.stop_at.is_none() => {
                         let destination = accept::Destination {
                             ctx: self.ctx.clone(),
                             http: self.http.clone(),
@@ -265,8 +265,8 @@ impl<M: 'static> Core<M> {
                         };
                         accept::start(socket, destination);
                     }
-                    Ctl::Accept(_) => {}
-                    Ctl::Stop { grace, status } => self.begin_stop(grace, &status),
+                    Control::Accept(_) => {}
+                    Control::Stop { grace, status } => self.begin_stop(grace, &status),
                 }
             }
         }

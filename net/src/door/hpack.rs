@@ -80,6 +80,13 @@ impl<'a> Reader<'a> {
         self.at
     }
 
+    /// Goes over whole entries of one byte, but for the first one of the static table; returns the position.
+    pub(super) fn skip_indexed(&mut self) -> usize {
+        let rest = self.block.get(self.at..).unwrap_or_default();
+        self.at += rest.iter().take_while(|byte| matches!(byte, 0x82..=0xfe)).count();
+        self.at
+    }
+
     /// The next field; `None` at the end and where the block is broken.
     pub(super) fn field(&mut self) -> Option<Field<'a>> {
         let first = *self.block.get(self.at)?;

@@ -105,7 +105,7 @@ fn first_look(ctx: &Rc<LoopCtx>, methods: &MethodTable, handler: &Handler, mut r
         body: request.body,
         decoder,
         message: None,
-        packed: None,
+        compressed: None,
         held,
         permit: None,
         waits: None,
@@ -129,10 +129,10 @@ pub(super) fn more(ctx: &Rc<LoopCtx>, methods: &MethodTable, token: CallToken) {
     let Some(waker) = ctx.waker(token) else { return };
     let Some(State::Reading(mut r)) = ctx.table.borrow_mut().take_state(token) else { return };
     let outcome = read_some(ctx, token, &mut r, &mut Context::from_waker(&waker));
-    if let Poll::Ready(Read::Packed(message)) = outcome {
+    if let Poll::Ready(Read::Compressed(message)) = outcome {
         // it waits for its turn in a round
-        r.packed = Some(message);
-        ctx.packed.borrow_mut().push_back(token);
+        r.compressed = Some(message);
+        ctx.to_inflate.borrow_mut().push_back(token);
         ctx.table.borrow_mut().put_state(token, State::Reading(r));
         return;
     }
@@ -151,7 +151,7 @@ pub(super) fn more(ctx: &Rc<LoopCtx>, methods: &MethodTable, token: CallToken) {
             }
         }
         Poll::Ready(Read::Fail(status)) => respond::answer(ctx, open, Responder::H2(r.respond), status.into()),
-        Poll::Ready(Read::Gone | Read::Packed(_)) | Poll::Pending => {}
+        Poll::Ready(Read::Gone | Read::Compressed(_)) | Poll::Pending => {}
     }
 }
 
@@ -159,7 +159,7 @@ pub(super) fn more(ctx: &Rc<LoopCtx>, methods: &MethodTable, token: CallToken) {
 pub(super) fn inflate(ctx: &Rc<LoopCtx>, methods: &MethodTable) -> bool {
     let mut any = false;
     while ctx.may_inflate() {
-        let Some(token) = ctx.packed.borrow_mut().pop_front() else { break };
+        let Some(token) = ctx.to_inflate.borrow_mut().pop_front() else { break };
         any = true;
         let streams = matches!(ctx.table.borrow().get(token).map(|e| &e.state), Some(State::Streaming(_)));
         if streams { stream::inflate(ctx, token) } else { inflate_request(ctx, methods, token) }
@@ -169,7 +169,7 @@ pub(super) fn inflate(ctx: &Rc<LoopCtx>, methods: &MethodTable) -> bool {
 
 /// True when the next round can go on with that.
 pub(super) fn inflates_on(ctx: &LoopCtx) -> bool {
-    ctx.has_room() && !ctx.packed.borrow().is_empty()
+    ctx.has_room() && !ctx.to_inflate.borrow().is_empty()
 }
 
 fn inflate_request(ctx: &Rc<LoopCtx>, methods: &MethodTable, token: CallToken) {
@@ -181,8 +181,8 @@ fn inflate_request(ctx: &Rc<LoopCtx>, methods: &MethodTable, token: CallToken) {
     let entry = table.remove(token);
     drop(table);
     let Some(Entry { open, state: State::Reading(mut r), .. }) = entry else { return };
-    let Some(packed) = r.packed.take() else { return };
-    match ctx.inflate(&packed) {
+    let Some(compressed) = r.compressed.take() else { return };
+    match ctx.inflate(&compressed) {
         Ok(message) => {
             r.permit = None;
             if let Some(handler) = methods.handler(r.meta.method()) {
@@ -205,13 +205,13 @@ pub(super) fn assemble_on(ctx: &LoopCtx) {
 enum Read {
     Message(Bytes),
     /// Compressed.
-    Packed(Bytes),
+    Compressed(Bytes),
     Fail(Status),
     Gone,
 }
 
 fn read_some(ctx: &Rc<LoopCtx>, token: CallToken, r: &mut Reading, cx: &mut Context<'_>) -> Poll<Read> {
-    if r.packed.is_some() {
+    if r.compressed.is_some() {
         return Poll::Pending;
     }
     loop {
@@ -249,7 +249,7 @@ fn read_some(ctx: &Rc<LoopCtx>, token: CallToken, r: &mut Reading, cx: &mut Cont
             Poll::Ready(Some(Err(_))) => return Poll::Ready(Read::Gone),
             Poll::Ready(None) => {
                 return Poll::Ready(match r.message.take() {
-                    Some(message) if message.is_compressed => Read::Packed(message.bytes),
+                    Some(message) if message.is_compressed => Read::Compressed(message.bytes),
                     Some(message) => Read::Message(message.bytes),
                     // grpc-go reports the reader's error as it is
                     None if r.decoder.is_partial() => Read::Fail(Status::new(Code::Unknown, "unexpected EOF")),

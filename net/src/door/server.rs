@@ -4,7 +4,7 @@
 
 use super::accept::{ListenSpec, Socket, StdSocket};
 use super::conn::ConnPermit;
-use super::event_loop::{Ctl, LoopRunner, SetupFn};
+use super::event_loop::{Control, LoopRunner, SetupFn};
 use super::inbox::{LoopSender, inbox};
 use super::limits::DoorLimits;
 use super::status::Status;
@@ -31,7 +31,7 @@ pub enum Listener {
 
 /// A gRPC and HTTP server over several loops.
 pub struct Door {
-    loops: Vec<LoopSender<Ctl>>,
+    loops: Vec<LoopSender<Control>>,
     next: AtomicUsize,
     open: Arc<AtomicUsize>,
     max_connections: usize,
@@ -107,7 +107,7 @@ impl Door {
                     self.open.fetch_add(1, Ordering::AcqRel);
                     let permit = ConnPermit(self.open.clone());
                     let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.loops.len();
-                    self.loops[turn].send(vec![Ctl::Accept(Socket { kind, spec: spec.clone(), permit })]);
+                    self.loops[turn].send(vec![Control::Accept(Socket { kind, spec: spec.clone(), permit })]);
                 }
                 Err(error) => {
                     if let Some(left_out) = self.accept_errors.admit(&error.to_string()) {
@@ -130,7 +130,7 @@ impl Door {
     pub async fn shutdown(&self, grace: Duration, status: Status) {
         self.stop.send_replace(true);
         for ctl in &self.loops {
-            ctl.send(vec![Ctl::Stop { grace, status: status.clone() }]);
+            ctl.send(vec![Control::Stop { grace, status: status.clone() }]);
         }
         let done = std::mem::take(&mut *self.done.lock().unwrap_or_else(PoisonError::into_inner));
         for done in done {

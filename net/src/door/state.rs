@@ -37,8 +37,8 @@ pub(super) struct LoopState {
     /// Bytes of large answers that were read (or asked for) and not yet handed to h2.
     pub(super) answer_bytes: Cell<usize>,
     /// Bytes inflated and compressed in this round.
-    pub(super) inflated: Cell<usize>,
-    pub(super) compressed: Cell<usize>,
+    inflated_bytes: Cell<usize>,
+    compressed_bytes: Cell<usize>,
     /// Calls that are not over.
     pub(super) calls: Cell<usize>,
     /// HTTP/2 connections, and those of them whose sockets take nothing at present.
@@ -47,7 +47,7 @@ pub(super) struct LoopState {
     /// Calls whose message waits for a permit to be put together.
     pub(super) unassembled: RefCell<VecDeque<CallToken>>,
     /// Calls and streams whose message waits to be inflated.
-    pub(super) packed: RefCell<VecDeque<CallToken>>,
+    pub(super) to_inflate: RefCell<VecDeque<CallToken>>,
     /// Large answers that wait to be read on.
     pub(super) unread: RefCell<VecDeque<CallToken>>,
     /// Earliest deadline of a waiting call, or earlier.
@@ -71,13 +71,13 @@ impl LoopState {
             outstanding: Cell::new(0),
             slow_streams: Cell::new(0),
             answer_bytes: Cell::new(0),
-            inflated: Cell::new(0),
-            compressed: Cell::new(0),
+            inflated_bytes: Cell::new(0),
+            compressed_bytes: Cell::new(0),
             calls: Cell::new(0),
             connections: Cell::new(0),
             blocked: Cell::new(0),
             unassembled: RefCell::default(),
-            packed: RefCell::default(),
+            to_inflate: RefCell::default(),
             unread: RefCell::default(),
             next_deadline: Cell::new(None),
             called: Cell::new(false),
@@ -101,13 +101,13 @@ impl LoopState {
     /// A round begins.
     pub(super) fn begin_round(&self) {
         self.now.set(Instant::now());
-        self.inflated.set(0);
-        self.compressed.set(0);
+        self.inflated_bytes.set(0);
+        self.compressed_bytes.set(0);
     }
 
     /// True when a message may be inflated in this round.
     pub(super) fn may_inflate(&self) -> bool {
-        self.has_room() && self.inflated.get() < self.limits.inflate_round
+        self.has_room() && self.inflated_bytes.get() < self.limits.inflate_round
     }
 
     /// Inflates a message that came in, and counts that against the round.
@@ -115,17 +115,17 @@ impl LoopState {
         let result = compress::inflate(message, self.limits.max_recv_message);
         // what is refused was inflated up to the bound, or broke off on the way
         let bytes = result.as_ref().map_or(self.limits.max_recv_message, Bytes::len);
-        self.inflated.set(self.inflated.get() + bytes.max(message.len()));
+        self.inflated_bytes.set(self.inflated_bytes.get() + bytes.max(message.len()));
         result
     }
 
     /// A message as it leaves: compressed when its client asked for that and the round has time for it.
     pub(super) fn encode(&self, encoding: Encoding, message: Message) -> Outgoing {
-        let compressed = self.compressed.get() + message.len();
-        if encoding == Encoding::Identity || compressed > self.limits.compress_round {
+        let total = self.compressed_bytes.get() + message.len();
+        if encoding == Encoding::Identity || total > self.limits.compress_round {
             return Outgoing::plain(message);
         }
-        self.compressed.set(compressed);
+        self.compressed_bytes.set(total);
         Outgoing::gzip(message)
     }
 

@@ -242,15 +242,15 @@ impl Streaming {
             if let Some(inflated) = self.inflated.take() {
                 return inflated.map_or_else(Happened::Fail, Happened::Message);
             }
-            if self.packed.is_some() {
+            if self.compressed.is_some() {
                 return Happened::Nothing;
             }
             match self.decoder.next() {
                 Ok(Some(message)) => {
                     self.permit = None;
                     if message.is_compressed {
-                        self.packed = Some(message.bytes);
-                        ctx.packed.borrow_mut().push_back(token);
+                        self.compressed = Some(message.bytes);
+                        ctx.to_inflate.borrow_mut().push_back(token);
                         return Happened::Nothing;
                     }
                     return Happened::Message(message.bytes);
@@ -352,12 +352,12 @@ pub(super) fn deliver(ctx: &Rc<LoopCtx>, token: CallToken) {
 
 /// The turn of a stream whose message waited to be inflated.
 pub(super) fn inflate(ctx: &Rc<LoopCtx>, token: CallToken) {
-    let packed = match ctx.table.borrow_mut().get_mut(token).map(|e| &mut e.state) {
-        Some(State::Streaming(s)) => s.packed.take(),
+    let compressed = match ctx.table.borrow_mut().get_mut(token).map(|e| &mut e.state) {
+        Some(State::Streaming(s)) => s.compressed.take(),
         _ => None,
     };
-    let Some(packed) = packed else { return };
-    let inflated = ctx.inflate(&packed);
+    let Some(compressed) = compressed else { return };
+    let inflated = ctx.inflate(&compressed);
     if let Some(Entry { state: State::Streaming(s), .. }) = ctx.table.borrow_mut().get_mut(token) {
         s.inflated = Some(inflated);
     }
@@ -378,7 +378,7 @@ pub(super) fn insert(ctx: &Rc<LoopCtx>, open: Open, tx: Tx, rx: Option<Rx>, deco
         tx,
         rx,
         decoder,
-        packed: None,
+        compressed: None,
         inflated: None,
         encoding: open.encoding,
         events: None,

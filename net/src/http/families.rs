@@ -28,7 +28,9 @@ fn server(page: &mut Page, this: &Loop) {
     let leader = gauges.leader.load(Relaxed);
     let own = this.ports.identity.member_id;
     let cluster = this.ports.reads.cluster_version().unwrap_or_default();
-    let version = format!("cluster_version=\"{cluster}\"");
+    // etcd leaves the patch away
+    let minor = cluster.rsplit_once('.').map_or(cluster.as_str(), |(minor, _)| minor);
+    let version = format!("cluster_version=\"{minor}\"");
     page.info("etcd_cluster_version", "Version that all members of the cluster agree on; always 1.", &version);
     let version = format!("server_version=\"{}\"", config.server_version);
     page.info("etcd_server_version", "Version of etcd whose interface this member serves; always 1.", &version);
