@@ -239,64 +239,77 @@ impl Streaming {
             }
         }
         while !self.paused {
-            if let Some(inflated) = self.inflated.take() {
-                return inflated.map_or_else(Happened::Fail, Happened::Message);
-            }
-            if self.compressed.is_some() {
-                return Happened::Nothing;
-            }
-            match self.decoder.next() {
-                Ok(Some(message)) => {
-                    self.permit = None;
-                    if message.is_compressed {
-                        self.compressed = Some(message.bytes);
-                        ctx.to_inflate.borrow_mut().push_back(token);
-                        return Happened::Nothing;
-                    }
-                    return Happened::Message(message.bytes);
-                }
-                Ok(None) => {}
-                Err(status) => return Happened::Fail(status),
-            }
-            if self.permit.is_none() && self.decoder.declared() > ctx.limits.free_assembly {
-                self.permit = AssemblyPermit::take(&ctx.state, self.decoder.declared());
-                if self.permit.is_none() {
-                    return Happened::Fail(ctx.limits.busy.clone());
-                }
-            }
-            let rx = match &mut self.rx {
-                Some(Rx::H2(rx)) => rx,
-                Some(Rx::Local(pipe)) => {
-                    let message = pipe.borrow_mut().inward.pop_front();
-                    if let Some(message) = message {
-                        return Happened::Message(message);
-                    }
-                    if pipe.borrow().ended {
-                        self.rx = None;
-                        return Happened::HalfClose;
-                    }
-                    break;
-                }
-                None => break,
-            };
-            match rx.poll_data(cx) {
-                Poll::Ready(Some(Ok(chunk))) => {
-                    // the peer may send as much again: what we hold is one message at most, and a large one has its permit
-                    let _ = rx.flow_control().release_capacity(chunk.len());
-                    self.decoder.push(chunk);
-                }
-                Poll::Ready(Some(Err(_))) => return Happened::Cancel,
-                Poll::Ready(None) => {
-                    self.rx = None;
-                    if self.decoder.is_partial() {
-                        return Happened::Fail(Status::new(Code::Internal, "unexpected EOF"));
-                    }
-                    return Happened::HalfClose;
-                }
-                Poll::Pending => break,
+            if let Some(happened) = self.assemble(ctx, token).or_else(|| self.read(cx)) {
+                return happened;
             }
         }
         Happened::Nothing
+    }
+
+    /// What the bytes that have come make up; `None` when more of them are needed.
+    fn assemble(&mut self, ctx: &Rc<LoopCtx>, token: CallToken) -> Option<Happened> {
+        if let Some(inflated) = self.inflated.take() {
+            return Some(inflated.map_or_else(Happened::Fail, Happened::Message));
+        }
+        if self.compressed.is_some() {
+            return Some(Happened::Nothing);
+        }
+        match self.decoder.next() {
+            Ok(Some(message)) => {
+                self.permit = None;
+                if message.is_compressed {
+                    self.compressed = Some(message.bytes);
+                    ctx.to_inflate.borrow_mut().push_back(token);
+                    return Some(Happened::Nothing);
+                }
+                return Some(Happened::Message(message.bytes));
+            }
+            Ok(None) => {}
+            Err(status) => return Some(Happened::Fail(status)),
+        }
+        if self.permit.is_none() && self.decoder.declared() > ctx.limits.free_assembly {
+            self.permit = AssemblyPermit::take(&ctx.state, self.decoder.declared());
+            if self.permit.is_none() {
+                return Some(Happened::Fail(ctx.limits.busy.clone()));
+            }
+        }
+        None
+    }
+
+    /// Reads on; `None` when bytes have come.
+    fn read(&mut self, cx: &mut Context<'_>) -> Option<Happened> {
+        let rx = match &mut self.rx {
+            Some(Rx::H2(rx)) => rx,
+            Some(Rx::Local(pipe)) => {
+                let message = pipe.borrow_mut().inward.pop_front();
+                if let Some(message) = message {
+                    return Some(Happened::Message(message));
+                }
+                if !pipe.borrow().ended {
+                    return Some(Happened::Nothing);
+                }
+                self.rx = None;
+                return Some(Happened::HalfClose);
+            }
+            None => return Some(Happened::Nothing),
+        };
+        match rx.poll_data(cx) {
+            Poll::Ready(Some(Ok(chunk))) => {
+                // the peer may send as much again: what we hold is one message at most, and a large one has its permit
+                let _ = rx.flow_control().release_capacity(chunk.len());
+                self.decoder.push(chunk);
+                None
+            }
+            Poll::Ready(Some(Err(_))) => Some(Happened::Cancel),
+            Poll::Ready(None) => {
+                self.rx = None;
+                if self.decoder.is_partial() {
+                    return Some(Happened::Fail(Status::new(Code::Internal, "unexpected EOF")));
+                }
+                Some(Happened::HalfClose)
+            }
+            Poll::Pending => Some(Happened::Nothing),
+        }
     }
 }
 

@@ -104,7 +104,8 @@ fn every_page_says_which_origins_may_call() {
     on_server_with(
         |config| config.cors = vec![only.to_owned()],
         async |server| {
-            let from = |origin: &'static str| request_with(server.address(), "GET", "/health", &[("Origin", origin)]);
+            let at = server.address();
+            let from = async |origin: &str| request_with(at, "GET", "/health", &[("Origin", origin)]).await;
             assert_eq!(from("https://a.example:443").await.header(ORIGIN), Some(only));
             assert_eq!(from("https://b.example:443").await.header(ORIGIN), None);
             assert_eq!(get(server.address(), "/health").await.header(ORIGIN), None);
@@ -223,7 +224,8 @@ fn every_code_of_every_method_is_there_from_the_start() {
 #[test]
 fn metrics_come_compressed_to_those_who_ask() {
     on_server(async |server| {
-        let ask = |accept| request_with(server.address(), "GET", "/metrics", &[("Accept-Encoding", accept)]);
+        let at = server.address();
+        let ask = async |accept: &str| request_with(at, "GET", "/metrics", &[("Accept-Encoding", accept)]).await;
         let zipped = ask("gzip").await;
         assert_eq!(zipped.header("content-encoding"), Some("gzip"));
         assert!(zipped.header("content-type").is_some_and(|kind| kind.starts_with("text/plain; version=0.0.4")));
