@@ -5,12 +5,11 @@
 //! Must never wait for another owner: what a consumer cannot take now it reads later from the store.
 
 use crate::death_watch::DeathWatch;
-use crate::limits::{HUB_BACKLOG_BYTES, OVERSIZED_REVISION_BYTES};
 use crate::mailbox::Mailbox;
 use crate::raft_core::inbox::InnerPort;
 use crate::wiring::advance::{Advance, AppliedUpTo};
 use crate::wiring::apply::{ApplyBatch, CommittedEntry, ToApplier};
-use crate::wiring::events::{Advanced, LogEvent, RevisionEvents};
+use crate::wiring::events::{Advanced, EVENT_OVERHEAD, WatchEvent, WatchRevision};
 use crate::wiring::flush::ToFlusher;
 use crate::wiring::leases::LeasesAdvanced;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
@@ -57,6 +56,10 @@ pub struct ApplierPace {
     pub compaction_rows: usize,
     /// Applied entries between two looks at what is durable in the store.
     pub durable_check: u64,
+    /// Bytes of events that may be on their way to the watch hub; beyond it the hub reads the store.
+    pub hub_backlog: usize,
+    /// Events of one revision with more bytes than this are left for the hub to read.
+    pub oversized_revision: usize,
 }
 
 /// Who waits for a compaction to be finished.
@@ -202,8 +205,8 @@ impl<E: Engine> Applier<E> {
             return;
         }
         let bytes: usize = report.events.iter().map(|e| e.kv.len() + EVENT_OVERHEAD).sum();
-        let fits = self.parts.hub_backlog.load(Ordering::Relaxed) + bytes <= HUB_BACKLOG_BYTES;
-        let listed = report.unlisted.is_empty() && !holds_huge(&report.events);
+        let fits = self.parts.hub_backlog.load(Ordering::Relaxed) + bytes <= self.parts.pace.hub_backlog;
+        let listed = report.unlisted.is_empty() && !holds_oversized(&report.events, self.parts.pace.oversized_revision);
         let events = (fits && listed).then(|| by_revision(report.events));
         if events.is_some() {
             self.parts.hub_backlog.fetch_add(bytes, Ordering::Relaxed);
@@ -254,9 +257,6 @@ impl<E: Engine> Applier<E> {
     }
 }
 
-/// What an event occupies in the hub besides its key-value.
-pub const EVENT_OVERHEAD: usize = 96;
-
 fn view_of<S: Clone>(report: &Report<S>) -> View<S> {
     let view = &report.view;
     View {
@@ -285,17 +285,17 @@ fn physical_compaction(applied: &Applied, committed: &Committed) -> Option<i64> 
 }
 
 /// True when one revision has so many bytes of events that the hub would rather read them.
-fn holds_huge(events: &[StoreEvent]) -> bool {
+fn holds_oversized(events: &[StoreEvent], most: usize) -> bool {
     let mut revisions = events.chunk_by(|a, b| a.revision.main == b.revision.main);
-    revisions.any(|r| r.len() > 1 && r.iter().map(|e| e.kv.len()).sum::<usize>() > OVERSIZED_REVISION_BYTES)
+    revisions.any(|r| r.len() > 1 && r.iter().map(|e| e.kv.len()).sum::<usize>() > most)
 }
 
 /// Events as the hub takes them: grouped by main revision.
-pub(crate) fn by_revision(events: Vec<StoreEvent>) -> Arc<[RevisionEvents]> {
-    let mut out: Vec<RevisionEvents> = Vec::new();
+pub(crate) fn by_revision(events: Vec<StoreEvent>) -> Arc<[WatchRevision]> {
+    let mut out: Vec<WatchRevision> = Vec::new();
     for event in events {
         let revision = event.revision.main;
-        let log = LogEvent {
+        let log = WatchEvent {
             delete: event.kind == Kind::Delete,
             create: event.kind == Kind::Create,
             key: event.key,
@@ -304,7 +304,7 @@ pub(crate) fn by_revision(events: Vec<StoreEvent>) -> Arc<[RevisionEvents]> {
         };
         match out.last_mut() {
             Some(last) if last.revision == revision => last.events.push(log),
-            _ => out.push(RevisionEvents { revision, events: vec![log] }),
+            _ => out.push(WatchRevision { revision, events: vec![log] }),
         }
     }
     out.into()

@@ -1,6 +1,7 @@
 //! The applier's order as other owners see it. Must never depend on a thread's luck: everything is called here.
 
 use crate::applier::{Applier, ApplierPace, ApplierParts};
+use crate::limits::{HUB_BACKLOG_BYTES, OVERSIZED_REVISION_BYTES};
 use crate::mailbox::Mailbox;
 use crate::raft_core::inbox::Inbox;
 use crate::wiring::apply::{ApplyBatch, CommittedEntry};
@@ -65,10 +66,19 @@ fn the_lease_manager_hears_of_a_revocation_before_its_client_does() {
     };
     bootstrap(engine.as_ref(), &first).expect("an empty store");
     let store = Store::open(engine).expect("a store");
-    let (heard, sinks) = (Heard::default(), Arc::new(Sinks::default()));
+    let heard = Heard::default();
+    let sinks = Arc::new(Sinks::default());
     sinks.register(vec![Arc::new(heard.clone())]);
-    let ((_end, inbox), (flusher, _orders), (_core, _port, core)) = (bounded(1), bounded(1), Inbox::new());
-    let pace = ApplierPace { compaction_pause: Duration::ZERO, compaction_rows: 1, durable_check: 100 };
+    let (_end, inbox) = bounded(1);
+    let (flusher, _orders) = bounded(1);
+    let (_core, _port, core) = Inbox::new();
+    let pace = ApplierPace {
+        compaction_pause: Duration::ZERO,
+        compaction_rows: 1,
+        durable_check: 100,
+        hub_backlog: HUB_BACKLOG_BYTES,
+        oversized_revision: OVERSIZED_REVISION_BYTES,
+    };
     let parts = ApplierParts {
         inbox,
         core,

@@ -8,11 +8,10 @@ use crate::closable_reads::ClosableReads;
 use crate::death_watch::{DeathWatch, ExitCell, NodeExit};
 use crate::flusher::{FILL_PAUSE, Flusher, FlusherParts};
 use crate::lease_manager::actor::{LeaseManager, LeaseParts, LeaseSink, StopLeases};
-use crate::lease_manager::core::StoredLease;
-use crate::lease_manager::desk::DeskParts;
+use crate::lease_manager::{LeaseServiceParts, StoredLease};
 use crate::limits::{
     APPLIER_QUEUE, COMPACTION_STEP_ROWS, DURABLE_CHECK_ENTRIES, FLUSH_ENTRIES, FLUSHER_QUEUE, MAINTENANCE_JOBS,
-    QUERIES, READERS, WAL_QUEUE,
+    OwnerBudgets, QUERIES, READERS, WAL_QUEUE,
 };
 use crate::maintenance_jobs::{MaintenanceJobs, MaintenanceParts, OpenEngine};
 use crate::peers::{NoPeers, PeerPort};
@@ -26,7 +25,7 @@ use crate::watch_hub::{HubConfig, HubParts, Position, WatchHub};
 use crate::wiring::apply::ToApplier;
 use crate::wiring::flush::ToFlusher;
 use crate::wiring::wal::ToWal;
-use crate::{reader_pool, ticker};
+use crate::{clock, reader_pool, ticker};
 use actix::Addr;
 use actix_rt::Arbiter;
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -73,6 +72,8 @@ pub struct Assembly<E: Engine> {
     pub hub: HubConfig,
     /// Pause between two compaction steps.
     pub compaction_pause: Duration,
+    /// Memory of the owners.
+    pub budgets: OwnerBudgets,
     /// Gives a defragmentation room where the disk is short of it.
     pub make_room: Box<dyn Fn() + Send>,
     /// Where checkpoints are made.
@@ -167,7 +168,7 @@ struct Ends {
 }
 
 impl<E: Engine> Wiring<E> {
-    fn new(store: &Store<E>) -> (Self, Ends) {
+    fn new(store: &Store<E>, budgets: &OwnerBudgets) -> (Self, Ends) {
         let (inbox, core, inner) = Inbox::new();
         let (wal, wal_end) = bounded(WAL_QUEUE);
         let (applier, applier_end) = bounded(APPLIER_QUEUE);
@@ -177,7 +178,7 @@ impl<E: Engine> Wiring<E> {
         gauges.applied.store(store.applied().index, Release);
         let wiring = Self {
             exit: ExitCell::default(),
-            reads: StoreReads::new(views.clone(), gauges.clone()),
+            reads: StoreReads::new(views.clone(), gauges.clone(), budgets.collected),
             gauges,
             sinks: Arc::default(),
             views,
@@ -200,7 +201,7 @@ impl<E: Engine> Wiring<E> {
         let parts = HubParts {
             config,
             at: Position { revision: view.revision, compact_revision: view.compact_revision },
-            logs: Arc::new(self.reads.clone()),
+            source: Arc::new(self.reads.clone()),
             sinks: self.sinks.clone(),
             gauges: self.gauges.clone(),
             backlog: self.hub_backlog.clone(),
@@ -212,7 +213,7 @@ impl<E: Engine> Wiring<E> {
     fn start_leases(&self, tick: Duration, ticks: u32, arbiter: &Arbiter) -> Result<Addr<LeaseManager>, StartError> {
         let stored = storage::read::meta::leases(&self.views.load())?;
         let heartbeat = tick.as_millis() as u64;
-        let desk = DeskParts {
+        let service = LeaseServiceParts {
             stored: stored
                 .into_iter()
                 .map(|(id, row)| StoredLease { id, ttl: row.ttl, remaining: row.remaining })
@@ -224,7 +225,7 @@ impl<E: Engine> Wiring<E> {
             sinks: self.sinks.clone(),
             gauges: self.gauges.clone(),
         };
-        let parts = LeaseParts { desk, exit: self.exit.clone() };
+        let parts = LeaseParts { service, clock: Box::new(clock::since_boot), exit: self.exit.clone() };
         Ok(LeaseManager::start(parts, &arbiter.handle()))
     }
 
@@ -233,6 +234,7 @@ impl<E: Engine> Wiring<E> {
         inbox: Receiver<ToApplier>,
         owners: &Owners,
         compaction_pause: Duration,
+        budgets: &OwnerBudgets,
     ) -> ApplierParts<E> {
         ApplierParts {
             inbox,
@@ -247,6 +249,8 @@ impl<E: Engine> Wiring<E> {
                 compaction_pause,
                 compaction_rows: COMPACTION_STEP_ROWS,
                 durable_check: DURABLE_CHECK_ENTRIES,
+                hub_backlog: budgets.hub_backlog,
+                oversized_revision: budgets.oversized_revision,
             },
         }
     }
@@ -323,7 +327,7 @@ impl Kernel {
     /// # Errors
     /// [`StartError`].
     pub fn start<E: Engine>(assembly: Assembly<E>) -> Result<Self, StartError> {
-        let (wiring, ends) = Wiring::new(&assembly.store);
+        let (wiring, ends) = Wiring::new(&assembly.store, &assembly.budgets);
         let owners = Owners::start(&wiring, assembly.hub, assembly.tick, assembly.core.raft.election_tick)?;
         let mut sinks: Vec<Arc<dyn ReplySink>> = vec![Arc::new(LeaseSink(owners.leases.clone()))];
         sinks.extend(assembly.client_sinks);
@@ -333,8 +337,8 @@ impl Kernel {
         let core = wiring.core_parts(ends.inbox, &owners, peers.clone());
         let core = RaftCore::new(assembly.core, assembly.tail, core)?;
         let wal = WalWriter::new(assembly.wal, wiring.wal_parts(ends.wal, peers));
-        let applier = wiring.applier_parts(ends.applier, &owners, assembly.compaction_pause);
-        let applier = Applier::new(assembly.store, applier);
+        let applier = wiring.applier_parts(ends.applier, &owners, assembly.compaction_pause, &assembly.budgets);
+        let applier = Applier::new(assembly.store.with_chunk_bytes(assembly.budgets.apply_chunk), applier);
         let flusher = wiring.flusher_parts(ends.flusher, assembly.engine.clone(), assembly.disk);
         let flusher = Flusher::new(flusher);
         let ((job, jobs), (stop_jobs, jobs_stop)) = (bounded(MAINTENANCE_JOBS), bounded(0));

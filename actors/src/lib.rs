@@ -20,6 +20,7 @@ pub mod applier;
 #[cfg(test)]
 mod applier_tests;
 pub mod cancellable;
+pub mod clock;
 pub mod closable_reads;
 pub mod death_watch;
 pub mod flusher;
@@ -36,6 +37,7 @@ pub mod raft_core;
 pub mod reader_pool;
 pub mod store_reads;
 pub mod ticker;
+pub mod timer;
 pub mod wal_writer;
 pub mod watch_hub;
 pub mod wiring;

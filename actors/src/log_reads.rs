@@ -4,7 +4,7 @@
 
 use crate::store_reads::StoreReads;
 use crate::watch_hub::{KeySet, LogChunk, LogPart, LogReadError, LogReads};
-use crate::wiring::events::{LogEvent, RevisionEvents};
+use crate::wiring::events::{WatchEvent, WatchRevision};
 use bytes::Bytes;
 use model::{ReadError, Revision};
 use storage::engine::Snapshot;
@@ -22,9 +22,16 @@ impl<S: Snapshot> LogReads for StoreReads<S> {
         (view.revision, view.compact_revision)
     }
 
-    fn read(&self, from: i64, to: i64, keys: &KeySet, max_bytes: usize, huge: usize) -> Result<LogChunk, LogReadError> {
+    fn read(
+        &self,
+        from: i64,
+        to: i64,
+        keys: &KeySet,
+        max_bytes: usize,
+        oversized: usize,
+    ) -> Result<LogChunk, LogReadError> {
         let view = self.view();
-        let mut out = LogChunk { revisions: Vec::new(), next: from, huge: false };
+        let mut out = LogChunk { revisions: Vec::new(), next: from, oversized: false };
         let mut at = Revision::new(from, 0);
         // of the revision read last
         let mut bytes = 0;
@@ -41,15 +48,15 @@ impl<S: Snapshot> LogReads for StoreReads<S> {
                         bytes += more;
                     }
                     _ => {
-                        out.revisions.push(RevisionEvents { revision: revision.main, events: events.collect() });
+                        out.revisions.push(WatchRevision { revision: revision.main, events: events.collect() });
                         bytes = more;
                     }
                 }
             }
-            if bytes > huge
+            if bytes > oversized
                 && let Some(last) = out.revisions.pop_if(|last| last.events.len() > 1)
             {
-                return Ok(LogChunk { next: last.revision, huge: true, ..out });
+                return Ok(LogChunk { next: last.revision, oversized: true, ..out });
             }
             at = next;
             if !split && next.sub == 0 {
@@ -68,7 +75,7 @@ impl<S: Snapshot> LogReads for StoreReads<S> {
         Ok(LogPart { events: events.collect(), next: (next.main == revision).then_some(next.sub) })
     }
 
-    fn prev_kv(&self, revision: i64, event: &LogEvent) -> Result<Option<Bytes>, LogReadError> {
+    fn prev_kv(&self, revision: i64, event: &WatchEvent) -> Result<Option<Bytes>, LogReadError> {
         let view = self.view();
         let event = events::LogEvent {
             revision: Revision::new(revision, 0),
@@ -97,8 +104,8 @@ fn chunk<S: Snapshot>(
     }
 }
 
-fn event(event: events::LogEvent) -> LogEvent {
-    LogEvent {
+fn event(event: events::LogEvent) -> WatchEvent {
+    WatchEvent {
         delete: event.kind == Kind::Delete,
         create: event.kind == Kind::Create,
         key: event.key,
@@ -107,7 +114,7 @@ fn event(event: events::LogEvent) -> LogEvent {
     }
 }
 
-fn kind(event: &LogEvent) -> Kind {
+fn kind(event: &WatchEvent) -> Kind {
     match (event.delete, event.create) {
         (true, _) => Kind::Delete,
         (_, true) => Kind::Create,

@@ -22,7 +22,7 @@ where
     }
 }
 
-/// For queues without a bound.
+/// For queues without a bound. (The queue's own `send` would wait for room in a bounded one.)
 impl<M: Send> Mailbox<M> for Sender<M> {
     fn send(&self, message: M) {
         // a closed queue means that the owner has ended

@@ -44,7 +44,7 @@ pub struct MaintenanceParts<E: Engine> {
     pub gauges: Arc<Gauges>,
 }
 
-/// The owner of client jobs.
+/// The owner of maintenance jobs.
 pub struct MaintenanceJobs<E: Engine> {
     parts: MaintenanceParts<E>,
     made: u64,

@@ -2,7 +2,7 @@
 
 use crate::cancellable::Cancellable;
 use crate::death_watch::{DeathWatch, ExitCell};
-use crate::limits::{OPEN_SNAPSHOTS, SNAPSHOT_STALL};
+use crate::limits::{COLLECTED_BYTES, OPEN_SNAPSHOTS, SNAPSHOT_STALL};
 use crate::maintenance_jobs::{MaintenanceJobs, MaintenanceParts};
 use crate::reader_pool::{self, PoolReads};
 use crate::store_reads::StoreReads;
@@ -64,8 +64,10 @@ struct Rig {
 impl Rig {
     fn start() -> Self {
         let dir = TempDir::new().expect("a folder");
-        let ((jobs, inbox), (stop, stopped)) = (bounded(8), bounded(0));
-        let ((sinks, answers), gauges) = (client(), Arc::<Gauges>::default());
+        let (jobs, inbox) = bounded(8);
+        let (stop, stopped) = bounded(0);
+        let (sinks, answers) = client();
+        let gauges = Arc::<Gauges>::default();
         let parts = MaintenanceParts {
             inbox,
             stop: stopped,
@@ -150,7 +152,7 @@ fn a_node_that_stops_begins_no_job_and_ends_walks() {
 fn ranges_of_the_past_are_left_to_the_pool() {
     let now = 7;
     let view = View { revision: now, ..store().1.view() };
-    let reads = StoreReads::new(Arc::new(Views::new(view)), Arc::default());
+    let reads = StoreReads::new(Arc::new(Views::new(view)), Arc::default(), COLLECTED_BYTES);
     let range = |revision, range_end: &'static str, count_only| {
         let request = RangeRequest {
             key: "a".into(),
@@ -188,7 +190,9 @@ impl ChunkSource for Empty {
 #[test]
 fn hashes_keep_no_chunk_waiting() {
     let (sinks, answers) = client();
-    let ((query, jobs), (stop, stopped), (go_on, hold)) = (bounded(16), bounded(0), bounded(0));
+    let (query, jobs) = bounded(16);
+    let (stop, stopped) = bounded(0);
+    let (go_on, hold) = bounded(0);
     let exit = ExitCell::default();
     let threads = reader_pool::start(2, jobs, stopped, Arc::new(SlowHash(hold)), sinks, &exit).expect("threads");
     let send = |token, work| query.send(RunQuery { sink: SINK, token, work }).expect("it lives");

@@ -34,7 +34,9 @@ pub fn start(
         .map(|n| {
             let (jobs, name) = if n < count { (jobs.clone(), "reader") } else { (hashes.clone(), "hasher") };
             let hash = (n < count).then(|| hash.clone());
-            let (stop, reads, sinks) = (stop.clone(), reads.clone(), sinks.clone());
+            let stop = stop.clone();
+            let reads = reads.clone();
+            let sinks = sinks.clone();
             let watch = DeathWatch::new("reader pool", exit.clone());
             std::thread::Builder::new().name(format!("{name}-{n}")).spawn(move || {
                 while let Some(job) = next(&jobs, &stop) {

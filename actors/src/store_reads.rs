@@ -3,7 +3,6 @@
 //! Must never write, and never hold a view between two calls.
 
 use crate::cancellable::Cancellable;
-use crate::limits::COLLECTED_BYTES;
 use crate::reader_pool::PoolReads;
 use bytes::{BufMut, Bytes, BytesMut};
 use messages::read::{
@@ -42,9 +41,10 @@ impl<S> Clone for StoreReads<S> {
 }
 
 impl<S: Snapshot> StoreReads<S> {
-    /// Over these views; long walks end when the gauges say that the node stops.
-    pub fn new(views: Arc<Views<S>>, gauges: Arc<Gauges>) -> Self {
-        Self { views, gauges, room: Room::new(COLLECTED_BYTES) }
+    /// Over these views; long walks end when the gauges say that the node stops. Answers that are collected before they are sent have
+    /// `collected` bytes together.
+    pub fn new(views: Arc<Views<S>>, gauges: Arc<Gauges>, collected: usize) -> Self {
+        Self { views, gauges, room: Room::new(collected) }
     }
 
     /// The newest view, for a walk that may be long.
@@ -92,8 +92,12 @@ impl<S: Snapshot> StoreReads<S> {
 
     /// The keys of a lease as `keys` fields of the answer: there may be millions, and no view is held while a client takes them.
     fn plan_lease(&self, id: i64) -> Result<RangePlan, ReadError> {
-        let (view, mut held) = (self.walk(), Held::of(self.room.clone()));
-        let (mut chunks, mut chunk, mut bytes, mut count) = (VecDeque::new(), BytesMut::new(), 0, 0);
+        let view = self.walk();
+        let mut held = Held::of(self.room.clone());
+        let mut chunks = VecDeque::new();
+        let mut chunk = BytesMut::new();
+        let mut bytes = 0;
+        let mut count = 0;
         let mut from = Vec::new();
         loop {
             let (keys, more) = storage::read::meta::attached_keys_from(&view, id, &from, LEASE_KEYS)?;

@@ -213,18 +213,19 @@ mod tests {
         let wal =
             Wal::create(disk.shared(), Path::new("/wal"), WalConfig::default(), WalMeta::default(), Start::default());
         let (_core, _port, core) = Inbox::new();
-        let ((_wal, inbox), (flusher, asked)) = (bounded(1), bounded(8));
+        let (_wal, inbox) = bounded(1);
+        let (flusher, orders) = bounded(8);
         let parts = WalParts { inbox, core, peers: Arc::new(NoPeers), flusher, gauges: Arc::default() };
         let mut writer = WalWriter::new(wal.expect("an empty disk"), parts);
         writer.start();
-        assert_eq!(asked.try_iter().count(), 1);
+        assert_eq!(orders.try_iter().count(), 1);
         writer.begin(std::iter::once(ToWal::Prepared(None))).expect("nothing to write");
         writer.finish().expect("nothing to sync");
-        assert_eq!(asked.try_iter().count(), 0, "a full disk must not be asked in circles");
+        assert_eq!(orders.try_iter().count(), 0, "a full disk must not be asked in circles");
         let entries = vec![Entry { term: 1, index: 1, kind: EntryKind::Normal, data: Default::default() }];
         let batch = AppendBatch { sequence: 1, entries, hard_state: None, must_sync: true, release: Vec::new() };
         writer.begin(std::iter::once(ToWal::Append(batch))).expect("room");
         writer.finish().expect("a sync");
-        assert_eq!(asked.try_iter().count(), 1);
+        assert_eq!(orders.try_iter().count(), 1);
     }
 }

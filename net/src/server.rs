@@ -7,7 +7,7 @@ use crate::door::{
     Status,
 };
 use crate::http::{Http, HttpConfig, Metrics, Observer};
-use crate::services::{Loop, ServiceConfig};
+use crate::services::{self, ClientServices, ServiceConfig};
 use actix_rt::{Arbiter, ArbiterHandle};
 use messages::{Ports, Reply, ReplySink, SinkId};
 use std::rc::Rc;
@@ -178,15 +178,15 @@ impl Drop for Doors {
 fn set_up(service: &Service, handle: LoopHandle, metrics: &Metrics, http: HttpConfig) -> LoopSetup<Reply> {
     let index = handle.index();
     let sink = SinkId(service.first_sink + index as u32);
-    let this = Loop::new(handle, service.ports.clone(), sink, service.config.clone());
-    let methods = this.methods();
+    let this = ClientServices::new(handle, service.ports.clone(), sink, service.config.clone());
+    let methods = services::methods(&this);
     let counters = metrics.0[index].clone();
     counters.name_methods(methods.infos());
     let http: Rc<dyn HttpHandler> = Rc::new(Http::new(this.clone(), metrics.clone(), http));
     LoopSetup { methods, http, hooks: Rc::new(Hooks(this)), observer: Rc::new(Observer(counters)) }
 }
 
-struct Hooks(Rc<Loop>);
+struct Hooks(ClientServices);
 
 impl LoopHooks<Reply> for Hooks {
     fn on_messages(&self, list: Vec<Reply>) {
@@ -195,5 +195,9 @@ impl LoopHooks<Reply> for Hooks {
 
     fn end_of_round(&self) {
         self.0.end_of_round();
+    }
+
+    fn stopping(&self) {
+        self.0.stopping();
     }
 }

@@ -21,9 +21,9 @@ pub struct View<S> {
     pub applied_index: u64,
     /// Its term.
     pub applied_term: u64,
-    /// Logical bytes of `log` and `cur`, history included: what the quota is about.
+    /// [`State::logical_bytes`](crate::apply::State::logical_bytes): what the quota is about.
     pub logical_bytes: i64,
-    /// The part of `logical_bytes` that is not yet garbage (after a compaction to the current revision).
+    /// [`State::in_use_bytes`](crate::apply::State::in_use_bytes).
     pub live_bytes: i64,
     /// Living keys.
     pub keys: i64,

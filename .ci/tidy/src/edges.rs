@@ -12,12 +12,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("conclave-messages", &["conclave-raft", "conclave-model"]),
     ("conclave-actors", &["conclave-storage", "conclave-messages", "conclave-raft", "conclave-model"]),
     ("conclave-api", &["conclave-model"]),
-    ("conclave-net", &["conclave-messages", "conclave-api", "conclave-raft", "conclave-model"]),
+    ("conclave-tls", &["conclave-units"]),
+    ("conclave-net", &["conclave-messages", "conclave-api", "conclave-tls", "conclave-raft", "conclave-model"]),
     (
         "conclave-embed",
         &[
             "conclave-actors",
             "conclave-net",
+            "conclave-tls",
             "conclave-storage",
             "conclave-messages",
             "conclave-raft",
@@ -26,9 +28,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("conclave-units", &[]),
     ("conclave", &["conclave-embed", "conclave-units"]),
-    ("conclavectl", &["conclave-api", "conclave-units"]),
+    ("conclavectl", &["conclave-api", "conclave-tls", "conclave-units"]),
     ("conclaveutl", &["conclave-storage", "conclave-raft", "conclave-model", "conclave-units"]),
-    ("conclave-bench", &["conclave-api", "conclave-units"]),
+    ("conclave-bench", &["conclave-api", "conclave-tls", "conclave-units"]),
     ("conclave-tidy", &[]),
 ];
 

@@ -10,7 +10,7 @@ use crate::reply::Sinks;
 use crate::watch::WatchRequests;
 use crossbeam_channel::TrySendError;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Who this node is.
@@ -46,7 +46,7 @@ pub struct Gauges {
     /// This member is a learner.
     pub learner: AtomicBool,
     /// This member leads, is the only voter and has applied the first entry of its term: every acknowledged write is in the
-    /// published view, so a linearizable read needs no leave from the core.
+    /// published view, so a linearizable read needs no read-index grant.
     pub sole_voter: AtomicBool,
     /// Service may begin: see "Start of service" in the architecture.
     pub serving: AtomicBool,
@@ -62,6 +62,8 @@ pub struct Gauges {
     pub wal_bytes: AtomicU64,
     /// Free space on the disk runs out: writes are refused at the door, and the NOSPACE alarm is raised.
     pub disk_low: AtomicBool,
+    /// When the certificate of the client listeners ends, seconds since 1970; zero without TLS.
+    pub certificate_ends: AtomicI64,
     /// Bytes the store occupies on disk.
     pub disk_bytes: AtomicU64,
     /// Watchers, and watch streams.
@@ -111,11 +113,11 @@ pub struct Ports {
     pub reads: Arc<dyn Reads>,
     /// Where answers go.
     pub sinks: Arc<Sinks>,
-    /// To the raft core: proposals, leave to read, control.
+    /// To the raft core: proposals, read-index grants, control.
     pub core: CorePort,
     /// To the reader pool.
     pub query: crossbeam_channel::Sender<RunQuery>,
-    /// To the owner of client jobs.
+    /// To the owner of maintenance jobs.
     pub jobs: crossbeam_channel::Sender<RunJob>,
     /// To the watch hub.
     pub hub: actix::Recipient<WatchRequests>,
@@ -154,7 +156,7 @@ impl CorePort {
         Ok(())
     }
 
-    /// Asks for leave to read, or gives the list back.
+    /// Asks for read-index grants, or gives the list back.
     ///
     /// # Errors
     /// As [`Self::propose`].

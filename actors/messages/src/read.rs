@@ -1,11 +1,11 @@
-//! Client ↔ raft core: may I read (etcd's readStateC)? Client ↔ reader pool: big or cold reads, chunk by chunk.
+//! Client ↔ raft core: read-index grants (etcd's readStateC). Client ↔ reader pool: big or cold reads, chunk by chunk.
 
 use crate::ids::{SinkId, Token};
 use bytes::Bytes;
 use model::request::{RangeRequest, TxnRequest};
 use model::{AlarmMember, OpOutcome, RangeOutcome, ReadError};
 
-/// Asks for leave to read linearizably. Answered by `ReplyBody::ReadGranted` once the member has applied far enough.
+/// Asks for a read-index grant, after which a read is linearizable. Answered by `ReplyBody::ReadGranted` once the member has applied far enough.
 #[derive(Clone, Debug)]
 pub struct ReadIndex {
     /// Where the answers go.
@@ -108,7 +108,7 @@ pub struct StoreStatus {
     pub applied_term: u64,
     /// Logical bytes, history included: what the quota is about.
     pub logical_bytes: i64,
-    /// Logical bytes that are not garbage.
+    /// Logical bytes in use: history is, until a compaction gives it up.
     pub live_bytes: i64,
     /// Living keys.
     pub keys: i64,

@@ -103,7 +103,8 @@ pub trait ReplySink: Send + Sync {
     /// Hands over answers in order. Must not block; wakes the receiver at most once.
     fn deliver(&self, replies: Vec<Reply>);
 
-    /// The node has stopped: nothing is delivered any more. Who waits without a clock of its own must be released here.
+    /// The node has stopped and delivers nothing any more. A sink that lets its callers wait without a time limit must
+    /// release them here.
     fn node_stopped(&self) {}
 }
 

@@ -1,28 +1,31 @@
-//! The lease manager's shell: an actix actor on its own arbiter. Tells the desk what time it is and hands it every message.
+//! The lease manager's shell: an actix actor on its own arbiter. Tells the service what time it is and hands it every message.
 //!
 //! Time is looked at with every message, so a full mailbox delays no deadline; a timer thread sees to it that there is one.
 //! Must never decide anything about a lease.
 
-use super::core::TICK;
-use super::desk::{Desk, DeskParts};
-use super::pulse;
+use super::service::{LeaseService, LeaseServiceParts};
+use super::table::TICK;
+use crate::clock::Clock;
 use crate::death_watch::{DeathWatch, ExitCell};
+use crate::timer;
 use crate::wiring::leases::{LeasesAdvanced, RoleChanged};
 use actix::{Actor, ActorContext, Addr, ArbiterHandle, AsyncContext, Context, Handler};
 use messages::Reply;
 use messages::lease::LeaseRequests;
 use messages::reply::ReplySink;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What a lease manager is made of.
 pub struct LeaseParts {
     /// Who decides. Under its sink a [`LeaseSink`] is registered.
-    pub desk: DeskParts,
+    pub service: LeaseServiceParts,
+    /// Its time, which must go on while the machine is suspended: the others may have elected a leader meanwhile.
+    pub clock: Clock,
     /// Where its end is noted.
     pub exit: ExitCell,
 }
 
-/// Takes answers to the manager's own proposals and reads; to be registered under its desk's sink.
+/// Takes answers to the manager's own proposals and reads; to be registered under its service's sink.
 pub struct LeaseSink(pub Addr<LeaseManager>);
 
 impl ReplySink for LeaseSink {
@@ -53,31 +56,34 @@ impl actix::Message for Tick {
 
 /// The actor.
 pub struct LeaseManager {
-    desk: Desk,
+    service: LeaseService,
     exit: ExitCell,
     watch: Option<DeathWatch>,
-    start: Instant,
+    clock: Clock,
+    /// When it started, by its clock.
+    start: Duration,
     /// Dropped to end the timer thread.
-    _pulse: Option<crossbeam_channel::Sender<()>>,
+    _timer: Option<crossbeam_channel::Sender<()>>,
 }
 
 impl LeaseManager {
     /// Starts a manager on an arbiter.
     pub fn start(parts: LeaseParts, arbiter: &ArbiterHandle) -> Addr<Self> {
         Self::start_in_arbiter(arbiter, move |_| {
-            let LeaseParts { desk, exit } = parts;
+            let LeaseParts { service, clock, exit } = parts;
             Self {
-                desk: Desk::new(desk),
+                service: LeaseService::new(service),
                 watch: Some(DeathWatch::new("lease manager", exit.clone())),
                 exit,
-                start: Instant::now(),
-                _pulse: None,
+                start: clock(),
+                clock,
+                _timer: None,
             }
         })
     }
 
     fn now(&self) -> u64 {
-        self.start.elapsed().as_millis() as u64
+        (self.clock)().saturating_sub(self.start).as_millis() as u64
     }
 }
 
@@ -90,8 +96,8 @@ impl Actor for LeaseManager {
             // one that meets a full mailbox is made up for by the next message
             let _ = address.try_send(Tick);
         };
-        match pulse::start("lease-tick", Duration::from_millis(TICK / 2), &self.exit, beat) {
-            Ok(pulse) => self._pulse = Some(pulse),
+        match timer::start("lease-tick", Duration::from_millis(TICK / 2), &self.exit, beat) {
+            Ok(timer) => self._timer = Some(timer),
             Err(why) => {
                 if let Some(watch) = &mut self.watch {
                     watch.fail(format!("cannot start its timer: {why}"));
@@ -107,7 +113,7 @@ impl Handler<LeasesAdvanced> for LeaseManager {
 
     fn handle(&mut self, message: LeasesAdvanced, _: &mut Self::Context) {
         let now = self.now();
-        self.desk.advanced(message, now);
+        self.service.advanced(message, now);
     }
 }
 
@@ -116,7 +122,7 @@ impl Handler<RoleChanged> for LeaseManager {
 
     fn handle(&mut self, message: RoleChanged, _: &mut Self::Context) {
         let now = self.now();
-        self.desk.role(message, now);
+        self.service.role(message, now);
     }
 }
 
@@ -125,7 +131,7 @@ impl Handler<LeaseRequests> for LeaseManager {
 
     fn handle(&mut self, message: LeaseRequests, _: &mut Self::Context) {
         let now = self.now();
-        self.desk.requests(message, now);
+        self.service.requests(message, now);
     }
 }
 
@@ -134,7 +140,7 @@ impl Handler<Answers> for LeaseManager {
 
     fn handle(&mut self, message: Answers, _: &mut Self::Context) {
         let now = self.now();
-        self.desk.answers(message.0, now);
+        self.service.answers(message.0, now);
     }
 }
 
@@ -143,7 +149,7 @@ impl Handler<Tick> for LeaseManager {
 
     fn handle(&mut self, _: Tick, _: &mut Self::Context) {
         let now = self.now();
-        self.desk.tick(now);
+        self.service.tick(now);
     }
 }
 

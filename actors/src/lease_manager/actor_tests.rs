@@ -1,8 +1,9 @@
 //! The shell against a raft core played by the test: what it asks before it answers, and what it proposes.
 
 use super::actor::{LeaseManager, LeaseParts, LeaseSink, StopLeases};
-use super::core::StoredLease;
-use super::desk::DeskParts;
+use super::service::LeaseServiceParts;
+use super::table::StoredLease;
+use crate::clock;
 use crate::death_watch::ExitCell;
 use crate::wiring::leases::{LeasesAdvanced, RoleChanged};
 use actix::Addr;
@@ -15,7 +16,8 @@ use messages::reply::ReplySink;
 use messages::{Gauges, Reply, ReplyBody, RequestError, SinkId, Sinks};
 use model::Command;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Release;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Acquire, Release};
 use std::time::Duration;
 use storage::apply::LeaseChange;
 
@@ -40,6 +42,8 @@ struct Rig {
     answers: Receiver<Reply>,
     gauges: Arc<Gauges>,
     exit: ExitCell,
+    /// Milliseconds for which the machine was suspended: its clock goes on, and `Instant` does not.
+    suspended: Arc<AtomicU64>,
 }
 
 impl Rig {
@@ -49,8 +53,13 @@ impl Rig {
         let (control, _) = bounded(1);
         let core = CorePort { propose, read, control, bell: Bell::new().0 };
         let (client, answers) = unbounded();
-        let (sinks, gauges, exit) = (Arc::new(Sinks::default()), Arc::new(Gauges::default()), ExitCell::default());
-        let desk = DeskParts {
+        let sinks = Arc::new(Sinks::default());
+        let gauges = Arc::new(Gauges::default());
+        let exit = ExitCell::default();
+        let suspended = Arc::new(AtomicU64::new(0));
+        let asleep = suspended.clone();
+        let clock = move || clock::since_boot() + Duration::from_millis(asleep.load(Acquire));
+        let service = LeaseServiceParts {
             stored,
             election_timeout: 1_000,
             heartbeat: 100,
@@ -59,11 +68,11 @@ impl Rig {
             sinks: sinks.clone(),
             gauges: gauges.clone(),
         };
-        let parts = LeaseParts { desk, exit: exit.clone() };
+        let parts = LeaseParts { service, clock: Box::new(clock), exit: exit.clone() };
         let manager = LeaseManager::start(parts, &arbiter.handle());
         sinks.register(vec![Arc::new(Client(client)), Arc::new(LeaseSink(manager.clone()))]);
         let sink = LeaseSink(manager.clone());
-        Self { manager, sink, proposed, reads, answers, gauges, exit }
+        Self { manager, sink, proposed, reads, answers, gauges, exit, suspended }
     }
 
     fn lead(&self, leading: bool, term: u64) {
@@ -171,6 +180,24 @@ fn an_ended_lease_is_revoked_in_its_term_and_a_renewal_waits_for_it() {
         rig.manager.do_send(LeasesAdvanced { changes: vec![LeaseChange::Revoked { id: 5 }] });
         rig.grant_read(Ok(()));
         assert_eq!(rig.answer(), (1, Ok(LeaseReply::Renewed { ttl: 0 })));
+        rig.stop();
+    });
+}
+
+#[test]
+fn a_leader_that_was_suspended_confirms_its_leadership_before_it_renews() {
+    with_arbiter(|arbiter| {
+        let rig = Rig::start(arbiter, vec![lease(1, 60)]);
+        rig.lead(true, 3);
+        rig.ask(1, LeaseAsk::Renew { id: 1 });
+        rig.grant_read(Ok(()));
+        assert_eq!(rig.answer(), (1, Ok(LeaseReply::Renewed { ttl: 60 })));
+        // the machine sleeps for longer than an election takes, and wakes up with a renewal in its queue
+        rig.suspended.store(5_000, Release);
+        rig.ask(2, LeaseAsk::Renew { id: 1 });
+        assert!(rig.answers.recv_timeout(SHORT).is_err(), "somebody else may lead by now");
+        rig.grant_read(Err(RequestError::NoLeader));
+        assert_eq!(rig.answer(), (2, Err(RequestError::NoLeader)));
         rig.stop();
     });
 }

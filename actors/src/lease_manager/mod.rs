@@ -2,27 +2,25 @@
 //!
 //! | file | idea |
 //! |---|---|
-//! | `core` | the table and its deadlines |
-//! | `contact` | whether leadership was confirmed a moment ago |
-//! | `desk` | who asked, what is proposed |
-//! | `actor` | the shell |
-//! | `pulse` | a timer thread |
+//! | `table` | the leases and their deadlines |
+//! | `confirmation` | whether leadership was confirmed a moment ago |
+//! | `service` | who asked, what is proposed, what waits |
+//! | `actor` | the shell: mailbox, clock, timer |
 //!
-//! All but `actor` and `pulse` is pure. Must never answer a renewal that another leader might not know of.
+//! All but `actor` is pure. Must never answer a renewal that another leader might not know of.
 
 pub mod actor;
-mod contact;
-pub mod core;
-pub mod desk;
-pub mod pulse;
+mod confirmation;
+pub mod service;
+pub mod table;
 
 #[cfg(test)]
 mod actor_tests;
 #[cfg(test)]
-mod core_tests;
-#[cfg(test)]
 mod model_tests;
+#[cfg(test)]
+mod table_tests;
 
 pub use self::actor::{LeaseManager, LeaseParts, LeaseSink, StopLeases};
-pub use self::core::{LeaseCounts, Leases, Renewal, Revoke, StoredLease};
-pub use self::desk::{Desk, DeskParts};
+pub use self::service::{LeaseService, LeaseServiceParts};
+pub use self::table::{LeaseCounts, Leases, Renewal, Revoke, StoredLease};

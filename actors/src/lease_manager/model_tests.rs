@@ -1,7 +1,7 @@
 //! The property of deadlines: no lease ends before its time, none later than its bound, and never too many at once, whatever
 //! the order of renewals, lost answers, pauses and changes of leader.
 
-use super::core::{Leases, Renewal, TICK};
+use super::table::{Leases, Renewal, TICK};
 use crate::wiring::leases::RoleChanged;
 use proptest::prelude::*;
 use std::collections::HashMap;

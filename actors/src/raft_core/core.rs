@@ -6,7 +6,7 @@ use super::inbox::Inbox;
 use super::log_tail::LogTail;
 use super::pending::{PendingProposals, PendingReads};
 use crate::death_watch::DeathWatch;
-use crate::limits::{LOG_TAIL_BYTES, LONE_TAIL_BYTES, UNAPPLIED_ENTRIES};
+use crate::limits::{LONE_TAIL_BYTES, UNAPPLIED_ENTRIES};
 use crate::mailbox::Mailbox;
 use crate::peers::PeerPort;
 use crate::wiring::advance::Advance;
@@ -37,6 +37,8 @@ pub struct CoreConfig {
     pub request_ticks: u64,
     /// Entries kept in the log behind what is durable in the store, for followers that lag.
     pub catch_up_entries: u64,
+    /// Bytes of applied entries kept in memory for followers.
+    pub tail_bytes: u64,
     /// How long to spin for a completion before sleeping, while exactly one append is out.
     pub spin: Duration,
 }
@@ -194,7 +196,8 @@ impl RaftCore {
                     self.node.on_applied(token);
                 }
                 self.parts.gauges.applied.store(done.index, Release);
-                let tail = if self.is_alone() { LONE_TAIL_BYTES } else { LOG_TAIL_BYTES };
+                let most = self.config.tail_bytes;
+                let tail = if self.is_alone() { most.min(LONE_TAIL_BYTES) } else { most };
                 self.node.storage_mut().trim(done.index, tail);
                 self.reads.applied(done.index, &mut self.out);
             }

@@ -2,12 +2,13 @@
 //!
 //! Must never read the store on the arbiter, and never wake a connection thread more than once per message.
 
-use super::core::{Hub, HubConfig, HubCounts, Position};
-use super::logs::{Done, LogReads, Work};
-use crate::applier::EVENT_OVERHEAD;
+use super::config::{HubConfig, HubCounts, Position};
+use super::hub::Hub;
+use super::jobs::{ReadDone, ReadJob};
+use super::source::LogReads;
 use crate::death_watch::{DeathWatch, ExitCell};
-use crate::lease_manager::pulse;
-use crate::wiring::events::{Advanced, RevisionEvents};
+use crate::timer;
+use crate::wiring::events::{Advanced, WatchRevision};
 use actix::{Actor, ActorContext, Addr, ArbiterHandle, AsyncContext, Context, Handler};
 use crossbeam_channel::{Receiver, Sender};
 use messages::reply::Outbox;
@@ -30,7 +31,7 @@ pub struct HubParts {
     /// Where the store is when the hub starts; every later move must come as a message.
     pub at: Position,
     /// The store.
-    pub logs: Arc<dyn LogReads>,
+    pub source: Arc<dyn LogReads>,
     /// Answers.
     pub sinks: Arc<Sinks>,
     /// Shared counters.
@@ -41,21 +42,13 @@ pub struct HubParts {
     pub exit: ExitCell,
 }
 
-/// A snapshot was installed: the store is at this position.
-#[derive(Clone, Copy, Debug)]
-pub struct Restored(pub Position);
-
 /// Ends the hub.
 #[derive(Clone, Copy, Debug)]
 pub struct StopHub;
 
 struct Tick;
 
-struct JobDone(Done);
-
-impl actix::Message for Restored {
-    type Result = ();
-}
+struct JobDone(ReadDone);
 
 impl actix::Message for StopHub {
     type Result = ();
@@ -75,11 +68,11 @@ pub struct WatchHub {
     parts: HubParts,
     watch: Option<DeathWatch>,
     /// None only while it ends.
-    jobs: Option<Sender<Work>>,
-    jobs_out: Receiver<Work>,
+    jobs: Option<Sender<ReadJob>>,
+    jobs_out: Receiver<ReadJob>,
     readers: Vec<JoinHandle<()>>,
     /// Dropped to end the timer thread.
-    _pulse: Option<Sender<()>>,
+    _timer: Option<Sender<()>>,
     start: Instant,
     counted: HubCounts,
 }
@@ -88,7 +81,7 @@ impl WatchHub {
     /// Starts a hub on an arbiter.
     pub fn start(parts: HubParts, arbiter: &ArbiterHandle) -> Addr<Self> {
         Self::start_in_arbiter(arbiter, move |_| {
-            // jobs are bounded by the core: one per scan, one for the head, one for previous key-values
+            // jobs are bounded by the hub: one per scan, one for the head, one for previous key-values
             let (jobs, jobs_out) = crossbeam_channel::unbounded();
             let watch = DeathWatch::new("watch hub", parts.exit.clone());
             Self {
@@ -98,7 +91,7 @@ impl WatchHub {
                 jobs: Some(jobs),
                 jobs_out,
                 readers: Vec::new(),
-                _pulse: None,
+                _timer: None,
                 start: Instant::now(),
                 counted: HubCounts::default(),
             }
@@ -107,30 +100,32 @@ impl WatchHub {
 
     fn start_threads(&mut self, address: &Addr<Self>) -> std::io::Result<()> {
         for n in 0..READERS {
-            let (jobs, logs, address) = (self.jobs_out.clone(), self.parts.logs.clone(), address.clone());
+            let jobs = self.jobs_out.clone();
+            let source = self.parts.source.clone();
+            let address = address.clone();
             let watch = DeathWatch::new("watch reader", self.parts.exit.clone());
             let reader = std::thread::Builder::new().name(format!("watch-reader-{n}")).spawn(move || {
-                while let Ok(work) = jobs.recv() {
-                    address.do_send(JobDone(work.run(&logs)));
+                while let Ok(job) = jobs.recv() {
+                    address.do_send(JobDone(job.run(&source)));
                 }
                 watch.finish();
             })?;
             self.readers.push(reader);
         }
         let address = address.clone();
-        self._pulse = Some(pulse::start("watch-tick", TICK, &self.parts.exit, move || {
+        self._timer = Some(timer::start("watch-tick", TICK, &self.parts.exit, move || {
             // one that meets a full mailbox is made up for by the next message
             let _ = address.try_send(Tick);
         })?);
         Ok(())
     }
 
-    /// Hands out what the core wants done.
+    /// Hands out what the hub wants done and sent.
     fn flush(&mut self) {
-        for work in self.hub.take_work() {
+        for job in self.hub.take_jobs() {
             // the receiving end is ours
             if let Some(jobs) = &self.jobs {
-                let _ = jobs.send(work);
+                let _ = jobs.send(job);
             }
         }
         let mut out = Outbox::default();
@@ -157,10 +152,6 @@ impl WatchHub {
     fn now(&self) -> u64 {
         self.start.elapsed().as_millis() as u64
     }
-}
-
-fn weight(events: &[RevisionEvents]) -> usize {
-    events.iter().flat_map(|r| &r.events).map(|e| e.kv.len() + EVENT_OVERHEAD).sum()
 }
 
 /// The readers hold the store: whoever waits for the hub's arbiter finds the data folder free.
@@ -192,18 +183,9 @@ impl Handler<Advanced> for WatchHub {
 
     fn handle(&mut self, message: Advanced, _: &mut Self::Context) {
         let Advanced { revision, compact_revision, events } = message;
-        let bytes = events.as_deref().map_or(0, weight);
+        let bytes = events.iter().flat_map(|list| list.iter()).map(WatchRevision::bytes).sum::<usize>();
         self.hub.advanced(Position { revision, compact_revision }, events);
         self.parts.backlog.fetch_sub(bytes, Relaxed);
-        self.flush();
-    }
-}
-
-impl Handler<Restored> for WatchHub {
-    type Result = ();
-
-    fn handle(&mut self, message: Restored, _: &mut Self::Context) {
-        self.hub.restored(message.0);
         self.flush();
     }
 }
@@ -213,7 +195,7 @@ impl Handler<WatchRequests> for WatchHub {
 
     fn handle(&mut self, message: WatchRequests, _: &mut Self::Context) {
         // taken now, after the requests arrived: no client can have seen more when it sent them
-        let (revision, compact_revision) = self.parts.logs.position();
+        let (revision, compact_revision) = self.parts.source.position();
         self.hub.requests(message.0, Position { revision, compact_revision });
         self.flush();
     }

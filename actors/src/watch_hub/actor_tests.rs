@@ -1,12 +1,12 @@
 //! The shell: one list per sink and message, reads on other threads, counters, an orderly and a disorderly end.
 
 use super::actor::{HubParts, StopHub, WatchHub};
-use super::core::{HubConfig, Position};
+use super::config::{HubConfig, Position};
 use super::key_set::KeySet;
-use super::logs::{LogChunk, LogPart, LogReadError, LogReads};
+use super::source::{LogChunk, LogPart, LogReadError, LogReads};
 use super::testing::{Change, Store, stream, watch};
 use crate::death_watch::{ExitCell, NodeExit};
-use crate::wiring::events::{Advanced, LogEvent};
+use crate::wiring::events::{Advanced, WatchEvent};
 use actix::Addr;
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -36,18 +36,25 @@ impl LogReads for Shared {
         LogReads::position(&*self.store())
     }
 
-    fn read(&self, from: i64, to: i64, keys: &KeySet, max_bytes: usize, huge: usize) -> Result<LogChunk, LogReadError> {
+    fn read(
+        &self,
+        from: i64,
+        to: i64,
+        keys: &KeySet,
+        max_bytes: usize,
+        oversized: usize,
+    ) -> Result<LogChunk, LogReadError> {
         if self.broken {
             return Err(LogReadError::Failed("on purpose".into()));
         }
-        self.store().read(from, to, keys, max_bytes, huge)
+        self.store().read(from, to, keys, max_bytes, oversized)
     }
 
     fn part(&self, revision: i64, from: i64, keys: &KeySet, max_bytes: usize) -> Result<LogPart, LogReadError> {
         self.store().part(revision, from, keys, max_bytes)
     }
 
-    fn prev_kv(&self, revision: i64, event: &LogEvent) -> Result<Option<Bytes>, LogReadError> {
+    fn prev_kv(&self, revision: i64, event: &WatchEvent) -> Result<Option<Bytes>, LogReadError> {
         self.store().prev_kv(revision, event)
     }
 }
@@ -72,14 +79,17 @@ struct Rig {
 impl Rig {
     fn start(arbiter: &actix::Arbiter, broken: bool) -> Self {
         let store = Arc::new(Shared { broken, ..Shared::default() });
-        let (sinks, gauges, exit) = (Arc::new(Sinks::default()), Arc::new(Gauges::default()), ExitCell::default());
-        let (first, second) = (unbounded(), unbounded());
+        let sinks = Arc::new(Sinks::default());
+        let gauges = Arc::new(Gauges::default());
+        let exit = ExitCell::default();
+        let first = unbounded();
+        let second = unbounded();
         sinks.register(vec![Arc::new(Client(first.0)), Arc::new(Client(second.0))]);
         let backlog = Arc::new(AtomicUsize::new(1 << 20));
         let parts = HubParts {
             config: HubConfig::for_requests(1 << 20),
             at: Position { revision: 1, compact_revision: -1 },
-            logs: store.clone(),
+            source: store.clone(),
             sinks,
             gauges: gauges.clone(),
             backlog: backlog.clone(),

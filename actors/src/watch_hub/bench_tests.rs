@@ -1,19 +1,20 @@
 //! What the hub costs: memory with a reader that is slow, time per event with few and many watchers.
 
-use super::core::{Hub, HubConfig, Position};
+use super::config::{HubConfig, Position};
+use super::hub::Hub;
 use super::testing::{Change, Store, key, stream, watch};
-use crate::wiring::events::{LogEvent, RevisionEvents};
+use crate::wiring::events::{WatchEvent, WatchRevision};
 use bytes::Bytes;
 use messages::watch::{CreateWatch, ToHub, WatchFrame};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-fn put(revision: i64, value: usize) -> RevisionEvents {
+fn put(revision: i64, value: usize) -> WatchRevision {
     let mut kv = vec![0x0a, 1, b'a', 0x2a, value as u8];
     kv.extend(vec![revision as u8; value]);
     let kv = Bytes::from(kv);
-    let event = LogEvent { delete: false, create: false, key: kv.slice(2..3), kv, superseded: (revision - 1, 0) };
-    RevisionEvents { revision, events: vec![event] }
+    let event = WatchEvent { delete: false, create: false, key: kv.slice(2..3), kv, superseded: (revision - 1, 0) };
+    WatchRevision { revision, events: vec![event] }
 }
 
 fn at(revision: i64) -> Position {
@@ -30,10 +31,12 @@ fn a_million_events_and_a_slow_reader_stay_within_the_ring_and_its_credit() {
     let slow = stream(1);
     hub.requests(vec![ToHub::OpenStream { stream: slow, credit: CREDIT }], store.position());
     hub.requests(vec![ToHub::Create { stream: slow, create: watch("a", "c") }], store.position());
-    let (mut granted, mut sent, mut events) = (CREDIT, 0, 0);
+    let mut granted = CREDIT;
+    let mut sent = 0;
+    let mut events = 0;
     let mut take = |hub: &mut Hub, store: &Store, granted: usize| {
-        for work in hub.take_work() {
-            hub.done(work.run(&store.logs())).expect("the store works");
+        for work in hub.take_jobs() {
+            hub.done(work.run(&store.source())).expect("the store works");
         }
         for frame in hub.take_frames().into_iter().flat_map(|(_, frames)| frames) {
             sent += frame.cost();
@@ -73,7 +76,7 @@ fn cost_per_event(watchers: i64, create: &CreateWatch) -> Duration {
         hub.requests(vec![ToHub::Create { stream: stream(1), create: create.clone() }], at(1));
     }
     let batches = (400_000 / watchers).clamp(50, 5_000);
-    let lists: Vec<Arc<[RevisionEvents]>> =
+    let lists: Vec<Arc<[WatchRevision]>> =
         (0..batches).map(|n| (0..BATCH).map(|i| put(2 + n * BATCH + i, 100)).collect::<Vec<_>>().into()).collect();
     let before = Instant::now();
     for (n, list) in lists.into_iter().enumerate() {
@@ -105,7 +108,7 @@ fn a_million_watchers_do_not_slow_an_event_down() {
     }
     let created = before.elapsed() / 300_000;
     hub.take_frames();
-    let lists: Vec<Arc<[RevisionEvents]>> = (0..1_000).map(|n| vec![put(2 + n, 100)].into()).collect();
+    let lists: Vec<Arc<[WatchRevision]>> = (0..1_000).map(|n| vec![put(2 + n, 100)].into()).collect();
     let before = Instant::now();
     for (n, list) in lists.into_iter().enumerate() {
         hub.advanced(at(2 + n as i64), Some(list));

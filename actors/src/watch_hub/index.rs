@@ -6,26 +6,32 @@ use bytes::Bytes;
 use model::KeyRange;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// Watchers by what they watch.
-#[derive(Debug, Default)]
-pub(super) struct Index {
-    singles: HashMap<Bytes, Bucket>,
-    prefixes: HashMap<Bytes, Bucket>,
+/// Watchers (or other numbers) by the ranges that they watch.
+#[derive(Debug)]
+pub(super) struct Index<W> {
+    singles: HashMap<Bytes, Bucket<W>>,
+    prefixes: HashMap<Bytes, Bucket<W>>,
     /// Ranges that are no prefix, below the prefix their keys share.
-    bounded: HashMap<Bytes, BTreeMap<u32, KeyRange>>,
+    bounded: HashMap<Bytes, BTreeMap<W, KeyRange>>,
     /// How many watchers hang below a prefix of this length.
     lengths: BTreeMap<usize, usize>,
 }
 
-/// Most keys have one watcher.
-#[derive(Debug)]
-enum Bucket {
-    One(u32),
-    Many(BTreeSet<u32>),
+impl<W> Default for Index<W> {
+    fn default() -> Self {
+        Self { singles: HashMap::new(), prefixes: HashMap::new(), bounded: HashMap::new(), lengths: BTreeMap::new() }
+    }
 }
 
-impl Bucket {
-    fn insert(&mut self, watcher: u32) {
+/// Most keys have one watcher.
+#[derive(Debug)]
+enum Bucket<W> {
+    One(W),
+    Many(BTreeSet<W>),
+}
+
+impl<W: Copy + Ord> Bucket<W> {
+    fn insert(&mut self, watcher: W) {
         match self {
             Self::One(first) => *self = Self::Many([*first, watcher].into()),
             Self::Many(all) => {
@@ -35,7 +41,7 @@ impl Bucket {
     }
 
     /// True when it is empty now.
-    fn remove(&mut self, watcher: u32) -> bool {
+    fn remove(&mut self, watcher: W) -> bool {
         match self {
             Self::One(only) => *only == watcher,
             Self::Many(all) => {
@@ -45,7 +51,7 @@ impl Bucket {
         }
     }
 
-    fn append_to(&self, out: &mut Vec<u32>) {
+    fn append_to(&self, out: &mut Vec<W>) {
         match self {
             Self::One(only) => out.push(*only),
             Self::Many(all) => out.extend(all),
@@ -83,9 +89,9 @@ fn is_prefix(range: &KeyRange, shared: usize) -> bool {
         && range.key[shared + 1..].iter().all(|byte| *byte == 0xff)
 }
 
-impl Index {
-    pub(super) fn insert(&mut self, range: &KeyRange, watcher: u32) {
-        let add = |map: &mut HashMap<Bytes, Bucket>, key: Bytes| {
+impl<W: Copy + Ord> Index<W> {
+    pub(super) fn insert(&mut self, range: &KeyRange, watcher: W) {
+        let add = |map: &mut HashMap<Bytes, Bucket<W>>, key: Bytes| {
             map.entry(key).and_modify(|bucket| bucket.insert(watcher)).or_insert(Bucket::One(watcher));
         };
         let length = match shelf(range) {
@@ -104,8 +110,8 @@ impl Index {
         *self.lengths.entry(length).or_default() += 1;
     }
 
-    pub(super) fn remove(&mut self, range: &KeyRange, watcher: u32) {
-        let cut = |map: &mut HashMap<Bytes, Bucket>, key: &[u8]| {
+    pub(super) fn remove(&mut self, range: &KeyRange, watcher: W) {
+        let cut = |map: &mut HashMap<Bytes, Bucket<W>>, key: &[u8]| {
             if map.get_mut(key).is_some_and(|bucket| bucket.remove(watcher)) {
                 map.remove(key);
             }
@@ -133,7 +139,7 @@ impl Index {
     }
 
     /// Appends who watches the key.
-    pub(super) fn find(&self, key: &[u8], out: &mut Vec<u32>) {
+    pub(super) fn find(&self, key: &[u8], out: &mut Vec<W>) {
         if let Some(bucket) = self.singles.get(key) {
             bucket.append_to(out);
         }
@@ -185,7 +191,7 @@ mod tests {
             ranges in proptest::collection::vec(range(), 0..20), keys in proptest::collection::vec(part(), 1..20), cut in 0usize..20
         ) {
             let ranges: Vec<_> = ranges.into_iter().filter(|r| !r.is_empty()).collect();
-            let mut index = Index::default();
+            let mut index = Index::<u32>::default();
             ranges.iter().enumerate().for_each(|(n, r)| index.insert(r, n as u32));
             let cut = cut.min(ranges.len());
             ranges.iter().enumerate().take(cut).for_each(|(n, r)| index.remove(r, n as u32));

@@ -1,8 +1,9 @@
 //! The property of the hub: each watcher receives exactly the events a naive model says, in order, each revision whole, and
 //! a promise of progress is never broken, whatever the order of credit, losses, compactions and reads.
 
-use super::core::{Hub, HubConfig};
-use super::logs::{Done, Work};
+use super::config::HubConfig;
+use super::hub::Hub;
+use super::jobs::ReadJob;
 use super::testing::{Change, Store, expected, key, stream};
 use bytes::Bytes;
 use messages::watch::{CreateWatch, StreamKey, ToHub, WatchFrame};
@@ -90,7 +91,7 @@ struct World {
     store: Store,
     hub: Hub,
     told: i64,
-    work: Vec<Work>,
+    jobs: Vec<ReadJob>,
     /// Creates whose answer has not come, with their start as the client means it.
     creating: BTreeMap<StreamKey, VecDeque<(CreateWatch, i64)>>,
     seen: BTreeMap<(StreamKey, i64), Seen>,
@@ -98,7 +99,7 @@ struct World {
 }
 
 impl World {
-    fn new(ring_bytes: usize, huge_bytes: usize, stingy: bool) -> Self {
+    fn new(ring_bytes: usize, oversized_bytes: usize, stingy: bool) -> Self {
         let mut store = Store { stingy, ..Store::default() };
         store.commit(&[Change::Put(0), Change::Put(3)], 3);
         let config = HubConfig {
@@ -106,13 +107,14 @@ impl World {
             fragment_bytes: 150,
             frame_bytes: 100,
             read_bytes: 120,
-            huge_bytes,
+            oversized_bytes,
             sent_bytes: 500,
             progress_interval: 300,
         };
-        let (hub, told) = (Hub::new(config, store.position()), store.revision());
-        let (work, now) = (Vec::new(), 0);
-        let mut world = Self { store, hub, told, work, creating: BTreeMap::new(), seen: BTreeMap::new(), now };
+        let hub = Hub::new(config, store.position());
+        let told = store.revision();
+        let mut world =
+            Self { store, hub, told, jobs: Vec::new(), creating: BTreeMap::new(), seen: BTreeMap::new(), now: 0 };
         (0..3).for_each(|n| world.request(ToHub::OpenStream { stream: stream(n), credit: 300 }));
         world
     }
@@ -137,9 +139,9 @@ impl World {
                 let span = self.store.revision() - self.store.compact;
                 self.store.compact += i64::from(at) % (span + 1);
             }
-            Op::Work(n) if !self.work.is_empty() => {
-                let work = self.work.swap_remove(usize::from(n) % self.work.len());
-                self.finish(work);
+            Op::Work(n) if !self.jobs.is_empty() => {
+                let job = self.jobs.swap_remove(usize::from(n) % self.jobs.len());
+                self.finish(job);
             }
             Op::Work(_) => {}
             Op::Create { stream: n, create, start } => self.create(stream(n.into()), create, &start),
@@ -175,14 +177,14 @@ impl World {
         self.request(ToHub::Create { stream: key, create });
     }
 
-    fn finish(&mut self, work: Work) {
-        let done: Done = work.run(&self.store.logs());
+    fn finish(&mut self, job: ReadJob) {
+        let done = job.run(&self.store.source());
         self.hub.done(done).expect("the store does not fail");
     }
 
     fn collect(&mut self) {
-        self.work.extend(self.hub.take_work());
-        assert!(self.work.len() <= 6, "jobs are bounded");
+        self.jobs.extend(self.hub.take_jobs());
+        assert!(self.jobs.len() <= 6, "jobs are bounded");
         for (key, frames) in self.hub.take_frames() {
             for frame in frames {
                 self.receive(key, frame);
@@ -247,14 +249,14 @@ impl World {
                 seen.compacted = true;
                 self.seen.insert((key, watch_id), seen);
             }
-            WatchFrame::Oversized { watch_id, revision, events: huge, .. } => {
-                let mut source = huge.take().expect("handed out once");
+            WatchFrame::Oversized { watch_id, revision, events: oversized, .. } => {
+                let mut source = oversized.take().expect("handed out once");
                 let mut pulled = Vec::new();
                 // a compaction may overtake what is pulled: the client then loses its stream
                 while let Ok(Some(chunk)) = source.next(64) {
                     pulled.extend_from_slice(&chunk);
                 }
-                assert_eq!(pulled.len() as u64, huge.bytes, "an announced length");
+                assert_eq!(pulled.len() as u64, oversized.bytes, "an announced length");
                 let events = split(&pulled);
                 self.receive(key, WatchFrame::Events { watch_id, revision, events, fragment: false });
             }
@@ -282,12 +284,12 @@ impl World {
 
     fn settle(&mut self) {
         self.run(Op::Signal { lost: false });
-        // clients that take what they are sent: a huge revision alone uses up what a stream may be sent at once
+        // clients that take what they are sent: an oversized revision alone uses up what a stream may be sent at once
         for _ in 0..1_000 {
             (0..3).for_each(|n| self.request(ToHub::Credit { stream: stream(n), bytes: 1 << 40 }));
             self.collect();
-            while let Some(work) = self.work.pop() {
-                self.finish(work);
+            while let Some(job) = self.jobs.pop() {
+                self.finish(job);
                 self.collect();
             }
             if self.hub.counts().slow == 0 {
@@ -320,9 +322,9 @@ proptest! {
     #[test]
     fn every_watcher_gets_exactly_its_events(
         ops in prop::collection::vec(op(), 1..120), ring in prop_oneof![Just(0usize), Just(800), Just(3000), Just(1 << 20)],
-        huge in prop_oneof![Just(1usize << 20), Just(0), Just(30), Just(60)], stingy in any::<bool>()
+        oversized in prop_oneof![Just(1usize << 20), Just(0), Just(30), Just(60)], stingy in any::<bool>()
     ) {
-        let mut world = World::new(ring, huge, stingy);
+        let mut world = World::new(ring, oversized, stingy);
         for op in ops {
             world.run(op);
         }

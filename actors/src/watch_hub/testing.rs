@@ -2,10 +2,10 @@
 //!
 //! Its encoder is written apart from the hub's, so that one checks the other.
 
-use super::core::Position;
+use super::config::Position;
 use super::key_set::KeySet;
-use super::logs::{LogChunk, LogPart, LogReadError, LogReads};
-use crate::wiring::events::{LogEvent, RevisionEvents};
+use super::source::{LogChunk, LogPart, LogReadError, LogReads};
+use crate::wiring::events::{WatchEvent, WatchRevision};
 use bytes::Bytes;
 use messages::SinkId;
 use messages::watch::{CreateWatch, StreamKey};
@@ -17,7 +17,7 @@ use std::sync::Arc;
 #[derive(Clone, Default)]
 pub(super) struct Store {
     /// Revision 2 is the first.
-    pub(super) history: Arc<Vec<RevisionEvents>>,
+    pub(super) history: Arc<Vec<WatchRevision>>,
     pub(super) compact: i64,
     pub(super) heads: BTreeMap<Bytes, (i64, i64)>,
     /// Most bytes a read hands out, whatever it is asked for.
@@ -50,7 +50,7 @@ fn field(tag: u8, bytes: &[u8]) -> Vec<u8> {
 }
 
 /// The bytes a client must get for an event.
-pub(super) fn expected(event: &LogEvent, prev: Option<&Bytes>) -> Bytes {
+pub(super) fn expected(event: &WatchEvent, prev: Option<&Bytes>) -> Bytes {
     let kind: &[u8] = if event.delete { &[8, 1] } else { &[] };
     let prev = prev.map(|prev| field(3, prev)).unwrap_or_default();
     field(11, &[kind, &field(2, &event.kv), &prev].concat()).into()
@@ -68,7 +68,7 @@ impl Store {
     /// Applies a transaction; deletes of keys that are not there do nothing. `value` pads values.
     pub(super) fn commit(&mut self, changes: &[Change], value: usize) {
         let revision = self.revision() + 1;
-        let mut events: Vec<LogEvent> = Vec::new();
+        let mut events: Vec<WatchEvent> = Vec::new();
         for change in changes {
             let sub = events.len() as i64;
             let (name, put) = match change {
@@ -87,7 +87,7 @@ impl Store {
                 true => self.heads.insert(name.clone(), (revision, sub)),
                 false => self.heads.remove(&name),
             };
-            events.push(LogEvent {
+            events.push(WatchEvent {
                 delete: !put,
                 create: head.is_none(),
                 key: name,
@@ -96,31 +96,31 @@ impl Store {
             });
         }
         if !events.is_empty() {
-            Arc::make_mut(&mut self.history).push(RevisionEvents { revision, events });
+            Arc::make_mut(&mut self.history).push(WatchRevision { revision, events });
         }
     }
 
     /// Wanted events of a revision; nothing happened in revision 1.
-    fn wanted(&self, revision: i64, keys: &KeySet) -> Vec<LogEvent> {
+    fn wanted(&self, revision: i64, keys: &KeySet) -> Vec<WatchEvent> {
         let whole = self.history.get((revision - 2) as usize).map(|r| &r.events[..]).unwrap_or_default();
         whole.iter().filter(|e| keys.contains(&e.key)).cloned().collect()
     }
 
     /// Itself, as jobs take it.
-    pub(super) fn logs(&self) -> Arc<dyn LogReads> {
+    pub(super) fn source(&self) -> Arc<dyn LogReads> {
         Arc::new(self.clone())
     }
 
-    pub(super) fn since(&self, revision: i64) -> &[RevisionEvents] {
+    pub(super) fn since(&self, revision: i64) -> &[WatchRevision] {
         self.history.get((revision.max(1) - 1) as usize..).unwrap_or_default()
     }
 
-    pub(super) fn list_since(&self, revision: i64) -> Arc<[RevisionEvents]> {
+    pub(super) fn list_since(&self, revision: i64) -> Arc<[WatchRevision]> {
         self.since(revision).to_vec().into()
     }
 
     /// The key-value before an event's revision, compaction aside.
-    pub(super) fn prev(&self, revision: i64, event: &LogEvent) -> Option<Bytes> {
+    pub(super) fn prev(&self, revision: i64, event: &WatchEvent) -> Option<Bytes> {
         let before = self.history[..(revision - 2) as usize].iter().flat_map(|r| &r.events);
         let last = before.filter(|e| e.key == event.key).last().filter(|e| !e.delete)?;
         (!event.create).then(|| last.kv.clone())
@@ -132,24 +132,33 @@ impl LogReads for Store {
         (self.revision(), self.compact)
     }
 
-    fn read(&self, from: i64, to: i64, keys: &KeySet, max_bytes: usize, huge: usize) -> Result<LogChunk, LogReadError> {
+    fn read(
+        &self,
+        from: i64,
+        to: i64,
+        keys: &KeySet,
+        max_bytes: usize,
+        oversized: usize,
+    ) -> Result<LogChunk, LogReadError> {
         if from < self.compact {
             return Err(LogReadError::Compacted(self.compact));
         }
-        let (mut revisions, mut bytes, mut next) = (Vec::new(), 0, from);
+        let mut revisions = Vec::new();
+        let mut bytes = 0;
+        let mut next = from;
         while next <= to && bytes < max_bytes {
             let events = self.wanted(next, keys);
             let own = events.iter().map(|e| e.kv.len()).sum::<usize>();
-            if own > huge && events.len() > 1 {
-                return Ok(LogChunk { revisions, next, huge: true });
+            if own > oversized && events.len() > 1 {
+                return Ok(LogChunk { revisions, next, oversized: true });
             }
             bytes += own + usize::from(self.stingy) * max_bytes / 2;
             if !events.is_empty() {
-                revisions.push(RevisionEvents { revision: next, events });
+                revisions.push(WatchRevision { revision: next, events });
             }
             next += 1;
         }
-        Ok(LogChunk { revisions, next, huge: false })
+        Ok(LogChunk { revisions, next, oversized: false })
     }
 
     fn part(&self, revision: i64, from: i64, keys: &KeySet, _: usize) -> Result<LogPart, LogReadError> {
@@ -162,7 +171,7 @@ impl LogReads for Store {
         Ok(LogPart { next: next.as_ref().map(|(at, _)| at + 1), events: next.into_iter().collect() })
     }
 
-    fn prev_kv(&self, revision: i64, event: &LogEvent) -> Result<Option<Bytes>, LogReadError> {
+    fn prev_kv(&self, revision: i64, event: &WatchEvent) -> Result<Option<Bytes>, LogReadError> {
         Ok(self.prev(revision, event).filter(|_| revision > self.compact))
     }
 }

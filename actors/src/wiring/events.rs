@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 /// One event as the applier produced it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogEvent {
+pub struct WatchEvent {
     /// True for a delete.
     pub delete: bool,
     /// True for the first version of a key.
@@ -20,11 +20,22 @@ pub struct LogEvent {
 
 /// All events of one main revision, in sub order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RevisionEvents {
+pub struct WatchRevision {
     /// The main revision.
     pub revision: i64,
     /// Its events.
-    pub events: Vec<LogEvent>,
+    pub events: Vec<WatchEvent>,
+}
+
+/// Bytes that an event of a list occupies besides its key-value: the struct itself.
+pub const EVENT_OVERHEAD: usize = 96;
+const _: () = assert!(EVENT_OVERHEAD >= size_of::<WatchEvent>());
+
+impl WatchRevision {
+    /// Bytes that the events occupy while they are on their way to the hub, or wait there.
+    pub fn bytes(&self) -> usize {
+        self.events.iter().map(|event| event.kv.len() + EVENT_OVERHEAD).sum()
+    }
 }
 
 /// Applier → hub: the store reached `revision`. `events` are the revisions since the last message; left out when the hub is
@@ -36,7 +47,7 @@ pub struct Advanced {
     /// Compact revision of the published view.
     pub compact_revision: i64,
     /// New revisions, ascending; `None` means: read the store.
-    pub events: Option<Arc<[RevisionEvents]>>,
+    pub events: Option<Arc<[WatchRevision]>>,
 }
 
 impl actix::Message for Advanced {

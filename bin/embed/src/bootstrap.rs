@@ -4,11 +4,11 @@
 //! finished; a store without a log is refused, because the store alone may lack what was acknowledged. Must never change a folder that belongs to somebody else.
 
 use crate::config::Config;
-use crate::space::Room;
+use crate::disk_monitor::DiskMonitor;
 use actors::raft_core::log_tail::LogTail;
 use actors::raft_core::recover::{self, TailError};
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use messages::NodeIdentity;
-use ring::rand::{SecureRandom, SystemRandom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use storage::apply::{self, Applier, Bootstrap, OpenError};
@@ -96,10 +96,12 @@ pub fn boot(config: &Config) -> Result<Booted, BootstrapError> {
     for dir in [&config.data_dir, &folders.store] {
         make_private(dir)?;
     }
-    Room::before_start(&folders.member);
+    DiskMonitor::before_start(&folders.member);
     let disk: Arc<dyn Disk> = Arc::new(OsDisk);
     let options =
         Space::of(&folders.store).map_or_else(|_| RocksOptions::default(), |disk| RocksOptions::on_disk_of(disk.total));
+    let budgets = config.budgets();
+    let options = options.within(budgets.block_cache, budgets.memtables);
     let memory = RocksMemory::new(&options);
     let engine = Arc::new(RocksEngine::open_sharing(&folders.store, &options, &memory)?);
     let (wal, recovered, store) = match Applier::open(engine.clone()) {
@@ -172,6 +174,13 @@ fn found(
     Ok((wal, recovered, store))
 }
 
+/// Sizes of the log's files, by the disk that it lies on, or will.
+fn wal_config(folders: &Folders) -> WalConfig {
+    let mut dirs = folders.wal.ancestors().filter(|dir| dir.exists());
+    let disk = dirs.next().and_then(|dir| Space::of(dir).ok());
+    disk.map_or_else(WalConfig::default, |disk| WalConfig::on_disk_of(disk.total))
+}
+
 /// Opens the log of a member that has one.
 fn open_wal(
     disk: &Arc<dyn Disk>,
@@ -179,7 +188,7 @@ fn open_wal(
     config: &Config,
     identity: apply::Identity,
 ) -> Result<(Wal, Recovered), BootstrapError> {
-    let unchecked = match UncheckedWal::open(disk.clone(), &folders.wal, WalConfig::default()) {
+    let unchecked = match UncheckedWal::open(disk.clone(), &folders.wal, wal_config(folders)) {
         Err(WalError::Missing { .. }) => {
             let why = format!("there is no log in {}; is its disk mounted, is --wal-dir right?", folders.wal.display());
             return Err(BootstrapError::Mismatch { path: config.data_dir.clone(), why });
@@ -196,7 +205,7 @@ fn open_wal(
 
 fn create_wal(disk: &Arc<dyn Disk>, folders: &Folders, first: &Bootstrap) -> Result<(Wal, Recovered), BootstrapError> {
     let at = first.applied;
-    let (wal, meta, hard_state) = create_log(disk.clone(), &folders.wal, first, random()?)?;
+    let (wal, meta, hard_state) = create_log(disk.clone(), &folders.wal, wal_config(folders), first, random()?)?;
     sync_parents(disk.as_ref(), &folders.wal)?;
     Ok((wal, Recovered { meta, hard_state, truncated: at, last: at, ..Recovered::default() }))
 }

@@ -12,13 +12,15 @@
 
 mod auto_compaction;
 pub mod bootstrap;
+pub mod budgets;
+mod certificates;
 pub mod client;
 pub mod config;
+mod disk_monitor;
 pub mod listen;
 pub mod node;
 #[cfg(test)]
 mod node_tests;
-mod space;
 pub mod version;
 
 pub use actors::death_watch::{ExitCell, NodeExit};

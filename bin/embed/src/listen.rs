@@ -4,14 +4,11 @@
 //! Must never serve anything itself, and never fall back to another address or to plain text.
 
 mod address;
-mod auto;
-mod der;
-mod reload;
-mod tls;
 
 pub use address::{Address, bind_address};
 pub use storage::member::{ClientUrl, Place, UrlError, parse_url};
-pub use tls::{AutoTls, ClientTls, TlsError, TlsVersion};
+pub use tls::verify::AllowedNames;
+pub use tls::{AutoTls, ServerTls, Side, TlsError, TlsSettings, TlsVersion};
 
 use net::Listen;
 use net::door::{ListenSpec, Listener};
@@ -81,29 +78,37 @@ struct Wanted {
     secure: bool,
 }
 
+/// TLS for listeners on these URLs; `None` when none of them is `https` or `unixs`.
+///
+/// # Errors
+/// [`ListenError::NoTls`] and [`ListenError::Tls`].
+pub fn secure(urls: &[String], settings: Option<&TlsSettings>) -> Result<Option<ServerTls>, ListenError> {
+    let wanted = group(urls)?;
+    match (wanted.iter().find(|w| w.secure), settings) {
+        (Some(_), Some(settings)) => Ok(Some(tls::server_config(settings, &hosts(urls)?)?)),
+        (Some(wanted), None) => Err(ListenError::NoTls(wanted.url.clone())),
+        (None, _) => Ok(None),
+    }
+}
+
 /// Opens a socket for every distinct address among `urls`; nothing is accepted yet. All are open, or none.
 ///
-/// `tls` is needed as soon as one URL is `https` or `unixs`; with plain URLs alone it is ignored.
+/// `tls` is needed as soon as one URL is `https` or `unixs` (see [`secure`]); with plain URLs alone it is ignored.
 ///
 /// # Errors
 /// [`ListenError`], each naming the address and saying what to do.
-pub fn bind(urls: &[String], tls: Option<&ClientTls>, options: SocketOptions) -> Result<Vec<Listen>, ListenError> {
+pub fn bind(urls: &[String], tls: Option<&ServerTls>, options: SocketOptions) -> Result<Vec<Listen>, ListenError> {
     let wanted = group(urls)?;
-    let config = match (wanted.iter().find(|w| w.secure), tls) {
-        (Some(_), Some(tls)) => Some(tls::server_config(tls, &hosts(urls)?)?),
-        (Some(wanted), None) => return Err(ListenError::NoTls(wanted.url.clone())),
-        (None, _) => None,
-    };
     let mut listens = Vec::with_capacity(wanted.len());
     for (number, wanted) in wanted.into_iter().enumerate() {
-        let listener = open(&wanted.address, options)?;
         let number = number as u32;
-        let spec = match config.as_ref().filter(|_| wanted.secure) {
-            Some(config) if wanted.plain => ListenSpec::tls(number, config).and_plain(),
-            Some(config) => ListenSpec::tls(number, config),
-            None => ListenSpec::plain(number),
+        let spec = match (wanted.secure, tls) {
+            (true, Some(tls)) if wanted.plain => ListenSpec::tls(number, &tls.config).and_plain(),
+            (true, Some(tls)) => ListenSpec::tls(number, &tls.config),
+            (true, None) => return Err(ListenError::NoTls(wanted.url)),
+            (false, _) => ListenSpec::plain(number),
         };
-        listens.push(Listen { listener, spec });
+        listens.push(Listen { listener: open(&wanted.address, options)?, spec });
     }
     Ok(listens)
 }

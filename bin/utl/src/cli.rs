@@ -14,7 +14,7 @@ use std::time::Duration;
 /// Heading of lists of commands, as etcd's tools have it.
 const COMMANDS: &str = "Available Commands";
 
-/// Looks at snapshots and at the data folders of members that are not running.
+/// Inspects and restores snapshots, and works on the data folders of members that are not running.
 #[derive(Parser, Debug)]
 #[command(
     name = "conclaveutl",
@@ -23,10 +23,10 @@ const COMMANDS: &str = "Available Commands";
     subcommand_help_heading = COMMANDS
 )]
 pub struct Cli {
-    /// How long to wait for a process that has the data folder open, 0 for without end.
+    /// How long to wait for a process that has the data folder open; 0 waits forever.
     #[arg(long, global = true, value_name = "duration", default_value = "10s", value_parser = duration)]
     pub timeout: Duration,
-    /// How reports are printed: simple, json, fields, table (dump and check: simple or json).
+    /// Output format: simple, json, fields or table (dump and check: simple or json).
     #[arg(short, long, global = true, value_name = "format", default_value = "simple")]
     pub write_out: String,
     /// What to do.
@@ -37,14 +37,14 @@ pub struct Cli {
 /// What to do.
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// Snapshot files: what is in one, and a new member from one.
+    /// Inspects a snapshot file, or restores a member from it.
     #[command(disable_help_subcommand = true, infer_subcommands = true, subcommand_help_heading = COMMANDS)]
     Snapshot {
         /// What to do with it.
         #[command(subcommand)]
         command: Option<Snapshot>,
     },
-    /// The hash over all keys and versions, of a snapshot file or a stopped member.
+    /// Prints the hash of the key-value history of a snapshot file or a stopped member.
     ///
     /// The hash is that of the HashKV call, so that it can be compared with running members. A snapshot is unpacked into the
     /// folder for temporary files first (TMPDIR).
@@ -52,11 +52,11 @@ pub enum Command {
         /// Snapshot file, data folder, or folder of a store.
         #[arg(value_name = "file or folder")]
         paths: Vec<PathBuf>,
-        /// The revision up to which versions count; 0 for the newest.
+        /// Revision up to which the history is hashed; 0 for the newest.
         #[arg(long, default_value_t = 0, allow_negative_numbers = true, value_name = "revision", value_parser = integer)]
         rev: i64,
     },
-    /// Rewrites the files of a stopped member without what was deleted.
+    /// Rewrites the files of a stopped member to free the space of deleted data.
     ///
     /// Conclave does this by itself while it runs; the command gives the space back at once.
     Defrag {
@@ -79,14 +79,14 @@ pub enum Command {
         #[arg(long, value_name = "folder")]
         wal_dir: Option<PathBuf>,
     },
-    /// Prints what is stored, one line a row or log entry; with -w json one JSON object a line.
+    /// Prints rows or log entries, one per line; with -w json, one JSON object per line.
     #[command(disable_help_subcommand = true, infer_subcommands = true, subcommand_help_heading = COMMANDS)]
     Dump {
         /// What to print.
         #[command(subcommand)]
         command: Option<Dump>,
     },
-    /// Makes a data folder usable by another version.
+    /// Migrates a data folder to another version.
     ///
     /// All versions of Conclave so far have the same format, for every version of the API from 3.5 on: there is nothing to change.
     Migrate {
@@ -96,7 +96,7 @@ pub enum Command {
         /// Version of the API to be served, as X.Y, from 3.5 on.
         #[arg(long, value_name = "version")]
         target_version: String,
-        /// Taken for the sake of scripts; there is nothing to force.
+        /// Accepted for compatibility; there is nothing to force.
         #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "bool")]
         force: bool,
     },

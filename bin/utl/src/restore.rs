@@ -7,7 +7,7 @@
 use crate::cli::Restore;
 use crate::failure::Failure;
 use crate::target::{open_file, options, unpack};
-use ring::rand::{SecureRandom, SystemRandom};
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -21,6 +21,7 @@ use storage::member::{
     Folders, Founders, InitialMember, RESTORING, create_log, founders, own_member, parse_cluster, parse_url,
 };
 use storage::snapshot::{Hash, Summary};
+use storage::wal::WalConfig;
 use units::size;
 
 /// Carries out the command.
@@ -165,7 +166,7 @@ impl Drop for Making {
 fn log(dir: &Path, first: &Bootstrap) -> Result<(), Failure> {
     let mut id = [0; 8];
     SystemRandom::new().fill(&mut id).map_err(|_| Failure::new("the operating system gives no random numbers"))?;
-    create_log(OsDisk::shared(), dir, first, u64::from_be_bytes(id))?;
+    create_log(OsDisk::shared(), dir, WalConfig::default(), first, u64::from_be_bytes(id))?;
     Ok(())
 }
 
@@ -200,13 +201,20 @@ fn told(
         true => String::new(),
         false => format!(" (was {}, everything before is compacted)", summary.header.revision),
     };
+    let hint = match state.revision == summary.header.revision {
+        true => {
+            "\nhint: clients that watched or cached beyond this revision hear nothing of it and keep stale data. If there are \
+                 such clients (Kubernetes has them), restore the snapshot again with --bump-revision 1000000000 --mark-compacted"
+        }
+        false => "",
+    };
     let members = match first.members.len() {
         1 => "1 member".into(),
         count => format!("{count} members"),
     };
     format!(
         "restored snapshot {}: {} in {seconds:.1} s ({rate}/s), {} keys, revision {}{jump}\n\
-         member {:x} of cluster {:x} with {members}, data in {}{log}",
+         member {:x} of cluster {:x} with {members}, data in {}{log}{hint}",
         file.display(),
         size(summary.bytes),
         summary.keys(),

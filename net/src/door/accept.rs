@@ -8,13 +8,16 @@ use super::h2_input::PREFACE;
 use super::http::{self, HttpHandler};
 use super::io::{Io, IoKind, IoStats, Sock, SockKind};
 use super::peer::{Peer, PeerTls};
+use crate::throttle::Throttle;
 use bytes::{Bytes, BytesMut};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -22,6 +25,9 @@ use tokio_rustls::TlsAcceptor;
 
 /// First byte of a TLS handshake record.
 const TLS_HANDSHAKE: u8 = 0x16;
+
+/// Handshakes that failed.
+static REFUSED: Throttle = Throttle::new(Duration::from_secs(5));
 
 /// What a listener serves and how.
 #[derive(Clone)]
@@ -175,7 +181,10 @@ async fn secure(spec: &ListenSpec, socket: StdSocket) -> io::Result<(Io, Peer, O
     let Some(config) = tls else {
         return Ok((Io::new(IoKind::Plain(sock)), peer, None));
     };
-    let stream = TlsAcceptor::from(config.clone()).accept(sock).await?;
+    let stream = match TlsAcceptor::from(config.clone()).accept(sock).await {
+        Ok(stream) => stream,
+        Err(why) => return Err(refused(&why, addr)),
+    };
     let (_, session) = stream.get_ref();
     peer.tls = Some(PeerTls {
         certs: session.peer_certificates().unwrap_or_default().iter().map(|c| c.clone().into_owned()).collect(),
@@ -183,6 +192,22 @@ async fn secure(spec: &ListenSpec, socket: StdSocket) -> io::Result<(Io, Peer, O
     });
     let alpn = session.alpn_protocol().map(|p| p == b"h2");
     Ok((Io::new(IoKind::Tls(Box::new(stream))), peer, alpn))
+}
+
+/// Says why a handshake failed, once in a while per cause: a client that retries does so for ever.
+fn refused(why: &io::Error, addr: Option<SocketAddr>) -> io::Error {
+    // whoever hangs up before a handshake is over (a probe of the port, a balancer) was not refused
+    let Some(why_tls) = why.get_ref().and_then(|inner| inner.downcast_ref()) else {
+        return io::Error::new(why.kind(), format!("TLS handshake: {why}"));
+    };
+    let error = tls::error_text(why_tls);
+    // what differs from one handshake to the next is no cause
+    let cause = error.split(": current time").next().unwrap_or(&error);
+    if let Some(left_out) = REFUSED.admit(cause) {
+        let remote = addr.map_or_else(|| "unix socket".to_owned(), |addr| addr.to_string());
+        tracing::warn!(remote_addr = remote, error, left_out, "rejected connection on client endpoint");
+    }
+    io::Error::new(why.kind(), error)
 }
 
 /// Reads until the bytes are the HTTP/2 preface or cannot become it; the bytes stay in front of the stream.

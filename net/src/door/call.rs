@@ -54,6 +54,12 @@ impl Call {
         self.put(None)
     }
 
+    /// Says that the call may wait long, for [`Self::defer_with`]. False when its connection has so many streams and waiting
+    /// calls that another one would leave no room for short calls: then refuse it.
+    pub fn may_wait(&mut self) -> bool {
+        self.right.as_mut().is_some_and(|right| right.open.become_long())
+    }
+
     /// As [`Self::defer`], and `on_cancel` is called when the client gives up, its deadline passes or its connection goes:
     /// for calls that wait long and must clean up (locks, elections). Costs a little more than [`Self::defer`].
     pub fn defer_with(self, on_cancel: impl FnOnce() + 'static) -> CallToken {

@@ -7,6 +7,7 @@ use super::conn_shared::{ConnGuard, ConnShared};
 use super::h2_input::PREFACE;
 use super::io::{Io, IoStats};
 use super::limits::DoorLimits;
+use super::long_calls;
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Ping, PingPong, RecvStream};
@@ -124,8 +125,11 @@ impl Conn {
         self.shared.waker.queued.store(false, Ordering::Release);
         let mut cx = Context::from_waker(&self.waker);
         loop {
-            let full = self.shared.open_calls.get() >= ctx.limits.max_concurrent_streams as usize
-                || self.shared.answers.get() >= ctx.limits.connection_answers;
+            let has_all_calls = self.shared.open_calls.get() >= ctx.limits.max_concurrent_streams as usize;
+            if has_all_calls {
+                long_calls::report_full(&self.shared, &ctx.limits);
+            }
+            let full = has_all_calls || self.shared.answers.get() >= ctx.limits.connection_answers;
             let blocked = self.stats.blocked.get();
             if full || blocked || !ctx.has_room() {
                 // drives reading and writing, but hands out no request

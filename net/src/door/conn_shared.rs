@@ -12,6 +12,14 @@ pub(super) struct ConnShared {
     pub(super) waker: Arc<ConnWaker>,
     pub(super) peer: Rc<Peer>,
     pub(super) open_calls: Cell<usize>,
+    /// Those of them that are streams or wait for others.
+    pub(super) long_calls: Cell<usize>,
+    /// The log has a line about a refused long call of this connection.
+    pub(super) reported_long: Cell<bool>,
+    /// The log has a line about this connection having as many calls as are allowed.
+    pub(super) reported_full: Cell<bool>,
+    /// The log has a line about a call of this connection that found its loop full.
+    pub(super) reported_no_room: Cell<bool>,
     /// The connection waits for a call to end before it accepts another.
     pub(super) full: Cell<bool>,
     /// It is in [`LoopState::gated`](super::state::LoopState::gated).

@@ -48,6 +48,9 @@ pub trait LoopHooks<M> {
 
     /// Everything that was readable has been handed over: pass it on as one list now.
     fn end_of_round(&self) {}
+
+    /// The door shuts down: streams are ended after what is sent on them now.
+    fn stopping(&self) {}
 }
 
 /// What a loop serves; built on the loop's own thread.
@@ -233,6 +236,10 @@ impl<M: 'static> Core<M> {
                 waker: Arc::new(waker),
                 peer: fresh.peer,
                 open_calls: Cell::new(0),
+                long_calls: Cell::new(0),
+                reported_long: Cell::new(false),
+                reported_full: Cell::new(false),
+                reported_no_room: Cell::new(false),
                 full: Cell::new(false),
                 gated: Cell::new(false),
                 answers: Cell::new(0),
@@ -278,6 +285,7 @@ impl<M: 'static> Core<M> {
         for conn in self.conns.iter_mut().flatten() {
             conn.go_away();
         }
+        self.hooks.stopping();
         let streams = self.ctx.table.borrow().tokens(|e| matches!(e.state, State::Streaming(_)));
         for token in streams {
             stream::abort(&self.ctx, token, status);

@@ -12,7 +12,8 @@ pub struct DoorLimits {
     /// Largest request message in bytes (etcd: max-request-bytes + 512 KiB). Larger ones get `ResourceExhausted`.
     pub max_recv_message: usize,
     /// Announced `MAX_CONCURRENT_STREAMS`. etcd's flag defaults to 2^32-1; an unbounded number lets one peer hold
-    /// unbounded header memory, so the default here is finite and far above what clients use on one connection.
+    /// unbounded header memory, so the default here is finite and far above what clients use on one connection. A part is
+    /// kept for short calls, see [`Self::max_long_calls`].
     pub max_concurrent_streams: u32,
     /// Largest header list of a request in bytes (16 KiB holds etcd's longest tokens many times over). Covers CONTINUATION floods.
     pub max_header_list: u32,
@@ -86,6 +87,12 @@ impl DoorLimits {
     /// Least share of one stream or connection in a budget that many have to divide.
     pub const LEAST_SHARE: usize = 8 << 10;
 
+    /// Streams, and calls that wait for others, that one connection may have open: all but a sixteenth of
+    /// [`Self::max_concurrent_streams`].
+    pub fn max_long_calls(&self) -> usize {
+        (self.max_concurrent_streams - self.max_concurrent_streams / 16) as usize
+    }
+
     /// The bounds of each of `loops` loops.
     pub fn of_loop(&self, loops: usize) -> Self {
         let share = |bytes: usize| (bytes / loops.max(1)).max(1);
@@ -124,7 +131,7 @@ impl Default for DoorLimits {
     fn default() -> Self {
         Self {
             max_recv_message: (1536 + 512) << 10,
-            max_concurrent_streams: 16_384,
+            max_concurrent_streams: 32_768,
             max_header_list: 16 << 10,
             stream_window: 1 << 20,
             connection_window: 2 << 20,

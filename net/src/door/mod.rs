@@ -42,6 +42,7 @@ mod inbox;
 mod io;
 mod limits;
 mod local;
+mod long_calls;
 mod loop_handle;
 mod meta;
 mod method;

@@ -2,6 +2,7 @@
 
 use super::compress::Encoding;
 use super::conn_shared::{ConnGuard, ConnShared};
+use super::long_calls::LongCall;
 use super::method_info::MethodInfo;
 use super::state::LoopState;
 use super::status::Code;
@@ -20,6 +21,8 @@ pub(super) struct Open {
     pub(super) encoding: Encoding,
     /// Request bytes counted against the loop.
     pub(super) charged: usize,
+    /// Set for a stream, and for a call that waits for others.
+    pub(super) long: Option<LongCall>,
     /// How it ended; `Canceled` unless set.
     pub(super) code: Code,
 }
@@ -42,6 +45,7 @@ impl Open {
             deadline,
             encoding: Encoding::Identity,
             charged: 0,
+            long: None,
             code: Code::Canceled,
         }
     }
@@ -49,6 +53,15 @@ impl Open {
     /// The connection it came on; `None` for a call from inside.
     pub(super) fn connection(&self) -> Option<&Rc<ConnShared>> {
         self.conn.as_ref().map(|guard| &guard.0)
+    }
+
+    /// Counts the call as long; false when its connection has as many long calls as it may have.
+    pub(super) fn become_long(&mut self) -> bool {
+        let Some(conn) = self.conn.as_ref().map(|guard| &guard.0) else { return true };
+        if self.long.is_none() {
+            self.long = LongCall::begin(conn, &self.state.limits);
+        }
+        self.long.is_some()
     }
 
     pub(super) fn charge(&mut self, bytes: usize) {

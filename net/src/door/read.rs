@@ -7,6 +7,7 @@ use super::calls::{Entry, LoopCtx, Reading, Responder, Rx, State, Tx};
 use super::conn::Accepted;
 use super::frame::{Decoder, PREFIX};
 use super::head::{self, Head};
+use super::long_calls;
 use super::meta::CallMeta;
 use super::method::{Handler, MethodTable};
 use super::open::Open;
@@ -45,6 +46,7 @@ pub(super) fn accept(ctx: &Rc<LoopCtx>, methods: &MethodTable, accepted: Accepte
     let Accepted { conn, request, respond } = accepted;
     let (parts, body) = request.into_parts();
     if ctx.calls.get() >= ctx.limits.max_calls {
+        long_calls::report_no_room(&conn.0, &ctx.limits);
         refuse(respond, StatusCode::OK, &ctx.limits.busy);
         return None;
     }
@@ -60,6 +62,9 @@ pub(super) fn accept(ctx: &Rc<LoopCtx>, methods: &MethodTable, accepted: Accepte
     }
     let meta = CallMeta { method: method.info.clone(), headers: parts.headers, deadline, peer };
     match &method.handler {
+        Handler::Bidi(_) | Handler::ServerStream(_) if !open.become_long() => {
+            respond::answer(ctx, open, Responder::H2(respond), ctx.limits.busy.clone().into());
+        }
         Handler::Bidi(handler) => {
             let handler = handler.clone();
             let decoder = Decoder::new(ctx.limits.max_recv_message, open.encoding);

@@ -3,31 +3,32 @@
 //! Some of them break the rules for names, as etcd's do (`..._total` on a gauge): dashboards know them so.
 
 use super::page::{Kind, Page};
-use crate::services::Loop;
+use crate::services::ClientServices;
 use messages::Gauges;
 use messages::ports::SYNC_BUCKETS;
 use messages::read::StoreStatus;
 use model::request::AlarmType;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// All of them.
-pub(super) fn write(page: &mut Page, this: &Loop) {
-    let gauges = &this.ports.gauges;
+pub(super) fn write(page: &mut Page, this: &ClientServices) {
+    let gauges = &this.ports().gauges;
     server(page, this);
     consensus(page, gauges);
     leases(page, gauges);
-    store(page, &this.ports.reads.status());
+    store(page, &this.ports().reads.status());
     disk(page, gauges);
     watchers(page, gauges);
     process(page);
 }
 
-fn server(page: &mut Page, this: &Loop) {
-    let gauges = &this.ports.gauges;
-    let config = &this.config;
+fn server(page: &mut Page, this: &ClientServices) {
+    let gauges = &this.ports().gauges;
+    let config = this.config();
     let leader = gauges.leader.load(Relaxed);
-    let own = this.ports.identity.member_id;
-    let cluster = this.ports.reads.cluster_version().unwrap_or_default();
+    let own = this.ports().identity.member_id;
+    let cluster = this.ports().reads.cluster_version().unwrap_or_default();
     // etcd leaves the patch away
     let minor = cluster.rsplit_once('.').map_or(cluster.as_str(), |(minor, _)| minor);
     let version = format!("cluster_version=\"{minor}\"");
@@ -39,10 +40,19 @@ fn server(page: &mut Page, this: &Loop) {
     page.gauge("etcd_server_is_leader", "1 when this member leads.", f64::from(leader == own));
     let learner = gauges.learner.load(Relaxed);
     page.gauge("etcd_server_is_learner", "1 when this member receives the log and does not vote.", f64::from(learner));
+    let dropped = config.dropped_log_lines.load(Relaxed) as f64;
+    page.counter("conclave_log_lines_dropped_total", "Log lines that nobody took in time.", dropped);
     page.gauge("etcd_server_quota_backend_bytes", "Bytes that the store may hold.", config.quota_bytes as f64);
+    let ends = gauges.certificate_ends.load(Relaxed);
+    if ends != 0 {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let left = ends as f64 - now.as_secs_f64().floor();
+        let help = "Seconds until the certificate shown to clients ends; negative afterwards.";
+        page.gauge("conclave_server_certificate_expiration_seconds", help, left);
+    }
     let name = "etcd_debugging_server_alarms";
     page.family(name, Kind::Gauge, "Alarms that are raised, by member and type; each is 1.");
-    for alarm in this.ports.reads.status().alarms {
+    for alarm in this.ports().reads.status().alarms {
         let kind = if alarm.alarm == AlarmType::Corrupt { "CORRUPT" } else { "NOSPACE" };
         page.sample(name, &format!("alarm_type=\"{kind}\",server_id=\"{:x}\"", alarm.member_id), 1.0);
     }

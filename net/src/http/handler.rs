@@ -6,11 +6,10 @@ use super::answer::{not_found, only_get, page};
 use super::health;
 use super::metrics::Metrics;
 use crate::door::{HttpBody, HttpHandler, HttpRequest, Peer, text};
-use crate::services::Loop;
+use crate::services::ClientServices;
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, ready};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
-use std::rc::Rc;
 
 /// Settings of plain HTTP.
 #[derive(Clone, Debug, Default)]
@@ -21,14 +20,14 @@ pub struct HttpConfig {
 
 /// Serves plain HTTP on one loop.
 pub struct Http {
-    this: Rc<Loop>,
+    this: ClientServices,
     metrics: Metrics,
     config: HttpConfig,
 }
 
 impl Http {
     /// For the services of a loop.
-    pub fn new(this: Rc<Loop>, metrics: Metrics, config: HttpConfig) -> Self {
+    pub fn new(this: ClientServices, metrics: Metrics, config: HttpConfig) -> Self {
         Self { this, metrics, config }
     }
 
@@ -49,9 +48,9 @@ impl Http {
         if method != Method::GET {
             return only_get();
         }
-        let cluster = self.this.ports.reads.cluster_version().unwrap_or_default();
+        let cluster = self.this.ports().reads.cluster_version().unwrap_or_default();
         let cluster = if cluster.is_empty() { "not_decided" } else { &cluster };
-        let config = &self.this.config;
+        let config = &self.this.config();
         let body = format!(
             "{{\"etcdserver\":\"{}\",\"etcdcluster\":\"{cluster}\",\"storage\":\"{}\"}}",
             config.server_version, config.storage_version

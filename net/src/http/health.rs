@@ -4,12 +4,11 @@
 
 use super::answer::{json_string, only_get, refusal};
 use crate::door::{HttpBody, HttpRequest, text};
-use crate::services::{Loop, maintenance, status};
+use crate::services::{ClientServices, maintenance, status};
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use messages::RequestError;
 use messages::read::INLINE_BYTES;
 use model::request::{AlarmType, RangeRequest};
-use std::rc::Rc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -18,7 +17,7 @@ use tokio::sync::oneshot;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// `/health`.
-pub(super) async fn health(this: Rc<Loop>, request: HttpRequest) -> Response<HttpBody> {
+pub(super) async fn health(this: ClientServices, request: HttpRequest) -> Response<HttpBody> {
     if request.method != Method::GET {
         return only_get();
     }
@@ -34,39 +33,39 @@ pub(super) async fn health(this: Rc<Loop>, request: HttpRequest) -> Response<Htt
     }
 }
 
-async fn unhealthy(this: &Rc<Loop>, query: &Query, serializable: bool) -> Option<String> {
-    for alarm in this.ports.reads.status().alarms {
-        let name = maintenance::name(alarm.alarm);
+async fn unhealthy(this: &ClientServices, query: &Query, serializable: bool) -> Option<String> {
+    for alarm in this.ports().reads.status().alarms {
+        let name = maintenance::alarm_name(alarm.alarm);
         if !query.has("exclude", name) {
             return Some(format!("ALARM {name}"));
         }
     }
-    if !serializable && this.ports.gauges.leader_id().is_none() {
+    if !serializable && this.ports().gauges.leader_id().is_none() {
         return Some("RAFT NO LEADER".into());
     }
     let read = if serializable { serializable_read(this) } else { linearizable_read(this).await };
     read.err().map(|why| format!("RANGE ERROR:{why}"))
 }
 
-fn serializable_read(this: &Rc<Loop>) -> Result<(), String> {
+fn serializable_read(this: &ClientServices) -> Result<(), String> {
     let request = RangeRequest { key: "health".into(), limit: 1, ..RangeRequest::default() };
-    match this.ports.reads.range(&request, INLINE_BYTES) {
+    match this.ports().reads.range(&request, INLINE_BYTES) {
         Some(Err(why)) => Err(status::of_read(&why).message.into_owned()),
         Some(Ok(_)) | None => Ok(()),
     }
 }
 
-async fn linearizable_read(this: &Rc<Loop>) -> Result<(), String> {
-    if this.ports.gauges.stopping.load(Relaxed) {
+async fn linearizable_read(this: &ClientServices) -> Result<(), String> {
+    if this.ports().gauges.stopping.load(Relaxed) {
         return Err(failure_text(RequestError::Stopped));
     }
     if !this.reads_are_free() {
         let (granted, wait) = oneshot::channel();
-        this.probe_read(granted);
+        this.probe_read_index(granted);
         match tokio::time::timeout(PATIENCE, wait).await {
             Err(_) => return Err("context deadline exceeded".into()),
             Ok(Err(_)) => return Err(failure_text(RequestError::Stopped)),
-            Ok(Ok(Err(why))) => return Err(failure_text(why)),
+            Ok(Ok(Err(why))) => return Err(why.message.into_owned()),
             Ok(Ok(Ok(()))) => {}
         }
     }
@@ -103,7 +102,7 @@ impl Probe {
     }
 
     /// Runs the checks and reports on them.
-    pub(super) async fn run(self, this: Rc<Loop>, request: HttpRequest) -> Response<HttpBody> {
+    pub(super) async fn run(self, this: ClientServices, request: HttpRequest) -> Response<HttpBody> {
         if request.method != Method::GET {
             return only_get();
         }
@@ -130,16 +129,16 @@ impl Probe {
     }
 }
 
-async fn check(this: &Rc<Loop>, name: &str) -> Result<(), String> {
+async fn check(this: &ClientServices, name: &str) -> Result<(), String> {
     match name {
         "data_corruption" => {
-            let corrupt = this.ports.reads.status().alarms.iter().any(|a| a.alarm == AlarmType::Corrupt);
+            let corrupt = this.ports().reads.status().alarms.iter().any(|a| a.alarm == AlarmType::Corrupt);
             if corrupt { Err("alarm activated: CORRUPT".into()) } else { Ok(()) }
         }
         "serializable_read" => serializable_read(this),
         "linearizable_read" => linearizable_read(this).await,
         _ => {
-            if this.ports.gauges.learner.load(Acquire) {
+            if this.ports().gauges.learner.load(Acquire) {
                 Err("not supported for learner".into())
             } else {
                 Ok(())

@@ -7,7 +7,7 @@ use super::counters::{LoopMetrics, MethodCounters};
 use super::families;
 use super::page::{Kind, Page};
 use crate::door::Code;
-use crate::services::Loop;
+use crate::services::ClientServices;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -55,7 +55,7 @@ impl Metrics {
     }
 
     /// The whole page.
-    pub fn render(&self, this: &Loop) -> String {
+    pub fn render(&self, this: &ClientServices) -> String {
         let mut page = Page::new();
         families::write(&mut page, this);
         self.connections(&mut page);

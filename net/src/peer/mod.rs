@@ -1,16 +1,36 @@
-//! What members say to each other on the wire: the codec, pure; no socket, no clock, no transport yet.
+//! Members among each other: messages of raft, vitals, calls and snapshots, over QUIC or, where UDP does not pass, over TCP.
 //!
-//! Bytes of a peer are untrusted. [`frame::Reader`] is the one checked door from bytes to a [`raft::Message`]: what passes is
-//! well formed, was said by the member at the other end (or only passed on by it), and is meant for this one.
+//! Each member dials its own sending connections, so a pair has one in each direction and two dials at the same time are no tie.
+//! Bytes of a peer are untrusted until [`codec::reader::Reader`] has checked them. What cannot be sent now is dropped and told; nothing is
+//! ever sent twice.
 //!
-//! | file | what |
+//! | room or file | what |
 //! |---|---|
-//! | [`hello`] | first words of a connection: who, whom, which run, which versions |
-//! | [`frame`] | length-prefixed, versioned frames; lanes and their limits |
-//! | `wire` | the rkyv form of a message, version 1 |
+//! | [`port`] | the seam: what the transport is asked and what it tells |
+//! | [`codec`] | hellos and frames, pure |
+//! | [`lanes`] | bounded queues and streams of frames |
+//! | [`session`] | a connection between its hello and its end, and which run of a peer counts |
+//! | [`dial`] | from peer URLs to connections that are kept up |
+//! | [`listen`] | the peer port, over UDP and TCP |
+//! | [`bulk`] | snapshots, resumed where they broke |
+//! | [`tls`] | what `http` and `https` URLs mean |
+//! | [`http`] | `/members`, `/version`, `/health` |
+//! | [`transport`] | all of it, behind [`port::Transport`] |
+//! | [`local`] | the same trait for members of one process |
+//! | [`config`], [`metrics`] | settings and bounds; counters |
 
-pub mod frame;
-pub mod hello;
+pub mod bulk;
+pub mod codec;
+pub mod config;
+pub mod dial;
+pub mod http;
+pub mod lanes;
+pub mod listen;
+pub mod local;
+pub mod metrics;
+pub mod port;
+pub mod session;
 #[cfg(test)]
 mod tests;
-mod wire;
+pub mod tls;
+pub mod transport;

@@ -1,6 +1,6 @@
 //! Streams: order, credit, cancellation.
 
-use crate::client::{bidi, connect, server_stream};
+use crate::client::{bidi, connect, echo, server_stream};
 use crate::echo::start;
 use crate::unary::eventually;
 use crate::wire::{grpc, h2_to, http1};
@@ -107,5 +107,31 @@ async fn calls_from_inside_use_the_same_methods() {
     assert_eq!(server.seen.cancelled.load(Ordering::Relaxed), 1, "the dropped stream was told");
     let seen = &server.seen;
     assert_eq!(seen.started.load(Ordering::Relaxed), seen.handled.load(Ordering::Relaxed));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn streams_of_a_connection_leave_room_for_short_calls() {
+    let limits = DoorLimits { max_concurrent_streams: 32, ..Default::default() };
+    let server = start(&limits, ListenSpec::plain(1));
+    let channel = connect(server.addr).await;
+    echo(&channel, "/test.Echo/Hop", "settings first").await.expect("answers");
+    let parrot =
+        || bidi(&channel, "/test.Echo/Parrot", stream::iter([Bytes::from_static(b"hi")]).chain(stream::pending()));
+    let mut open = Vec::new();
+    for _ in 0..limits.max_long_calls() {
+        let mut answers = parrot().await.expect("opens");
+        answers.next().await.expect("one message").expect("good");
+        open.push(answers);
+    }
+    let refused = parrot().await.expect_err("one too many");
+    assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
+    echo(&channel, "/test.Echo/Hop", "short").await.expect("a short call is answered");
+    drop(open.pop());
+    let again = async || parrot().await.is_ok();
+    let start = std::time::Instant::now();
+    while !again().await {
+        assert!(start.elapsed() < Duration::from_secs(10), "the room of a stream that ended is given to another");
+    }
     server.stop().await;
 }

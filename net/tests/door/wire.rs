@@ -176,7 +176,7 @@ async fn a_request_that_stops_half_way_is_reset() {
 }
 
 fn tls_configs() -> (rustls::ServerConfig, rustls::ClientConfig) {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(tls::provider());
     let cert = CertificateDer::from_pem_slice(CERT).expect("certificate");
     let key = PrivateKeyDer::from_pem_slice(KEY).expect("key");
     let server = rustls::ServerConfig::builder_with_provider(provider.clone())

@@ -52,12 +52,14 @@ pub fn founders(new: Founders<'_>) -> Result<Bootstrap, ClusterError> {
 pub fn create_log(
     disk: Arc<dyn Disk>,
     dir: &Path,
+    config: WalConfig,
     first: &Bootstrap,
     log_id: u64,
 ) -> Result<(Wal, WalMeta, HardState), WalError> {
-    let (at, identity) = (first.applied, first.identity);
+    let at = first.applied;
+    let identity = first.identity;
     let meta = WalMeta { cluster: identity.cluster_id, member: identity.member_id, log_id };
     let hard_state = HardState { term: at.term, vote: 0, commit: at.index };
-    let wal = Wal::create(disk, dir, WalConfig::default(), meta, Start { at, hard_state })?;
+    let wal = Wal::create(disk, dir, config, meta, Start { at, hard_state })?;
     Ok((wal, meta, hard_state))
 }

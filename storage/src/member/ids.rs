@@ -2,7 +2,7 @@
 //!
 //! Must never use anything but its arguments: every member computes the same ids on its own.
 
-use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
+use aws_lc_rs::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
 
 /// Id of a member of the initial cluster: SHA-1 over its sorted peer URLs and the cluster token.
 pub fn member_id(peer_urls: &[String], token: &str) -> u64 {

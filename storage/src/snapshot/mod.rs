@@ -42,7 +42,7 @@ const BLOCK_BYTES: usize = 128 << 10;
 /// Bytes before a row's key.
 const ROW_HEAD: usize = 8;
 /// Length of the hash behind the stream.
-pub const HASH_BYTES: usize = ring::digest::SHA256_OUTPUT_LEN;
+pub const HASH_BYTES: usize = aws_lc_rs::digest::SHA256_OUTPUT_LEN;
 
 const ROWS: u8 = 1;
 const END: u8 = 2;

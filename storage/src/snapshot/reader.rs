@@ -6,7 +6,7 @@ use super::header::START;
 use super::{BLOCK_BYTES, BLOCK_HEAD, END, FAMILIES, HASH_BYTES, ROWS, StreamError, StreamHeader, block_crc, padding};
 use crate::engine::Family;
 use bytes::{Buf, Bytes};
-use ring::digest;
+use aws_lc_rs::digest;
 use std::io::{BufReader, Read};
 
 /// What to do about the hash behind a stream.

@@ -5,7 +5,7 @@
 use super::{BLOCK_BYTES, BLOCK_HEAD, END, FAMILIES, HASH_BYTES, ROW_HEAD, ROWS, StreamHeader, block_crc, padding};
 use crate::engine::{Direction, EngineError, Family, Scan, Snapshot};
 use bytes::{BufMut, Bytes};
-use ring::digest;
+use aws_lc_rs::digest;
 
 /// Largest chunk, as etcd's.
 pub const CHUNK_BYTES: usize = 32 << 10;

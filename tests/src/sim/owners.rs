@@ -7,10 +7,9 @@ use super::ports::{HubMail, LeaseMail};
 use super::running::Running;
 use super::violation::{Checked, hold};
 use super::world::{Event, Owner, Sending, World};
-use actors::applier::EVENT_OVERHEAD;
 use actors::watch_hub::{LogReads, Position};
 use actors::wiring::apply::{ApplyBatch, ToApplier};
-use actors::wiring::events::RevisionEvents;
+use actors::wiring::events::WatchRevision;
 use actors::wiring::tick::Tick;
 use actors::wiring::wal::ToWal;
 use std::sync::Arc;
@@ -55,11 +54,11 @@ impl World {
             }
             Owner::Lease => {
                 match run.lease_mail.try_recv() {
-                    Ok(LeaseMail::Advanced(message)) => run.desk.advanced(message, now),
-                    Ok(LeaseMail::Role(message)) => run.desk.role(message, now),
-                    Ok(LeaseMail::Requests(message)) => run.desk.requests(message, now),
-                    Ok(LeaseMail::Answers(replies)) => run.desk.answers(replies, now),
-                    Ok(LeaseMail::Tick) => run.desk.tick(now),
+                    Ok(LeaseMail::Advanced(message)) => run.leases.advanced(message, now),
+                    Ok(LeaseMail::Role(message)) => run.leases.role(message, now),
+                    Ok(LeaseMail::Requests(message)) => run.leases.requests(message, now),
+                    Ok(LeaseMail::Answers(replies)) => run.leases.answers(replies, now),
+                    Ok(LeaseMail::Tick) => run.leases.tick(now),
                     Err(_) => {}
                 }
                 Ok(())
@@ -206,7 +205,7 @@ impl World {
         let Some(run) = &mut self.run else { return Ok(()) };
         match run.hub_mail.try_recv() {
             Ok(HubMail::Advanced(message)) => {
-                let bytes = message.events.as_deref().map_or(0, weight);
+                let bytes = message.events.iter().flat_map(|list| list.iter()).map(WatchRevision::bytes).sum::<usize>();
                 let at = Position { revision: message.revision, compact_revision: message.compact_revision };
                 run.hub.advanced(at, message.events);
                 run.backlog.fetch_sub(bytes, Relaxed);
@@ -225,7 +224,7 @@ impl World {
     /// Hands out what the hub wants done and sent.
     fn hub_frames(&mut self) -> Checked {
         let Some(run) = &mut self.run else { return Ok(()) };
-        run.work.extend(run.hub.take_work());
+        run.work.extend(run.hub.take_jobs());
         for (stream, frames) in run.hub.take_frames() {
             self.trace.line(self.now, || format!("stream {}: {frames:?}", stream.token));
             let credit = self.watching.frames(stream.token, frames, &mut self.rng, &self.replay)?;
@@ -294,10 +293,6 @@ fn tick(run: &mut Running, now: u64) {
         // merged into the next one
         run.next_tick -= TICK * u64::from(count);
     }
-}
-
-fn weight(events: &[RevisionEvents]) -> usize {
-    events.iter().flat_map(|r| &r.events).map(|e| e.kv.len() + EVENT_OVERHEAD).sum()
 }
 
 /// One job of the hub's reader threads.

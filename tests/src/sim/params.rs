@@ -74,7 +74,7 @@ impl Params {
                 fragment_bytes: rng.pick(&[300, 2_000, 1 << 20]),
                 frame_bytes: rng.pick(&[200, 4_000, 256 << 10]),
                 read_bytes: rng.pick(&[100, 2_000, 256 << 10]),
-                huge_bytes: rng.pick(&[0, 200, 1 << 20]),
+                oversized_bytes: rng.pick(&[0, 200, 1 << 20]),
                 sent_bytes: rng.pick(&[500, 8 << 20]),
                 progress_interval: rng.pick(&[300, 5_000]),
             },

@@ -14,7 +14,7 @@ use messages::{Reply, ReplySink};
 use raft::Message;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Mail of the lease desk.
+/// Mail of the lease manager.
 pub enum LeaseMail {
     /// From the applier.
     Advanced(LeasesAdvanced),
@@ -36,7 +36,7 @@ pub enum HubMail {
     Requests(WatchRequests),
 }
 
-/// The way to the lease desk.
+/// The way to the lease manager.
 #[derive(Clone)]
 pub struct ToLeases(pub Sender<LeaseMail>);
 

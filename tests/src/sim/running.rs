@@ -8,13 +8,16 @@ use super::ports::{ClientSink, HubMail, LeaseMail, SimPeers, ToHub, ToLeases, ma
 use actors::applier::{Applier, ApplierPace, ApplierParts};
 use actors::flusher::{Flusher, FlusherParts};
 use actors::kernel::{FIRST_CLIENT_SINK, LEASE_SINK};
-use actors::lease_manager::{Desk, DeskParts, StoredLease};
-use actors::limits::{APPLIER_QUEUE, APPLY_BATCH_BYTES, FLUSHER_QUEUE, UNCOMMITTED_BYTES, WAL_QUEUE};
+use actors::lease_manager::{LeaseService, LeaseServiceParts, StoredLease};
+use actors::limits::{
+    APPLIER_QUEUE, APPLY_BATCH_BYTES, COLLECTED_BYTES, FLUSHER_QUEUE, HUB_BACKLOG_BYTES, LOG_TAIL_BYTES,
+    OVERSIZED_REVISION_BYTES, UNCOMMITTED_BYTES, WAL_QUEUE,
+};
 use actors::raft_core::inbox::{Inbox, InnerPort};
 use actors::raft_core::log_tail::LogTail;
 use actors::raft_core::{CoreConfig, CoreParts, RaftCore};
 use actors::wal_writer::{WalParts, WalWriter};
-use actors::watch_hub::{Done, Hub, Position, Work};
+use actors::watch_hub::{Hub, Position, ReadDone, ReadJob};
 use actors::wiring::apply::ToApplier;
 use actors::wiring::flush::ToFlusher;
 use actors::wiring::wal::ToWal;
@@ -56,13 +59,13 @@ pub struct Running {
     /// The flusher.
     pub flusher: Flusher<StepEngine>,
     /// The lease manager.
-    pub desk: Desk,
+    pub leases: LeaseService,
     /// The watch hub.
     pub hub: Hub,
     /// Jobs of the hub that nobody has begun.
-    pub work: VecDeque<Work>,
+    pub work: VecDeque<ReadJob>,
     /// Jobs that are done and not reported.
-    pub done: VecDeque<Done>,
+    pub done: VecDeque<ReadDone>,
     /// The core's client queues.
     pub port: CorePort,
     /// The core's inner queues.
@@ -73,7 +76,7 @@ pub struct Running {
     pub to_applier: Receiver<ToApplier>,
     /// The flusher's queue.
     pub to_flusher: Receiver<ToFlusher>,
-    /// The desk's mail.
+    /// The lease manager's mail.
     pub lease_mail: Receiver<LeaseMail>,
     /// Its other end.
     pub to_leases: Sender<LeaseMail>,
@@ -151,6 +154,8 @@ impl Wiring {
                 compaction_pause: Duration::ZERO,
                 compaction_rows: params.compaction_rows,
                 durable_check: params.durable_check,
+                hub_backlog: HUB_BACKLOG_BYTES,
+                oversized_revision: OVERSIZED_REVISION_BYTES,
             },
         }
     }
@@ -174,10 +179,10 @@ impl Wiring {
         }
     }
 
-    fn desk(&self, view: &View<SimSnapshot>) -> Result<Desk, String> {
+    fn leases(&self, view: &View<SimSnapshot>) -> Result<LeaseService, String> {
         let stored = storage::read::meta::leases(view).map_err(|e| e.to_string())?;
         let stored = stored.into_iter().map(|(id, row)| StoredLease { id, ttl: row.ttl, remaining: row.remaining });
-        Ok(Desk::new(DeskParts {
+        Ok(LeaseService::new(LeaseServiceParts {
             stored: stored.collect(),
             election_timeout: TICK / 1_000 * u64::from(ELECTION_TICKS),
             heartbeat: TICK / 1_000,
@@ -228,7 +233,7 @@ impl Running {
             wal: WalWriter::new(wal, wiring.wal_parts(to_wal.clone())),
             applier: Applier::new(store, wiring.applier_parts(to_applier.clone(), params)),
             flusher: Flusher::new(wiring.flusher_parts(to_flusher.clone(), engine, disk, params)),
-            desk: wiring.desk(&view)?,
+            leases: wiring.leases(&view)?,
             hub: Hub::new(params.hub, at),
             work: VecDeque::new(),
             done: VecDeque::new(),
@@ -237,7 +242,7 @@ impl Running {
             to_flusher,
             lease_mail,
             hub_mail,
-            reads: Arc::new(Reads::new(wiring.views.clone(), wiring.gauges.clone())),
+            reads: Arc::new(Reads::new(wiring.views.clone(), wiring.gauges.clone(), COLLECTED_BYTES)),
             replies,
             port: wiring.port,
             inner: wiring.inner,
@@ -270,5 +275,12 @@ fn core_config(store: &Store<StepEngine>, params: &Params, epoch: u64) -> CoreCo
     raft.max_uncommitted_size = UNCOMMITTED_BYTES;
     raft.max_inflight_bytes = 8 << 20;
     raft.step_down_on_removal = true;
-    CoreConfig { raft, epoch, request_ticks: 70, catch_up_entries: params.catch_up, spin: Duration::ZERO }
+    CoreConfig {
+        raft,
+        epoch,
+        request_ticks: 70,
+        catch_up_entries: params.catch_up,
+        tail_bytes: LOG_TAIL_BYTES,
+        spin: Duration::ZERO,
+    }
 }

@@ -190,7 +190,7 @@ impl World {
         if let Ok(Outcome::LeaseGrant { id, ttl }) = applied.result
             && self.replay.now().leases.get(&id) == Some(&ttl)
         {
-            let older = self.run.as_ref().and_then(|run| run.desk.leases().time_to_live(id));
+            let older = self.run.as_ref().and_then(|run| run.leases.leases().time_to_live(id));
             if older.is_some() {
                 self.promises.contest(id);
             }

@@ -24,7 +24,7 @@ fn the_stream_has_etcds_framing_and_a_true_hash() {
         let (bytes, remaining) = server.stubs.snapshot().await.expect("snapshot");
         let (body, hash) = bytes.split_at(bytes.len() - 32);
         assert_eq!(body.len() % 512, 0, "file size modulo 512 is 32");
-        assert_eq!(ring::digest::digest(&ring::digest::SHA256, body).as_ref(), hash);
+        assert_eq!(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, body).as_ref(), hash);
         assert!(remaining.is_sorted_by(|a, b| a >= b), "what remains counts down");
         assert_eq!(remaining.last(), Some(&0));
         assert!(remaining.len() > 3, "in chunks");

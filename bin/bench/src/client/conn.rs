@@ -149,7 +149,8 @@ impl Conn {
                 stream.set_nodelay(true)?;
                 let Some(tls) = tls else { return Ok(Io::Tcp(stream)) };
                 let name = ServerName::try_from(self.endpoint.host().to_owned()).map_err(io::Error::other)?;
-                Ok(Io::Tls(Box::new(tls.connect(name, stream).await?)))
+                let secured = tls.connect(name, stream).await.map_err(super::tls::explain)?;
+                Ok(Io::Tls(Box::new(secured)))
             }
         }
     }

@@ -12,13 +12,13 @@ mod method;
 mod status;
 mod tls;
 
+pub use self::tls::{BadTls, TlsFiles};
 pub use call::{Inbound, Outbound};
 pub use conn::Conn;
 pub use endpoint::{Address, BadEndpoint, Endpoint};
 pub use frames::{Encoder, frame};
 pub use method::Method;
 pub use status::{CallError, Code};
-pub use tls::{BadTls, TlsFiles};
 
 use bytes::Bytes;
 use std::cell::Cell;

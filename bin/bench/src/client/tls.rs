@@ -2,18 +2,16 @@
 //!
 //! Must not skip verification unless the user said so by name.
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::ClientConfig;
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::sign::SingleCertAndKey;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tls::verify::{AnyServer, Roots, ServerVerifier};
+use tls::{Own, provider};
 use tokio_rustls::TlsConnector;
-
-/// Where Linux systems keep the authorities they trust, by likelihood.
-const SYSTEM_ROOTS: &[&str] =
-    &["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
 /// Files of TLS, as flags name them.
 #[derive(Clone, Debug, Default)]
@@ -42,22 +40,18 @@ pub enum BadTls {
     Refused(#[from] rustls::Error),
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, BadTls> {
-    let bad = |why: String| BadTls::File(path.to_owned(), why);
-    let all: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).map_err(|why| bad(why.to_string()))?.collect();
-    match all {
-        Ok(all) if all.is_empty() => Err(bad("no certificate in it".into())),
-        all => all.map_err(|why| bad(why.to_string())),
+fn roots(files: &TlsFiles) -> Result<Roots, BadTls> {
+    let Some(path) = &files.cacert else { return Ok(Roots::system()) };
+    let bad = |why: String| BadTls::File(path.clone(), why);
+    let mut roots = Roots::default();
+    for certificate in CertificateDer::pem_slice_iter(&file(path)?) {
+        roots.add(&certificate.map_err(|why| bad(why.to_string()))?).map_err(|why| bad(why.to_string()))?;
     }
+    if roots.is_empty() { Err(bad("no certificate in it".into())) } else { Ok(roots) }
 }
 
-fn roots(files: &TlsFiles) -> Result<RootCertStore, BadTls> {
-    let mut store = RootCertStore::empty();
-    let system = || SYSTEM_ROOTS.iter().map(PathBuf::from).find(|path| path.exists());
-    if let Some(path) = files.cacert.clone().or_else(system) {
-        store.add_parsable_certificates(certificates(&path)?);
-    }
-    Ok(store)
+fn file(path: &Path) -> Result<Vec<u8>, BadTls> {
+    std::fs::read(path).map_err(|why| BadTls::File(path.to_owned(), why.to_string()))
 }
 
 /// A connector for these files.
@@ -65,17 +59,18 @@ fn roots(files: &TlsFiles) -> Result<RootCertStore, BadTls> {
 /// # Errors
 /// Files that are missing, unreadable or do not fit together.
 pub(super) fn connector(files: &TlsFiles) -> Result<TlsConnector, BadTls> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
+    let builder =
+        ClientConfig::builder_with_provider(Arc::new(provider())).with_safe_default_protocol_versions()?.dangerous();
     let builder = if files.insecure_skip_verify {
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(TakeAny(provider)))
+        builder.with_custom_certificate_verifier(Arc::new(AnyServer::new()))
     } else {
-        builder.with_root_certificates(roots(files)?)
+        builder.with_custom_certificate_verifier(Arc::new(ServerVerifier::new(roots(files)?)))
     };
     let mut config = match (&files.cert, &files.key) {
         (Some(cert), Some(key)) => {
-            let secret = PrivateKeyDer::from_pem_file(key).map_err(|why| BadTls::File(key.clone(), why.to_string()))?;
-            builder.with_client_auth_cert(certificates(cert)?, secret)?
+            let own = Own::from_pem(&file(cert)?, &file(key)?);
+            let own = own.map_err(|why| BadTls::File(cert.clone(), why.to_string()))?;
+            builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own.certified)))
         }
         (None, None) => builder.with_no_client_auth(),
         _ => return Err(BadTls::Half),
@@ -84,41 +79,10 @@ pub(super) fn connector(files: &TlsFiles) -> Result<TlsConnector, BadTls> {
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-/// `--insecure-skip-tls-verify`.
-#[derive(Debug)]
-struct TakeAny(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for TakeAny {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+/// A handshake that failed, in one sentence.
+pub(super) fn explain(why: io::Error) -> io::Error {
+    match why.get_ref().and_then(|inner| inner.downcast_ref()) {
+        Some(of_tls) => io::Error::new(why.kind(), tls::error_text(of_tls)),
+        None => why,
     }
 }

@@ -103,8 +103,12 @@ const fn of(kind: Kind, name: &'static str, default: &'static str, help: &'stati
 const KEY_SIZE: Spec = number("key-size", "8", "Bytes of a key");
 const VAL_SIZE: Spec = number("val-size", "8", "Bytes of a value");
 const KEY_SPACE: Spec = number("key-space-size", "1", "Number of different keys");
-const RATE: Spec =
-    of(Kind::Fraction, "rate", "0", "Requests per second, started on time whatever the answers do; 0: as many as go");
+const RATE: Spec = of(
+    Kind::Fraction,
+    "rate",
+    "0",
+    "Requests per second, each sent when it is due, whether or not earlier ones were answered; 0: no limit",
+);
 const TOTAL: Spec = number("total", "10000", "Number of requests");
 const CONSISTENCY: Spec = of(Kind::Text, "consistency", "l", "Linearizable (l) or serializable (s)");
 
@@ -113,8 +117,8 @@ pub const GLOBAL: &[Spec] = &[
     of(Kind::Text, "endpoints", "127.0.0.1:2379", "Members to load, separated by commas"),
     number("conns", "1", "Connections to open"),
     number("clients", "1", "Clients that send at the same time, spread over the connections"),
-    switch("target-leader", "Load the leader alone"),
-    switch("precise", "Print all digits"),
+    switch("target-leader", "Send all requests to the leader"),
+    switch("precise", "Print full precision"),
     switch("sample", "Print a table with one line for each second"),
     switch("percentiles", "Print percentiles up to 99.99 after the report"),
     of(Kind::File, "json", "", "Write everything to this file as JSON; - is standard output"),
@@ -122,15 +126,18 @@ pub const GLOBAL: &[Spec] = &[
     of(Kind::File, "html", "", "Write a page with charts to this file"),
     switch("report-perfdash", "Write three percentiles as JSON into $ARTIFACTS, or ./_artifacts"),
     of(Kind::Duration, "duration", "0s", "Stop after this time even if requests are left"),
-    switch("from-send", "With a rate, measure from the sending, as etcd's tool does, not from when a request was due"),
-    number("seed", "0", "Seed of keys and values; 0: another one in each run"),
+    switch(
+        "from-send",
+        "With --rate, measure latency from when a request was sent, as etcd's tool does, instead of from when it was due",
+    ),
+    number("seed", "0", "Seed for keys and values; 0: a new one in each run"),
     of(Kind::Text, "user", "", "Name and password as name:password; without the password it is asked for"),
-    of(Kind::File, "cacert", "", "Authorities that may sign the server's certificate (PEM)"),
-    of(Kind::File, "cert", "", "Certificate of the client (PEM)"),
-    of(Kind::File, "key", "", "Key of that certificate (PEM)"),
-    switch("insecure-skip-tls-verify", "Take any certificate from the server"),
+    of(Kind::File, "cacert", "", "File of CA certificates to trust (PEM)"),
+    of(Kind::File, "cert", "", "Client certificate file (PEM)"),
+    of(Kind::File, "key", "", "Private key file for --cert (PEM)"),
+    switch("insecure-skip-tls-verify", "Do not verify the server's certificate"),
     of(Kind::Duration, "dial-timeout", "0s", "Keep trying to connect for this long; 0: one attempt"),
-    of(Kind::Duration, "auto-sync-interval", "0s", "Taken for the sake of scripts; endpoints stay as given"),
+    of(Kind::Duration, "auto-sync-interval", "0s", "Accepted for compatibility; has no effect"),
 ];
 
 /// Every command.
@@ -146,7 +153,7 @@ pub const COMMANDS: &[Command] = &[
             RATE,
             TOTAL,
             KEY_SPACE,
-            switch("sequential-keys", "One key after the other instead of random ones"),
+            switch("sequential-keys", "Write keys in sequence instead of at random"),
             of(Kind::Duration, "compact-interval", "0s", "Compact this often; 0: never"),
             number("compact-index-delta", "1000", "Revisions that such a compaction keeps"),
             switch("check-hashkv", "Print the hash of all keys afterwards"),
@@ -156,14 +163,14 @@ pub const COMMANDS: &[Command] = &[
         name: "range",
         args: "KEY [END]",
         short: "Read a key or a range of keys",
-        long: "KEY may be left out with --prefix: all keys then.",
+        long: "With --prefix and without KEY, all keys are read.",
         flags: &[
             RATE,
             TOTAL,
             CONSISTENCY,
-            number("limit", "0", "Most keys of one answer; 0: all"),
-            switch("count-only", "Count keys only"),
-            switch("keys-only", "Leave values out"),
+            number("limit", "0", "Maximum number of keys in one response; 0: no limit"),
+            switch("count-only", "Read only the number of keys"),
+            switch("keys-only", "Read only keys"),
             switch("stream", "Use RangeStream instead of Range"),
             switch("paginate", "Read in pages of 10,000 keys"),
             switch("prefix", "Read all keys that begin with KEY"),
@@ -180,14 +187,14 @@ pub const COMMANDS: &[Command] = &[
         name: "txn-mixed",
         args: "[KEY [END]]",
         short: "Transactions that write a key or read a range",
-        long: "KEY and END are taken for the sake of scripts and have no meaning, as in etcd's tool.",
+        long: "KEY and END are accepted for compatibility and ignored, as in etcd's tool.",
         flags: &[
             KEY_SIZE,
             VAL_SIZE,
             RATE,
             TOTAL,
-            of(Kind::Text, "end-key", "", "Taken for the sake of scripts; reads begin at the first key"),
-            number("limit", "1000", "Most keys of one read"),
+            of(Kind::Text, "end-key", "", "Accepted for compatibility; reads begin at the first key"),
+            number("limit", "1000", "Maximum number of keys in one read"),
             KEY_SPACE,
             CONSISTENCY,
             of(Kind::Fraction, "rw-ratio", "1", "Reads for each write"),
@@ -202,11 +209,11 @@ pub const COMMANDS: &[Command] = &[
             number("streams", "10", "Watch streams"),
             number("watch-per-stream", "100", "Watchers on each stream"),
             number("watched-key-total", "1", "Different keys that are watched"),
-            of(Kind::Fraction, "put-rate", "0", "Writes per second; 0: as many as go"),
+            of(Kind::Fraction, "put-rate", "0", "Writes per second; 0: no limit"),
             number("put-total", "1000", "Number of writes"),
             number("key-size", "32", "Bytes of a key"),
             KEY_SPACE,
-            switch("sequential-keys", "One key after the other instead of random ones"),
+            switch("sequential-keys", "Write keys in sequence instead of at random"),
         ],
     },
     Command {
@@ -283,7 +290,7 @@ pub const COMMANDS: &[Command] = &[
             VAL_SIZE_SOAK,
             of(Kind::Duration, "run", "10m", "How long to write once the keys are there"),
             of(Kind::Duration, "window", "10s", "Length of one line of the table"),
-            of(Kind::Fraction, "rate", "0", "Writes per second; 0: as many as go"),
+            of(Kind::Fraction, "rate", "0", "Writes per second; 0: no limit"),
             number("readers", "16", "Clients that read and verify"),
             number("watchers", "20", "Watchers of a share of the keys each, besides one of all keys"),
             of(Kind::Duration, "compact-every", "5s", "Pause between compactions; 0: never"),

@@ -11,8 +11,8 @@ use api::etcdserverpb::{
     CompactionRequest, CompactionResponse, DefragmentRequest, DefragmentResponse, PutRequest, PutResponse,
     RangeRequest, RangeResponse, SnapshotRequest, SnapshotResponse, WatchCreateRequest,
 };
+use aws_lc_rs::digest::{Context, SHA256};
 use prost::Message;
-use ring::digest::{Context, SHA256};
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::rc::Rc;

@@ -1,8 +1,10 @@
 //! Opens one connection: TCP or a Unix socket, TLS, HTTP/2. Failures are told in the words that gRPC clients use.
 
 use super::Config;
-use super::endpoint::{Address, Endpoint, Security, authority, read};
+use super::endpoint::{Address, Endpoint, Security, authority, check_host_port, read};
+use super::io_text::io_text;
 use super::preface::{First, Noticed};
+use super::proxy;
 use super::tls::{self, Tls};
 use super::tls_text::tls_text;
 use hyper_util::rt::TokioIo;
@@ -94,37 +96,33 @@ async fn plain(endpoint: &Endpoint) -> Result<Box<dyn Stream>, String> {
             Ok(Box::new(socket))
         }
         Address::Tcp(address) => {
-            if !has_port(address) {
-                return Err(format!("dial tcp: address {address}: missing port in address"));
-            }
-            let found = tokio::net::lookup_host(address).await;
-            let unknown = || format!("dial tcp: lookup {}: no such host", super::srv::asked(&endpoint.host));
-            let found: Vec<_> = found.map_err(|_| unknown())?.collect();
-            let mut last = unknown();
-            for address in found {
-                match TcpStream::connect(address).await {
-                    Ok(socket) => {
-                        socket.set_nodelay(true).map_err(|why| format!("dial tcp {address}: {why}"))?;
-                        return Ok(Box::new(socket));
-                    }
-                    Err(why) => last = format!("dial tcp {address}: connect: {}", io_text(&why)),
-                }
-            }
-            Err(last)
+            check_host_port(address).map_err(|why| format!("dial tcp: address {address}: {why}"))?;
+            let proxy = proxy::for_address(address, |name| std::env::var(name).ok())?;
+            let Some(proxy) = proxy else { return Ok(Box::new(tcp(address, &endpoint.host).await?)) };
+            let proxy_host = proxy.address.rsplit_once(':').map_or("", |(host, _)| host);
+            let mut socket = tcp(&proxy.address, proxy_host).await?;
+            proxy::connect(&mut socket, &proxy, address).await?;
+            Ok(Box::new(socket))
         }
     }
 }
 
-fn has_port(address: &str) -> bool {
-    address.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']'))
-}
-
-/// An error of the system in Go's words: small letters, no number.
-pub fn io_text(why: &io::Error) -> String {
-    let text = why.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    let mut chars = text.chars();
-    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
+/// Connects to the first address of a name that takes the connection.
+async fn tcp(address: &str, host: &str) -> Result<TcpStream, String> {
+    let found = tokio::net::lookup_host(address).await;
+    let unknown = || format!("dial tcp: lookup {}: no such host", super::srv::asked(host));
+    let found: Vec<_> = found.map_err(|_| unknown())?.collect();
+    let mut last = unknown();
+    for address in found {
+        match TcpStream::connect(address).await {
+            Ok(socket) => {
+                socket.set_nodelay(true).map_err(|why| format!("dial tcp {address}: {why}"))?;
+                return Ok(socket);
+            }
+            Err(why) => last = format!("dial tcp {address}: connect: {}", io_text(&why)),
+        }
+    }
+    Err(last)
 }
 
 /// A socket of any kind.

@@ -11,11 +11,11 @@ use api::etcdserverpb as pb;
 /// `alarm`.
 pub const COMMAND: Command = Command {
     name: "alarm",
-    short: "Alarms of members. See `{} alarm --help`",
-    long: "Alarms of members",
+    short: "Manage alarms. See `{} alarm --help`",
+    long: "Manage alarms",
     below: &[
-        Command { name: "disarm", short: "Ends all alarms", run: crate::run!(disarm), ..Command::EMPTY },
-        Command { name: "list", short: "Lists alarms", run: crate::run!(list), ..Command::EMPTY },
+        Command { name: "disarm", short: "Disarm all alarms", run: crate::run!(disarm), ..Command::EMPTY },
+        Command { name: "list", short: "List the alarms that are raised", run: crate::run!(list), ..Command::EMPTY },
     ],
     group: Group::Cluster,
     ..Command::EMPTY

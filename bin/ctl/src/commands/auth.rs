@@ -11,18 +11,23 @@ use api::etcdserverpb as pb;
 /// `auth`.
 pub const COMMAND: Command = Command {
     name: "auth",
-    short: "Turns logins on and off. See `{} auth --help`",
-    long: "Turns logins on and off",
+    short: "Enable or disable authentication. See `{} auth --help`",
+    long: "Enable or disable authentication",
     below: &[
         Command {
             name: "enable",
-            short: "Asks everybody to log in",
-            long: "Asks everybody to log in. The user root must exist; its role is made and given to it when it is missing.",
+            short: "Enable authentication",
+            long: "Enable authentication. The user root must exist. The role root is created and granted to it if necessary.",
             run: crate::run!(enable),
             ..Command::EMPTY
         },
-        Command { name: "disable", short: "Lets everybody in", run: crate::run!(disable), ..Command::EMPTY },
-        Command { name: "status", short: "Shows whether logins are on", run: crate::run!(status), ..Command::EMPTY },
+        Command { name: "disable", short: "Disable authentication", run: crate::run!(disable), ..Command::EMPTY },
+        Command {
+            name: "status",
+            short: "Show whether authentication is enabled",
+            run: crate::run!(status),
+            ..Command::EMPTY
+        },
     ],
     group: Group::Authentication,
     ..Command::EMPTY

@@ -12,8 +12,8 @@ use api::etcdserverpb as pb;
 pub const COMMAND: Command = Command {
     name: "compaction",
     usage: "[options] <revision>",
-    short: "Forgets what was before a revision",
-    flags: &[Flag::switch("physical", "wait until what is forgotten is deleted from the store as well")],
+    short: "Compact the history of keys up to a revision",
+    flags: &[Flag::switch("physical", "wait until the compacted versions are also deleted from the store")],
     group: Group::Keys,
     run: crate::run!(run),
     ..Command::EMPTY

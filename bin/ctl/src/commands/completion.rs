@@ -10,8 +10,8 @@ use std::fmt::Write;
 pub const COMMAND: Command = Command {
     name: "completion",
     usage: "[bash|zsh|fish|powershell]",
-    short: "Writes a script that completes commands",
-    long: "Writes a script that completes commands and flags.
+    short: "Print a shell completion script",
+    long: "Print a script that completes commands and flags in a shell.
 
 Bash:        source <({} completion bash)
              {} completion bash > /etc/bash_completion.d/{}

@@ -14,7 +14,7 @@ use std::time::Instant;
 /// `defrag`.
 pub const COMMAND: Command = Command {
     name: "defrag",
-    short: "Lets each of `--endpoints` rewrite its files, so that they get smaller",
+    short: "Defragment the storage of each member in `--endpoints`",
     shared: &[CLUSTER],
     group: Group::Cluster,
     run: crate::run!(run),

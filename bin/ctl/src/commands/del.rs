@@ -19,7 +19,7 @@ const SECOND_THOUGHTS: Duration = Duration::from_secs(2);
 pub const COMMAND: Command = Command {
     name: "del",
     usage: "[options] <key> [range_end]",
-    short: "Deletes a key, or the range [key, range_end)",
+    short: "Delete a key, or the keys in the range [key, range_end)",
     flags: FLAGS,
     group: Group::Keys,
     run: crate::run!(run),
@@ -28,10 +28,10 @@ pub const COMMAND: Command = Command {
 
 /// Its flags; `txn` reads them as well.
 pub const FLAGS: &[Flag] = &[
-    Flag::switch("prefix", "every key that begins with <key>"),
-    Flag::switch("prev-kv", "show what was deleted"),
-    Flag::switch("from-key", "every key from <key> on, in order of bytes"),
-    Flag::switch("range", "delete [key, range_end) without a pause"),
+    Flag::switch("prefix", "delete all keys with the prefix <key>"),
+    Flag::switch("prev-kv", "print the deleted key-value pairs"),
+    Flag::switch("from-key", "delete all keys greater than or equal to <key> in byte order"),
+    Flag::switch("range", "delete the range [key, range_end) without the pause that guards against mistakes"),
 ];
 
 async fn run(input: Input) -> Result<(), Exit> {

@@ -12,24 +12,29 @@ use pb::downgrade_request::DowngradeAction;
 /// `downgrade`.
 pub const COMMAND: Command = Command {
     name: "downgrade",
-    short: "Goes back to an older version. See `{} downgrade --help`",
-    long: "Goes back to an older version",
+    short: "Downgrade the cluster to an earlier version. See `{} downgrade --help`",
+    long: "Downgrade the cluster to an earlier version",
     below: &[
         Command {
             name: "validate",
             usage: "<TARGET_VERSION>",
-            short: "Checks whether the cluster can go back",
+            short: "Check whether the cluster can be downgraded",
             run: crate::run!(validate),
             ..Command::EMPTY
         },
         Command {
             name: "enable",
             usage: "<TARGET_VERSION>",
-            short: "Lets the cluster go back",
+            short: "Start a downgrade",
             run: crate::run!(enable),
             ..Command::EMPTY
         },
-        Command { name: "cancel", short: "Stops going back", run: crate::run!(cancel), ..Command::EMPTY },
+        Command {
+            name: "cancel",
+            short: "Cancel the downgrade that is under way",
+            run: crate::run!(cancel),
+            ..Command::EMPTY
+        },
     ],
     group: Group::Cluster,
     ..Command::EMPTY

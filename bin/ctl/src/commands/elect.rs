@@ -18,8 +18,8 @@ const TTL: i64 = 60;
 pub const COMMAND: Command = Command {
     name: "elect",
     usage: "<election-name> [proposal]",
-    short: "Stands for an election, or watches one",
-    flags: &[Flag::switch("listen", "only watch who leads").letter('l')],
+    short: "Campaign in an election, or observe one",
+    flags: &[Flag::switch("listen", "only observe the leader").letter('l')],
     group: Group::Concurrency,
     run: crate::run!(run),
     ..Command::EMPTY

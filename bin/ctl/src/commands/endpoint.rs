@@ -13,33 +13,33 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 /// `--cluster`.
-pub const CLUSTER: Flag = Flag::switch("cluster", "every endpoint of every member");
+pub const CLUSTER: Flag = Flag::switch("cluster", "use all endpoints from the member list of the cluster");
 
 /// `endpoint`.
 pub const COMMAND: Command = Command {
     name: "endpoint",
-    short: "How servers are. See `{} endpoint --help`",
-    long: "How servers are",
+    short: "Inspect endpoints. See `{} endpoint --help`",
+    long: "Inspect endpoints",
     shared: &[CLUSTER],
     below: &[
         Command {
             name: "health",
-            short: "Shows whether each of `--endpoints` works",
+            short: "Check the health of each endpoint in `--endpoints`",
             run: crate::run!(health),
             ..Command::EMPTY
         },
         Command {
             name: "status",
-            short: "Shows the state of each of `--endpoints`",
-            long: "Shows the state of each of `--endpoints`. In the simple format: endpoint, ID, version, storage version, size, size in use,
-share not in use, quota, whether it leads, whether it is a learner, raft term, index, applied index, errors, downgrade target, downgrade.",
+            short: "Print the status of each endpoint in `--endpoints`",
+            long: "Print the status of each endpoint in `--endpoints`. In the simple format: endpoint, ID, version, storage version, size, size in use,
+share not in use, quota, is leader, is learner, raft term, index, applied index, errors, downgrade target, downgrade.",
             run: crate::run!(status),
             ..Command::EMPTY
         },
         Command {
             name: "hashkv",
-            short: "Shows the hash of the keys of each of `--endpoints`",
-            flags: &[Flag::int("rev", "up to this revision (default: the latest)")],
+            short: "Print the hash of the key-value store of each endpoint in `--endpoints`",
+            flags: &[Flag::int("rev", "hash the history up to this revision (0: the newest)")],
             run: crate::run!(hash),
             ..Command::EMPTY
         },

@@ -15,7 +15,7 @@ use tonic::Streaming;
 pub const COMMAND: Command = Command {
     name: "get",
     usage: "[options] <key> [range_end]",
-    short: "Reads a key or a range of keys",
+    short: "Get a key or a range of keys",
     flags: FLAGS,
     group: Group::Keys,
     run: crate::run!(run),
@@ -24,21 +24,21 @@ pub const COMMAND: Command = Command {
 
 /// Its flags; `txn` reads them as well.
 pub const FLAGS: &[Flag] = &[
-    Flag::new("consistency", Kind::Text, "l", "l: as of now (linearizable), s: as the server knows it (serializable)"),
-    Flag::text("order", "order of the keys: ASCEND or DESCEND"),
-    Flag::text("sort-by", "what is ordered: CREATE, KEY, MODIFY, VALUE or VERSION"),
-    Flag::int("limit", "at most this many keys"),
-    Flag::switch("prefix", "every key that begins with <key>"),
-    Flag::switch("from-key", "every key from <key> on, in order of bytes"),
-    Flag::int("rev", "as it was at this revision"),
-    Flag::switch("keys-only", "without values"),
-    Flag::switch("count-only", "only how many there are (with --write-out=fields)"),
-    Flag::switch("print-value-only", "only values, in the simple format"),
-    Flag::int("min-create-rev", "created at this revision or later"),
-    Flag::int("max-create-rev", "created at this revision or before"),
-    Flag::int("min-mod-rev", "changed last at this revision or later"),
-    Flag::int("max-mod-rev", "changed last at this revision or before"),
-    Flag::switch("stream", "ask with RangeStream, which sends in parts"),
+    Flag::new("consistency", Kind::Text, "l", "consistency of the read: linearizable (l) or serializable (s)"),
+    Flag::text("order", "sort order of the results: ASCEND or DESCEND"),
+    Flag::text("sort-by", "field to sort by: CREATE, KEY, MODIFY, VALUE or VERSION"),
+    Flag::int("limit", "maximum number of results (0: no limit)"),
+    Flag::switch("prefix", "get all keys with the prefix <key>"),
+    Flag::switch("from-key", "get all keys greater than or equal to <key> in byte order"),
+    Flag::int("rev", "read at this revision"),
+    Flag::switch("keys-only", "get only the keys"),
+    Flag::switch("count-only", "get only the number of keys (with --write-out=fields)"),
+    Flag::switch("print-value-only", "print only values, in the simple format"),
+    Flag::int("min-create-rev", "only keys with a create revision of at least this"),
+    Flag::int("max-create-rev", "only keys with a create revision of at most this"),
+    Flag::int("min-mod-rev", "only keys with a modification revision of at least this"),
+    Flag::int("max-mod-rev", "only keys with a modification revision of at most this"),
+    Flag::switch("stream", "use RangeStream, which returns the result in several messages"),
 ];
 
 async fn run(input: Input) -> Result<(), Exit> {

@@ -13,31 +13,31 @@ use std::time::Duration;
 /// `lease`.
 pub const COMMAND: Command = Command {
     name: "lease",
-    short: "Leases: keys that end by themselves. See `{} lease --help`",
-    long: "Leases: keys that end by themselves",
+    short: "Manage leases. See `{} lease --help`",
+    long: "Manage leases",
     below: &[
-        Command { name: "grant", usage: "<ttl>", short: "Makes a lease", run: crate::run!(grant), ..Command::EMPTY },
+        Command { name: "grant", usage: "<ttl>", short: "Grant a lease", run: crate::run!(grant), ..Command::EMPTY },
         Command {
             name: "revoke",
             usage: "<leaseID>",
-            short: "Ends a lease and deletes its keys",
+            short: "Revoke a lease and delete its keys",
             run: crate::run!(revoke),
             ..Command::EMPTY
         },
         Command {
             name: "timetolive",
             usage: "<leaseID> [options]",
-            short: "Shows how long a lease lives",
-            flags: &[Flag::switch("keys", "with its keys")],
+            short: "Show the time to live of a lease",
+            flags: &[Flag::switch("keys", "also print the keys attached to the lease")],
             run: crate::run!(time_to_live),
             ..Command::EMPTY
         },
-        Command { name: "list", short: "Lists leases", run: crate::run!(list), ..Command::EMPTY },
+        Command { name: "list", short: "List all leases", run: crate::run!(list), ..Command::EMPTY },
         Command {
             name: "keep-alive",
             usage: "[options] <leaseID>",
-            short: "Renews a lease until it is interrupted",
-            flags: &[Flag::switch("once", "once only")],
+            short: "Keep a lease alive until the command is interrupted",
+            flags: &[Flag::switch("once", "renew the lease once and exit")],
             run: crate::run!(keep),
             ..Command::EMPTY
         },

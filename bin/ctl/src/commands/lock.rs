@@ -22,10 +22,10 @@ const DEFAULT_TTL: i64 = 60;
 pub const COMMAND: Command = Command {
     name: "lock",
     usage: "<lockname> [exec-command arg1 arg2 ...]",
-    short: "Holds a lock",
-    long: "Takes a lock and holds it until it is interrupted, or while a command runs. The key of the lock is printed; the command
-finds it in ETCD_LOCK_KEY and its revision in ETCD_LOCK_REV. The exit code is the command's.",
-    flags: &[Flag::new("ttl", Kind::Int, "10", "seconds after which the lock is free when this program is gone")],
+    short: "Acquire a named lock",
+    long: "Acquire a lock and hold it until the command is interrupted or the given program ends. The key of the
+lock is printed. The program finds it in ETCD_LOCK_KEY and its revision in ETCD_LOCK_REV. The exit code is the program's.",
+    flags: &[Flag::new("ttl", Kind::Int, "10", "time to live of the lock's lease in seconds, should this client disappear")],
     group: Group::Concurrency,
     run: crate::run!(run),
     ..Command::EMPTY

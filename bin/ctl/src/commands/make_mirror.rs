@@ -3,7 +3,8 @@
 use super::session::Session;
 use crate::cli::Input;
 use crate::cli::spec::{Command, Flag, Group, Kind};
-use crate::client::config::{Login, Secure, login};
+use crate::client::Secure;
+use crate::client::config::{Login, login};
 use crate::client::method::{PUT, RANGE, TXN};
 use crate::client::range::prefix;
 use crate::client::watch::{Spec, Watches};
@@ -27,21 +28,21 @@ const COUNT_EVERY: Duration = Duration::from_secs(30);
 pub const COMMAND: Command = Command {
     name: "make-mirror",
     usage: "[options] <destination>",
-    short: "Copies keys to another cluster and keeps them equal",
-    long: "Copies keys to another cluster and follows their changes until it is interrupted. Every 30 seconds it prints how many keys it
+    short: "Mirror keys to another cluster",
+    long: "Copy keys to another cluster and follow their changes until the command is interrupted. Every 30 seconds it prints how many keys it
 has written. With --rev it does not copy: it follows the changes from that revision on.",
     flags: &[
-        Flag::text("prefix", "only keys that begin with this"),
-        Flag::int("rev", "follow from this revision on, do not copy"),
-        Flag::new("max-txn-ops", Kind::Uint, "128", "at most this many changes in one transaction"),
-        Flag::text("dest-prefix", "write under this prefix instead of --prefix"),
-        Flag::switch("no-dest-prefix", "write without the prefix"),
-        Flag::text("dest-cert", "certificate to show to the destination"),
-        Flag::text("dest-key", "key of --dest-cert"),
-        Flag::text("dest-cacert", "certificates of authorities to trust at the destination"),
-        Flag::new("dest-insecure-transport", Kind::Bool, "true", "no TLS to the destination unless something asks for it"),
-        Flag::text("dest-user", "name[:password] to log in with at the destination"),
-        Flag::text("dest-password", "password to log in with at the destination"),
+        Flag::text("prefix", "mirror only keys with this prefix"),
+        Flag::int("rev", "do not copy; follow changes from this revision on"),
+        Flag::new("max-txn-ops", Kind::Uint, "128", "maximum number of operations in one transaction"),
+        Flag::text("dest-prefix", "prefix in the destination cluster that replaces --prefix"),
+        Flag::switch("no-dest-prefix", "mirror to the destination without the prefix"),
+        Flag::text("dest-cert", "client certificate file for the destination (PEM)"),
+        Flag::text("dest-key", "private key file for --dest-cert (PEM)"),
+        Flag::text("dest-cacert", "file of CA certificates to trust for the destination (PEM)"),
+        Flag::new("dest-insecure-transport", Kind::Bool, "true", "use TLS to the destination only if an endpoint or a certificate flag requires it"),
+        Flag::text("dest-user", "name[:password] to authenticate with at the destination"),
+        Flag::text("dest-password", "password for --dest-user, if it contains none"),
     ],
     group: Group::Utility,
     run: crate::run!(run),

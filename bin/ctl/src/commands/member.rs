@@ -11,16 +11,16 @@ use api::etcdserverpb as pb;
 /// `member`.
 pub const COMMAND: Command = Command {
     name: "member",
-    short: "Members of the cluster. See `{} member --help`",
-    long: "Members of the cluster",
+    short: "Manage the members of the cluster. See `{} member --help`",
+    long: "Manage the members of the cluster",
     below: &[
         Command {
             name: "add",
             usage: "<memberName> [options]",
-            short: "Adds a member",
+            short: "Add a member",
             flags: &[
-                Flag::text("peer-urls", "where the others reach it, between commas"),
-                Flag::switch("learner", "it learns and does not vote yet"),
+                Flag::text("peer-urls", "peer URLs of the member, separated by commas"),
+                Flag::switch("learner", "add it as a learner that does not vote"),
             ],
             run: crate::run!(add),
             ..Command::EMPTY
@@ -28,22 +28,22 @@ pub const COMMAND: Command = Command {
         Command {
             name: "remove",
             usage: "<memberID>",
-            short: "Removes a member",
+            short: "Remove a member",
             run: crate::run!(remove),
             ..Command::EMPTY
         },
         Command {
             name: "update",
             usage: "<memberID> [options]",
-            short: "Changes where a member is reached",
-            flags: &[Flag::text("peer-urls", "where the others reach it, between commas")],
+            short: "Update the peer URLs of a member",
+            flags: &[Flag::text("peer-urls", "peer URLs of the member, separated by commas")],
             run: crate::run!(update),
             ..Command::EMPTY
         },
         Command {
             name: "list",
-            short: "Lists the members",
-            long: "Lists the members. In the simple format: ID, status, name, peer addresses, client addresses, whether it is a learner.",
+            short: "List all members",
+            long: "List all members. In the simple format: ID, status, name, peer addresses, client addresses, whether it is a learner.",
             flags: &[Flag::new(
                 "consistency",
                 Kind::Text,
@@ -56,7 +56,7 @@ pub const COMMAND: Command = Command {
         Command {
             name: "promote",
             usage: "<memberID>",
-            short: "Gives a learner its vote",
+            short: "Promote a learner to a voting member",
             run: crate::run!(promote),
             ..Command::EMPTY
         },

@@ -13,7 +13,7 @@ use api::etcdserverpb as pb;
 pub const COMMAND: Command = Command {
     name: "move-leader",
     usage: "<transferee-member-id>",
-    short: "Lets another member lead",
+    short: "Transfer leadership to another member",
     group: Group::Cluster,
     run: crate::run!(run),
     ..Command::EMPTY

@@ -9,7 +9,7 @@ use crate::print::say;
 /// `options`.
 pub const COMMAND: Command = Command {
     name: "options",
-    short: "Shows the flags that every command takes",
+    short: "List the flags that apply to every command",
     group: Group::Utility,
     run: crate::run!(options),
     ..Command::EMPTY

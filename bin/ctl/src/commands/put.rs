@@ -13,16 +13,16 @@ use std::io::Read;
 pub const COMMAND: Command = Command {
     name: "put",
     usage: "[options] <key> <value> (<value> can also be given from stdin)",
-    short: "Writes a key",
+    short: "Put a key-value pair",
     long: "
-Writes a key.
+Put a key-value pair into the store.
 
-A value that begins with '-' would be read as a flag: write '--' before it.
+A value that begins with '-' would be taken for a flag. Put '--' before it:
 
   put <key> -- <value>
   put -- <key> <value>
 
-Without a value, and without '--ignore-value', the value is read from standard input:
+If no value is given, and '--ignore-value' is not set, the value is read from standard input:
 
   cat file | {} put <key>
 ",
@@ -34,10 +34,10 @@ Without a value, and without '--ignore-value', the value is read from standard i
 
 /// Its flags; `txn` reads them as well.
 pub const FLAGS: &[Flag] = &[
-    Flag::new("lease", Kind::Text, "0", "lease (in hex) with which the key ends"),
-    Flag::switch("prev-kv", "show what was there before"),
-    Flag::switch("ignore-value", "keep the value it has"),
-    Flag::switch("ignore-lease", "keep the lease it has"),
+    Flag::new("lease", Kind::Text, "0", "lease id in hexadecimal to attach to the key"),
+    Flag::switch("prev-kv", "print the previous key-value pair"),
+    Flag::switch("ignore-value", "keep the current value of the key"),
+    Flag::switch("ignore-lease", "keep the current lease of the key"),
 ];
 
 async fn run(input: Input) -> Result<(), Exit> {

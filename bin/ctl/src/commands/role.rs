@@ -16,36 +16,36 @@ use api::etcdserverpb as pb;
 use bytes::Bytes;
 
 const RANGE_FLAGS: &[Flag] = &[
-    Flag::switch("prefix", "every key that begins with <key>"),
-    Flag::switch("from-key", "every key from <key> on, in order of bytes"),
+    Flag::switch("prefix", "all keys with the prefix <key>"),
+    Flag::switch("from-key", "all keys greater than or equal to <key> in byte order"),
 ];
 
 /// `role`.
 pub const COMMAND: Command = Command {
     name: "role",
-    short: "Roles: what users may do. See `{} role --help`",
-    long: "Roles: what users may do",
+    short: "Manage roles and their permissions. See `{} role --help`",
+    long: "Manage roles and their permissions",
     below: &[
-        Command { name: "add", usage: "<role name>", short: "Adds a role", run: crate::run!(add), ..Command::EMPTY },
+        Command { name: "add", usage: "<role name>", short: "Add a role", run: crate::run!(add), ..Command::EMPTY },
         Command {
             name: "delete",
             usage: "<role name>",
-            short: "Deletes a role",
+            short: "Delete a role",
             run: crate::run!(delete),
             ..Command::EMPTY
         },
         Command {
             name: "get",
             usage: "<role name>",
-            short: "Shows what a role may do",
+            short: "Show the permissions of a role",
             run: crate::run!(get),
             ..Command::EMPTY
         },
-        Command { name: "list", short: "Lists roles", run: crate::run!(list), ..Command::EMPTY },
+        Command { name: "list", short: "List all roles", run: crate::run!(list), ..Command::EMPTY },
         Command {
             name: "grant-permission",
             usage: "[options] <role name> <permission type> <key> [endkey]",
-            short: "Lets a role read, write or readwrite keys",
+            short: "Grant a permission to a role: read, write or readwrite",
             flags: RANGE_FLAGS,
             run: crate::run!(grant),
             ..Command::EMPTY
@@ -53,7 +53,7 @@ pub const COMMAND: Command = Command {
         Command {
             name: "revoke-permission",
             usage: "<role name> <key> [endkey]",
-            short: "Takes keys from a role",
+            short: "Revoke a permission from a role",
             flags: RANGE_FLAGS,
             run: crate::run!(revoke),
             ..Command::EMPTY

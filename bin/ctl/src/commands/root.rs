@@ -46,7 +46,7 @@ pub static ROOT: Command = Command {
 const HELP: Command = Command {
     name: "help",
     usage: "[command]",
-    short: "Shows help for a command",
+    short: "Show help for a command",
     group: Group::Utility,
     run: crate::run!(super::options::help),
     ..Command::EMPTY

@@ -11,7 +11,7 @@ use crate::exit::{Exit, INTERRUPTED};
 use crate::print::say_line;
 use crate::term::progress::{Progress, Unit};
 use api::etcdserverpb as pb;
-use ring::digest::{Context, SHA256, SHA256_OUTPUT_LEN};
+use aws_lc_rs::digest::{Context, SHA256, SHA256_OUTPUT_LEN};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -31,12 +31,12 @@ const EXAMPLE: &str = "  # to a file
 /// `snapshot`.
 pub const COMMAND: Command = Command {
     name: "snapshot",
-    short: "Copies of the store",
+    short: "Save snapshots of a member",
     example: EXAMPLE,
     below: &[Command {
         name: "save",
         usage: "<filename>",
-        short: "Copies the store of one server to a file",
+        short: "Save a snapshot of one member to a file",
         example: EXAMPLE,
         run: crate::run!(save),
         ..Command::EMPTY
@@ -198,7 +198,7 @@ fn text(why: &std::io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ring::digest::digest;
+    use aws_lc_rs::digest::digest;
 
     fn whole(body: &[u8]) -> Vec<u8> {
         [body, digest(&SHA256, body).as_ref()].concat()

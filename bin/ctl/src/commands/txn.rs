@@ -15,14 +15,14 @@ use std::io::BufRead;
 pub const COMMAND: Command = Command {
     name: "txn",
     usage: "[options]",
-    short: "Does several requests as one transaction",
-    long: "Reads a transaction from standard input: three parts, each ended by an empty line.
+    short: "Run several requests as one transaction",
+    long: "Read a transaction from standard input: three parts, each ended by an empty line.
 
-1) compares; all must hold
-2) requests for when they do
-3) requests for when one does not
+1) comparisons, all of which must be true
+2) requests to run if they are
+3) requests to run if they are not
 
-Compares are target(\"key\") op \"value\": the target is c[reate], m[od], ver[sion], val[ue] or lease, op is one of < > = !=.
+A comparison is target(\"key\") op \"value\": the target is c[reate], m[od], ver[sion], val[ue] or lease, op is one of < > = !=.
 Requests are put, get and del with their flags.
 
   {} txn -i
@@ -36,7 +36,7 @@ Requests are put, get and del with their flags.
   put key1 \"created-key1\"
   put key2 \"some extra key\"
 ",
-    flags: &[Flag::switch("interactive", "say which part comes next").letter('i')],
+    flags: &[Flag::switch("interactive", "prompt for each part").letter('i')],
     group: Group::Keys,
     run: crate::run!(run),
     ..Command::EMPTY

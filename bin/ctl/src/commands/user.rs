@@ -15,22 +15,25 @@ use api::authpb::UserAddOptions;
 use api::etcdserverpb as pb;
 
 const INTERACTIVE: Flag =
-    Flag::new("interactive", Kind::Bool, "true", "ask for the password twice; false: read it once from standard input");
+    Flag::new("interactive", Kind::Bool, "true", "prompt for the password; if false, read it from standard input");
 
 /// `user`.
 pub const COMMAND: Command = Command {
     name: "user",
-    short: "Users: who may log in. See `{} user --help`",
-    long: "Users: who may log in",
+    short: "Manage users. See `{} user --help`",
+    long: "Manage users",
     below: &[
         Command {
             name: "add",
             usage: "<user name or user:password> [options]",
-            short: "Adds a user",
+            short: "Add a user",
             flags: &[
                 INTERACTIVE,
-                Flag::text("new-user-password", "the password"),
-                Flag::switch("no-password", "the user logs in by the name in a certificate only"),
+                Flag::text("new-user-password", "password of the new user"),
+                Flag::switch(
+                    "no-password",
+                    "add a user that can authenticate only by the common name of a certificate",
+                ),
             ],
             run: crate::run!(add),
             ..Command::EMPTY
@@ -38,23 +41,23 @@ pub const COMMAND: Command = Command {
         Command {
             name: "delete",
             usage: "<user name>",
-            short: "Deletes a user",
+            short: "Delete a user",
             run: crate::run!(delete),
             ..Command::EMPTY
         },
         Command {
             name: "get",
             usage: "<user name> [options]",
-            short: "Shows the roles of a user",
-            flags: &[Flag::switch("detail", "with what each role may do")],
+            short: "Show the roles of a user",
+            flags: &[Flag::switch("detail", "also show the permissions of each role")],
             run: crate::run!(get),
             ..Command::EMPTY
         },
-        Command { name: "list", short: "Lists users", run: crate::run!(list), ..Command::EMPTY },
+        Command { name: "list", short: "List all users", run: crate::run!(list), ..Command::EMPTY },
         Command {
             name: "passwd",
             usage: "<user name> [options]",
-            short: "Changes a password",
+            short: "Change the password of a user",
             flags: &[INTERACTIVE],
             run: crate::run!(passwd),
             ..Command::EMPTY
@@ -62,14 +65,14 @@ pub const COMMAND: Command = Command {
         Command {
             name: "grant-role",
             usage: "<user name> <role name>",
-            short: "Gives a role to a user",
+            short: "Grant a role to a user",
             run: crate::run!(grant),
             ..Command::EMPTY
         },
         Command {
             name: "revoke-role",
             usage: "<user name> <role name>",
-            short: "Takes a role from a user",
+            short: "Revoke a role from a user",
             run: crate::run!(revoke),
             ..Command::EMPTY
         },

@@ -12,7 +12,7 @@ const API: &str = "3.7";
 /// `version`.
 pub const COMMAND: Command = Command {
     name: "version",
-    short: "Shows the version of {}",
+    short: "Print the version of {}",
     group: Group::Utility,
     run: crate::run!(run),
     ..Command::EMPTY

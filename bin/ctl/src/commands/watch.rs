@@ -20,15 +20,16 @@ use tokio::sync::mpsc;
 pub const COMMAND: Command = Command {
     name: "watch",
     usage: "[options] [key or prefix] [range_end] [--] [exec-command arg1 arg2 ...]",
-    short: "Follows the changes of keys",
-    long: "Follows the changes of a key or a range of keys, until it is interrupted.
+    short: "Watch events on keys or prefixes",
+    long: "Watch events on a key or a range of keys until the command is interrupted.
 
-With a command behind '--', the command runs at every event, with ETCD_WATCH_REVISION, ETCD_WATCH_EVENT_TYPE, ETCD_WATCH_KEY and
-ETCD_WATCH_VALUE (texts in quotes) in its environment.
+If a program follows '--', it is run for every event with ETCD_WATCH_REVISION, ETCD_WATCH_EVENT_TYPE, ETCD_WATCH_KEY and
+ETCD_WATCH_VALUE (quoted) in its environment.
 
-The key may come from ETCDCTL_WATCH_KEY, the end of the range from ETCDCTL_WATCH_RANGE_END.
+The key can also be given by ETCDCTL_WATCH_KEY, and the end of the range by ETCDCTL_WATCH_RANGE_END.
 
-With -i, lines of standard input are read: 'watch' with options and keys, and 'progress', which asks how far the server is.
+With -i, requests are read from the lines of standard input: 'watch' with options and keys, or 'progress', which asks for a
+progress notification.
 ",
     flags: FLAGS,
     group: Group::Keys,

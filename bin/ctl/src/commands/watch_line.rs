@@ -6,11 +6,11 @@ use crate::cli::value::Values;
 
 /// Flags of the command; lines of `watch -i` read them as well.
 pub const FLAGS: &[Flag] = &[
-    Flag::switch("interactive", "read what to watch from standard input").letter('i'),
-    Flag::switch("prefix", "every key that begins with <key>"),
-    Flag::int("rev", "from this revision on"),
-    Flag::switch("prev-kv", "show what was there before an event"),
-    Flag::switch("progress-notify", "show now and then how far the server is"),
+    Flag::switch("interactive", "read watch requests from standard input").letter('i'),
+    Flag::switch("prefix", "watch all keys with the prefix <key>"),
+    Flag::int("rev", "revision to start watching from"),
+    Flag::switch("prev-kv", "print the key-value pair before each event"),
+    Flag::switch("progress-notify", "print the progress notifications of the server"),
 ];
 
 /// Said when a key is missing.

@@ -1,8 +1,8 @@
 //! Values as they were given, and defaults for the rest.
 
-use super::spec::Kind;
+use super::spec::{Here, Kind};
 use super::table;
-use super::table_legacy::{EXPERIMENTAL, Now};
+use super::table_legacy::{EXPERIMENTAL, Now, is_gone};
 use super::{gates, value};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,11 +11,18 @@ use std::time::Duration;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Given {
     values: BTreeMap<String, String>,
+    /// The values come from a configuration file, for which etcd has some rules of its own.
+    pub from_file: bool,
     /// Sentences to log as warnings once there is a logger.
     pub warnings: Vec<String>,
 }
 
 impl Given {
+    /// Nothing yet, of a configuration file.
+    pub fn of_file() -> Self {
+        Self { from_file: true, ..Self::default() }
+    }
+
     /// Sets a value; the last one wins. `experimental-*` names set what they are called now.
     ///
     /// # Errors
@@ -56,6 +63,31 @@ impl Given {
         Ok(())
     }
 
+    /// Sets a value that a variable or a file carries. As [`Self::set`], but a flag that etcd 3.7 has no more never fails: a value
+    /// that cannot be used is warned about, and forgotten. `source` is what the user wrote: the variable's or the key's name.
+    ///
+    /// # Errors
+    /// As [`Self::set`].
+    ///
+    /// # Panics
+    /// As [`Self::set`].
+    pub fn set_from(&mut self, source: &str, name: &str, text: &str) -> Result<(), String> {
+        let gone = renamed(name).is_some() || table::find(name).is_some_and(|flag| is_gone(&flag));
+        if !gone {
+            return self.set(name, text);
+        }
+        if let Err(why) = refusal(name, text) {
+            self.warnings.push(format!("{source}={text} has no effect: {why}"));
+            return Ok(());
+        }
+        self.set(name, text)
+    }
+
+    /// Names of the flags that were given, in alphabetical order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.values.keys().map(String::as_str)
+    }
+
     /// Whether it was given at all.
     pub fn is_set(&self, name: &str) -> bool {
         self.values.contains_key(name)
@@ -93,6 +125,11 @@ impl Given {
         value::number(self.text(name)).unwrap_or_default()
     }
 
+    /// A number of bytes, none when empty.
+    pub fn size(&self, name: &str) -> Option<u64> {
+        units::parse_size(self.text(name)).ok()
+    }
+
     /// A length of time.
     pub fn duration(&self, name: &str) -> Duration {
         units::duration(self.text(name)).unwrap_or_default()
@@ -111,6 +148,16 @@ impl Given {
     /// The gates that were named.
     pub fn gates(&self) -> gates::Chosen {
         gates::parse(self.text("feature-gates")).unwrap_or_default()
+    }
+}
+
+/// Why a value of a flag would not be taken, or would end the start.
+fn refusal(name: &str, text: &str) -> Result<(), String> {
+    let mut trial = Given::default();
+    trial.set(name, text)?;
+    match table::find(name).map(|flag| flag.here) {
+        Some(Here::Refused(why)) if trial.is_changed(name) => Err(why.to_owned()),
+        _ => Ok(()),
     }
 }
 

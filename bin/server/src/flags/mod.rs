@@ -14,6 +14,7 @@ mod table_cluster;
 pub mod table_legacy;
 mod table_security;
 pub mod value;
+mod yaml;
 
 pub use given::Given;
 pub use parse::{Command, FlagError};

@@ -17,10 +17,12 @@ pub fn check(kind: Kind, text: &str) -> Result<(), String> {
         Kind::Bool => boolean(text).map(|_| ()).ok_or_else(parse_error),
         Kind::Int => number::<i64>(text).map(|_| ()).ok_or_else(parse_error),
         Kind::Uint => number::<u64>(text).map(|_| ()).ok_or_else(parse_error),
-        Kind::Uint32 => match text.parse::<u32>() {
-            Ok(_) => Ok(()),
-            Err(_) => Err(format!("strconv.ParseUint: parsing {text:?}: invalid syntax")),
+        Kind::Uint32 => match number::<u32>(text) {
+            Some(_) => Ok(()),
+            None => Err(format!("strconv.ParseUint: parsing {text:?}: invalid syntax")),
         },
+        Kind::Size if text.is_empty() => Ok(()),
+        Kind::Size => units::parse_size(text).map(|_| ()).map_err(|why| why.to_string()),
         Kind::Duration => units::duration(text).map(|_| ()).map_err(|_| parse_error()),
         Kind::OptionalUrls if text.is_empty() => Ok(()),
         // etcd takes an empty list here and complains later about what is missing
@@ -49,7 +51,7 @@ pub fn boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// A whole number: decimal, `0x`, `0o`, `0b`, underscores between digits.
+/// A whole number: decimal, `0x`, `0o`, `0b`, octal behind a plain zero, underscores between digits.
 pub fn number<T: TryFrom<i128>>(text: &str) -> Option<T> {
     let (negative, rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
@@ -60,6 +62,7 @@ pub fn number<T: TryFrom<i128>>(text: &str) -> Option<T> {
         Some("0x") => (&rest[2..], 16),
         Some("0o") => (&rest[2..], 8),
         Some("0b") => (&rest[2..], 2),
+        Some(leading) if leading.starts_with('0') => (&rest[1..], 8),
         _ => (rest.as_str(), 10),
     };
     if digits.starts_with(['+', '-']) {
@@ -77,6 +80,7 @@ mod tests {
     fn numbers_and_booleans() {
         assert_eq!(number::<i64>("-0x10"), Some(-16));
         assert_eq!(number::<u64>("1_000"), Some(1000));
+        assert_eq!((number::<u64>("010"), number::<u64>("0"), number::<u64>("0_7")), (Some(8), Some(0), Some(7)));
         assert_eq!(number::<u64>("-1"), None);
         assert_eq!(number::<u64>("+-1"), None);
         assert_eq!(number::<u64>("abc"), None);

@@ -118,3 +118,22 @@ fn the_revision_jumps_and_everything_before_is_compacted() {
     assert!(refused(128, &args).contains("leaves the range of revisions"));
     assert!(!far.exists());
 }
+
+#[test]
+fn a_restore_that_takes_the_revision_back_says_what_clients_miss() {
+    let member = Member::filled(20);
+    let file = member.save("snap.db");
+    let said = |name: &str, flags: &[&str]| {
+        let data = member.path(name);
+        let ran = conclaveutl(&[&["snapshot", "restore", arg(&file), "--data-dir", arg(&data)][..], flags].concat());
+        assert_eq!(ran.code, 0, "{ran:?}");
+        ran.err
+    };
+    let plain = said("back", &[]);
+    assert!(
+        plain.contains("hint: ") && plain.contains("--bump-revision") && plain.contains("--mark-compacted"),
+        "{plain}"
+    );
+    let bumped = said("ahead", &["--bump-revision", "1000", "--mark-compacted"]);
+    assert!(!bumped.contains("hint: "), "{bumped}");
+}

@@ -14,25 +14,26 @@ use crate::print::say_line;
 use api::etcdserverpb as pb;
 use std::time::Duration;
 
-const AUTO_COMPACT: Flag = Flag::switch("auto-compact", "forget old versions when it is over");
-const AUTO_DEFRAG: Flag = Flag::switch("auto-defrag", "let servers rewrite their files when it is over");
-const LOAD: Flag = Flag::new("load", Kind::Text, "s", "how much: s(mall), m(edium), l(arge) or xl (xLarge)");
+const AUTO_COMPACT: Flag = Flag::switch("auto-compact", "compact the history after the check");
+const AUTO_DEFRAG: Flag = Flag::switch("auto-defrag", "defragment the members after the check");
+const LOAD: Flag =
+    Flag::new("load", Kind::Text, "s", "size of the workload: s(mall), m(edium), l(arge) or xl (xLarge)");
 /// Longest a clean-up step takes.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// `check`.
 pub const COMMAND: Command = Command {
     name: "check",
-    short: "Measures the cluster. See `{} check --help`",
-    long: "Measures the cluster",
+    short: "Check properties of the cluster. See `{} check --help`",
+    long: "Check properties of the cluster",
     below: &[
         Command {
             name: "perf",
             usage: "[options]",
-            short: "Measures whether the cluster keeps up with a load for a minute",
+            short: "Check whether the cluster sustains a workload for a minute",
             flags: &[
                 LOAD,
-                Flag::new("prefix", Kind::Text, "/etcdctl-check-perf/", "what its keys begin with"),
+                Flag::new("prefix", Kind::Text, "/etcdctl-check-perf/", "prefix of the keys that are written"),
                 AUTO_COMPACT,
                 AUTO_DEFRAG,
             ],
@@ -42,10 +43,10 @@ pub const COMMAND: Command = Command {
         Command {
             name: "datascale",
             usage: "[options]",
-            short: "Measures how much memory the first of `--endpoints` takes for data",
+            short: "Measure the memory that the first endpoint in `--endpoints` uses for a workload",
             flags: &[
                 LOAD,
-                Flag::new("prefix", Kind::Text, "/etcdctl-check-datascale/", "what its keys begin with"),
+                Flag::new("prefix", Kind::Text, "/etcdctl-check-datascale/", "prefix of the keys that are written"),
                 AUTO_COMPACT,
                 AUTO_DEFRAG,
             ],

@@ -6,7 +6,7 @@ use crate::commands::session::Session;
 use crate::exit::{ERROR, Exit};
 use crate::print::say_line;
 use crate::term::progress::{Progress, Unit};
-use ring::rand::SystemRandom;
+use aws_lc_rs::rand::SystemRandom;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};

@@ -1,0 +1,127 @@
+//! Peers over QUIC: a connection brings the lanes of raft, or one snapshot.
+
+use super::accepted::{Strangers, log_handshake, log_refused};
+use crate::peer::bulk::receive;
+use crate::peer::codec::hello::Purpose;
+use crate::peer::codec::lane::Lane;
+use crate::peer::lanes::read::{ReadHalf, StreamError};
+use crate::peer::lanes::write::WriteHalf;
+use crate::peer::session::context::Context;
+use crate::peer::session::hello::{Heard, HelloError, hear};
+use crate::peer::session::receiving::Receiving;
+use quinn::{Connection, ConnectionError, Endpoint, Incoming};
+use std::io;
+use std::rc::Rc;
+use tokio::io::AsyncReadExt;
+use tokio::time::timeout;
+
+/// Takes connections until the endpoint is closed.
+pub async fn accept(context: Rc<Context>, endpoint: Endpoint, strangers: Strangers) {
+    while let Some(incoming) = endpoint.accept().await {
+        let Some(stranger) = strangers.enter(context.config.limits.strangers) else {
+            // no answer: whoever is a member tries again
+            incoming.ignore();
+            continue;
+        };
+        let context = context.clone();
+        actix_rt::spawn(async move {
+            let remote = incoming.remote_address();
+            let patience = context.config.dial_timeout();
+            let greeted = match timeout(patience, greet(&context, incoming)).await {
+                Ok(Ok(greeted)) => greeted,
+                Ok(Err(Greeting::Handshake(why))) => return log_handshake(&context, remote, &why),
+                Ok(Err(Greeting::Hello(why, connection))) => {
+                    log_refused(&context, remote, &why);
+                    // the answer must arrive before the connection ends
+                    let _ = timeout(patience, connection.closed()).await;
+                    return connection.close(1_u32.into(), b"refused");
+                }
+                Err(_) => return,
+            };
+            drop(stranger);
+            serve(context, greeted).await;
+        });
+    }
+}
+
+enum Greeting {
+    Handshake(ConnectionError),
+    Hello(HelloError, Connection),
+}
+
+struct Greeted {
+    connection: Connection,
+    heard: Heard,
+    out: WriteHalf,
+    read: ReadHalf,
+}
+
+async fn greet(context: &Rc<Context>, incoming: Incoming) -> Result<Greeted, Greeting> {
+    let connection = incoming.await.map_err(Greeting::Handshake)?;
+    let (send, receive) = connection.accept_bi().await.map_err(Greeting::Handshake)?;
+    let mut out = WriteHalf::Quic(send);
+    let mut read: ReadHalf = Box::new(receive);
+    match hear(context, true, &mut read, &mut out).await {
+        Ok(heard) => Ok(Greeted { connection, heard, out, read }),
+        Err(why) => {
+            let _ = out.finish().await;
+            Err(Greeting::Hello(why, connection))
+        }
+    }
+}
+
+async fn serve(context: Rc<Context>, greeted: Greeted) {
+    let Greeted { connection, heard, out, mut read } = greeted;
+    let from = heard.hello.member;
+    match heard.hello.purpose {
+        Purpose::Raft => {
+            let receiving = Receiving::new(context, from, heard.admitted);
+            lanes(&receiving, &connection, read, out).await;
+        }
+        Purpose::Bulk => {
+            let mut out = out;
+            let turn = heard.admitted.bulk.clone();
+            tokio::select! {
+                biased;
+                () = heard.admitted.ended() => {}
+                _ = connection.closed() => {}
+                // a stream that broke is made anew by its sender
+                _ = receive::take(&context, from, turn, &mut read, &mut out) => {}
+            }
+        }
+    }
+    connection.close(0_u32.into(), b"closed");
+}
+
+async fn lanes(receiving: &Receiving, connection: &Connection, read: ReadHalf, out: WriteHalf) {
+    let append = async {
+        let mut half: ReadHalf = Box::new(connection.accept_uni().await.map_err(io::Error::from)?);
+        expect(&mut half, Lane::Append).await?;
+        Err::<(), _>(receiving.append(half).await)
+    };
+    let calls = async {
+        let (send, receive) = connection.accept_bi().await.map_err(io::Error::from)?;
+        let mut half: ReadHalf = Box::new(receive);
+        expect(&mut half, Lane::Calls).await?;
+        Err::<(), _>(receiving.calls(half, WriteHalf::Quic(send)).await)
+    };
+    let why = tokio::select! {
+        biased;
+        () = receiving.replaced() => return,
+        why = receiving.control(read, out) => why,
+        Err(why) = append => why,
+        Err(why) = calls => why,
+        () = receiving.silent() => io::Error::from(io::ErrorKind::TimedOut).into(),
+        why = connection.closed() => io::Error::from(why).into(),
+    };
+    receiving.log_end(&why);
+}
+
+async fn expect(half: &mut ReadHalf, lane: Lane) -> Result<(), StreamError> {
+    let byte = half.read_u8().await?;
+    if Lane::from_byte(byte) == Some(lane) {
+        Ok(())
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidData, "a stream begins with another lane").into())
+    }
+}

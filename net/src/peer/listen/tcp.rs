@@ -1,0 +1,131 @@
+//! The peer port over TCP: members whose UDP does not get through, and everybody who asks for `/members`, `/version` or `/health`.
+//!
+//! The first byte tells TLS from plain text, what was agreed on in the handshake tells members from HTTP. An `https` port answers
+//! nobody in plain text.
+
+use super::accepted::{Stranger, Strangers, log_handshake, log_refused};
+use crate::peer::bulk::receive;
+use crate::peer::codec::hello::Purpose;
+use crate::peer::codec::lane::Lane;
+use crate::peer::http::{Pages, serve_http};
+use crate::peer::lanes::read::ReadHalf;
+use crate::peer::lanes::write::WriteHalf;
+use crate::peer::session::context::Context;
+use crate::peer::session::hello::{Heard, hear};
+use crate::peer::session::receiving::Receiving;
+use crate::peer::tls::{ALPN, Trust};
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+/// First byte of a TLS handshake.
+const HANDSHAKE: u8 = 0x16;
+
+/// A TCP socket for peers.
+pub struct TcpPort {
+    /// What its connections share.
+    pub context: Rc<Context>,
+    /// Answers HTTP.
+    pub pages: Arc<dyn Pages>,
+    /// Its certificates.
+    pub trust: Trust,
+    /// Its URL says `https`.
+    pub secure: bool,
+}
+
+/// Takes connections for ever.
+pub async fn accept(port: TcpPort, listener: TcpListener, strangers: Strangers) {
+    let port = Rc::new(port);
+    let acceptor = TlsAcceptor::from(port.trust.tcp_server());
+    loop {
+        let (stream, remote) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(why) => {
+                tracing::warn!(error = %why, "cannot take a connection on the peer port");
+                sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let Some(stranger) = strangers.enter(port.context.config.limits.strangers) else { continue };
+        let port = port.clone();
+        let acceptor = acceptor.clone();
+        actix_rt::spawn(async move { serve(&port, &acceptor, stream, remote, stranger).await });
+    }
+}
+
+async fn serve(port: &TcpPort, acceptor: &TlsAcceptor, stream: TcpStream, remote: SocketAddr, stranger: Stranger) {
+    let patience = port.context.config.dial_timeout();
+    let mut first = [0];
+    let Ok(Ok(1)) = timeout(patience, stream.peek(&mut first)).await else { return };
+    // a socket that does not take the option is a little slower
+    let _ = stream.set_nodelay(true);
+    if first[0] != HANDSHAKE {
+        if !port.secure {
+            serve_http(stream, port.pages.clone()).await;
+        }
+        return;
+    }
+    let stream = match timeout(patience, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(why)) => return log_handshake(&port.context, remote, &why),
+        Err(_) => return,
+    };
+    if stream.get_ref().1.alpn_protocol() == Some(ALPN) {
+        member(&port.context, stream, remote, stranger).await;
+    } else {
+        serve_http(stream, port.pages.clone()).await;
+    }
+}
+
+async fn member(context: &Rc<Context>, stream: TlsStream<TcpStream>, remote: SocketAddr, stranger: Stranger) {
+    let (read, write) = tokio::io::split(stream);
+    let mut read: ReadHalf = Box::new(read);
+    let mut out = WriteHalf::Other(Box::new(write));
+    let heard = match timeout(context.config.dial_timeout(), hear(context, false, &mut read, &mut out)).await {
+        Ok(Ok(heard)) => heard,
+        Ok(Err(why)) => {
+            log_refused(context, remote, &why);
+            // best effort: whoever was refused has the answer already
+            let _ = out.finish().await;
+            return;
+        }
+        Err(_) => return,
+    };
+    drop(stranger);
+    let Heard { hello, carries, admitted } = heard;
+    if hello.purpose == Purpose::Bulk {
+        let turn = admitted.bulk.clone();
+        tokio::select! {
+            biased;
+            () = admitted.ended() => {}
+            // a stream that broke is made anew by its sender
+            _ = receive::take(context, hello.member, turn, &mut read, &mut out) => {}
+        }
+        return;
+    }
+    let receiving = Receiving::new(context.clone(), hello.member, admitted);
+    let lane = carries.lane.unwrap_or(Lane::Control);
+    let serve = async {
+        match lane {
+            Lane::Append => receiving.append(read).await,
+            Lane::Calls => receiving.calls(read, out).await,
+            Lane::Control | Lane::Echoes | Lane::Answers => {
+                tokio::select! {
+                    why = receiving.control(read, out) => why,
+                    () = receiving.silent() => io::Error::from(io::ErrorKind::TimedOut).into(),
+                }
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        () = receiving.replaced() => {}
+        why = serve => receiving.log_end(&why),
+    }
+}
