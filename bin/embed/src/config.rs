@@ -43,6 +43,8 @@ pub struct Config {
     pub client_http_urls: Vec<String>,
     /// Where only health and metrics are served, besides `client_urls`.
     pub metrics_urls: Vec<String>,
+    /// Origins whose pages may call the HTTP pages from a browser; `*` or none at all for everybody.
+    pub cors: Vec<String>,
     /// How sockets are bound.
     pub sockets: SocketOptions,
     /// Time between heartbeats, and length of a tick.
@@ -95,6 +97,7 @@ impl Config {
             client_tls: None,
             client_http_urls: Vec::new(),
             metrics_urls: Vec::new(),
+            cors: vec!["*".into()],
             sockets: SocketOptions::default(),
             heartbeat: Duration::from_millis(100),
             election: Duration::from_secs(1),

@@ -18,8 +18,9 @@ use messages::{ReplySink, SinkId};
 use model::Command;
 use model::request::{ClusterVersionSetRequest, MemberAttrSetRequest, MemberAttributes};
 use net::door::Status;
+use net::http::HttpConfig;
 use net::services::ServiceConfig;
-use net::{Doors, LoopGuard, Loops};
+use net::{Doors, Listen, LoopGuard, Loops};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -89,11 +90,11 @@ impl Node {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         // before anything else: sockets and self-made certificates may lie in the data folder
         storage::member::refuse_foreign(&config.data_dir, config.wal_dir.as_deref())?;
-        let http_only = [config.client_http_urls.as_slice(), &config.metrics_urls].concat();
-        let all_urls = [config.client_urls.as_slice(), &http_only].concat();
+        let all_urls = [config.client_urls.as_slice(), &config.client_http_urls, &config.metrics_urls].concat();
         let tls = listen::secure(&all_urls, config.client_tls.as_ref())?;
         let listeners = listen::bind(&config.client_urls, tls.as_ref(), config.sockets)?;
-        let metrics = listen::bind_http(&http_only, tls.as_ref(), config.sockets)?;
+        let client_http = listen::bind(&config.client_http_urls, tls.as_ref(), config.sockets)?;
+        let metrics = listen::bind(&config.metrics_urls, tls.as_ref(), config.sockets)?;
         let addresses = listeners.iter().filter_map(net::Listen::address).collect();
         let at = config.clone();
         let booted = tokio::task::spawn_blocking(move || bootstrap::boot(&at));
@@ -105,7 +106,8 @@ impl Node {
             threads => threads,
         };
         let limits = config.door_limits();
-        let loops = Loops::new(&limits, config.budgets().loops(threads, limits.max_recv_message));
+        let budgets = config.budgets().loops(threads, limits.max_recv_message);
+        let loops = Loops::new(&limits, budgets, HttpConfig { origins: config.cors.clone() });
         let sink = Arc::new(ClientSink::default());
         let mut client_sinks: Vec<Arc<dyn ReplySink>> = vec![sink.clone()];
         client_sinks.extend(loops.sinks());
@@ -135,11 +137,9 @@ impl Node {
         if let Some(keep) = config.auto_compaction {
             node.run(auto_compaction::run(node.client(), keep));
         }
-        let metrics = metrics.into_iter().map(|mut listen| {
-            listen.spec = listen.spec.http_only();
-            listen
-        });
-        for listen in listeners.into_iter().chain(metrics) {
+        let client_http = client_http.into_iter().map(|l| Listen { spec: l.spec.http_only(), ..l });
+        let metrics = metrics.into_iter().map(|l| Listen { spec: l.spec.metrics_only(), ..l });
+        for listen in listeners.into_iter().chain(client_http).chain(metrics) {
             node.doors.open(listen);
         }
         Ok(node)

@@ -7,7 +7,7 @@ use crate::flags::spec::{Area, Here};
 use crate::flags::{Given, gates, syntax, table};
 use embed::config::AutoCompaction;
 use embed::listen::{
-    AllowedNames, AutoTls, ClientUrl, Place, Side, SocketOptions, TlsSettings, bind_address, parse_url,
+    AllowedNames, AutoTls, ClientUrl, Side, SocketOptions, TlsSettings, UrlTarget, bind_address, parse_url,
 };
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -74,6 +74,7 @@ pub fn resolve(mut given: Given) -> Result<Settings, String> {
     node.client_urls = given.list("listen-client-urls");
     node.client_http_urls = given.list("listen-client-http-urls");
     node.metrics_urls = given.list("listen-metrics-urls");
+    node.cors = given.list("cors");
     node.advertise_client_urls = given.list("advertise-client-urls");
     for url in &node.client_urls {
         if node.client_tls.is_some() && (url.starts_with("http:") || url.starts_with("unix:")) {
@@ -169,7 +170,7 @@ fn check_advertised(given: &Given) -> Result<(), String> {
         let urls = given.list(name);
         for url in &urls {
             let ClientUrl { place, .. } = parse_url(url).map_err(|why| why.to_string())?;
-            if matches!(&place, Place::Host(host, _) if host.is_empty()) {
+            if matches!(&place, UrlTarget::Host(host, _) if host.is_empty()) {
                 return Err(format!("--{name} {:?} {form} (unexpected empty host ({url}))", urls.join(",")));
             }
         }

@@ -1,7 +1,7 @@
 //! Starts of a member on a simulated disk: new, again, interrupted, with an install at each of its steps.
 
 use super::*;
-use crate::apply::{Committed, Identity};
+use crate::apply::{Committed, MemberIds};
 use crate::disk::SimDisk;
 use crate::disk::sim::Faults;
 use crate::engine::sim::SimEngine;
@@ -12,7 +12,7 @@ use raft::{ConfState, Entry, EntryKind, HardState, Index, SnapshotMeta, Term};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-const IDENTITY: Identity = Identity { cluster_id: 0xc, member_id: 1 };
+const IDENTITY: MemberIds = MemberIds { cluster_id: 0xc, member_id: 1 };
 
 /// Stores in memory. Clones share them.
 #[derive(Clone, Default)]
@@ -79,7 +79,7 @@ impl Machine {
     }
 }
 
-fn founder(identity: Identity) -> Bootstrap {
+fn founder(identity: MemberIds) -> Bootstrap {
     Bootstrap {
         identity,
         applied: LogId { term: 1, index: 1 },
@@ -149,7 +149,7 @@ fn a_store_without_its_log_is_refused() {
 fn the_log_of_another_member_is_refused_and_left_alone() {
     let machine = Machine::default();
     drop(machine.boot().unwrap());
-    let other = Identity { member_id: 2, ..IDENTITY };
+    let other = MemberIds { member_id: 2, ..IDENTITY };
     let moved = Machine { disk: machine.disk.clone(), ..Machine::default() };
     let changes = machine.disk.change_count();
     let refused = moved.boot_as(|| Ok(founder(other)));

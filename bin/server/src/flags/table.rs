@@ -171,13 +171,7 @@ const OWN: &[Group] = &[
                 Harmless("the JSON gateway is not offered yet"),
                 "Serve the API as JSON below /v3.",
             ),
-            Row(
-                "cors",
-                Text,
-                "*",
-                Harmless("browsers have nothing to call before the JSON gateway is offered"),
-                "Origins that browsers may call from, separated by commas; * for all.",
-            ),
+            Row("cors", Text, "*", Used, "Origins that browsers may call from, separated by commas; * for all."),
             Row(
                 "host-whitelist",
                 Text,
