@@ -20,10 +20,12 @@ use model::{Applied, Command, Envelope, Origin, Outcome};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use storage::apply::{Applier as Store, ApplyFatal, Committed, CompactionProgress, LeaseChange, Report, StoreEvent};
+use storage::apply::{
+    ApplyFatal, Committed, CompactionProgress, LeaseChange, Report, StateMachine as Store, StoreEvent,
+};
 use storage::engine::Engine;
 use storage::schema::Kind;
-use storage::view::{View, Views};
+use storage::view::Views;
 
 /// Ends the applier talks to.
 pub struct ApplierParts<E: Engine> {
@@ -156,10 +158,10 @@ impl<E: Engine> Applier<E> {
         if let Some(snapshot) = before {
             report.view.snapshot = snapshot;
         }
-        self.parts.views.publish(view_of(&report), false);
+        self.parts.views.publish(report.view.clone(), false);
         self.tell_leases(std::mem::take(&mut report.leases));
         self.answer(&entries, &waiters, std::mem::take(&mut report.replies));
-        let index = report.view.applied_index;
+        let index = report.view.status.applied_index;
         self.signal(report);
         self.parts.core.advance(Advance::Applied(AppliedUpTo { sequence, index }));
         self.since_check += entries.len() as u64;
@@ -212,8 +214,8 @@ impl<E: Engine> Applier<E> {
             self.parts.hub_backlog.fetch_add(bytes, Ordering::Relaxed);
         }
         self.parts.hub.send(Advanced {
-            revision: report.view.revision,
-            compact_revision: report.view.compact_revision,
+            revision: report.view.status.revision,
+            compact_revision: report.view.status.compact_revision,
             events,
         });
     }
@@ -254,21 +256,6 @@ impl<E: Engine> Applier<E> {
             out.push(sink, reply);
         }
         out.flush(&self.parts.sinks);
-    }
-}
-
-fn view_of<S: Clone>(report: &Report<S>) -> View<S> {
-    let view = &report.view;
-    View {
-        snapshot: view.snapshot.clone(),
-        revision: view.revision,
-        compact_revision: view.compact_revision,
-        applied_index: view.applied_index,
-        applied_term: view.applied_term,
-        logical_bytes: view.logical_bytes,
-        live_bytes: view.live_bytes,
-        keys: view.keys,
-        alarms: view.alarms.clone(),
     }
 }
 

@@ -15,7 +15,7 @@ use model::{Command, Envelope, Origin};
 use raft::{ConfState, Entry, EntryKind, LogId};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use storage::apply::{Applier as Store, Bootstrap, Identity, LeaseChange, bootstrap};
+use storage::apply::{Bootstrap, LeaseChange, MemberIds, StateMachine as Store, bootstrap};
 use storage::engine::sim::SimEngine;
 use storage::view::Views;
 
@@ -59,7 +59,7 @@ impl ReplySink for Heard {
 fn the_lease_manager_hears_of_a_revocation_before_its_client_does() {
     let engine = Arc::new(SimEngine::new());
     let first = Bootstrap {
-        identity: Identity { cluster_id: 1, member_id: 1 },
+        identity: MemberIds { cluster_id: 1, member_id: 1 },
         applied: LogId { term: 1, index: 1 },
         conf_state: ConfState { voters: vec![1], ..ConfState::default() },
         members: Vec::new(),

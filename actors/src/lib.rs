@@ -13,8 +13,8 @@
 //! | ticker | [`ticker`] | own thread | nothing |
 //! | kernel | [`kernel`] | caller | wiring, start and stop order, death watch |
 //!
-//! Messages between them are in [`wiring`]. Two things alone are shared: views published whole, and counters. Must never know
-//! a socket or a flag.
+//! Messages between them are in [`wiring`]. Three things alone are shared: views published whole, counters, and the cell in
+//! which the current store's engine is found. Must never know a socket or a flag.
 
 pub mod applier;
 #[cfg(test)]
@@ -35,6 +35,8 @@ mod maintenance_jobs_tests;
 pub mod peers;
 pub mod raft_core;
 pub mod reader_pool;
+mod snapshot_streams;
+pub mod store_cell;
 pub mod store_reads;
 pub mod ticker;
 pub mod timer;

@@ -2,8 +2,9 @@
 //!
 //! Must never read a disk: what is not in memory is "temporarily unavailable" and fetched by a log-reader job.
 
-use raft::{ConfState, Entry, HardState, Index, LogId, NodeId, Snapshot, Storage, StorageError, Term};
+use raft::{ConfState, Entry, HardState, Index, NodeId, Snapshot, Storage, StorageError, Term};
 use std::collections::VecDeque;
+use storage::boot::LogStart;
 
 /// Consecutive indices of one term.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,24 +30,20 @@ pub struct LogTail {
 }
 
 impl LogTail {
-    /// From what WAL and store say at start: `compacted` stands before the first entry, `terms` name the first index of each
-    /// term behind it, `tail` holds the entries up to `last` that are kept in memory.
-    pub fn new(
-        hard_state: HardState,
-        conf_state: ConfState,
-        compacted: LogId,
-        terms: &[LogId],
-        last: Index,
-        tail: Vec<Entry>,
-    ) -> Self {
-        assert!(tail.last().is_none_or(|e| e.index == last), "RI-LOG-GAPLESS: the tail ends before the log does");
+    /// From what log and store said at start.
+    ///
+    /// # Panics
+    /// When the entries end before the log does (RI-LOG-GAPLESS).
+    pub fn new(start: LogStart) -> Self {
+        let LogStart { hard_state, conf_state, truncated, terms, last, entries } = start;
+        assert!(entries.last().is_none_or(|e| e.index == last), "RI-LOG-GAPLESS: the tail ends before the log does");
         Self {
             hard_state,
             conf_state,
-            compacted: (compacted.index, compacted.term),
+            compacted: (truncated.index, truncated.term),
             runs: terms.iter().map(|id| Run { first: id.index, term: id.term }).collect(),
-            tail_bytes: tail.iter().map(Entry::encoded_len).sum(),
-            tail: tail.into(),
+            tail_bytes: entries.iter().map(Entry::encoded_len).sum(),
+            tail: entries.into(),
             last,
         }
     }
@@ -176,7 +173,7 @@ impl Storage for LogTail {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use raft::EntryKind;
+    use raft::{EntryKind, LogId};
 
     fn entry(index: Index, term: Term) -> Entry {
         Entry { term, index, kind: EntryKind::Normal, data: Bytes::from_static(b"0123456789") }
@@ -185,8 +182,8 @@ mod tests {
     fn log() -> LogTail {
         let entries = vec![entry(6, 1), entry(7, 1), entry(8, 3), entry(9, 3), entry(10, 4)];
         let id = |term, index| LogId { term, index };
-        let terms = [id(1, 6), id(3, 8), id(4, 10)];
-        LogTail::new(HardState::default(), ConfState::default(), id(1, 5), &terms, 10, entries)
+        let terms = vec![id(1, 6), id(3, 8), id(4, 10)];
+        LogTail::new(LogStart { truncated: id(1, 5), terms, last: 10, entries, ..LogStart::default() })
     }
 
     #[test]

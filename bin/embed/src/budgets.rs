@@ -22,8 +22,8 @@ const fn part(least: usize, default: usize) -> Part {
     Part { least, default }
 }
 
-// Code, threads, allocator, lines of the log.
-const PROCESS: Part = part(32 * MIB, 48 * MIB);
+// Code, threads, allocator, lines of the log: measured, and the same for a member of any size.
+const PROCESS: Part = part(48 * MIB, 48 * MIB);
 const BLOCK_CACHE: Part = part(4 * MIB, 64 * MIB);
 const MEMTABLES: Part = part(6 * MIB, 72 * MIB);
 const LOG_TAIL: Part = part(MIB, 32 * MIB);
@@ -34,12 +34,12 @@ const HUB_BACKLOG: Part = part(MIB, 16 * MIB);
 const HUB_RING: Part = part(MIB, 16 * MIB);
 const OVERSIZED_REVISION: Part = part(256 * KIB, MIB);
 const HUB_SENT: Part = part(MIB, 16 * MIB);
-const COLLECTED: Part = part(6 * MIB, 128 * MIB);
+const COLLECTED: Part = part(2 * MIB, 128 * MIB);
 /// Of the door; what is proposed and not yet applied may be twice as much, so that clients wait and are not refused.
-const REQUESTS: Part = part(4 * MIB, 32 * MIB);
-const ASSEMBLY: Part = part(4 * MIB, 32 * MIB);
-const WINDOWS: Part = part(4 * MIB, 32 * MIB);
-const ANSWERS: Part = part(4 * MIB, 32 * MIB);
+const REQUESTS: Part = part(2 * MIB, 32 * MIB);
+const ASSEMBLY: Part = part(2 * MIB, 32 * MIB);
+const WINDOWS: Part = part(2 * MIB, 32 * MIB);
+const ANSWERS: Part = part(2 * MIB, 32 * MIB);
 const STREAMS: Part = part(MIB, 16 * MIB);
 const SOCKETS: Part = part(MIB, 16 * MIB);
 const FLOWS: Part = part(MIB, 16 * MIB);
@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn a_small_node_has_few_loops() {
         let message = 2 * MIB;
-        assert_eq!(Budgets::of(Budgets::LEAST_BYTES).loops(16, message), 2);
+        assert_eq!(Budgets::of(Budgets::LEAST_BYTES).loops(16, message), 1);
         assert_eq!(Budgets::of(0).loops(16, 10 * MIB), 1);
         assert_eq!(Budgets::of(Budgets::DEFAULT_BYTES).loops(64, message), 64);
         assert_eq!(Budgets::of(192 * MIB).loops(2, message), 2);

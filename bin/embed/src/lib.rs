@@ -24,6 +24,7 @@ mod node_tests;
 pub mod version;
 
 pub use actors::death_watch::{ExitCell, NodeExit};
+pub use bootstrap::holds_member;
 pub use client::{Client, ClientError, Watch};
 pub use config::{AutoCompaction, Config};
 pub use node::{Node, StartError};

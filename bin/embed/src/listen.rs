@@ -6,7 +6,7 @@
 mod address;
 
 pub use address::{Address, bind_address};
-pub use storage::member::{ClientUrl, Place, UrlError, parse_url};
+pub use storage::member::{ClientUrl, UrlError, UrlTarget, parse_url};
 pub use tls::verify::AllowedNames;
 pub use tls::{AutoTls, ServerTls, Side, TlsError, TlsSettings, TlsVersion};
 

@@ -248,12 +248,12 @@ fn assemble(
     monitor: &DiskMonitor,
     client_sinks: Vec<Arc<dyn ReplySink>>,
 ) -> Result<Assembly<RocksEngine>, BootstrapError> {
-    let Booted { identity, engine, memory, store, wal, disk, tail, applied, folders } = booted;
+    let Booted { identity, engine, memory, store, wal, disk, tail, boot_epoch: _, folders } = booted;
     let budgets = config.budgets().owners;
     let mut raft = raft::Config::new(identity.member_id);
     raft.election_tick = config.election_ticks();
     raft.seed = bootstrap::random()?;
-    raft.applied = applied;
+    raft.applied = store.applied().index;
     raft.check_quorum = true;
     raft.pre_vote = config.pre_vote;
     raft.max_size_per_msg = 1 << 20;

@@ -1,8 +1,8 @@
 //! From log flags to a logger.
 
 use crate::flags::Given;
-use crate::log::sink::Sink;
 use crate::log::rotate::Rotation;
+use crate::log::sink::Sink;
 use crate::log::{Format, Level, Logger};
 use std::path::Path;
 

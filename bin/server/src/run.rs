@@ -5,7 +5,7 @@ use crate::log::{Level, Logger};
 use crate::notify;
 use crate::settings::Settings;
 use embed::config::AutoCompaction;
-use embed::listen::{Place, parse_url};
+use embed::listen::{UrlTarget, parse_url};
 use embed::{Node, NodeExit};
 use serde_json::{Value, json};
 use std::net::{IpAddr, SocketAddr};
@@ -72,8 +72,8 @@ fn serving(logger: &Logger, urls: &[String], addresses: &[SocketAddr]) {
     for url in urls {
         let Ok(parsed) = parse_url(url) else { continue };
         let address = match &parsed.place {
-            Place::Path(path) => path.display().to_string(),
-            Place::Host(host, port) => bound(host, *port, addresses),
+            UrlTarget::Path(path) => path.display().to_string(),
+            UrlTarget::Host(host, port) => bound(host, *port, addresses),
         };
         let msg = match parsed.secure {
             true => "serving client traffic securely",

@@ -4,7 +4,7 @@
 
 use crate::cluster;
 use crate::flags::spec::{Area, Here};
-use crate::flags::{Given, gates, table, value};
+use crate::flags::{Given, gates, syntax, table};
 use embed::config::AutoCompaction;
 use embed::listen::{
     AllowedNames, AutoTls, ClientUrl, Place, Side, SocketOptions, TlsSettings, bind_address, parse_url,
@@ -95,7 +95,7 @@ pub fn resolve(mut given: Given) -> Result<Settings, String> {
 
 /// Whether a member lives here already: flags about the first start are ignored then.
 fn has_data(data_dir: &Path) -> bool {
-    data_dir.join("member").join("store").exists()
+    embed::holds_member(data_dir)
 }
 
 /// Ends the start for what is not offered. Flags of discovery are about the first start: a member that has data ignores them.
@@ -238,13 +238,13 @@ fn auto_compaction(given: &Given) -> Result<Option<AutoCompaction>, String> {
     let bad = || format!("error parsing CompactionRetention: time: invalid duration {retention:?}");
     match given.text("auto-compaction-mode") {
         "periodic" => {
-            let length = match value::number::<u32>(retention) {
+            let length = match syntax::number::<u32>(retention) {
                 Some(hours) => Duration::from_secs(u64::from(hours) * 3600),
                 None => units::duration(retention).map_err(|_| bad())?,
             };
             Ok(Some(length).filter(|length| !length.is_zero()).map(AutoCompaction::Periodic))
         }
-        "revision" => match value::number::<i64>(retention) {
+        "revision" => match syntax::number::<i64>(retention) {
             Some(count) if count >= 0 => Ok(Some(count).filter(|count| *count > 0).map(AutoCompaction::Revision)),
             _ => Err(format!("--auto-compaction-retention={retention}: revision mode needs a plain number")),
         },

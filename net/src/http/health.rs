@@ -34,7 +34,7 @@ pub(super) async fn health(this: ClientServices, request: HttpRequest) -> Respon
 }
 
 async fn unhealthy(this: &ClientServices, query: &Query, serializable: bool) -> Option<String> {
-    for alarm in this.ports().reads.status().alarms {
+    for alarm in this.ports().reads.status().alarms.iter() {
         let name = maintenance::alarm_name(alarm.alarm);
         if !query.has("exclude", name) {
             return Some(format!("ALARM {name}"));

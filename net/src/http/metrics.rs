@@ -7,7 +7,7 @@ use crate::door::{Code, DoorObserver, MethodInfo};
 use crate::services::ClientServices;
 use messages::Gauges;
 use messages::ports::SYNC_BUCKETS;
-use messages::read::StoreStatus;
+use model::StoreStatus;
 use model::request::AlarmType;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -232,7 +232,7 @@ fn server(page: &mut Page, this: &ClientServices) {
     page.one("etcd_debugging_lease_renewed_total", "counter", gauges.leases_renewed.load(Relaxed) as f64);
     let alarms = this.ports().reads.status().alarms;
     page.head("etcd_debugging_server_alarms", "gauge");
-    for alarm in alarms {
+    for alarm in alarms.iter() {
         let kind = if alarm.alarm == AlarmType::Corrupt { "CORRUPT" } else { "NOSPACE" };
         let labels = format!("alarm_type=\"{kind}\",server_id=\"{:x}\"", alarm.member_id);
         page.line("etcd_debugging_server_alarms", &labels, 1.0);

@@ -18,7 +18,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 /// Bytes of one message.
-const CHUNK: usize = 32 << 10;
+const CHUNK: usize = 256 << 10;
 
 /// Registers the method.
 pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {

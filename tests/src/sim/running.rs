@@ -16,6 +16,7 @@ use actors::limits::{
 use actors::raft_core::inbox::{Inbox, InnerPort};
 use actors::raft_core::log_tail::LogTail;
 use actors::raft_core::{CoreConfig, CoreParts, RaftCore};
+use actors::store_cell::StoreCell;
 use actors::wal_writer::{WalParts, WalWriter};
 use actors::watch_hub::{Hub, Position, ReadDone, ReadJob};
 use actors::wiring::apply::ToApplier;
@@ -29,7 +30,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Release;
 use std::time::Duration;
-use storage::apply::Applier as Store;
+use storage::apply::StateMachine as Store;
 use storage::disk::SimDisk;
 use storage::engine::sim::SimSnapshot;
 use storage::view::{View, Views};
@@ -169,7 +170,7 @@ impl Wiring {
     ) -> FlusherParts<StepEngine> {
         FlusherParts {
             inbox,
-            engine: Arc::new(engine),
+            store: Arc::new(StoreCell::new(Arc::new(engine))),
             disk: disk.shared(),
             core: self.inner.clone(),
             wal: self.wal_end.clone(),
@@ -225,7 +226,7 @@ impl Running {
         let wiring =
             Wiring { inner, port, wal_end, flusher_end, to_leases, to_hub, views, gauges, sinks, peers, backlog };
         let view = wiring.views.load();
-        let at = Position { revision: view.revision, compact_revision: view.compact_revision };
+        let at = Position { revision: view.status.revision, compact_revision: view.status.compact_revision };
         let config = core_config(&store, params, epoch);
         let core = RaftCore::new(config, tail, wiring.core_parts(inbox, applier_end)).map_err(|e| e.to_string())?;
         Ok(Self {

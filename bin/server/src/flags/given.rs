@@ -3,7 +3,7 @@
 use super::spec::{Here, Kind};
 use super::table;
 use super::table_legacy::{EXPERIMENTAL, Now, is_gone};
-use super::{gates, value};
+use super::{gates, syntax, value};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ impl Given {
                 return self.set(now, text);
             }
             Some(Now::Gate(gate)) => {
-                let on = value::boolean(text).ok_or("parse error")?;
+                let on = syntax::boolean(text).ok_or("parse error")?;
                 self.warnings.push(format!("--{name} is deprecated, please use --feature-gates={gate}={on} instead"));
                 let mut all = self.text("feature-gates").to_owned();
                 if !all.is_empty() {
@@ -98,7 +98,7 @@ impl Given {
         let Some(flag) = table::find(name) else { return false };
         let Some(given) = self.values.get(name) else { return false };
         match flag.kind {
-            Kind::Bool => value::boolean(given) != value::boolean(flag.default),
+            Kind::Bool => syntax::boolean(given) != syntax::boolean(flag.default),
             Kind::Duration => units::duration(given) != units::duration(flag.default),
             _ => given != flag.default,
         }
@@ -117,12 +117,12 @@ impl Given {
 
     /// A boolean.
     pub fn flag(&self, name: &str) -> bool {
-        value::boolean(self.text(name)).unwrap_or(false)
+        syntax::boolean(self.text(name)).unwrap_or(false)
     }
 
     /// A whole number; those out of range were refused when they were set.
     pub fn number<T: TryFrom<i128> + Default>(&self, name: &str) -> T {
-        value::number(self.text(name)).unwrap_or_default()
+        syntax::number(self.text(name)).unwrap_or_default()
     }
 
     /// A number of bytes, none when empty.
@@ -137,7 +137,7 @@ impl Given {
 
     /// Parts of a list.
     pub fn list(&self, name: &str) -> Vec<String> {
-        value::list(self.text(name)).map(str::to_owned).collect()
+        syntax::list(self.text(name)).map(str::to_owned).collect()
     }
 
     /// A path, none when empty.

@@ -9,6 +9,7 @@ pub mod given;
 pub mod help;
 pub mod parse;
 pub mod spec;
+pub mod syntax;
 pub mod table;
 mod table_cluster;
 pub mod table_legacy;

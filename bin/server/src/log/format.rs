@@ -122,7 +122,7 @@ pub fn timestamp(now: SystemTime) -> String {
     units::utc_micros(now.duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
-/// The last two parts without `src`, as in `embed/node.rs:12`, from a path such as `bin/embed/src/node.rs`.
+/// The last two parts of a path, `src` left out, and the line: crate and file as a rule.
 pub fn caller(file: Option<&str>, line: Option<u32>) -> String {
     let file = file.unwrap_or("unknown");
     let mut parts: Vec<&str> = file.split('/').filter(|part| *part != "src" && !part.is_empty()).collect();

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Bytes of lines that wait for one output: some thousand lines. Part of what the process itself takes (docs/architecture.md).
 const MOST_BYTES: usize = 1 << 20;
@@ -156,6 +156,7 @@ fn serve(shared: &Shared, mut sink: Sink, notice: &Notice) {
 mod tests {
     use super::*;
     use std::io::{BufRead, BufReader};
+    use std::time::Duration;
 
     fn in_a_moment() -> Instant {
         Instant::now() + Duration::from_secs(20)

@@ -3,8 +3,8 @@
 //! The key-value is encoded once: `log`, `cur`, event and previous key-value share its bytes. Must never decide whether a
 //! write is allowed.
 
-use super::heads::Slot;
-use super::{Applier, StoreEvent};
+use super::slot::Slot;
+use super::{StateMachine, StoreEvent};
 use crate::engine::{Engine, Family};
 use crate::schema::{Head, HistRow, INLINE_MAX, Kind, LogRow, hist_key_into, meta};
 use bytes::{BufMut, Bytes};
@@ -27,7 +27,7 @@ pub(super) fn head_of(kv: &KeyValue, version: Revision, len: usize) -> Head {
     Head { create: kv.create_revision, modified: version, version: kv.version, lease: kv.lease, len: len as u32 }
 }
 
-impl<E: Engine> Applier<E> {
+impl<E: Engine> StateMachine<E> {
     /// The version that the next write of the entry at hand makes.
     fn next_version(&mut self) -> Revision {
         let version = Revision::new(self.now.revision + 1, self.sub);
@@ -84,6 +84,9 @@ impl<E: Engine> Applier<E> {
         let name = self.batch.cut(Revision::LEN, |out| out.put_slice(&version.to_bytes()));
         self.batch.put(Family::Log, name, row);
         self.now.log_bytes += LogRow::bytes(len);
+        if let Some(history) = &mut self.now.history {
+            history.log += 1;
+        }
         self.changes.wrote(version, kind, &kv.key, LogRow::HEAD + len);
         if !self.chunked {
             // The key is the first field: one byte of tag, its length as a varint, then itself.
@@ -107,6 +110,10 @@ impl<E: Engine> Applier<E> {
         let room = 2 * key.len() + 2 + Revision::LEN;
         let name = self.batch.cut(room, |out| hist_key_into(key, version, out));
         let value = self.batch.cut(HistRow::LEN, |out| row.encode_into(out));
+        if let Some(history) = &mut self.now.history {
+            history.hist += 1;
+            history.hist_bytes += (name.len() + value.len()) as i64;
+        }
         self.batch.put(Family::Hist, name, value);
     }
 

@@ -1,57 +1,59 @@
-//! Room for RocksDB's own compactions: they go on only while what one of them writes fits, old files and new ones side by side.
+//! The gate in front of RocksDB's own compactions: it is open while the disk has room for what one of them writes, the old files
+//! and the new ones side by side.
 //!
 //! Without it a compaction on a nearly full disk takes the last bytes from the flush and from the log, gives them back when it fails,
 //! and begins again; after the second failure RocksDB refuses every flush, and the member ends. Must never be asked by an apply for
 //! anything but this: a store works the same with and without.
 
-use super::{RocksMemory, Store};
+use super::options::RocksMemory;
+use super::store::{SLICE_BYTES, Store};
 use crate::disk::space::Space;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Bytes written between two looks.
+/// Bytes written between two measurements of the disk.
 const STEP: u64 = 1 << 20;
 /// Most that one compaction is taken to write, whatever the size of the store.
-const MOST: u64 = super::SLICE_BYTES as u64;
+const MOST: u64 = SLICE_BYTES as u64;
 
-pub(super) struct Room {
+pub(super) struct CompactionGate {
     dir: PathBuf,
-    /// Since the last look.
+    /// Bytes since the last measurement.
     written: AtomicU64,
     /// RocksDB may compact by itself.
-    on: Mutex<bool>,
+    open: Mutex<bool>,
 }
 
-impl Room {
+impl CompactionGate {
     /// Of the store in `dir` before it is opened: to tell RocksDB afterwards makes it write a file for each family. The files are
-    /// taken together here, their families are not known yet; the first look corrects it.
+    /// taken together here, their families are not known yet; the first update corrects it.
     pub(super) fn before_open(dir: &Path, memory: &RocksMemory) -> Self {
         let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
         let tables = entries.filter(|entry| entry.path().extension().is_some_and(|name| name == "sst"));
         let bytes = tables.filter_map(|table| table.metadata().ok()).map(|about| about.len()).sum();
-        let on = Mutex::new(has_room(dir, bytes, memory));
-        Self { dir: dir.to_owned(), written: AtomicU64::new(0), on }
+        let open = Mutex::new(has_room(dir, bytes, memory));
+        Self { dir: dir.to_owned(), written: AtomicU64::new(0), open }
     }
 
     /// RocksDB may compact by itself.
-    pub(super) fn is_on(&self) -> bool {
-        *self.on.lock().expect("nothing panics while it looks")
+    pub(super) fn is_open(&self) -> bool {
+        *self.open.lock().expect("nothing panics while it measures")
     }
 
-    /// Counts a batch, and looks every megabyte.
+    /// Counts a batch, and measures the disk after every megabyte.
     pub(super) fn wrote(&self, bytes: u64, store: &Store, memory: &RocksMemory) {
         if self.written.fetch_add(bytes, Relaxed) + bytes >= STEP {
-            self.look(store, memory);
+            self.update(store, memory);
         }
     }
 
     /// Lets RocksDB compact, or stops it before its next compaction.
-    pub(super) fn look(&self, store: &Store, memory: &RocksMemory) {
+    pub(super) fn update(&self, store: &Store, memory: &RocksMemory) {
         self.written.store(0, Relaxed);
-        let mut on = self.on.lock().expect("nothing panics while it looks");
+        let mut open = self.open.lock().expect("nothing panics while it measures");
         let wanted = has_room(&self.dir, store.largest(), memory);
-        if wanted == *on {
+        if wanted == *open {
             return;
         }
         let value = if wanted { "false" } else { "true" };
@@ -61,8 +63,8 @@ impl Room {
                 return;
             }
         }
-        *on = wanted;
-        tracing::debug!(on = wanted, "compactions of the store by itself");
+        *open = wanted;
+        tracing::debug!(open = wanted, "compactions of the store by itself");
     }
 
     /// Free bytes, for the size of a step; nothing is known where they cannot be measured.

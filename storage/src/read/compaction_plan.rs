@@ -8,7 +8,7 @@
 
 use super::kv_bytes::key_of;
 use crate::engine::{Direction, Family, Op, Scan, Snapshot};
-use crate::schema::{Kind, LogRow, hist_key};
+use crate::schema::{HistRow, Kind, LogRow, hist_key};
 use bytes::Bytes;
 use model::mutant::{self, Mutant};
 use model::{ReadError, Revision};
@@ -29,6 +29,10 @@ pub struct CompactionStep {
     pub ops: Vec<Op>,
     /// Key and value bytes of the `log` rows that `ops` deletes.
     pub freed_bytes: i64,
+    /// Versions that `ops` deletes: each has a row in `log` and one in `hist`.
+    pub versions: i64,
+    /// Key and value bytes of the `hist` rows that `ops` deletes.
+    pub freed_hist_bytes: i64,
     /// Rows of `log` walked over.
     pub rows_walked: usize,
     /// The target is reached.
@@ -117,6 +121,9 @@ impl CompactionStep {
     fn drop(&mut self, revision: Revision, key: &[u8], len: usize) {
         self.freed_bytes += LogRow::bytes(len);
         self.ops.push(Op::Delete { family: Family::Log, key: Bytes::copy_from_slice(&revision.to_bytes()) });
-        self.ops.push(Op::Delete { family: Family::Hist, key: hist_key(key, revision).into() });
+        let hist = Bytes::from(hist_key(key, revision));
+        self.versions += 1;
+        self.freed_hist_bytes += (hist.len() + HistRow::LEN) as i64;
+        self.ops.push(Op::Delete { family: Family::Hist, key: hist });
     }
 }
