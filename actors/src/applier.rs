@@ -13,6 +13,7 @@ use crate::wiring::events::{Advanced, EVENT_OVERHEAD, WatchEvent, WatchRevision}
 use crate::wiring::flush::ToFlusher;
 use crate::wiring::leases::LeasesAdvanced;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use messages::peer::{PeerAddress, Peers};
 use messages::reply::Outbox;
 use messages::{Reply, ReplyBody, SinkId, Sinks, Token};
 use model::mutant::{self, Mutant};
@@ -43,6 +44,8 @@ pub struct ApplierParts<E: Engine> {
     pub hub_backlog: Arc<AtomicUsize>,
     /// To the lease manager.
     pub leases: Box<dyn Mailbox<LeasesAdvanced>>,
+    /// Who the members are, after each change.
+    pub members: Box<dyn Mailbox<Peers>>,
     /// To the flusher, which watches what is durable.
     pub flusher: Sender<ToFlusher>,
     /// How much it does at once.
@@ -159,6 +162,9 @@ impl<E: Engine> Applier<E> {
             report.view.snapshot = snapshot;
         }
         self.parts.views.publish(report.view.clone(), false);
+        if report.membership {
+            self.parts.members.send(peers_of(&self.store)?);
+        }
         self.tell_leases(std::mem::take(&mut report.leases));
         self.answer(&entries, &waiters, std::mem::take(&mut report.replies));
         let index = report.view.status.applied_index;
@@ -257,6 +263,16 @@ impl<E: Engine> Applier<E> {
         }
         out.flush(&self.parts.sinks);
     }
+}
+
+/// The members of a store and those that were removed, as the peer transport needs them.
+///
+/// # Errors
+/// [`ApplyFatal`] when rows cannot be read.
+pub fn peers_of<E: Engine>(store: &Store<E>) -> Result<Peers, ApplyFatal> {
+    let members = store.members()?.into_iter();
+    let members = members.map(|(member, row)| PeerAddress { member, urls: row.peer_urls }).collect();
+    Ok(Peers { members, removed: store.removed_members()? })
 }
 
 /// The revision of a compaction whose answer has to wait until its rows are gone.

@@ -87,6 +87,7 @@ fn the_lease_manager_hears_of_a_revocation_before_its_client_does() {
         hub: Box::new(heard.clone()),
         hub_backlog: Arc::default(),
         leases: Box::new(heard.clone()),
+        members: Box::new(crossbeam_channel::unbounded().0),
         flusher,
         pace,
     };

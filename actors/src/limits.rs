@@ -12,10 +12,19 @@ pub const DURABLES_IN_FLIGHT: usize = 4;
 /// The raft core's queue of completions: one place for every completion that can be out, so that none ever meets a full queue.
 pub const COMPLETIONS: usize = APPENDS_IN_FLIGHT + APPLIES_IN_FLIGHT;
 
+/// Ranges of the log being read for followers that lag, all together: one for each that a cluster has, and some.
+pub const LOG_READS: usize = 16;
+/// Bytes of one of them: several messages' worth, so that a follower does not wait for the disk after each.
+pub const LOG_READ_BYTES: usize = 4 << 20;
+/// Reports of the peer transport waiting for the core; further ones are dropped.
+pub const PEER_REPORTS: usize = 64;
 /// Ticks waiting: they are coalesced, so one is enough for the clock and one for a stop.
 pub const TICKS: usize = 2;
 /// Lists of proposals waiting for the core. A connection thread that meets a full queue keeps its list.
 pub const PROPOSAL_LISTS: usize = 64;
+/// Bytes of proposals that are handed to raft together. A follower forwards them as one message, which must fit into a frame of the
+/// peer protocol beside whatever one proposal may have.
+pub const PROPOSE_BYTES: usize = 1 << 20;
 /// Lists of reads waiting for the core.
 pub const READ_LISTS: usize = 64;
 /// Control orders waiting for the core.

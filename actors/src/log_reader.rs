@@ -6,28 +6,11 @@
 use crate::death_watch::DeathWatch;
 use crate::limits::LOG_READ_BYTES;
 use crate::raft_core::inbox::InnerPort;
+use crate::wiring::log::{LogRead, ReadLog};
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, select};
-use raft::{Entry, Index};
+use raft::Entry;
 use storage::wal::{ReadError, WalReader};
-
-/// Raft core → log reader: entries from `lo` on are needed, none behind `last`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReadLog {
-    /// First index.
-    pub lo: Index,
-    /// Last index that may be returned.
-    pub last: Index,
-}
-
-/// Log reader → raft core. No entries: they are released, and the follower needs a snapshot.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogRead {
-    /// First index that was asked for.
-    pub lo: Index,
-    /// Consecutive entries from `lo` on.
-    pub entries: Vec<Entry>,
-}
 
 /// The log reader.
 pub struct LogReader {

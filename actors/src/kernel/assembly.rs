@@ -5,6 +5,7 @@ use crate::maintenance_jobs::OpenEngine;
 use crate::raft_core::CoreConfig;
 use crate::raft_core::log_tail::LogTail;
 use crate::watch_hub::HubConfig;
+use messages::peer::ConnectPeers;
 use messages::{NodeIdentity, ReplySink, SinkId};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -51,6 +52,8 @@ pub struct Assembly<E: Engine> {
     pub scratch: PathBuf,
     /// Written into snapshot streams.
     pub server_version: String,
+    /// Makes the peer transport; none for a cluster of one.
+    pub connect_peers: Option<ConnectPeers>,
     /// Sinks of clients, in order from [`FIRST_CLIENT_SINK`].
     pub client_sinks: Vec<Arc<dyn ReplySink>>,
 }
@@ -67,4 +70,7 @@ pub enum StartError {
     /// The store could not be read.
     #[error("cannot read the store: {0}")]
     Store(#[from] model::ReadError),
+    /// The members could not be read.
+    #[error(transparent)]
+    Members(#[from] storage::apply::ApplyFatal),
 }

@@ -11,8 +11,10 @@ use crate::flusher::{FILL_PAUSE, FlusherParts};
 use crate::lease_manager::actor::{LeaseManager, LeaseParts};
 use crate::lease_manager::{LeaseServiceParts, StoredLease};
 use crate::limits::{
-    APPLIER_QUEUE, COMPACTION_STEP_ROWS, DURABLE_CHECK_ENTRIES, FLUSH_ENTRIES, FLUSHER_QUEUE, OwnerBudgets, WAL_QUEUE,
+    APPLIER_QUEUE, COMPACTION_STEP_ROWS, DURABLE_CHECK_ENTRIES, FLUSH_ENTRIES, FLUSHER_QUEUE, LOG_READS, OwnerBudgets,
+    WAL_QUEUE,
 };
+use crate::mailbox::Mailbox;
 use crate::raft_core::CoreParts;
 use crate::raft_core::inbox::{Inbox, InnerPort};
 use crate::store_cell::StoreCell;
@@ -21,11 +23,12 @@ use crate::wal_writer::WalParts;
 use crate::watch_hub::{HubConfig, HubParts, Position, WatchHub};
 use crate::wiring::apply::ToApplier;
 use crate::wiring::flush::ToFlusher;
+use crate::wiring::log::ReadLog;
 use crate::wiring::wal::ToWal;
 use actix::Addr;
 use actix_rt::Arbiter;
 use crossbeam_channel::{Receiver, Sender, bounded};
-use messages::peer::PeerSender;
+use messages::peer::{PeerSender, Peers, Transport};
 use messages::ports::CorePort;
 use messages::{Gauges, Sinks};
 use std::sync::Arc;
@@ -49,7 +52,19 @@ pub(super) struct Queues<E: Engine> {
     pub(super) wal: Sender<ToWal>,
     pub(super) applier: Sender<ToApplier>,
     pub(super) flusher: Sender<ToFlusher>,
+    pub(super) log: Sender<ReadLog>,
     pub(super) hub_backlog: Arc<AtomicUsize>,
+}
+
+/// Tells the transport, if there is one, who the members are.
+struct Members(Option<Arc<dyn Transport>>);
+
+impl Mailbox<Peers> for Members {
+    fn send(&self, peers: Peers) {
+        if let Some(transport) = &self.0 {
+            transport.set_peers(peers);
+        }
+    }
 }
 
 /// Receiving ends, each to be given to its owner.
@@ -58,6 +73,7 @@ pub(super) struct Ends {
     pub(super) wal: Receiver<ToWal>,
     pub(super) applier: Receiver<ToApplier>,
     pub(super) flusher: Receiver<ToFlusher>,
+    pub(super) log: Receiver<ReadLog>,
 }
 
 impl<E: Engine> Queues<E> {
@@ -66,6 +82,7 @@ impl<E: Engine> Queues<E> {
         let (wal, wal_end) = bounded(WAL_QUEUE);
         let (applier, applier_end) = bounded(APPLIER_QUEUE);
         let (flusher, flusher_end) = bounded(FLUSHER_QUEUE);
+        let (log, log_end) = bounded(LOG_READS);
         let views = Arc::new(Views::new(store.view()));
         let gauges = Arc::<Gauges>::default();
         gauges.applied.store(store.applied().index, Release);
@@ -80,9 +97,10 @@ impl<E: Engine> Queues<E> {
             wal,
             applier,
             flusher,
+            log,
             hub_backlog: Arc::default(),
         };
-        (queues, Ends { inbox, wal: wal_end, applier: applier_end, flusher: flusher_end })
+        (queues, Ends { inbox, wal: wal_end, applier: applier_end, flusher: flusher_end, log: log_end })
     }
 
     pub(super) fn watch(&self, actor: &'static str) -> DeathWatch {
@@ -131,6 +149,7 @@ impl<E: Engine> Queues<E> {
         &self,
         inbox: Receiver<ToApplier>,
         actors: &Actors,
+        transport: Option<Arc<dyn Transport>>,
         compaction_pause: Duration,
         budgets: &OwnerBudgets,
     ) -> ApplierParts<E> {
@@ -143,6 +162,7 @@ impl<E: Engine> Queues<E> {
             hub_backlog: self.hub_backlog.clone(),
             leases: Box::new(actors.leases.clone().recipient()),
             flusher: self.flusher.clone(),
+            members: Box::new(Members(transport)),
             pace: ApplierPace {
                 compaction_pause,
                 compaction_rows: COMPACTION_STEP_ROWS,
@@ -158,6 +178,7 @@ impl<E: Engine> Queues<E> {
             inbox,
             wal: self.wal.clone(),
             applier: self.applier.clone(),
+            log: self.log.clone(),
             peers,
             leases: Box::new(actors.leases.clone().recipient()),
             sinks: self.sinks.clone(),

@@ -3,13 +3,15 @@
 use super::assembly::{Assembly, StartError};
 use super::queues::Queues;
 use super::stop::{Actors, Running, Threads};
-use crate::applier::Applier;
+use crate::applier::{Applier, peers_of};
 use crate::closable_reads::ClosableReads;
 use crate::death_watch::ExitCell;
 use crate::flusher::Flusher;
 use crate::lease_manager::actor::LeaseSink;
 use crate::limits::{MAINTENANCE_JOBS, QUERIES, READERS};
+use crate::log_reader::LogReader;
 use crate::maintenance_jobs::{MaintenanceJobs, MaintenanceParts};
+use crate::peer_inbox::PeerInbox;
 use crate::peers::NoPeers;
 use crate::raft_core::RaftCore;
 use crate::store_cell::StoreCell;
@@ -40,6 +42,7 @@ fn spawn(name: &'static str, run: impl FnOnce() + Send + 'static) -> std::io::Re
 struct Shells<E: Engine> {
     core: RaftCore,
     wal: WalWriter,
+    log: LogReader,
     applier: Applier<E>,
     flusher: Flusher<E>,
     jobs: MaintenanceJobs<E>,
@@ -48,7 +51,7 @@ struct Shells<E: Engine> {
 impl<E: Engine> Shells<E> {
     /// Runs them, those that are fed before those that feed.
     fn spawn(self, queues: &Queues<E>) -> std::io::Result<Threads> {
-        let Self { core, wal, applier, flusher, jobs } = self;
+        let Self { core, wal, log, applier, flusher, jobs } = self;
         let mut threads = Threads::default();
         let watch = queues.watch("maintenance jobs");
         threads.jobs = spawn("maintenance", move || jobs.run(watch))?;
@@ -56,6 +59,8 @@ impl<E: Engine> Shells<E> {
         threads.flusher = spawn("flusher", move || flusher.run(watch))?;
         let watch = queues.watch("applier");
         threads.applier = spawn("applier", move || applier.run(watch))?;
+        let watch = queues.watch("log reader");
+        threads.log = spawn("log-reader", move || log.run(watch))?;
         let watch = queues.watch("WAL writer");
         threads.wal = spawn("wal-writer", move || wal.run(watch))?;
         let watch = queues.watch("raft core");
@@ -87,11 +92,21 @@ pub(super) fn start<E: Engine>(assembly: Assembly<E>) -> Result<Started, StartEr
     sinks.extend(assembly.client_sinks);
     queues.sinks.register(sinks);
 
-    let peers: Arc<dyn PeerSender> = Arc::new(NoPeers);
+    let transport = assembly.connect_peers.map(|connect| connect(Arc::new(PeerInbox::new(queues.inner.clone()))));
+    if let Some(transport) = &transport {
+        transport.set_peers(peers_of(&assembly.store)?);
+    }
+    let peers: Arc<dyn PeerSender> = match &transport {
+        Some(transport) => transport.clone(),
+        None => Arc::new(NoPeers),
+    };
     let core = queues.core_parts(ends.inbox, &actors, peers.clone());
     let core = RaftCore::new(assembly.core, assembly.tail, core)?;
+    let (stop_log, log_stop) = bounded(0);
+    let log = LogReader::new(assembly.wal.reader(), ends.log, log_stop, queues.inner.clone());
     let wal = WalWriter::new(assembly.wal, queues.wal_parts(ends.wal, peers));
-    let applier = queues.applier_parts(ends.applier, &actors, assembly.compaction_pause, &assembly.budgets);
+    let applier =
+        queues.applier_parts(ends.applier, &actors, transport.clone(), assembly.compaction_pause, &assembly.budgets);
     let applier = Applier::new(assembly.store.with_chunk_bytes(assembly.budgets.apply_chunk), applier);
     let store = Arc::new(StoreCell::new(assembly.engine));
     let flusher = queues.flusher_parts(ends.flusher, store.clone(), assembly.disk);
@@ -113,7 +128,7 @@ pub(super) fn start<E: Engine>(assembly: Assembly<E>) -> Result<Started, StartEr
     let (query, queries) = bounded(QUERIES);
     let (stop_readers, readers_stop) = bounded(0);
     let (stop_ticker, ticker_stop) = bounded(0);
-    let shells = Shells { core, wal, applier, flusher, jobs };
+    let shells = Shells { core, wal, log, applier, flusher, jobs };
     let mut threads = shells.spawn(&queues)?;
     let pool = Arc::new(queues.reads.clone());
     threads.readers = reader_pool::start(READERS, queries, readers_stop, pool, queues.sinks.clone(), &queues.exit)?;
@@ -140,6 +155,8 @@ pub(super) fn start<E: Engine>(assembly: Assembly<E>) -> Result<Started, StartEr
             flusher: queues.flusher,
             actors,
             threads,
+            transport,
+            stop_log,
             stop_ticker,
             stop_readers,
             stop_jobs,

@@ -13,6 +13,8 @@ use actix::Addr;
 use actix_rt::Arbiter;
 use crossbeam_channel::Sender;
 use messages::Ports;
+use messages::peer::Transport;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Release;
 use std::thread::JoinHandle;
 
@@ -30,6 +32,8 @@ pub(super) struct Running {
     pub(super) flusher: Sender<ToFlusher>,
     pub(super) actors: Actors,
     pub(super) threads: Threads,
+    pub(super) transport: Option<Arc<dyn Transport>>,
+    pub(super) stop_log: Sender<()>,
     pub(super) stop_ticker: Sender<()>,
     pub(super) stop_readers: Sender<()>,
     pub(super) stop_jobs: Sender<()>,
@@ -41,6 +45,7 @@ pub(super) struct Running {
 pub(super) struct Threads {
     pub(super) core: Option<JoinHandle<()>>,
     pub(super) wal: Option<JoinHandle<()>>,
+    pub(super) log: Option<JoinHandle<()>>,
     pub(super) applier: Option<JoinHandle<()>>,
     pub(super) flusher: Option<JoinHandle<()>>,
     pub(super) jobs: Option<JoinHandle<()>>,
@@ -58,6 +63,12 @@ impl Running {
         // a closed queue means that its owner ended already
         let _ = self.wal.send(ToWal::Stop);
         join(self.threads.wal.take());
+        drop(self.stop_log);
+        join(self.threads.log.take());
+        if let Some(transport) = self.transport {
+            // what the core and the log have let go is on its way
+            transport.stop();
+        }
         let _ = self.applier.send(ToApplier::Stop);
         join(self.threads.applier.take());
         self.actors.hub.do_send(StopHub);

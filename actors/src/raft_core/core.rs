@@ -7,11 +7,12 @@ use super::log_tail::LogTail;
 use super::pending::PendingProposals;
 use super::reads::{Opening, PendingReads};
 use crate::death_watch::DeathWatch;
-use crate::limits::LONE_TAIL_BYTES;
+use crate::limits::{LOG_READS, LONE_TAIL_BYTES};
 use crate::mailbox::Mailbox;
 use crate::wiring::advance::Advance;
 use crate::wiring::apply::ToApplier;
 use crate::wiring::leases::RoleChanged;
+use crate::wiring::log::{LogRead, ReadLog};
 use crate::wiring::wal::ToWal;
 use crossbeam_channel::Sender;
 use messages::admin::Control;
@@ -49,6 +50,8 @@ pub struct CoreParts {
     pub wal: Sender<ToWal>,
     /// To the applier.
     pub applier: Sender<ToApplier>,
+    /// To the log reader.
+    pub log: Sender<ReadLog>,
     /// To the peer transport.
     pub peers: Arc<dyn PeerSender>,
     /// To the lease manager.
@@ -83,6 +86,10 @@ pub struct RaftCore {
     durable: Index,
     released: Index,
     stopping: bool,
+    /// Ranges of the log that are being read.
+    pub(super) log_reads: usize,
+    /// Tick at which a member that was removed leaves.
+    pub(super) leaves_at: Option<u64>,
     /// Why this member must not go on.
     pub(super) failure: Option<String>,
 }
@@ -115,6 +122,8 @@ impl RaftCore {
             durable: 0,
             released: 0,
             stopping: false,
+            log_reads: 0,
+            leaves_at: None,
             failure: None,
         })
     }
@@ -152,16 +161,20 @@ impl RaftCore {
         while let Ok(notice) = self.parts.inbox.durable.try_recv() {
             self.on_advance(notice);
         }
+        while let Ok(read) = self.parts.inbox.log.try_recv() {
+            self.on_log_read(read);
+        }
+        self.on_reports();
         let ticks = self.parts.inbox.tick.try_iter().map(|tick| tick.count).sum();
         while let Ok(order) = self.parts.inbox.control.try_recv() {
             self.on_control(order);
         }
         self.on_peers(ticks);
-        if self.failure.is_some() {
-            return;
-        }
         if ticks > 0 {
             self.on_tick(ticks);
+        }
+        if self.failure.is_some() {
+            return;
         }
         let reads: Vec<_> = Inbox::take(&self.parts.inbox.read).collect();
         self.on_reads(reads.into_iter());
@@ -206,6 +219,26 @@ impl RaftCore {
         }
     }
 
+    /// Entries for a follower that lags were read back, or cannot be any more: raft looks again.
+    fn on_log_read(&mut self, read: LogRead) {
+        self.log_reads -= 1;
+        self.node.storage_mut().loaded(read.lo, read.entries);
+        self.node.on_entries_loaded();
+    }
+
+    /// Asks the log reader for what raft found missing in memory.
+    pub(super) fn ask_for_log(&mut self) {
+        let last = self.node.storage().last_index();
+        for lo in self.node.storage_mut().take_wanted() {
+            if self.log_reads < LOG_READS && self.parts.log.try_send(ReadLog { lo, last }).is_ok() {
+                self.log_reads += 1;
+            } else {
+                // raft asks again when it next hears from the follower
+                self.node.storage_mut().not_loaded(lo);
+            }
+        }
+    }
+
     /// The store holds everything up to `durable` for good: the log before it goes, less what lagging followers may ask for. Nobody
     /// asks a lone member, and on a full disk room is worth more: a follower can be sent a snapshot.
     fn release_log(&mut self) {
@@ -237,6 +270,7 @@ impl RaftCore {
         let failed = self.proposals.expire(self.now, why, &mut self.out);
         self.parts.gauges.proposals_failed.fetch_add(failed, Relaxed);
         self.reads.expire(self.now, why, &mut self.out);
+        self.leave_if_removed();
         // twice per election timeout, also when ticks come in lumps
         if self.now / half_election != round {
             self.ask_again();

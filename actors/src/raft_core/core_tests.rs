@@ -2,6 +2,10 @@
 
 use super::testing::{Bench, bench};
 use crate::limits::{APPENDS_IN_FLIGHT, APPLIES_IN_FLIGHT};
+use crate::wiring::peers::PeerReport;
+use bytes::Bytes;
+use messages::RequestError;
+use model::{Envelope, Origin};
 use raft::message::Append;
 use raft::{Body, Entry, EntryKind, Message, Role};
 
@@ -124,7 +128,7 @@ fn a_stall_counts_in_full_against_the_deadlines_of_clients() {
     bench.lead();
     bench.propose(5);
     bench.tick(500);
-    assert_eq!(bench.answers(), [(5, Some(messages::RequestError::Timeout))]);
+    assert_eq!(bench.answers(), [(5, Some(RequestError::Timeout))]);
 }
 
 #[test]
@@ -179,4 +183,102 @@ fn a_member_that_lost_acknowledged_entries_stops_with_a_sentence() {
     let why = bench.core.failure().expect("it must not go on");
     assert!(why.contains("ends at entry 3") && why.contains("add it again"), "{why}");
     assert!(bench.sent().is_empty(), "it acknowledges nothing");
+}
+
+#[test]
+fn proposals_of_a_term_are_never_forwarded() {
+    let mut bench = bench(3);
+    bench.follow();
+    bench.propose_in_term(1, 2);
+    assert!(bench.sent().is_empty());
+    assert_eq!(bench.answers(), [(1, Some(RequestError::NotLeader))]);
+    bench.propose(2);
+    assert!(matches!(bench.sent()[..], [Message { to: 2, body: Body::Propose(_), .. }]));
+}
+
+#[test]
+fn forwarded_proposals_are_split_to_frames() {
+    let mut bench = bench(3);
+    bench.follow();
+    bench.propose_sized(&[600 << 10, 600 << 10, 3 << 20, 1, 1]);
+    let lists: Vec<usize> = bench
+        .sent()
+        .iter()
+        .filter_map(|m| match &m.body {
+            Body::Propose(list) => Some(list.len()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(lists, [1, 1, 1, 2]);
+}
+
+#[test]
+fn a_forwarded_proposal_that_no_member_could_apply_does_not_enter_the_log() {
+    let mut bench = bench(3);
+    bench.lead();
+    let last = bench.core.node().last_index();
+    let damaged = raft::Proposal { kind: EntryKind::Normal, data: Bytes::from_static(b"no envelope") };
+    bench.hear_in(2, 0, Body::Propose(vec![damaged]));
+    assert_eq!(bench.core.node().last_index(), last);
+    let origin = Origin { member: 2, epoch: 1, sequence: 1 };
+    let command = model::Command::ClusterVersionSet(Default::default()).encode(1);
+    let whole = Envelope { origin, only_in_term: 0, command }.encode();
+    bench.hear_in(2, 0, Body::Propose(vec![raft::Proposal { kind: EntryKind::Normal, data: whole }]));
+    assert_eq!(bench.core.node().last_index(), last + 1);
+}
+
+#[test]
+fn a_proposal_that_never_left_is_answered_at_once_and_one_that_may_have_is_not() {
+    let mut bench = bench(3);
+    bench.follow();
+    bench.propose(1);
+    bench.propose(2);
+    let mut sent = bench.sent();
+    sent.retain(|m| matches!(m.body, Body::Propose(_)));
+    let second = sent.pop().expect("two lists");
+    bench.report(PeerReport::Unreachable { peer: 2, never_left: vec![second] });
+    assert_eq!(bench.answers(), [(2, Some(RequestError::LeaderChanged))]);
+}
+
+#[test]
+fn a_follower_that_needs_entries_no_longer_in_memory_gets_them_from_the_log() {
+    let mut bench = bench(3);
+    bench.lead();
+    let first = bench.core.node().last_index() + 1;
+    for _ in 0..4 {
+        bench.propose_sized(&[20 << 20]);
+        bench.persist();
+        bench.acknowledge();
+        bench.apply();
+    }
+    // member 3 was away all the time, and takes now what it was sent first
+    bench.sent();
+    bench.hear(3, Body::AppendAccepted { index: first - 1 });
+    let asked = bench.asked_of_log();
+    let [ask] = asked[..] else { panic!("a range is read back, not {asked:?}") };
+    assert_eq!(ask.lo, first);
+    let term = bench.core.node().term();
+    let data = Bytes::from_static(b"read back");
+    let read = |index| Entry { term, index, kind: EntryKind::Normal, data: data.clone() };
+    bench.loaded(ask.lo, vec![read(ask.lo), read(ask.lo + 1)]);
+    let sent = bench.sent();
+    let append = sent.iter().find_map(|m| match &m.body {
+        Body::Append(append) if m.to == 3 => Some(append),
+        _ => None,
+    });
+    let append = append.expect("without waiting to hear from it again");
+    assert_eq!((append.prev_index + 1, append.entries[0].data.as_ref()), (ask.lo, &b"read back"[..]));
+}
+
+#[test]
+fn a_member_that_was_removed_leaves_after_an_election_timeout() {
+    let mut bench = bench(3);
+    bench.follow();
+    bench.report(PeerReport::Removed { by: 2 });
+    for _ in 0..9 {
+        bench.tick(1);
+        assert_eq!(bench.core.failure(), None);
+    }
+    bench.tick(1);
+    assert!(bench.core.failure().is_some_and(|why| why.contains("removed from the cluster")));
 }

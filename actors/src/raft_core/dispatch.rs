@@ -36,6 +36,7 @@ impl RaftCore {
                 break;
             }
         }
+        self.ask_for_log();
         self.publish();
         self.out.flush(&self.parts.sinks);
     }

@@ -3,13 +3,24 @@
 //! Must never let anything into the log that a member could not apply, and never leave a proposal without an outcome.
 
 use super::core::RaftCore;
+use super::forwarded;
 use super::inbox::Inbox;
-use crate::limits::{RECEIVES, TAKE_PER_TURN, UNAPPLIED_ENTRIES};
-use messages::propose::Propose;
+use crate::limits::{PROPOSE_BYTES, RECEIVES, TAKE_PER_TURN, UNAPPLIED_ENTRIES};
+use bytes::Bytes;
+use messages::propose::{Proposal, Propose};
 use messages::{Reply, ReplyBody, RequestError, SinkId, Token};
 use model::{Envelope, Origin};
-use raft::{ProposalDropped, Proposed, StepError};
+use raft::{Body, Message, ProposalDropped, Proposed, StepError};
 use std::sync::atomic::Ordering::Relaxed;
+
+/// Proposals that are handed to raft together: all are taken, or none.
+#[derive(Default)]
+struct Batch {
+    payloads: Vec<Bytes>,
+    bytes: usize,
+    /// Sequences of those that wait for them.
+    sequences: Vec<u64>,
+}
 
 impl RaftCore {
     /// What other members said, before time passes: what came during a stall of this process was said before the ticks that
@@ -20,46 +31,74 @@ impl RaftCore {
         let peers: Vec<_> = peers.into_iter().chain(Inbox::take(&self.parts.inbox.peer_data)).collect();
         for list in peers {
             for message in list.messages {
-                // a message of somebody who is not a member, or a forwarded proposal that cannot be taken: its sender times out
-                if let Err(why @ StepError::LogLost { .. }) = self.node.step(message) {
-                    self.failure = Some(why.to_string());
+                self.on_message(message);
+                if self.failure.is_some() {
                     return;
                 }
             }
         }
     }
 
-    /// Proposes what clients and owners ask for, all lists of a round at once.
+    fn on_message(&mut self, message: Message) {
+        if let Body::Propose(proposals) = &message.body
+            && let Err(why) = forwarded::check(message.from, proposals, self.node.membership())
+        {
+            // once in the log, it would stop every member that applies it
+            tracing::warn!(from = format!("{:x}", message.from), why, "refused forwarded proposals");
+            return;
+        }
+        // a message of somebody who is not a member, or a forwarded proposal that cannot be taken: its sender times out
+        if let Err(why @ StepError::LogLost { .. }) = self.node.step(message) {
+            self.failure = Some(why.to_string());
+        }
+    }
+
+    /// Proposes what clients and owners ask for, as few batches as fit into frames.
     pub(super) fn on_proposals(&mut self, lists: Vec<Propose>) {
         let unapplied = self.node.committed().saturating_sub(self.node.applied());
-        let mut payloads = Vec::with_capacity(lists.iter().map(|l| l.proposals.len()).sum());
-        let mut waiters: Vec<(SinkId, Token)> = Vec::with_capacity(payloads.capacity());
-        let deadline = self.now + self.config.request_ticks;
+        let mut batch = Batch::default();
         for Propose { sink, proposals } in lists {
             for proposal in proposals {
                 if unapplied > UNAPPLIED_ENTRIES {
                     self.refuse(sink, proposal.token, RequestError::TooManyRequests);
-                    continue;
+                } else if proposal.only_in_term != 0 && !self.node.is_leader() {
+                    // it concerns this member's leadership, of which there is none (any more)
+                    self.refuse(sink, proposal.token, RequestError::NotLeader);
+                } else {
+                    if !batch.payloads.is_empty() && batch.bytes + proposal.command.len() > PROPOSE_BYTES {
+                        self.propose(std::mem::take(&mut batch));
+                    }
+                    self.add(&mut batch, sink, proposal);
                 }
-                let sequence = self.proposals.add(sink, proposal.token, deadline);
-                let origin = Origin { member: self.config.raft.id, epoch: self.config.epoch, sequence };
-                let envelope = Envelope { origin, only_in_term: proposal.only_in_term, command: proposal.command };
-                payloads.push(envelope.encode());
-                waiters.push((sink, sequence));
             }
         }
-        if payloads.is_empty() {
-            return;
-        }
-        match self.node.propose(payloads) {
-            Ok(Proposed::Appended { term, first, .. }) => self.proposals.placed(first, term, waiters.len()),
-            Ok(Proposed::Forwarded { .. }) => {}
-            Err(why) => self.refuse_dropped(&waiters, why),
+        if !batch.payloads.is_empty() {
+            self.propose(batch);
         }
     }
 
-    /// The whole list was not taken: certainly not applied.
-    fn refuse_dropped(&mut self, waiters: &[(SinkId, u64)], why: ProposalDropped) {
+    /// Gives a proposal its origin, and notes who waits for it.
+    fn add(&mut self, batch: &mut Batch, sink: SinkId, proposal: Proposal) {
+        let sequence = self.proposals.add(sink, proposal.token, self.now + self.config.request_ticks);
+        let origin = Origin { member: self.config.raft.id, epoch: self.config.epoch, sequence };
+        let envelope = Envelope { origin, only_in_term: proposal.only_in_term, command: proposal.command };
+        let payload = envelope.encode();
+        batch.bytes += payload.len();
+        batch.payloads.push(payload);
+        batch.sequences.push(sequence);
+    }
+
+    /// The waiters of the batch must be the last ones that were noted.
+    fn propose(&mut self, batch: Batch) {
+        match self.node.propose(batch.payloads) {
+            Ok(Proposed::Appended { term, first, .. }) => self.proposals.placed(first, term, batch.sequences.len()),
+            Ok(Proposed::Forwarded { .. }) => {}
+            Err(why) => self.refuse_dropped(&batch.sequences, why),
+        }
+    }
+
+    /// The whole batch was not taken: certainly not applied.
+    fn refuse_dropped(&mut self, sequences: &[u64], why: ProposalDropped) {
         let error = match why {
             ProposalDropped::TooMuchUncommitted => RequestError::TooManyRequests,
             ProposalDropped::NoLeader | ProposalDropped::NotForwarding => RequestError::NoLeader,
@@ -67,14 +106,15 @@ impl RaftCore {
                 RequestError::LeaderChanged
             }
         };
-        for (_, sequence) in waiters {
+        for sequence in sequences {
             if let Some((sink, token)) = self.proposals.take(*sequence) {
                 self.refuse(sink, token, error);
             }
         }
     }
 
-    fn refuse(&mut self, sink: SinkId, token: Token, why: RequestError) {
+    /// A proposal certainly has no effect.
+    pub(super) fn refuse(&mut self, sink: SinkId, token: Token, why: RequestError) {
         self.parts.gauges.proposals_failed.fetch_add(1, Relaxed);
         self.out.push(sink, Reply { token, body: ReplyBody::Applied(Err(why)) });
     }

@@ -75,6 +75,20 @@ impl PendingProposals {
         }
     }
 
+    /// A snapshot that covers everything up to `index` took the place of the log: what became of own proposals that stood there
+    /// cannot be known. They may have been applied.
+    pub fn installed(&mut self, index: Index, why: RequestError, out: &mut Outbox) -> u64 {
+        let covered = self.places.partition_point(|place| place.index <= index);
+        let mut unknown = 0;
+        for place in self.places.drain(..covered).collect::<Vec<_>>() {
+            if let Some((sink, token)) = self.take(place.sequence) {
+                out.push(sink, Reply { token, body: ReplyBody::Applied(Err(why)) });
+                unknown += 1;
+            }
+        }
+        unknown
+    }
+
     /// Answers waiters whose deadline has passed: the outcome is unknown.
     pub fn expire(&mut self, now: u64, why: RequestError, out: &mut Outbox) -> u64 {
         let mut expired = 0;
@@ -144,6 +158,20 @@ mod tests {
         assert_eq!(pending.take(first), Some((SINK, 10)));
         pending.committed(&entry(6, 3), &mut out);
         assert_eq!((answers(out), pending.waiting()), (vec![(11, Some(RequestError::LeaderChanged))], 0));
+    }
+
+    #[test]
+    fn what_an_installed_snapshot_covers_is_unknown_and_never_called_not_applied() {
+        let (mut pending, mut out) = (PendingProposals::default(), Outbox::default());
+        for token in 10..13 {
+            pending.add(SINK, token, 100);
+        }
+        pending.placed(5, 2, 3);
+        assert_eq!(pending.installed(6, RequestError::Timeout, &mut out), 2);
+        // the leader of the snapshot goes on in a later term
+        pending.committed(&entry(7, 3), &mut out);
+        let timeout = Some(RequestError::Timeout);
+        assert_eq!(answers(out), [(10, timeout), (11, timeout), (12, Some(RequestError::LeaderChanged))]);
     }
 
     #[test]

@@ -7,8 +7,11 @@ use crate::mailbox::Mailbox;
 use crate::wiring::advance::{Advance, AppliedUpTo, Persisted};
 use crate::wiring::apply::{ApplyBatch, ToApplier};
 use crate::wiring::leases::RoleChanged;
+use crate::wiring::log::{LogRead, ReadLog};
+use crate::wiring::peers::PeerReport;
 use crate::wiring::tick::Tick;
 use crate::wiring::wal::{AppendBatch, ToWal};
+use bytes::Bytes;
 use crossbeam_channel::{Receiver, bounded};
 use messages::peer::{Held, PeerSender};
 use messages::ports::CorePort;
@@ -16,7 +19,7 @@ use messages::propose::{Proposal, Propose};
 use messages::read::ReadIndex;
 use messages::receive::Receive;
 use messages::{Gauges, Reply, ReplyBody, ReplySink, RequestError, SinkId, Sinks, Token};
-use raft::{Body, ConfState, HardState, LogId, Message, Role, VoteRequest};
+use raft::{Body, ConfState, Entry, HardState, LogId, Message, Role, VoteRequest};
 use std::sync::atomic::Ordering::Release;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -72,6 +75,7 @@ pub struct Bench {
     pub port: CorePort,
     pub wal: Receiver<ToWal>,
     applier: Receiver<ToApplier>,
+    log: Receiver<ReadLog>,
     peers: Arc<Collected<Message>>,
     answers: Arc<Collected<Answer>>,
 }
@@ -103,6 +107,7 @@ pub fn bench_with(voters: u64, adjust: impl Fn(&mut CoreConfig)) -> Bench {
     let (inbox, port, inner) = Inbox::new();
     let (to_wal, wal) = bounded(crate::limits::WAL_QUEUE);
     let (to_applier, applier) = bounded(crate::limits::APPLIER_QUEUE);
+    let (to_log, asked_of_log) = bounded(crate::limits::LOG_READS);
     let peers = Arc::<Collected<Message>>::default();
     let answers = Arc::<Collected<Answer>>::default();
     let sinks = Arc::<Sinks>::default();
@@ -113,6 +118,7 @@ pub fn bench_with(voters: u64, adjust: impl Fn(&mut CoreConfig)) -> Bench {
         inbox,
         wal: to_wal,
         applier: to_applier,
+        log: to_log,
         peers: peers.clone(),
         leases: Box::new(NoLeases),
         sinks,
@@ -120,7 +126,7 @@ pub fn bench_with(voters: u64, adjust: impl Fn(&mut CoreConfig)) -> Bench {
     };
     let mut core = RaftCore::new(config, log, parts).expect("a valid configuration");
     core.start();
-    Bench { core, inner, port, wal, applier, peers, answers }
+    Bench { core, inner, port, wal, applier, log: asked_of_log, peers, answers }
 }
 
 impl Bench {
@@ -174,6 +180,23 @@ impl Bench {
         applies
     }
 
+    /// Ranges of the log that are asked for; each must be answered by [`Self::loaded`].
+    pub fn asked_of_log(&self) -> Vec<ReadLog> {
+        self.log.try_iter().collect()
+    }
+
+    /// The log reader has read a range.
+    pub fn loaded(&mut self, lo: u64, entries: Vec<Entry>) {
+        self.inner.log_read(LogRead { lo, entries });
+        self.core.round();
+    }
+
+    /// The transport reports something.
+    pub fn report(&mut self, report: PeerReport) {
+        self.inner.report(report);
+        self.core.round();
+    }
+
     /// What was sent to other members since the last call.
     pub fn sent(&self) -> Vec<Message> {
         self.peers.take()
@@ -193,6 +216,21 @@ impl Bench {
     pub fn propose_in_term(&mut self, token: Token, only_in_term: u64) {
         let command = model::Command::ClusterVersionSet(Default::default()).encode(token);
         let proposals = vec![Proposal { token, command, only_in_term }];
+        self.port.propose(Propose { sink: SinkId(0), proposals }).expect("room for a list");
+        self.core.round();
+    }
+
+    /// A client proposes a list of values of these sizes.
+    pub fn propose_sized(&mut self, sizes: &[usize]) {
+        let proposal = |(token, size): (usize, &usize)| {
+            let put = model::request::PutRequest {
+                key: Bytes::from_static(b"k"),
+                value: Bytes::from(vec![b'x'; *size]),
+                ..Default::default()
+            };
+            Proposal { token: token as u64, command: model::Command::Put(put).encode(1), only_in_term: 0 }
+        };
+        let proposals = sizes.iter().enumerate().map(proposal).collect();
         self.port.propose(Propose { sink: SinkId(0), proposals }).expect("room for a list");
         self.core.round();
     }

@@ -297,6 +297,7 @@ fn assemble(
         scratch: folders.scratch,
         // etcd's snapshot files carry the version of their storage, and tools print it
         server_version: STORAGE_VERSION.into(),
+        connect_peers: None,
         client_sinks,
     })
 }

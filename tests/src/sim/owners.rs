@@ -81,6 +81,13 @@ impl World {
                 self.unflood();
                 self.hub_frames()
             }
+            Owner::LogRead => {
+                let Ok(ask) = run.to_log.try_recv() else { return Ok(()) };
+                match run.log.serve(ask) {
+                    Ok(()) => Ok(()),
+                    Err(why) => self.failed("log reader", &why.to_string(), Doing::Idle),
+                }
+            }
             Owner::Snapshot => self.send_snapshot(),
         }
     }

@@ -36,6 +36,7 @@ pub(super) enum Owner {
     Tick,
     LeaseTick,
     HubTick,
+    LogRead,
     Snapshot,
 }
 
@@ -294,6 +295,7 @@ impl World {
             (Owner::HubWork, !run.work.is_empty()),
             (Owner::HubDone, !run.done.is_empty()),
             (Owner::Lease, !run.lease_mail.is_empty()),
+            (Owner::LogRead, !run.to_log.is_empty()),
             (Owner::Snapshot, self.sending.is_some()),
         ];
         for (owner, _) in busy.into_iter().filter(|(_, busy)| *busy) {
