@@ -28,9 +28,11 @@ use crate::wiring::wal::ToWal;
 use actix::Addr;
 use actix_rt::Arbiter;
 use crossbeam_channel::{Receiver, Sender, bounded};
+use messages::admin::RunJob;
 use messages::peer::{PeerSender, Peers, Transport};
 use messages::ports::CorePort;
-use messages::{Gauges, Sinks};
+use messages::read::{Reads, RunQuery};
+use messages::{Gauges, NodeIdentity, Ports, Sinks};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Release;
@@ -101,6 +103,28 @@ impl<E: Engine> Queues<E> {
             hub_backlog: Arc::default(),
         };
         (queues, Ends { inbox, wal: wal_end, applier: applier_end, flusher: flusher_end, log: log_end })
+    }
+
+    /// The sending ends that clients hold.
+    pub(super) fn ports(
+        &self,
+        identity: NodeIdentity,
+        reads: Arc<dyn Reads>,
+        query: Sender<RunQuery>,
+        jobs: Sender<RunJob>,
+        actors: &Actors,
+    ) -> Ports {
+        Ports {
+            identity: Arc::new(identity),
+            gauges: self.gauges.clone(),
+            reads,
+            sinks: self.sinks.clone(),
+            core: self.core.clone(),
+            query,
+            jobs,
+            hub: actors.hub.clone().recipient(),
+            leases: actors.leases.clone().recipient(),
+        }
     }
 
     pub(super) fn watch(&self, actor: &'static str) -> DeathWatch {

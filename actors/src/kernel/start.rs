@@ -20,7 +20,7 @@ use crate::watch_hub::HubConfig;
 use crate::{reader_pool, ticker};
 use actix_rt::Arbiter;
 use crossbeam_channel::bounded;
-use messages::peer::PeerSender;
+use messages::peer::{PeerSender, Transport};
 use messages::{Ports, ReplySink};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -81,6 +81,14 @@ fn start_actors<E: Engine>(
     Ok(Actors { hub, leases, arbiters })
 }
 
+/// Where messages to other members go: to the transport, or nowhere in a cluster of one.
+fn sender_of(transport: Option<&Arc<dyn Transport>>) -> Arc<dyn PeerSender> {
+    match transport {
+        Some(transport) => transport.clone(),
+        None => Arc::new(NoPeers),
+    }
+}
+
 /// Starts all owners.
 ///
 /// # Errors
@@ -92,14 +100,12 @@ pub(super) fn start<E: Engine>(assembly: Assembly<E>) -> Result<Started, StartEr
     sinks.extend(assembly.client_sinks);
     queues.sinks.register(sinks);
 
-    let transport = assembly.connect_peers.map(|connect| connect(Arc::new(PeerInbox::new(queues.inner.clone()))));
+    let inbox = Arc::new(PeerInbox::new(queues.inner.clone()));
+    let transport = assembly.connect_peers.map(|connect| connect(inbox));
     if let Some(transport) = &transport {
         transport.set_peers(peers_of(&assembly.store)?);
     }
-    let peers: Arc<dyn PeerSender> = match &transport {
-        Some(transport) => transport.clone(),
-        None => Arc::new(NoPeers),
-    };
+    let peers = sender_of(transport.as_ref());
     let core = queues.core_parts(ends.inbox, &actors, peers.clone());
     let core = RaftCore::new(assembly.core, assembly.tail, core)?;
     let (stop_log, log_stop) = bounded(0);
@@ -134,20 +140,11 @@ pub(super) fn start<E: Engine>(assembly: Assembly<E>) -> Result<Started, StartEr
     threads.readers = reader_pool::start(READERS, queries, readers_stop, pool, queues.sinks.clone(), &queues.exit)?;
     let (watch, inner, tick) = (queues.watch("ticker"), queues.inner.clone(), assembly.tick);
     threads.ticker = spawn("ticker", move || ticker::run(tick, &inner, &ticker_stop, watch))?;
-    let reads = Arc::new(ClosableReads::new(queues.reads));
+    let reads = Arc::new(ClosableReads::new(queues.reads.clone()));
     let close = reads.clone();
+    let ports = queues.ports(assembly.identity, reads, query, job, &actors);
     Ok(Started {
-        ports: Ports {
-            identity: Arc::new(assembly.identity),
-            gauges: queues.gauges,
-            reads,
-            sinks: queues.sinks,
-            core: queues.core,
-            query,
-            jobs: job,
-            hub: actors.hub.clone().recipient(),
-            leases: actors.leases.clone().recipient(),
-        },
+        ports,
         exit: queues.exit,
         running: Running {
             wal: queues.wal,

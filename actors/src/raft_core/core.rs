@@ -5,7 +5,7 @@
 use super::inbox::Inbox;
 use super::log_tail::LogTail;
 use super::pending::PendingProposals;
-use super::reads::{Opening, PendingReads};
+use super::pending_reads::{Opening, PendingReads};
 use crate::death_watch::DeathWatch;
 use crate::limits::{LOG_READS, LONE_TAIL_BYTES};
 use crate::mailbox::Mailbox;

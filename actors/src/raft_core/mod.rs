@@ -9,6 +9,7 @@
 //! | `reads` | read-index rounds, the start of service |
 //! | `dispatch` | what raft wants done goes to the other owners |
 //! | [`pending`] | who waits for which proposal |
+//! | `pending_reads` | who waits for which read-index round |
 //! | [`log_tail`] | the log as raft reads it |
 //! | `log_windows` | what was read back for followers that lag |
 //! | `peers` | what the transport reports |
@@ -26,6 +27,7 @@ pub mod log_tail;
 mod log_windows;
 mod peers;
 pub mod pending;
+mod pending_reads;
 mod reads;
 #[cfg(test)]
 mod testing;

@@ -20,6 +20,9 @@ pub enum ForeignData {
     Etcd(PathBuf),
 }
 
+/// Whether a file name is one that etcd gives.
+type NameTest = fn(&str) -> bool;
+
 /// Refuses folders in which a new member would be made beside etcd's files. Where a member of ours lives already, other files are
 /// nobody's business.
 ///
@@ -30,7 +33,7 @@ pub fn refuse_foreign(data_dir: &Path, wal_dir: Option<&Path>) -> Result<(), For
     if folders.store.join("CURRENT").exists() {
         return Ok(());
     }
-    let places: [(PathBuf, fn(&str) -> bool); 6] = [
+    let places: [(PathBuf, NameTest); 6] = [
         (folders.member.join("snap"), is_snapshot),
         (folders.member.join("wal"), is_segment),
         (folders.wal, is_segment),
@@ -45,7 +48,7 @@ pub fn refuse_foreign(data_dir: &Path, wal_dir: Option<&Path>) -> Result<(), For
 }
 
 /// The first such file of a folder by name. One that cannot be read holds nothing that would be lost here: its error comes later.
-fn first(dir: &Path, is_wanted: fn(&str) -> bool) -> Option<PathBuf> {
+fn first(dir: &Path, is_wanted: NameTest) -> Option<PathBuf> {
     let entries = fs::read_dir(dir).ok()?.flatten();
     let wanted = entries.filter(|entry| entry.file_name().to_str().is_some_and(is_wanted));
     wanted.map(|entry| entry.path()).min()

@@ -113,11 +113,7 @@ pub struct Running {
 struct Wiring {
     inner: InnerPort,
     port: CorePort,
-    wal_end: Sender<ToWal>,
-    log_end: Sender<ReadLog>,
-    flusher_end: Sender<ToFlusher>,
-    to_leases: Sender<LeaseMail>,
-    to_hub: Sender<HubMail>,
+    ends: Ends,
     views: Arc<Views<SimSnapshot>>,
     gauges: Arc<Gauges>,
     sinks: Arc<Sinks>,
@@ -125,15 +121,24 @@ struct Wiring {
     backlog: Arc<AtomicUsize>,
 }
 
+/// Sending ends of the owners' queues.
+struct Ends {
+    wal_end: Sender<ToWal>,
+    log_end: Sender<ReadLog>,
+    flusher_end: Sender<ToFlusher>,
+    to_leases: Sender<LeaseMail>,
+    to_hub: Sender<HubMail>,
+}
+
 impl Wiring {
     fn core_parts(&self, inbox: Inbox, applier: Sender<ToApplier>) -> CoreParts {
         CoreParts {
             inbox,
-            wal: self.wal_end.clone(),
+            wal: self.ends.wal_end.clone(),
             applier,
-            log: self.log_end.clone(),
+            log: self.ends.log_end.clone(),
             peers: Arc::new(self.peers.clone()),
-            leases: Box::new(ToLeases(self.to_leases.clone())),
+            leases: Box::new(ToLeases(self.ends.to_leases.clone())),
             sinks: self.sinks.clone(),
             gauges: self.gauges.clone(),
         }
@@ -144,7 +149,7 @@ impl Wiring {
             inbox,
             core: self.inner.clone(),
             peers: Arc::new(self.peers.clone()),
-            flusher: self.flusher_end.clone(),
+            flusher: self.ends.flusher_end.clone(),
             gauges: self.gauges.clone(),
         }
     }
@@ -155,12 +160,12 @@ impl Wiring {
             core: self.inner.clone(),
             views: self.views.clone(),
             sinks: self.sinks.clone(),
-            hub: Box::new(ToHub(self.to_hub.clone())),
+            hub: Box::new(ToHub(self.ends.to_hub.clone())),
             hub_backlog: self.backlog.clone(),
-            leases: Box::new(ToLeases(self.to_leases.clone())),
+            leases: Box::new(ToLeases(self.ends.to_leases.clone())),
             // nobody has to be told
             members: Box::new(unbounded().0),
-            flusher: self.flusher_end.clone(),
+            flusher: self.ends.flusher_end.clone(),
             pace: ApplierPace {
                 compaction_pause: Duration::ZERO,
                 compaction_rows: params.compaction_rows,
@@ -183,7 +188,7 @@ impl Wiring {
             store: Arc::new(StoreCell::new(Arc::new(engine))),
             disk: disk.shared(),
             core: self.inner.clone(),
-            wal: self.wal_end.clone(),
+            wal: self.ends.wal_end.clone(),
             gauges: self.gauges.clone(),
             flush_entries: params.flush_entries,
             fill_pause: Duration::ZERO,
@@ -227,27 +232,16 @@ impl Running {
         let (to_leases, lease_mail) = mailbox();
         let (to_hub, hub_mail) = mailbox();
         let views = Arc::new(Views::new(store.view()));
-        let (gauges, replies, sinks) =
-            (Arc::<Gauges>::default(), Arc::<ClientSink>::default(), Arc::<Sinks>::default());
+        let gauges = Arc::<Gauges>::default();
+        let replies = Arc::<ClientSink>::default();
+        let sinks = Arc::<Sinks>::default();
         gauges.applied.store(store.applied().index, Release);
         let lease_sink: Arc<dyn ReplySink> = Arc::new(ToLeases(to_leases.clone()));
         sinks.register(vec![lease_sink, replies.clone()]);
         engine.watch(views.clone());
-        let (peers, backlog) = (SimPeers::default(), Arc::default());
-        let wiring = Wiring {
-            inner,
-            port,
-            wal_end,
-            log_end,
-            flusher_end,
-            to_leases,
-            to_hub,
-            views,
-            gauges,
-            sinks,
-            peers,
-            backlog,
-        };
+        let ends = Ends { wal_end, log_end, flusher_end, to_leases, to_hub };
+        let wiring =
+            Wiring { inner, port, ends, views, gauges, sinks, peers: SimPeers::default(), backlog: Arc::default() };
         let view = wiring.views.load();
         let at = Position { revision: view.status.revision, compact_revision: view.status.compact_revision };
         let config = core_config(&store, params, epoch);
@@ -275,8 +269,8 @@ impl Running {
             replies,
             port: wiring.port,
             inner: wiring.inner,
-            to_leases: wiring.to_leases,
-            to_hub: wiring.to_hub,
+            to_leases: wiring.ends.to_leases,
+            to_hub: wiring.ends.to_hub,
             views: wiring.views,
             gauges: wiring.gauges,
             peers: wiring.peers,
