@@ -1,6 +1,7 @@
 //! The applier's order as other owners see it. Must never depend on a thread's luck: everything is called here.
 
 use crate::applier::{Applier, ApplierPace, ApplierParts};
+use crate::limits::{HUB_BACKLOG_BYTES, OVERSIZED_REVISION_BYTES};
 use crate::mailbox::Mailbox;
 use crate::raft_core::inbox::Inbox;
 use crate::wiring::apply::{ApplyBatch, CommittedEntry};
@@ -14,7 +15,7 @@ use model::{Command, Envelope, Origin};
 use raft::{ConfState, Entry, EntryKind, LogId};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use storage::apply::{Applier as Store, Bootstrap, Identity, LeaseChange, bootstrap};
+use storage::apply::{Bootstrap, LeaseChange, MemberIds, StateMachine as Store, bootstrap};
 use storage::engine::sim::SimEngine;
 use storage::view::Views;
 
@@ -58,7 +59,7 @@ impl ReplySink for Heard {
 fn the_lease_manager_hears_of_a_revocation_before_its_client_does() {
     let engine = Arc::new(SimEngine::new());
     let first = Bootstrap {
-        identity: Identity { cluster_id: 1, member_id: 1 },
+        identity: MemberIds { cluster_id: 1, member_id: 1 },
         applied: LogId { term: 1, index: 1 },
         conf_state: ConfState { voters: vec![1], ..ConfState::default() },
         members: Vec::new(),
@@ -71,7 +72,13 @@ fn the_lease_manager_hears_of_a_revocation_before_its_client_does() {
     let (_end, inbox) = bounded(1);
     let (flusher, _orders) = bounded(1);
     let (_core, _port, core) = Inbox::new();
-    let pace = ApplierPace { compaction_pause: Duration::ZERO, compaction_rows: 1, durable_check: 100 };
+    let pace = ApplierPace {
+        compaction_pause: Duration::ZERO,
+        compaction_rows: 1,
+        durable_check: 100,
+        hub_backlog: HUB_BACKLOG_BYTES,
+        oversized_revision: OVERSIZED_REVISION_BYTES,
+    };
     let parts = ApplierParts {
         inbox,
         core,
@@ -80,6 +87,7 @@ fn the_lease_manager_hears_of_a_revocation_before_its_client_does() {
         hub: Box::new(heard.clone()),
         hub_backlog: Arc::default(),
         leases: Box::new(heard.clone()),
+        members: Box::new(crossbeam_channel::unbounded().0),
         flusher,
         pace,
     };

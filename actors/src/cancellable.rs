@@ -7,7 +7,7 @@ use messages::Gauges;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
-use storage::engine::{Direction, EngineError, Family, Row, Scan, Snapshot};
+use storage::engine::{Direction, EngineError, Family, Row, Scan, Snapshot, Step};
 use storage::view::View;
 
 /// A snapshot, and the counters that say whether the node stops.
@@ -27,17 +27,7 @@ impl<S> Cancellable<S> {
 impl<S: Snapshot> Cancellable<S> {
     /// A view whose walks end with the node.
     pub fn view(of: &View<S>, gauges: &Arc<Gauges>) -> View<Self> {
-        View {
-            snapshot: Self::new(of.snapshot.clone(), gauges.clone()),
-            revision: of.revision,
-            compact_revision: of.compact_revision,
-            applied_index: of.applied_index,
-            applied_term: of.applied_term,
-            logical_bytes: of.logical_bytes,
-            live_bytes: of.live_bytes,
-            keys: of.keys,
-            alarms: of.alarms.clone(),
-        }
+        View { snapshot: Self::new(of.snapshot.clone(), gauges.clone()), status: of.status.clone() }
     }
 }
 
@@ -67,6 +57,17 @@ impl<S: Snapshot> Snapshot for Cancellable<S> {
         let inner = self.inner.scan_once(family, lower, upper, direction);
         CancellableScan { inner, stopping: &self.gauges.stopping }
     }
+
+    fn scan_sparse<'a>(
+        &'a self,
+        family: Family,
+        lower: &[u8],
+        upper: Option<&[u8]>,
+        direction: Direction,
+    ) -> Self::Scan<'a> {
+        let inner = self.inner.scan_sparse(family, lower, upper, direction);
+        CancellableScan { inner, stopping: &self.gauges.stopping }
+    }
 }
 
 /// A scan of a [`Cancellable`].
@@ -76,11 +77,15 @@ pub struct CancellableScan<'a, T> {
 }
 
 impl<T: Scan> Scan for CancellableScan<'_, T> {
-    fn next(&mut self) -> Result<Option<Row<'_>>, EngineError> {
+    fn step(&mut self) -> Result<Step, EngineError> {
         if self.stopping.load(Relaxed) {
             return Err(EngineError::Io { op: "read", why: "the node is being stopped".into() });
         }
-        self.inner.next()
+        self.inner.step()
+    }
+
+    fn row(&self) -> Row<'_> {
+        self.inner.row()
     }
 
     fn seek(&mut self, key: &[u8]) {

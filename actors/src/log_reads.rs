@@ -19,7 +19,7 @@ const SCAN_FACTOR: usize = 16;
 impl<S: Snapshot> LogReads for StoreReads<S> {
     fn position(&self) -> (i64, i64) {
         let view = self.view();
-        (view.revision, view.compact_revision)
+        (view.status.revision, view.status.compact_revision)
     }
 
     fn read(
@@ -124,7 +124,7 @@ fn kind(event: &WatchEvent) -> Kind {
 
 fn failed<S>(view: &View<S>, why: ReadError) -> LogReadError {
     match why {
-        ReadError::Compacted => LogReadError::Compacted(view.compact_revision),
+        ReadError::Compacted => LogReadError::Compacted(view.status.compact_revision),
         why => LogReadError::Failed(why.to_string()),
     }
 }

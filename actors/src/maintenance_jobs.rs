@@ -6,16 +6,16 @@
 use crate::cancellable::Cancellable;
 use crate::death_watch::DeathWatch;
 use crate::limits::{OPEN_SNAPSHOTS, SNAPSHOT_STALL};
-use crossbeam_channel::{Receiver, Sender, bounded, select};
+use crate::snapshot_streams::{self, Checkpoint, CheckpointDir, StreamState};
+use crate::store_cell::StoreCell;
+use crossbeam_channel::{Receiver, select};
 use messages::admin::{MaintenanceJob, RunJob};
-use messages::read::ChunkSource;
 use messages::reply::SnapshotAnswer;
 use messages::{Gauges, Reply, ReplyBody, RequestError, Sinks};
-use model::ReadError;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
 use storage::engine::{Engine, EngineError};
 use storage::snapshot::{SnapshotSource, StreamHeader};
 
@@ -28,8 +28,8 @@ pub struct MaintenanceParts<E: Engine> {
     pub inbox: Receiver<RunJob>,
     /// Ends it when its other end is dropped.
     pub stop: Receiver<()>,
-    /// The store's engine.
-    pub engine: Arc<E>,
+    /// Where the store's engine is found.
+    pub store: Arc<StoreCell<E>>,
     /// Opens a checkpoint.
     pub open: OpenEngine<E>,
     /// Called before a defragmentation: gives it room where the disk is short of it.
@@ -48,11 +48,10 @@ pub struct MaintenanceParts<E: Engine> {
 pub struct MaintenanceJobs<E: Engine> {
     parts: MaintenanceParts<E>,
     made: u64,
-    /// Held once by each open checkpoint: their number is its count.
+    /// Held once by each open stream: their number is its count.
     open: Arc<()>,
-    /// Checkpoints nobody reads any more. Closing one takes a while, so it is not done where the last chunk was sent.
-    closing: (Sender<Checkpoint<E>>, Receiver<Checkpoint<E>>),
-    slots: Vec<Weak<Slot<E>>>,
+    streams: Vec<Weak<StreamState>>,
+    readers: Vec<JoinHandle<()>>,
 }
 
 impl<E: Engine> MaintenanceJobs<E> {
@@ -63,7 +62,7 @@ impl<E: Engine> MaintenanceJobs<E> {
         {
             tracing::warn!(path = %parts.scratch.display(), error = %why, "cannot remove old checkpoints");
         }
-        Self { parts, made: 0, open: Arc::default(), closing: bounded(OPEN_SNAPSHOTS), slots: Vec::new() }
+        Self { parts, made: 0, open: Arc::default(), streams: Vec::new(), readers: Vec::new() }
     }
 
     /// Runs until it is told to stop. A job that fails is its caller's trouble alone.
@@ -74,8 +73,13 @@ impl<E: Engine> MaintenanceJobs<E> {
                     Ok(job) => self.run_job(job),
                     Err(_) => break,
                 },
-                recv(self.closing.1) -> checkpoint => drop(checkpoint),
                 recv(self.parts.stop) -> _ => break,
+            }
+        }
+        self.streams.iter().filter_map(Weak::upgrade).for_each(|stream| stream.end());
+        for reader in self.readers {
+            if reader.join().is_err() {
+                tracing::error!("a thread that read a snapshot has panicked");
             }
         }
         watch.finish();
@@ -96,9 +100,10 @@ impl<E: Engine> MaintenanceJobs<E> {
         let gauges = &self.parts.gauges;
         gauges.defragmenting.store(true, Release);
         (self.parts.make_room)();
-        let done = self.parts.engine.compact_files(&|| !gauges.stopping.load(Relaxed));
+        let engine = self.parts.store.load();
+        let done = engine.compact_files(&|| !gauges.stopping.load(Relaxed));
         gauges.defragmenting.store(false, Release);
-        gauges.disk_bytes.store(self.parts.engine.disk_bytes(), Relaxed);
+        gauges.disk_bytes.store(engine.disk_bytes(), Relaxed);
         match done {
             Ok(()) if gauges.stopping.load(Acquire) => Err(RequestError::Stopped),
             Ok(()) => Ok(()),
@@ -110,9 +115,8 @@ impl<E: Engine> MaintenanceJobs<E> {
     }
 
     fn open_snapshot(&mut self) -> Result<SnapshotAnswer, RequestError> {
-        // those that wait to be closed must not count against a new one
-        self.closing.1.try_iter().for_each(drop);
-        self.slots.retain(|slot| slot.strong_count() > 0);
+        self.streams.retain(|stream| stream.strong_count() > 0);
+        self.readers.retain(|reader| !reader.is_finished());
         if Arc::strong_count(&self.open) > OPEN_SNAPSHOTS && !self.end_stalled() {
             return Err(RequestError::Busy);
         }
@@ -128,100 +132,28 @@ impl<E: Engine> MaintenanceJobs<E> {
     /// Ends the stream that was pulled least lately, if that was long ago: a client that takes nothing must not keep others from
     /// their backups.
     fn end_stalled(&mut self) -> bool {
-        let slots = self.slots.iter().filter_map(Weak::upgrade);
-        let idlest = slots.max_by_key(|slot| slot.idle()).filter(|slot| slot.idle() > SNAPSHOT_STALL);
-        let ended = idlest.and_then(|slot| slot.take());
-        if ended.is_some() {
-            tracing::warn!("ending a snapshot whose client takes nothing: another one is asked for");
-        }
-        ended.is_some()
+        let streams = self.streams.iter().filter_map(Weak::upgrade).filter(|stream| !stream.is_ended());
+        let idlest = streams.max_by_key(|stream| stream.idle()).filter(|stream| stream.idle() > SNAPSHOT_STALL);
+        let Some(idlest) = idlest else { return false };
+        tracing::warn!("ending a snapshot whose client takes nothing: another one is asked for");
+        idlest.end();
+        true
     }
 
     fn checkpoint(&mut self) -> Result<SnapshotAnswer, String> {
         std::fs::create_dir_all(&self.parts.scratch).map_err(|e| e.to_string())?;
         self.made += 1;
         let dir = CheckpointDir(self.parts.scratch.join(format!("checkpoint-{}", self.made)));
-        self.parts.engine.checkpoint(&dir.0).map_err(|e| e.to_string())?;
+        self.parts.store.load().checkpoint(&dir.0).map_err(|e| e.to_string())?;
         let engine = (self.parts.open)(&dir.0).map_err(|e| e.to_string())?;
         let snapshot = Cancellable::new(engine.snapshot(), self.parts.gauges.clone());
         let header = StreamHeader::read(&snapshot, &self.parts.server_version).map_err(|e| e.to_string())?;
         let source = SnapshotSource::new(snapshot, &header).map_err(|e| e.to_string())?;
         let total = source.total_bytes();
-        let checkpoint = Checkpoint { source, _engine: engine, _dir: dir, _open: self.open.clone() };
-        let slot = Arc::new(Slot { checkpoint: Mutex::new(Some(checkpoint)), pulled: Mutex::new(Instant::now()) });
-        self.slots.push(Arc::downgrade(&slot));
-        let source = CheckpointSource { slot, ended: false, close: self.closing.0.clone() };
-        Ok(SnapshotAnswer { total, source: Box::new(source) })
-    }
-}
-
-/// Removes a checkpoint when nobody reads it any more.
-struct CheckpointDir(PathBuf);
-
-impl Drop for CheckpointDir {
-    fn drop(&mut self) {
-        if let Err(why) = std::fs::remove_dir_all(&self.0) {
-            tracing::warn!(path = %self.0.display(), error = %why, "cannot remove a checkpoint");
-        }
-    }
-}
-
-/// An open checkpoint: field order is drop order, rows before engine before files.
-struct Checkpoint<E: Engine> {
-    source: SnapshotSource<Cancellable<E::Snapshot>>,
-    _engine: E,
-    _dir: CheckpointDir,
-    _open: Arc<()>,
-}
-
-/// A checkpoint that its stream reads, and that its owner may take away.
-struct Slot<E: Engine> {
-    checkpoint: Mutex<Option<Checkpoint<E>>>,
-    pulled: Mutex<Instant>,
-}
-
-impl<E: Engine> Slot<E> {
-    fn take(&self) -> Option<Checkpoint<E>> {
-        // nothing is half done when a pull panics: its thread takes the node along
-        self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    /// Time since the last pull.
-    fn idle(&self) -> Duration {
-        self.pulled.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
-    }
-}
-
-/// A snapshot stream over a checkpoint, which is sent home to be closed.
-struct CheckpointSource<E: Engine> {
-    slot: Arc<Slot<E>>,
-    /// The checksum is out.
-    ended: bool,
-    close: Sender<Checkpoint<E>>,
-}
-
-impl<E: Engine> ChunkSource for CheckpointSource<E> {
-    fn next(&mut self, _max_bytes: usize) -> Result<Option<bytes::Bytes>, ReadError> {
-        if self.ended {
-            return Ok(None);
-        }
-        *self.slot.pulled.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        let mut checkpoint = self.slot.checkpoint.lock().unwrap_or_else(PoisonError::into_inner);
-        let stalled = || ReadError::Store("the snapshot was ended because nothing was taken of it".into());
-        let checkpoint = checkpoint.as_mut().ok_or_else(stalled)?;
-        // chunks have the size that etcd's clients know
-        let chunk = checkpoint.source.next_chunk().map_err(|e| ReadError::Store(e.to_string()))?;
-        self.ended = chunk.is_none();
-        // etcd's last message is the checksum of all before
-        Ok(Some(chunk.unwrap_or_else(|| bytes::Bytes::copy_from_slice(&checkpoint.source.hash()))))
-    }
-}
-
-impl<E: Engine> Drop for CheckpointSource<E> {
-    fn drop(&mut self) {
-        if let Some(checkpoint) = self.slot.take() {
-            // there is a place for each open one; when its owner has ended, it is closed here
-            let _ = self.close.try_send(checkpoint);
-        }
+        let opened = snapshot_streams::open(Checkpoint { source, engine, dir }, self.open.clone());
+        let opened = opened.map_err(|e| e.to_string())?;
+        self.streams.push(Arc::downgrade(&opened.state));
+        self.readers.push(opened.reader);
+        Ok(SnapshotAnswer { total, source: opened.chunks })
     }
 }

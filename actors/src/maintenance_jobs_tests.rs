@@ -2,9 +2,10 @@
 
 use crate::cancellable::Cancellable;
 use crate::death_watch::{DeathWatch, ExitCell};
-use crate::limits::{OPEN_SNAPSHOTS, SNAPSHOT_STALL};
+use crate::limits::{COLLECTED_BYTES, OPEN_SNAPSHOTS, SNAPSHOT_STALL};
 use crate::maintenance_jobs::{MaintenanceJobs, MaintenanceParts};
 use crate::reader_pool::{self, PoolReads};
+use crate::store_cell::StoreCell;
 use crate::store_reads::StoreReads;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use messages::admin::{MaintenanceJob, RunJob};
@@ -17,10 +18,10 @@ use raft::{ConfState, LogId};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Release;
 use std::time::{Duration, Instant};
-use storage::apply::{Applier, Bootstrap, Identity};
+use storage::apply::{Bootstrap, MemberIds, StateMachine};
 use storage::engine::sim::SimEngine;
 use storage::engine::{Direction, Engine, Family, Scan, Snapshot};
-use storage::view::{View, Views};
+use storage::view::Views;
 use tempfile::TempDir;
 
 const SINK: SinkId = SinkId(0);
@@ -41,15 +42,15 @@ fn client() -> (Arc<Sinks>, Receiver<Reply>) {
     (sinks, answers)
 }
 
-fn store() -> (Arc<SimEngine>, Applier<SimEngine>) {
+fn store() -> (Arc<SimEngine>, StateMachine<SimEngine>) {
     let engine = Arc::new(SimEngine::new());
     let first = Bootstrap {
-        identity: Identity { cluster_id: 1, member_id: 2 },
+        identity: MemberIds { cluster_id: 1, member_id: 2 },
         applied: LogId::default(),
         conf_state: ConfState::default(),
         members: Vec::new(),
     };
-    let store = Applier::bootstrap(engine.clone(), &first).expect("an empty store");
+    let store = StateMachine::bootstrap(engine.clone(), &first).expect("an empty store");
     (engine, store)
 }
 
@@ -71,7 +72,7 @@ impl Rig {
         let parts = MaintenanceParts {
             inbox,
             stop: stopped,
-            engine: store().0,
+            store: Arc::new(StoreCell::new(store().0)),
             open: Box::new(SimEngine::open),
             make_room: Box::new(|| {}),
             scratch: dir.path().join("scratch"),
@@ -151,8 +152,9 @@ fn a_node_that_stops_begins_no_job_and_ends_walks() {
 #[test]
 fn ranges_of_the_past_are_left_to_the_pool() {
     let now = 7;
-    let view = View { revision: now, ..store().1.view() };
-    let reads = StoreReads::new(Arc::new(Views::new(view)), Arc::default());
+    let mut view = store().1.view();
+    view.status.revision = now;
+    let reads = StoreReads::new(Arc::new(Views::new(view)), Arc::default(), COLLECTED_BYTES);
     let range = |revision, range_end: &'static str, count_only| {
         let request = RangeRequest {
             key: "a".into(),

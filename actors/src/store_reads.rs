@@ -3,22 +3,19 @@
 //! Must never write, and never hold a view between two calls.
 
 use crate::cancellable::Cancellable;
-use crate::limits::COLLECTED_BYTES;
 use crate::reader_pool::PoolReads;
 use bytes::{BufMut, Bytes, BytesMut};
-use messages::read::{
-    ChunkSource, INLINE_BYTES, MemberInfo, RangePlan, Reads, RunQuery, StoreStatus, TxnPlan, TxnRange, Work,
-};
+use messages::read::{ChunkSource, INLINE_BYTES, MemberInfo, RangePlan, Reads, RunQuery, TxnPlan, TxnRange, Work};
 use messages::reply::HashAnswer;
 use messages::{Gauges, Reply, ReplyBody, RequestError};
 use model::request::{RangeRequest, TxnRequest};
-use model::{OpOutcome, RangeOutcome, ReadError};
+use model::{OpOutcome, RangeOutcome, ReadError, StoreStatus};
 use prost::encoding::encode_varint;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use storage::engine::Snapshot;
-use storage::read::cursor::{Budget, RangeCursor};
-use storage::read::room::{Held, Room};
+use storage::read::memory_budget::{MemoryBudget, Reservation};
+use storage::read::{Budget, RangeCursor};
 use storage::view::{View, Views};
 
 /// Key-values a connection thread may collect by itself; what is longer goes to the pool.
@@ -32,19 +29,20 @@ pub struct StoreReads<S> {
     views: Arc<Views<S>>,
     gauges: Arc<Gauges>,
     /// Memory for answers that are collected first.
-    room: Arc<Room>,
+    budget: Arc<MemoryBudget>,
 }
 
 impl<S> Clone for StoreReads<S> {
     fn clone(&self) -> Self {
-        Self { views: self.views.clone(), gauges: self.gauges.clone(), room: self.room.clone() }
+        Self { views: self.views.clone(), gauges: self.gauges.clone(), budget: self.budget.clone() }
     }
 }
 
 impl<S: Snapshot> StoreReads<S> {
-    /// Over these views; long walks end when the gauges say that the node stops.
-    pub fn new(views: Arc<Views<S>>, gauges: Arc<Gauges>) -> Self {
-        Self { views, gauges, room: Room::new(COLLECTED_BYTES) }
+    /// Over these views; long walks end when the gauges say that the node stops. Answers that are collected before they are sent have
+    /// `collected` bytes together.
+    pub fn new(views: Arc<Views<S>>, gauges: Arc<Gauges>, collected: usize) -> Self {
+        Self { views, gauges, budget: MemoryBudget::new(collected) }
     }
 
     /// The newest view, for a walk that may be long.
@@ -62,10 +60,10 @@ impl<S: Snapshot> StoreReads<S> {
     }
 
     fn plan_in(&self, view: &View<Cancellable<S>>, request: &RangeRequest) -> Result<RangePlan, ReadError> {
-        let mut cursor = RangeCursor::new(view, request)?.within(self.room.clone());
+        let mut cursor = RangeCursor::new(view, request)?.within(self.budget.clone());
         let measured = cursor.measure(view)?;
         Ok(RangePlan {
-            revision: view.revision,
+            revision: view.status.revision,
             kvs_bytes: measured.encoded_bytes,
             more: measured.more,
             count: measured.count,
@@ -87,13 +85,13 @@ impl<S: Snapshot> StoreReads<S> {
             left -= planned.kvs_bytes as usize;
             storage::read::range(&view, request).map(TxnRange::Read)
         });
-        Ok(TxnPlan { revision: view.revision, succeeded, ranges: ranges.collect::<Result<_, ReadError>>()? })
+        Ok(TxnPlan { revision: view.status.revision, succeeded, ranges: ranges.collect::<Result<_, ReadError>>()? })
     }
 
     /// The keys of a lease as `keys` fields of the answer: there may be millions, and no view is held while a client takes them.
     fn plan_lease(&self, id: i64) -> Result<RangePlan, ReadError> {
         let view = self.walk();
-        let mut held = Held::of(self.room.clone());
+        let mut reservation = Reservation::of(self.budget.clone());
         let mut chunks = VecDeque::new();
         let mut chunk = BytesMut::new();
         let mut bytes = 0;
@@ -109,20 +107,20 @@ impl<S: Snapshot> StoreReads<S> {
                 encode_varint(key.len() as u64, &mut chunk);
                 chunk.put_slice(&key);
             }
-            held.hold(chunk.len())?;
+            reservation.reserve(chunk.len())?;
             bytes += chunk.len() as u64;
             chunks.push_back(chunk.split().freeze());
             if !more {
                 break;
             }
         }
-        let source = Box::new(LeaseChunks { chunks, _held: held });
-        Ok(RangePlan { revision: view.revision, kvs_bytes: bytes, more: false, count, source })
+        let source = Box::new(LeaseChunks { chunks, _reservation: reservation });
+        Ok(RangePlan { revision: view.status.revision, kvs_bytes: bytes, more: false, count, source })
     }
 
     fn hash(&self, run: &RunQuery) -> Result<HashAnswer, ReadError> {
         let view = self.walk();
-        let revision = view.revision;
+        let revision = view.status.revision;
         match run.work {
             Work::HashKv { revision: asked } => {
                 let hash = storage::read::hash::hash_kv(&view, asked)?;
@@ -135,7 +133,7 @@ impl<S: Snapshot> StoreReads<S> {
             }
             _ => Ok(HashAnswer {
                 hash: storage::read::hash::hash_db(&view)?,
-                compact_revision: view.compact_revision,
+                compact_revision: view.status.compact_revision,
                 hash_revision: revision,
                 revision,
             }),
@@ -145,38 +143,28 @@ impl<S: Snapshot> StoreReads<S> {
 
 impl<S: Snapshot> Reads for StoreReads<S> {
     fn status(&self) -> StoreStatus {
-        let view = self.views.load();
-        StoreStatus {
-            revision: view.revision,
-            compact_revision: view.compact_revision,
-            applied_index: view.applied_index,
-            applied_term: view.applied_term,
-            logical_bytes: view.logical_bytes,
-            live_bytes: view.live_bytes,
-            keys: view.keys,
-            alarms: view.alarms.to_vec(),
-        }
+        self.views.load().status.clone()
     }
 
     fn position(&self) -> (i64, u64) {
         let view = self.views.load();
-        (view.revision, view.applied_term)
+        (view.status.revision, view.status.applied_term)
     }
 
     fn logical_bytes(&self) -> i64 {
-        self.views.load().logical_bytes
+        self.views.load().status.logical_bytes
     }
 
     fn read_txn(&self, request: &TxnRequest, most: usize) -> Option<Result<(i64, OpOutcome), ReadError>> {
         let view = self.views.load();
         let outcome = storage::read::txn::read_txn(&view, request, most).transpose()?;
-        Some(outcome.map(|outcome| (view.revision, outcome)))
+        Some(outcome.map(|outcome| (view.status.revision, outcome)))
     }
 
     fn range(&self, request: &RangeRequest, most: usize) -> Option<Result<(i64, RangeOutcome), ReadError>> {
         let view = self.views.load();
         // a range in the past walks over every key that lived at another time, and so does its count
-        let present = request.revision <= 0 || request.revision == view.revision;
+        let present = request.revision <= 0 || request.revision == view.status.revision;
         let outcome = if request.range_end.is_empty() {
             storage::read::single(&view, request, most)
         } else if present && request.count_only {
@@ -186,7 +174,7 @@ impl<S: Snapshot> Reads for StoreReads<S> {
         } else {
             short_range(&view, request, most)
         };
-        Some(outcome.transpose()?.map(|outcome| (view.revision, outcome)))
+        Some(outcome.transpose()?.map(|outcome| (view.status.revision, outcome)))
     }
 
     fn members(&self) -> Result<Vec<MemberInfo>, ReadError> {
@@ -282,7 +270,7 @@ impl<S: Snapshot> ChunkSource for RangeChunks<S> {
 /// Keys of a lease, encoded.
 struct LeaseChunks {
     chunks: VecDeque<Bytes>,
-    _held: Held,
+    _reservation: Reservation,
 }
 
 impl ChunkSource for LeaseChunks {

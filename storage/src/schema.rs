@@ -235,6 +235,13 @@ pub fn escape_key(key: &[u8]) -> Vec<u8> {
     out
 }
 
+/// First key in `hist` behind all versions of `key`.
+pub(crate) fn behind_versions(key: &[u8]) -> Vec<u8> {
+    let mut out = escape_key(key);
+    *out.last_mut().expect("the terminator is there") += 1;
+    out
+}
+
 /// Key in `hist`: newest version first within a key.
 pub fn hist_key(key: &[u8], revision: Revision) -> Vec<u8> {
     let mut out = Vec::with_capacity(key.len() + 2 + Revision::LEN);

@@ -5,30 +5,16 @@
 
 use crate::engine::Snapshot;
 use arc_swap::ArcSwap;
-use model::AlarmMember;
+use model::StoreStatus;
 use std::sync::Arc;
 
 /// One state of the store.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct View<S> {
     /// The rows.
     pub snapshot: S,
-    /// Current revision; 1 for an empty store.
-    pub revision: i64,
-    /// Revision up to which history is forgotten; -1 before any compaction.
-    pub compact_revision: i64,
-    /// Index of the last applied entry.
-    pub applied_index: u64,
-    /// Its term.
-    pub applied_term: u64,
-    /// Logical bytes of `log` and `cur`, history included: what the quota is about.
-    pub logical_bytes: i64,
-    /// The part of `logical_bytes` that is not yet garbage (after a compaction to the current revision).
-    pub live_bytes: i64,
-    /// Living keys.
-    pub keys: i64,
-    /// Standing alarms, ascending.
-    pub alarms: Arc<[AlarmMember]>,
+    /// The numbers that belong to them.
+    pub status: StoreStatus,
 }
 
 /// Where the newest view stands. The applier alone publishes.
@@ -52,14 +38,15 @@ impl<S: Snapshot> Views<S> {
     /// When revision or applied index would move back (invariant AI-VIEW-MONOTONE), unless `restored` says that a
     /// snapshot was installed.
     pub fn publish(&self, next: View<S>, restored: bool) {
-        let last = self.0.load();
+        let from = &self.0.load().status;
+        let to = &next.status;
         assert!(
-            restored || (next.revision >= last.revision && next.applied_index >= last.applied_index),
+            restored || (to.revision >= from.revision && to.applied_index >= from.applied_index),
             "AI-VIEW-MONOTONE: view moves back from {}@{} to {}@{}",
-            last.revision,
-            last.applied_index,
-            next.revision,
-            next.applied_index
+            from.revision,
+            from.applied_index,
+            to.revision,
+            to.applied_index
         );
         self.0.store(Arc::new(next));
     }

@@ -6,11 +6,12 @@ use bytes::Bytes;
 use model::KeyRange;
 use proptest::collection::vec;
 use proptest::prelude::*;
+use std::ops::ControlFlow;
 use storage::count::count_present;
 use storage::engine::rocks::{RocksEngine, RocksOptions, RocksSnapshot};
 use storage::engine::sim::{SimEngine, SimSnapshot};
 use storage::engine::{Direction, Engine, Family, Op, Scan, Snapshot};
-use storage::snapshot::{Hash, SnapshotSource, StreamHeader, restore};
+use storage::snapshot::{Hash, SnapshotSource, StreamEnd, StreamHeader, restore};
 
 #[derive(Clone, Debug)]
 enum Move {
@@ -205,12 +206,13 @@ proptest! {
 }
 
 fn stream<S: Snapshot>(snapshot: S) -> Vec<u8> {
-    let mut source = SnapshotSource::new(snapshot, &StreamHeader::default()).unwrap();
     let mut out = vec![];
-    while let Some(chunk) = source.next_chunk().unwrap() {
+    let end = SnapshotSource::new(snapshot, &StreamHeader::default()).unwrap().send(|chunk| {
         out.extend_from_slice(&chunk);
-    }
-    out.extend_from_slice(&source.hash());
+        ControlFlow::Continue(())
+    });
+    let Ok(StreamEnd::Whole(hash)) = end else { panic!("the stream ended with {end:?}") };
+    out.extend_from_slice(&hash);
     out
 }
 

@@ -4,14 +4,19 @@
 use bytes::Bytes;
 use model::KeyRange;
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
-use storage::count::{Counts, count_present};
+use storage::count::{Counts, KeyChanges, count_present};
 use storage::engine::rocks::{RocksEngine, RocksOptions};
 use storage::engine::sim::SimEngine;
 use storage::engine::{Direction, Engine, Family, Op, Scan, Snapshot};
-use storage::snapshot::{Hash, SnapshotSource, StreamHeader, restore};
+use storage::snapshot::{Hash, SnapshotSource, StreamEnd, StreamHeader, restore};
 
 /// A full-period walk over 0..n, so that keys come in no order but each once.
+fn created(keys: &[Bytes]) -> KeyChanges<'_> {
+    KeyChanges { revision: 1, created: keys, deleted: &[] }
+}
+
 fn scattered(n: u64) -> impl Iterator<Item = u64> {
     let step = (n * 5 / 8) | 1;
     assert!(n.is_power_of_two());
@@ -64,7 +69,7 @@ fn fill<E: Engine>(engine: &E, n: u64, value: usize) {
         for (key, ops) in batches {
             let mut ops = ops;
             let before = engine.snapshot();
-            counts.note(&before, std::slice::from_ref(&key), &[], &mut ops).unwrap();
+            counts.note(&before, created(std::slice::from_ref(&key)), &mut ops).unwrap();
             let wall = Instant::now();
             engine.write(ops).unwrap();
             slowest = slowest.max(wall.elapsed());
@@ -74,7 +79,7 @@ fn fill<E: Engine>(engine: &E, n: u64, value: usize) {
     }
     for (key, at) in numbers.map(|(at, number)| (key(number), row(at as u64))) {
         let mut ops = vec![put(Family::Log, at, kv.clone()), put(Family::Cur, key.clone(), head.clone())];
-        counts.note(&engine.snapshot(), &[key], &[], &mut ops).unwrap();
+        counts.note(&engine.snapshot(), created(&[key]), &mut ops).unwrap();
         engine.write(ops).unwrap();
     }
     println!("{:<44} {:>12.2} us CPU", "rows of a create made", noting as f64 / n as f64 / 1e3);
@@ -147,23 +152,25 @@ fn rocksdb_at_size() {
     read(&engine, n);
     timed("checkpoint", 1, || engine.checkpoint(&folder.path().join("copy")).unwrap());
 
-    let mut source = timed("snapshot stream measured", 1, || {
+    let source = timed("snapshot stream measured", 1, || {
         SnapshotSource::new(engine.snapshot(), &StreamHeader::default()).unwrap()
     });
     println!("stream of {} MiB", source.total_bytes() >> 20);
     let mut bytes = Vec::with_capacity(source.total_bytes() as usize + 32);
-    timed("snapshot stream produced", 1, || {
-        while let Some(chunk) = source.next_chunk().unwrap() {
+    let end = timed("snapshot stream produced", 1, || {
+        source.send(|chunk| {
             bytes.extend_from_slice(&chunk);
-        }
+            ControlFlow::Continue(())
+        })
     });
-    bytes.extend_from_slice(&source.hash());
+    let Ok(StreamEnd::Whole(hash)) = end else { panic!("the stream ended with {end:?}") };
+    bytes.extend_from_slice(&hash);
     let options = RocksOptions::default();
     let into = RocksEngine::open_sharing(&folder.path().join("restored"), &options, engine.memory()).unwrap();
     // The rows of `meta` are not real ones here, which only the last check of a restore notices.
     let refused = timed("snapshot restored", 1, || restore(&bytes[..], &into, Hash::Check));
     assert!(refused.is_err() && into.snapshot().get(Family::Meta, b"applied").unwrap().is_none());
-    drop((engine, source));
+    drop(engine);
     timed("open", 1, || RocksEngine::open(&folder.path().join("store"), &RocksOptions::default()).unwrap());
 }
 
@@ -227,7 +234,8 @@ fn counts_hold_at_their_real_sizes() {
         let deleted = delete.iter().filter(|key| living.remove(*key)).cloned().collect::<Vec<_>>();
         let mut ops: Vec<_> = created.iter().map(|key| put(Family::Cur, key.clone(), Bytes::new())).collect();
         ops.extend(deleted.iter().map(|key| Op::Delete { family: Family::Cur, key: key.clone() }));
-        counts.note(&engine.snapshot(), &created, &deleted, &mut ops).unwrap();
+        let changes = KeyChanges { revision: 1, created: &created, deleted: &deleted };
+        counts.note(&engine.snapshot(), changes, &mut ops).unwrap();
         engine.write(ops).unwrap();
         living.len() as i64
     };

@@ -3,7 +3,7 @@
 use crate::ids::{SinkId, Token};
 use bytes::Bytes;
 use model::request::{RangeRequest, TxnRequest};
-use model::{AlarmMember, OpOutcome, RangeOutcome, ReadError};
+use model::{OpOutcome, RangeOutcome, ReadError, StoreStatus};
 
 /// Asks for a read-index grant, after which a read is linearizable. Answered by `ReplyBody::ReadGranted` once the member has applied far enough.
 #[derive(Clone, Debug)]
@@ -93,27 +93,6 @@ pub struct RunQuery {
     pub token: Token,
     /// What to do.
     pub work: Work,
-}
-
-/// What the store looked like in one view, for headers, status and health.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoreStatus {
-    /// Current revision.
-    pub revision: i64,
-    /// Compact revision, -1 before any compaction.
-    pub compact_revision: i64,
-    /// Last applied index.
-    pub applied_index: u64,
-    /// Its term.
-    pub applied_term: u64,
-    /// Logical bytes, history included: what the quota is about.
-    pub logical_bytes: i64,
-    /// Logical bytes that are not garbage.
-    pub live_bytes: i64,
-    /// Living keys.
-    pub keys: i64,
-    /// Standing alarms.
-    pub alarms: Vec<AlarmMember>,
 }
 
 /// What a member publishes of itself, and its addresses.

@@ -6,7 +6,7 @@
 mod address;
 
 pub use address::{Address, bind_address};
-pub use storage::member::{ClientUrl, Place, UrlError, parse_url};
+pub use storage::member::{ClientUrl, UrlError, UrlTarget, parse_url};
 pub use tls::verify::AllowedNames;
 pub use tls::{AutoTls, ServerTls, Side, TlsError, TlsSettings, TlsVersion};
 
@@ -111,15 +111,6 @@ pub fn bind(urls: &[String], tls: Option<&ServerTls>, options: SocketOptions) ->
         listens.push(Listen { listener: open(&wanted.address, options)?, spec });
     }
     Ok(listens)
-}
-
-/// As [`bind`], for sockets that serve HTTP but no gRPC.
-///
-/// # Errors
-/// [`ListenError`].
-pub fn bind_http(urls: &[String], tls: Option<&ServerTls>, options: SocketOptions) -> Result<Vec<Listen>, ListenError> {
-    let listens = bind(urls, tls, options)?;
-    Ok(listens.into_iter().map(|l| Listen { spec: l.spec.http_only(), ..l }).collect())
 }
 
 /// Hosts of the URLs, for a self-made certificate.

@@ -5,13 +5,14 @@
 
 use crate::failure::Failure;
 use crate::progress::{Meter, Metered, Unit};
+use model::StoreStatus;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use storage::apply::State;
 use storage::engine::rocks::{RocksEngine, RocksOptions, RocksSnapshot};
-use storage::member::{Folders, Held, hold};
+use storage::member::{Folders, HeldMember, hold};
 use storage::snapshot::{Hash, Summary, restore};
 use storage::view::View;
 use tempfile::TempDir;
@@ -90,7 +91,7 @@ pub struct Opened {
     /// Of a snapshot file: what its check said.
     pub summary: Option<Summary>,
     /// Keeps a member from being started meanwhile.
-    _held: Option<Held>,
+    _held: Option<HeldMember>,
     /// Where a snapshot was unpacked; removed with this.
     _unpacked: Option<TempDir>,
 }
@@ -155,15 +156,15 @@ pub fn open_file(path: &Path) -> Result<(File, u64), Failure> {
 /// [`Failure`] when its numbers do not read back.
 pub fn view(rows: RocksSnapshot) -> Result<View<RocksSnapshot>, Failure> {
     let state = State::read(&rows)?;
-    Ok(View {
-        snapshot: rows,
+    let status = StoreStatus {
         revision: state.revision,
         compact_revision: state.compact,
         applied_index: state.applied.index,
         applied_term: state.applied.term,
-        logical_bytes: state.log_bytes + state.cur_bytes,
-        live_bytes: state.live_log_bytes + state.cur_bytes,
+        logical_bytes: state.logical_bytes(),
+        live_bytes: state.in_use_bytes(),
         keys: state.keys,
         alarms: std::sync::Arc::default(),
-    })
+    };
+    Ok(View { snapshot: rows, status })
 }

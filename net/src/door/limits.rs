@@ -12,7 +12,8 @@ pub struct DoorLimits {
     /// Largest request message in bytes (etcd: max-request-bytes + 512 KiB). Larger ones get `ResourceExhausted`.
     pub max_recv_message: usize,
     /// Announced `MAX_CONCURRENT_STREAMS`. etcd's flag defaults to 2^32-1; an unbounded number lets one peer hold
-    /// unbounded header memory, so the default here is finite and far above what clients use on one connection.
+    /// unbounded header memory, so the default here is finite and far above what clients use on one connection. A part is
+    /// kept for short calls, see [`Self::max_long_calls`].
     pub max_concurrent_streams: u32,
     /// Largest header list of a request in bytes (16 KiB holds etcd's longest tokens many times over). Covers CONTINUATION floods.
     pub max_header_list: u32,
@@ -27,7 +28,7 @@ pub struct DoorLimits {
     pub hold_body: usize,
     /// Request bytes of the door that wait for an answer; beyond it no further call is accepted, and windows fill up.
     pub request_bytes: usize,
-    /// Messages up to this many bytes are put together without a place in [`Self::assembly_bytes`].
+    /// Messages up to this many bytes are put together without a permit of [`Self::assembly_bytes`].
     pub free_assembly: usize,
     /// Declared bytes of the door's messages that are being put together; a message beyond it waits in its window.
     pub assembly_bytes: usize,
@@ -56,6 +57,10 @@ pub struct DoorLimits {
     pub max_send_buffer: usize,
     /// Answers above this many bytes are pulled against flow control instead of being handed to h2 at once.
     pub direct_answer: usize,
+    /// Bytes that a loop inflates in one round: what goes beyond waits for the next one, so that others are served in between.
+    pub inflate_round: usize,
+    /// Bytes of answers that a loop compresses in one round: what goes beyond leaves as it is, which gRPC allows.
+    pub compress_round: usize,
     /// Streams reset by the peer before we accepted them (rapid reset): above it the connection is closed.
     pub max_pending_reset: usize,
     /// Streams we had to reset for protocol errors on one connection: above it the connection is closed.
@@ -72,15 +77,21 @@ pub struct DoorLimits {
     pub keepalive_interval: Duration,
     /// Time the peer has to answer that ping.
     pub keepalive_timeout: Duration,
-    /// Largest body of a plain HTTP request in bytes; it takes a place in [`Self::assembly_bytes`].
+    /// Largest body of a plain HTTP request in bytes; it takes a permit of [`Self::assembly_bytes`].
     pub http_body: usize,
-    /// What a call is told that finds no room.
+    /// The answer to a call for which a budget has nothing left.
     pub busy: Status,
 }
 
 impl DoorLimits {
     /// Least share of one stream or connection in a budget that many have to divide.
     pub const LEAST_SHARE: usize = 8 << 10;
+
+    /// Streams, and calls that wait for others, that one connection may have open: all but a sixteenth of
+    /// [`Self::max_concurrent_streams`].
+    pub fn max_long_calls(&self) -> usize {
+        (self.max_concurrent_streams - self.max_concurrent_streams / 16) as usize
+    }
 
     /// The bounds of each of `loops` loops.
     pub fn of_loop(&self, loops: usize) -> Self {
@@ -120,7 +131,7 @@ impl Default for DoorLimits {
     fn default() -> Self {
         Self {
             max_recv_message: (1536 + 512) << 10,
-            max_concurrent_streams: 16_384,
+            max_concurrent_streams: 32_768,
             max_header_list: 16 << 10,
             stream_window: 1 << 20,
             connection_window: 2 << 20,
@@ -141,6 +152,8 @@ impl Default for DoorLimits {
             max_calls: 131_072,
             max_send_buffer: 256 << 10,
             direct_answer: 16 << 10,
+            inflate_round: 1 << 20,
+            compress_round: 1 << 20,
             max_pending_reset: 256,
             max_error_reset: 1024,
             handshake_timeout: Duration::from_secs(10),

@@ -1,6 +1,6 @@
-//! The checked door from protobuf to commands: what passes here is trusted behind it, and never checked again.
+//! Validates requests before they become commands. Code behind this file trusts what passes here and never checks again.
 //!
-//! Answers are etcd's, in etcd's order. Must never look at the store.
+//! Errors, and the order in which they are found, are those of etcd. Must never look at the store.
 
 use super::status;
 use crate::door::Status;
@@ -10,10 +10,10 @@ use model::request::{
 };
 use std::collections::{BTreeMap, HashSet};
 
-/// A range.
+/// Validates a range.
 ///
 /// # Errors
-/// Empty key, unknown sort option.
+/// The key is empty, or the sort order or target is unknown.
 pub fn range(request: &RangeRequest) -> Result<(), Status> {
     if request.key.is_empty() {
         return Err(status::EMPTY_KEY);
@@ -24,13 +24,13 @@ pub fn range(request: &RangeRequest) -> Result<(), Status> {
     Ok(())
 }
 
-/// A range to be streamed.
+/// Validates a range that is to be streamed.
 ///
 /// # Errors
-/// As [`range`]; custom orders and filters.
+/// Those of [`range`]; a sort order or a revision filter is given.
 pub fn range_stream(request: &RangeRequest) -> Result<(), Status> {
     range(request)?;
-    // no order given counts as the default one, whatever the target (etcd's rule)
+    // without a sort order the target does not matter (etcd's rule)
     let ascending_keys =
         request.sort_order == SortOrder::Ascend as i32 && request.sort_target == SortTarget::Key as i32;
     if request.sort_order != SortOrder::None as i32 && !ascending_keys {
@@ -41,10 +41,10 @@ pub fn range_stream(request: &RangeRequest) -> Result<(), Status> {
     if filters.iter().any(|f| *f != 0) { Err(status::STREAM_FILTER) } else { Ok(()) }
 }
 
-/// A put.
+/// Validates a put.
 ///
 /// # Errors
-/// Empty key, value with ignore_value, lease with ignore_lease.
+/// The key is empty, or a value or lease is given that is to be ignored.
 pub fn put(request: &PutRequest) -> Result<(), Status> {
     if request.key.is_empty() {
         return Err(status::EMPTY_KEY);
@@ -58,18 +58,18 @@ pub fn put(request: &PutRequest) -> Result<(), Status> {
     Ok(())
 }
 
-/// A delete.
+/// Validates a delete.
 ///
 /// # Errors
-/// Empty key.
+/// The key is empty.
 pub fn delete_range(request: &DeleteRangeRequest) -> Result<(), Status> {
     if request.key.is_empty() { Err(status::EMPTY_KEY) } else { Ok(()) }
 }
 
-/// A transaction: operations, limits, and keys put twice.
+/// Validates a transaction: its operations, how many there are, and that no key is put twice.
 ///
 /// # Errors
-/// As the operations; too many of them; duplicate keys.
+/// Those of the operations; there are too many of them; a key is put twice.
 pub fn txn(request: &TxnRequest, max_ops: usize) -> Result<(), Status> {
     operations(request, max_ops)?;
     touched(&request.success)?;
@@ -77,7 +77,7 @@ pub fn txn(request: &TxnRequest, max_ops: usize) -> Result<(), Status> {
     Ok(())
 }
 
-/// Limits count per level: a nested transaction has what its parent left.
+/// Checks the operations and how many there are. A nested transaction may have as many as its parent left over.
 fn operations(request: &TxnRequest, max_ops: usize) -> Result<(), Status> {
     let level = request.compare.len().max(request.success.len()).max(request.failure.len());
     let Some(left) = max_ops.checked_sub(level) else { return Err(status::TOO_MANY_OPS) };
@@ -103,8 +103,8 @@ struct Touched {
     deletes: Deletes,
 }
 
-/// Ranges deleted, apart from each other, by their first keys. A transaction may hold 100,000 operations, so no list of ranges
-/// is walked for each key.
+/// Deleted ranges that do not touch, by their first keys. A transaction may hold 100,000 operations, so looking up a key must
+/// not walk through all ranges.
 #[derive(Default)]
 struct Deletes {
     keys: HashSet<Bytes>,
@@ -112,8 +112,8 @@ struct Deletes {
 }
 
 impl Deletes {
-    /// An open-ended delete hits nothing here: etcd compares its end (one zero byte) literally, so a put beside a delete of
-    /// everything passes there too.
+    /// An open-ended delete counts as an empty range here: etcd compares its end (one zero byte) literally, so there, too, a
+    /// put is allowed beside a delete of everything.
     fn add(&mut self, from: Bytes, end: Bytes) {
         if end.is_empty() {
             self.keys.insert(from);
@@ -123,10 +123,11 @@ impl Deletes {
     }
 
     fn merge(&mut self, mut from: Bytes, mut end: Bytes) {
-        // each range that touches the new one ends where that one begins or later, and is gone afterwards
+        // every range that touches the new one becomes part of it
         while let Some((first, last)) = self.ranges.range(..=end.clone()).next_back().filter(|(_, last)| **last >= from)
         {
-            let (first, last) = (first.clone(), last.clone());
+            let first = first.clone();
+            let last = last.clone();
             self.ranges.remove(&first);
             from = from.min(first);
             end = end.max(last);
@@ -158,7 +159,8 @@ impl Touched {
     }
 }
 
-/// Deletes of this level count against puts of nested ones, the two branches of a nested transaction exclude each other.
+/// What a branch touches, nested transactions included. Only one branch of a nested transaction is executed, so both may put
+/// the same key.
 fn touched(ops: &[RequestOp]) -> Result<Touched, Status> {
     let mut all = Touched::default();
     for op in ops {
@@ -168,7 +170,8 @@ fn touched(ops: &[RequestOp]) -> Result<Touched, Status> {
     }
     for op in ops {
         if let Some(RequestUnion::Txn(r)) = &op.request {
-            let (then, otherwise) = (touched(&r.success)?, touched(&r.failure)?);
+            let then = touched(&r.success)?;
+            let otherwise = touched(&r.failure)?;
             for key in &then.puts {
                 all.add(key, None)?;
             }
@@ -187,16 +190,16 @@ fn touched(ops: &[RequestOp]) -> Result<Touched, Status> {
     Ok(all)
 }
 
-/// Bytes a put is taken to cost.
+/// Bytes that a put counts against the quota.
 pub fn put_cost(request: &PutRequest) -> i64 {
     const OVERHEAD: i64 = 256;
     OVERHEAD + (request.key.len() + request.value.len()) as i64
 }
 
-/// Bytes a lease is taken to cost.
+/// Bytes that a lease counts against the quota.
 pub const LEASE_COST: i64 = 64;
 
-/// Bytes a transaction is taken to cost: its dearer branch, nested ones included.
+/// Bytes that a transaction counts against the quota: those of its larger branch, nested transactions included.
 pub fn txn_cost(request: &TxnRequest) -> i64 {
     let branch = |ops: &[RequestOp]| -> i64 {
         ops.iter()
@@ -210,13 +213,13 @@ pub fn txn_cost(request: &TxnRequest) -> i64 {
     branch(&request.success).max(branch(&request.failure))
 }
 
-/// True when a transaction only reads: no write and no nested transaction. Such a one is not proposed.
+/// True when a transaction holds nothing but ranges. Such a transaction is served as a read and not proposed.
 pub fn is_read_only(request: &TxnRequest) -> bool {
     let reads = |op: &RequestOp| matches!(op.request, Some(RequestUnion::Range(_)));
     request.success.iter().chain(&request.failure).all(reads)
 }
 
-/// True when a read-only transaction looks at single keys alone, so that a connection thread may evaluate it.
+/// True when a read-only transaction reads single keys only, so that a connection thread may evaluate it.
 pub fn is_small(request: &TxnRequest) -> bool {
     let single = |op: &RequestOp| matches!(&op.request, Some(RequestUnion::Range(r)) if r.range_end.is_empty());
     request.compare.iter().all(|c| c.range_end.is_empty()) && request.success.iter().chain(&request.failure).all(single)
@@ -274,8 +277,8 @@ mod tests {
     fn many_deletes_and_puts_are_checked_in_time() {
         let name = |kind: char, i: usize| Bytes::from(format!("{kind}{i:05}"));
         let delete = |i| {
-            let (key, range_end) = (name('d', i), name('d', i + 1));
-            op(RequestUnion::DeleteRange(DeleteRangeRequest { key, range_end, prev_kv: false }))
+            let request = DeleteRangeRequest { key: name('d', i), range_end: name('d', i + 1), prev_kv: false };
+            op(RequestUnion::DeleteRange(request))
         };
         let put = |kind, i| op(RequestUnion::Put(PutRequest { key: name(kind, i), ..Default::default() }));
         // every second range: neighbours would merge into one

@@ -1,20 +1,25 @@
-//! What the services must know of the member's settings. Values come from flags; none is read from the environment here.
+//! Settings of the services. Whoever starts the member fills them in; nothing is read from the environment here.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 /// Settings of the services.
 #[derive(Clone, Debug)]
 pub struct ServiceConfig {
     /// Largest log entry in bytes (`--max-request-bytes`).
     pub max_request_bytes: usize,
-    /// Most operations of a transaction level (`--max-txn-ops`).
+    /// Largest number of operations in one level of a transaction (`--max-txn-ops`).
     pub max_txn_ops: usize,
-    /// Logical bytes the store may hold (`--quota-backend-bytes`); zero or less for no limit.
+    /// Logical bytes that the store may hold (`--quota-backend-bytes`). Zero or less means no limit.
     pub quota_bytes: i64,
-    /// Least TTL of a lease in seconds: leases below are raised to it before they are proposed.
+    /// Shortest TTL of a lease in seconds. A shorter one is raised to it before the lease is proposed.
     pub min_lease_ttl: i64,
-    /// Version reported to clients: the etcd version whose API this is.
+    /// The version that clients are told: that of the etcd whose API this is.
     pub server_version: String,
-    /// Version of the storage format reported to clients.
+    /// The version of the storage format that clients are told.
     pub storage_version: String,
-    /// Random start of request ids, so that runs and members do not share them.
+    /// Lines of the host's log that it had to drop.
+    pub dropped_log_lines: Arc<AtomicU64>,
+    /// The first request id, drawn at random so that members, and runs of one member, use different ones.
     pub request_id_seed: u64,
 }

@@ -1,15 +1,16 @@
-//! Responses of the KV service, spliced from stored bytes: a key-value is never decoded on its way out.
+//! Encodes the responses to commands and ranges from stored bytes: a key-value is never decoded on its way out.
 //!
 //! Field numbers are etcd's (`net/api/proto`). Must never look at the store.
 
-use super::pulled::Part;
 use crate::door::Message;
+use api::etcdserverpb as pb;
 use bytes::{BufMut, Bytes, BytesMut};
-use messages::read::{TxnPlan, TxnRange};
-use model::{OpOutcome, RangeOutcome};
+use messages::read::{ChunkSource, TxnPlan, TxnRange};
+use model::{AlarmMember, OpOutcome, Outcome, RangeOutcome};
+use prost::Message as _;
 use prost::encoding::{encode_varint, encoded_len_varint};
 
-/// Identity and position that stand in every header.
+/// The fields of a response header.
 #[derive(Clone, Copy, Debug)]
 pub struct Header {
     /// Cluster id.
@@ -31,6 +32,14 @@ impl Header {
         put_uint(&mut body, 4, self.term);
         put_bytes(out, 1, &body);
     }
+}
+
+/// A part of a large answer.
+pub enum Part {
+    /// Bytes that are in memory.
+    Bytes(Bytes),
+    /// This many bytes, which are still to be read from the source.
+    Pulled(u64, Box<dyn ChunkSource>),
 }
 
 /// Writes a varint field, unless it has the default value.
@@ -57,10 +66,10 @@ pub fn field_len(length: usize) -> usize {
     1 + encoded_len_varint(length as u64) + length
 }
 
-/// Key-values above this size travel by reference, below it copying is cheaper.
+/// Key-values from this size on are referred to. Smaller ones are copied, which is cheaper.
 const SPLICE: usize = 4 << 10;
 
-/// Pieces of a message under construction: small parts merge, large ones are referred to.
+/// A message under construction: small parts are merged, large ones are referred to.
 struct Pieces {
     done: Vec<Bytes>,
     open: BytesMut,
@@ -105,14 +114,14 @@ pub fn range(header: Header, outcome: &RangeOutcome) -> Message {
     pieces.finish()
 }
 
-/// What stands before the key-values of a `RangeResponse`.
+/// What precedes the key-values of a `RangeResponse`.
 pub fn range_head(header: Header) -> Bytes {
     let mut out = BytesMut::with_capacity(48);
     header.write(&mut out);
     out.freeze()
 }
 
-/// What stands behind the key-values of a `RangeResponse`.
+/// What follows the key-values of a `RangeResponse`.
 pub fn range_tail(out: &mut BytesMut, more: bool, count: i64) {
     put_uint(out, 3, u64::from(more));
     put_uint(out, 4, count as u64);
@@ -122,20 +131,20 @@ pub fn range_tail(out: &mut BytesMut, more: bool, count: i64) {
 pub fn op(header: Header, outcome: &OpOutcome) -> Message {
     let mut pieces = Pieces::new(128);
     header.write(&mut pieces.open);
-    let mut place =
-        TxnPlace { after: header.revision, before: header.revision - i64::from(writes(outcome)), wrote: false };
-    op_body(&mut pieces, outcome, &mut place);
+    let before = header.revision - i64::from(writes(outcome));
+    let mut seen = SeenRevision { before, after: header.revision, wrote: false };
+    op_body(&mut pieces, outcome, &mut seen);
     pieces.finish()
 }
 
-/// Which revision the next operation of a transaction reports: the one before it until something was written.
-struct TxnPlace {
+/// The revision that the next operation of a transaction sees: the one before the transaction, until it has written something.
+struct SeenRevision {
     before: i64,
     after: i64,
     wrote: bool,
 }
 
-impl TxnPlace {
+impl SeenRevision {
     fn revision(&self) -> i64 {
         if self.wrote { self.after } else { self.before }
     }
@@ -150,7 +159,7 @@ fn writes(outcome: &OpOutcome) -> bool {
     }
 }
 
-fn op_body(pieces: &mut Pieces, outcome: &OpOutcome, place: &mut TxnPlace) {
+fn op_body(pieces: &mut Pieces, outcome: &OpOutcome, seen: &mut SeenRevision) {
     match outcome {
         OpOutcome::Range(range) => {
             for kv in &range.kvs {
@@ -172,14 +181,14 @@ fn op_body(pieces: &mut Pieces, outcome: &OpOutcome, place: &mut TxnPlace) {
         OpOutcome::Txn { succeeded, responses } => {
             put_uint(&mut pieces.open, 2, u64::from(*succeeded));
             for response in responses {
-                nested(pieces, response, place);
+                nested(pieces, response, seen);
             }
         }
     }
 }
 
-/// One `ResponseOp` as field 3 of a `TxnResponse`. Inner headers hold the revision alone; that of a nested transaction is empty.
-fn nested(pieces: &mut Pieces, outcome: &OpOutcome, place: &mut TxnPlace) {
+/// One `ResponseOp`, field 3 of a `TxnResponse`. Its header holds nothing but the revision; a nested transaction's is empty.
+fn nested(pieces: &mut Pieces, outcome: &OpOutcome, seen: &mut SeenRevision) {
     let number = match outcome {
         OpOutcome::Range(_) => 1,
         OpOutcome::Put { .. } => 2,
@@ -187,15 +196,15 @@ fn nested(pieces: &mut Pieces, outcome: &OpOutcome, place: &mut TxnPlace) {
         OpOutcome::Txn { .. } => 4,
     };
     if !matches!(outcome, OpOutcome::Txn { .. }) {
-        place.wrote |= writes(outcome);
+        seen.wrote |= writes(outcome);
     }
     let mut inner = Pieces::new(64);
     let mut header = BytesMut::new();
     if number != 4 {
-        put_uint(&mut header, 3, place.revision() as u64);
+        put_uint(&mut header, 3, seen.revision() as u64);
     }
     put_bytes(&mut inner.open, 1, &header);
-    op_body(&mut inner, outcome, place);
+    op_body(&mut inner, outcome, seen);
     let inner = inner.finish();
     let length = inner.len();
     put_length(&mut pieces.open, 3, field_len(length));
@@ -240,16 +249,42 @@ pub fn txn_parts(header: Header, plan: TxnPlan) -> Vec<Part> {
     parts
 }
 
-/// A response that is nothing but a header.
+/// A response that consists of a header.
 pub fn header_only(header: Header) -> Message {
     Message::One(range_head(header))
+}
+
+/// The response to a command that was applied.
+pub fn applied(header: Header, outcome: &Outcome) -> Message {
+    match outcome {
+        Outcome::Op(outcome) => op(header, outcome),
+        Outcome::LeaseGrant { id, ttl } => lease_granted(header, *id, *ttl),
+        Outcome::Alarm(list) => alarms(header, list),
+        Outcome::Compaction | Outcome::LeaseRevoke | Outcome::LeaseCheckpoint | Outcome::Done => header_only(header),
+    }
+}
+
+/// `LeaseGrantResponse`.
+fn lease_granted(header: Header, id: i64, ttl: i64) -> Message {
+    let mut out = BytesMut::from(&range_head(header)[..]);
+    put_uint(&mut out, 2, id as u64);
+    put_uint(&mut out, 3, ttl as u64);
+    Message::One(out.freeze())
+}
+
+/// `AlarmResponse`.
+pub fn alarms(header: Header, alarms: &[AlarmMember]) -> Message {
+    let mut out = BytesMut::from(&range_head(header)[..]);
+    for alarm in alarms {
+        let member = pb::AlarmMember { member_id: alarm.member_id, alarm: alarm.alarm as i32 };
+        put_bytes(&mut out, 2, &member.encode_to_vec());
+    }
+    Message::One(out.freeze())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use api::etcdserverpb as pb;
-    use prost::Message as _;
 
     const HEADER: Header = Header { cluster_id: 1, member_id: u64::MAX, revision: 9, term: 3 };
 

@@ -1,184 +1,130 @@
-//! KV: Range, Put, DeleteRange, Txn, Compact. RangeStream stands in `range_stream`.
+//! KV: Range, Put, DeleteRange, Txn, Compact. RangeStream is in `range_stream`.
 //!
-//! Writes are checked and proposed; reads are served from the newest view once they may be.
+//! Writes are validated and proposed. Reads are served from the newest view, linearizable ones after a read index was granted.
 
-use super::pulled::{self, Part};
-use super::waiting::{self, Waiting};
-use super::{Loop, check, encode, status};
-use crate::door::{Answer, Call, MethodTable, Status};
-use bytes::Bytes;
+use super::client_services::ClientServices;
+use super::deferred::DeferredCall;
+use super::encode::{self, Part};
+use super::pulled;
+use super::quota::admit_cost;
+use super::reads::{self, ReadCall, Served};
+use super::unary::{self, PendingCall};
+use super::{check, status};
+use crate::door::{Answer, MethodTable, Status};
+use bytes::BytesMut;
 use messages::Token;
-use messages::read::{RangePlan, Work};
-use model::request::{
-    AlarmAction, AlarmRequest, AlarmType, CompactionRequest, DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest,
-};
-use model::{AlarmMember, Command, ReadError};
-use std::rc::Rc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
-
-/// Time between two proposals of the alarm about space by one loop.
-const ALARM_PAUSE: Duration = Duration::from_secs(1);
-/// Bytes of an answer, beyond which no client takes it: gRPC libraries count in 31 bits.
-pub(super) const LARGEST_ANSWER: u64 = i32::MAX as u64;
+use messages::read::{RangePlan, TxnPlan, Work};
+use model::Command;
+use model::request::{CompactionRequest, DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest};
 
 /// Registers the methods.
-pub fn register(this: &Rc<Loop>, table: &mut MethodTable) {
-    unary(this, table, "Range", |this, call, request: RangeRequest| {
+pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {
+    method(services, table, "Range", |services, call, request: RangeRequest| {
         check::range(&request)?;
-        range(this, call, request);
+        let serializable = request.serializable;
+        serve_read(services, call, Range(request), serializable);
         Ok(())
     });
-    unary(this, table, "Put", |this, call, request: PutRequest| {
+    method(services, table, "Put", |services, call, request: PutRequest| {
         check::put(&request)?;
-        admit_cost(this, check::put_cost(&request))?;
-        this.propose(call.take(), Command::Put(request));
+        admit_cost(services, check::put_cost(&request))?;
+        services.propose(call.take(), Command::Put(request));
         Ok(())
     });
-    unary(this, table, "DeleteRange", |this, call, request: DeleteRangeRequest| {
+    method(services, table, "DeleteRange", |services, call, request: DeleteRangeRequest| {
         check::delete_range(&request)?;
-        this.propose(call.take(), Command::DeleteRange(request));
+        services.propose(call.take(), Command::DeleteRange(request));
         Ok(())
     });
-    unary(this, table, "Txn", |this, call, request: TxnRequest| {
-        check::txn(&request, this.config.max_txn_ops)?;
-        txn(this, call, request)
-    });
-    unary(this, table, "Compact", |this, call, request: CompactionRequest| {
-        this.propose(call.take(), Command::Compaction(request));
-        Ok(())
-    });
-}
-
-/// A call that a handler takes when it goes on with it; otherwise the handler's error is its answer.
-pub(crate) struct Pending(Option<Call>);
-
-impl Pending {
-    /// Takes the call.
-    ///
-    /// # Panics
-    /// When taken twice: a programming error.
-    pub(crate) fn take(&mut self) -> Call {
-        self.0.take().expect("a call is taken once")
-    }
-}
-
-/// Registers a unary method of a service: decode, admit, handle.
-pub(crate) fn method<R: prost::Message + Default + 'static>(
-    this: &Rc<Loop>,
-    table: &mut MethodTable,
-    path: &str,
-    handle: impl Fn(&Rc<Loop>, &mut Pending, R) -> Result<(), Status> + 'static,
-) {
-    let this = this.clone();
-    table.unary(path, move |call: Call, body: Bytes| {
-        let admitted = this.admit(&call);
-        let mut pending = Pending(Some(call));
-        let done = admitted.and_then(|()| {
-            let request = R::decode(body).map_err(|e| status::malformed(&e))?;
-            handle(&this, &mut pending, request)
-        });
-        if let (Err(status), Some(call)) = (done, pending.0.take()) {
-            call.reply(status);
+    method(services, table, "Txn", |services, call, request: TxnRequest| {
+        check::txn(&request, services.config().max_txn_ops)?;
+        if check::is_read_only(&request) {
+            let serializable = check::is_serializable(&request);
+            serve_read(services, call, ReadTxn(request), serializable);
+            return Ok(());
         }
+        admit_cost(services, check::txn_cost(&request))?;
+        services.propose(call.take(), Command::Txn(request));
+        Ok(())
+    });
+    method(services, table, "Compact", |services, call, request: CompactionRequest| {
+        services.propose(call.take(), Command::Compaction(request));
+        Ok(())
     });
 }
 
-fn unary<R: prost::Message + Default + 'static>(
-    this: &Rc<Loop>,
+fn method<R: prost::Message + Default + 'static>(
+    services: &ClientServices,
     table: &mut MethodTable,
     name: &str,
-    handle: impl Fn(&Rc<Loop>, &mut Pending, R) -> Result<(), Status> + 'static,
+    handle: impl Fn(&ClientServices, &mut PendingCall, R) -> Result<(), Status> + 'static,
 ) {
-    method(this, table, &format!("/etcdserverpb.KV/{name}"), handle);
+    unary::method(services, table, &format!("/etcdserverpb.KV/{name}"), handle);
 }
 
-/// Refuses what does not fit into the quota or on the disk, and raises the alarm that stops further writes. A request without cost
-/// passes.
-pub(crate) fn admit_cost(this: &Loop, cost: i64) -> Result<(), Status> {
-    let quota = this.config.quota_bytes;
-    if cost != 0 && this.ports.gauges.disk_low.load(Relaxed) {
-        // whoever measured it raises the alarm
-        return Err(status::NO_SPACE);
+fn serve_read(services: &ClientServices, call: &mut PendingCall, read: impl ReadCall, serializable: bool) {
+    if serializable {
+        reads::serve(services, call.take(), read);
+    } else {
+        reads::serve_linearizable(services, call.take(), read);
     }
-    if quota <= 0 || cost == 0 || this.ports.reads.logical_bytes() + cost < quota {
-        return Ok(());
-    }
-    raise_alarm(this, quota);
-    Err(status::NO_SPACE)
 }
 
-/// Proposes the alarm about space, unless it stands or was proposed a moment ago: each proposal is an entry of the log, and the
-/// disk is full.
-fn raise_alarm(this: &Loop, quota: i64) {
-    let (now, member_id) = (this.handle.now(), this.ports.identity.member_id);
-    if this.alarmed.get().is_some_and(|last| now.saturating_duration_since(last) < ALARM_PAUSE) {
-        return;
-    }
-    this.alarmed.set(Some(now));
-    let stands = |a: &AlarmMember| a.alarm == AlarmType::Nospace && a.member_id == member_id;
-    if this.ports.reads.status().alarms.iter().any(stands) {
-        return;
-    }
-    tracing::warn!(quota, "database space exceeded, raising the NOSPACE alarm");
-    let action = AlarmAction::Activate as i32;
-    this.propose_quietly(Command::Alarm(AlarmRequest { action, member_id, alarm: AlarmType::Nospace as i32 }));
-}
+/// A range.
+struct Range(RangeRequest);
 
-fn range(this: &Rc<Loop>, call: &mut Pending, request: RangeRequest) {
-    let (call, serializable) = (call.take(), request.serializable);
-    let what = Waiting::Range(request);
-    if serializable { waiting::serve(this, call, what) } else { this.when_readable(call, what) }
-}
-
-fn txn(this: &Rc<Loop>, call: &mut Pending, request: TxnRequest) -> Result<(), Status> {
-    if check::is_read_only(&request) {
-        let serializable = check::is_serializable(&request);
-        let (call, what) = (call.take(), Waiting::ReadTxn(request));
-        if serializable {
-            waiting::serve(this, call, what);
-        } else {
-            this.when_readable(call, what);
+impl ReadCall for Range {
+    fn serve(self, services: &ClientServices) -> Served {
+        match services.ports().reads.range(&self.0, services.inline_bytes()) {
+            Some(Ok((revision, outcome))) => Answer::message(encode::range(services.header(revision), &outcome)).into(),
+            Some(Err(why)) => status::of_read(&why).into(),
+            None => Served::later(|services, token| services.query(token, Work::PlanRange(self.0), LargeRange)),
         }
-        return Ok(());
-    }
-    admit_cost(this, check::txn_cost(&request))?;
-    this.propose(call.take(), Command::Txn(request));
-    Ok(())
-}
-
-/// Answers a range from the newest view; `None` when it is too big to be built at once.
-pub(crate) fn try_range(this: &Loop, request: &RangeRequest) -> Option<Answer> {
-    Some(match this.ports.reads.range(request, this.inline_bytes())? {
-        Ok((revision, outcome)) => Answer::message(encode::range(this.header(revision), &outcome)),
-        Err(why) => status::of_read(&why).into(),
-    })
-}
-
-/// Asks the pool to measure a range that is too big for the loop.
-pub(crate) fn plan_range(this: &Loop, token: Token, request: RangeRequest) {
-    if !this.query(token, Work::PlanRange(request)) {
-        this.complete(token, status::TOO_MANY_REQUESTS);
     }
 }
 
-/// The pool measured a big range: it is sent chunk by chunk, as the client takes it.
-pub(crate) fn range_planned(this: &Rc<Loop>, token: Token, result: Result<RangePlan, ReadError>) {
-    if matches!(this.waiting.borrow().get(&token), Some(Waiting::Stream(_))) {
-        return super::range_stream::planned(this, token, result);
+/// A range that is too large for the loop: the reader pool measures it, then it is sent chunk by chunk as the client takes it.
+struct LargeRange;
+
+impl DeferredCall<ClientServices> for LargeRange {
+    fn range_planned(self: Box<Self>, services: &ClientServices, token: Token, plan: RangePlan) {
+        let head = encode::range_head(services.header(plan.revision));
+        let mut tail = BytesMut::new();
+        encode::range_tail(&mut tail, plan.more, plan.count);
+        let parts = vec![Part::Bytes(head), Part::Pulled(plan.kvs_bytes, plan.source), Part::Bytes(tail.freeze())];
+        services.complete(token, pulled::answer(services, parts));
     }
-    let waiting = this.waiting.borrow_mut().remove(&token);
-    if let Some(Waiting::LeaseKeys(response)) = waiting {
-        return super::lease::keys_planned(this, token, response, result);
+
+    fn failed(self: Box<Self>, services: &ClientServices, token: Token, why: Status) {
+        services.complete(token, why);
     }
-    match result {
-        Err(why) => this.complete(token, status::of_read(&why)),
-        Ok(plan) => {
-            let head = encode::range_head(this.header(plan.revision));
-            let mut tail = bytes::BytesMut::new();
-            encode::range_tail(&mut tail, plan.more, plan.count);
-            let parts = vec![Part::Bytes(head), Part::Pulled(plan.kvs_bytes, plan.source), Part::Bytes(tail.freeze())];
-            this.complete(token, pulled::answer(this, parts));
+}
+
+/// A transaction that writes nothing.
+struct ReadTxn(TxnRequest);
+
+impl ReadCall for ReadTxn {
+    fn serve(self, services: &ClientServices) -> Served {
+        let inline = check::is_small(&self.0);
+        let read = if inline { services.ports().reads.read_txn(&self.0, services.inline_bytes()) } else { None };
+        match read {
+            Some(Ok((revision, outcome))) => Answer::message(encode::op(services.header(revision), &outcome)).into(),
+            Some(Err(why)) => status::of_read(&why).into(),
+            None => Served::later(|services, token| services.query(token, Work::ReadTxn(self.0), LargeReadTxn)),
         }
+    }
+}
+
+/// A read-only transaction that the reader pool evaluates. Large ranges in its answer are read while they are sent.
+struct LargeReadTxn;
+
+impl DeferredCall<ClientServices> for LargeReadTxn {
+    fn txn_read(self: Box<Self>, services: &ClientServices, token: Token, plan: TxnPlan) {
+        let parts = encode::txn_parts(services.header(plan.revision), plan);
+        services.complete(token, pulled::answer(services, parts));
+    }
+
+    fn failed(self: Box<Self>, services: &ClientServices, token: Token, why: Status) {
+        services.complete(token, why);
     }
 }

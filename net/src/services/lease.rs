@@ -1,203 +1,209 @@
-//! Lease: grant and revoke are commands, the rest is the lease manager's.
+//! Lease: grants and revocations are commands, everything else is asked of the lease manager.
 //!
-//! Ids and least TTLs are resolved here, before proposing, so that an entry does the same on every member.
+//! Random ids and the shortest TTL are filled in here, before the proposal, so that its entry has the same effect on every
+//! member.
 
-use super::kv::{admit_cost, method};
-use super::pulled::{self, Part};
-use super::waiting::Waiting;
-use super::{Loop, check, encode, status};
-use crate::door::{CallMeta, Inbound, Message, MethodTable, Status, StreamEvents, StreamHandle};
+use super::client_services::ClientServices;
+use super::deferred::DeferredCall;
+use super::encode::Part;
+use super::pulled;
+use super::quota::admit_cost;
+use super::reads::{self, ReadCall, Served};
+use super::unary::method;
+use super::{check, status};
+use crate::door::{Answer, CallMeta, Inbound, Message, MethodTable, Status, StreamEvents, StreamHandle};
 use api::etcdserverpb as pb;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use bytes::Bytes;
+use messages::Token;
 use messages::lease::{LeaseAsk, LeaseReply};
 use messages::read::{RangePlan, Work};
-use messages::{RequestError, Token};
+use model::Command;
 use model::request::{LeaseGrantRequest, LeaseRevokeRequest};
-use model::{Command, ReadError};
 use prost::Message as _;
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
 
 /// Largest TTL in seconds.
 const MAX_TTL: i64 = 9_000_000_000;
-/// Renewals of one stream that may wait for the lease manager; beyond it the stream reads no further.
+/// Renewals of one stream that may wait for the lease manager. A stream with so many is not read on.
 const RENEWALS_PER_STREAM: usize = 256;
 
-/// A call for a lease's time to live.
-#[derive(Clone, Debug)]
-pub struct TtlCall {
-    id: i64,
-    keys: bool,
-}
-
-/// Renewals that wait, and the streams they belong to.
-#[derive(Default)]
-pub struct Renewals {
-    by_token: HashMap<Token, (Rc<KeepAlive>, i64, i64)>,
-}
-
 /// Registers the methods.
-pub fn register(this: &Rc<Loop>, table: &mut MethodTable) {
+pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {
     let path = |name: &str| format!("/etcdserverpb.Lease/{name}");
-    method(this, table, &path("LeaseGrant"), |this, call, mut request: LeaseGrantRequest| {
+    method(services, table, &path("LeaseGrant"), |services, call, mut request: LeaseGrantRequest| {
         if request.ttl > MAX_TTL {
             return Err(status::TTL_TOO_LARGE);
         }
-        admit_cost(this, check::LEASE_COST)?;
-        request.ttl = request.ttl.max(this.config.min_lease_ttl);
+        admit_cost(services, check::LEASE_COST)?;
+        request.ttl = request.ttl.max(services.config().min_lease_ttl);
         if request.id == 0 {
             request.id = random_id().ok_or(status::STOPPED)?;
         }
-        this.propose(call.take(), Command::LeaseGrant(request));
+        services.propose(call.take(), Command::LeaseGrant(request));
         Ok(())
     });
-    method(this, table, &path("LeaseRevoke"), |this, call, request: LeaseRevokeRequest| {
-        this.propose(call.take(), Command::LeaseRevoke(request));
+    method(services, table, &path("LeaseRevoke"), |services, call, request: LeaseRevokeRequest| {
+        services.propose(call.take(), Command::LeaseRevoke(request));
         Ok(())
     });
-    method(this, table, &path("LeaseTimeToLive"), |this, call, request: pb::LeaseTimeToLiveRequest| {
-        this.when_readable(call.take(), Waiting::TimeToLive(TtlCall { id: request.id, keys: request.keys }));
+    method(services, table, &path("LeaseTimeToLive"), |services, call, request: pb::LeaseTimeToLiveRequest| {
+        reads::serve_linearizable(services, call.take(), TimeToLive { id: request.id, keys: request.keys });
         Ok(())
     });
-    method(this, table, &path("LeaseLeases"), |this, call, _: pb::LeaseLeasesRequest| {
-        let token = call.take().defer().as_u64();
-        this.ask_lease(token, LeaseAsk::List);
+    method(services, table, &path("LeaseLeases"), |services, call, _: pb::LeaseLeasesRequest| {
+        services.ask_lease(call.take().defer().as_u64(), LeaseAsk::List, List);
         Ok(())
     });
-    let this = this.clone();
+    let services = services.clone();
     table.bidi(&path("LeaseKeepAlive"), move |meta: CallMeta, stream: StreamHandle| -> Box<dyn StreamEvents> {
-        let refused = this.admit(&meta).err();
+        let refused = services.admit(&meta).err();
         let keep = Rc::new(KeepAlive { stream: stream.clone(), state: RefCell::default() });
         if let Some(refused) = refused {
             stream.finish(refused);
         }
-        Box::new(Events { this: this.clone(), keep })
+        Box::new(Events { services: services.clone(), keep })
     });
 }
 
-/// A positive id that nobody can guess, as etcd's generated ones are.
+/// A positive id that nobody can guess, as the ids that etcd generates.
 pub(super) fn random_id() -> Option<i64> {
     let mut bytes = [0; 8];
     SystemRandom::new().fill(&mut bytes).ok()?;
     Some((i64::from_be_bytes(bytes) & i64::MAX).max(1))
 }
 
-/// Answer to a grant.
-pub(super) fn granted(header: encode::Header, id: i64, ttl: i64) -> Message {
-    let mut out = bytes::BytesMut::from(&encode::range_head(header)[..]);
-    encode::put_uint(&mut out, 2, id as u64);
-    encode::put_uint(&mut out, 3, ttl as u64);
-    Message::One(out.freeze())
+fn answer(message: &impl prost::Message) -> Answer {
+    Answer::message(message.encode_to_vec())
 }
 
-/// The read was granted: now the lease manager is asked for the time, which only it knows.
-pub(super) fn ask_ttl(this: &Loop, token: Token, call: TtlCall) {
-    let id = call.id;
-    this.waiting.borrow_mut().insert(token, Waiting::TimeToLive(call));
-    this.ask_lease(token, LeaseAsk::TimeToLive { id });
-}
+/// A call for the list of leases.
+struct List;
 
-/// The lease manager answered.
-pub(super) fn answered(this: &Rc<Loop>, token: Token, result: Result<LeaseReply, RequestError>) {
-    let renewal = this.renewals.borrow_mut().by_token.remove(&token);
-    if let Some((keep, id, revision)) = renewal {
-        return keep.renewed(this, id, revision, result);
+impl DeferredCall<ClientServices> for List {
+    fn lease_replied(self: Box<Self>, services: &ClientServices, token: Token, reply: LeaseReply) {
+        let LeaseReply::List(ids) = reply else { return self.failed(services, token, status::UNEXPECTED_REPLY) };
+        let leases = ids.into_iter().map(|id| pb::LeaseStatus { id }).collect();
+        let response = pb::LeaseLeasesResponse { header: services.pb_header_now(), leases };
+        services.complete(token, answer(&response));
     }
-    let waiting = this.waiting.borrow_mut().remove(&token);
-    match result {
-        Err(why) => this.complete(token, status::of_request(why)),
-        Ok(LeaseReply::List(ids)) => {
-            let leases = ids.into_iter().map(|id| pb::LeaseStatus { id }).collect();
-            let response = pb::LeaseLeasesResponse { header: this.pb_header_now(), leases };
-            this.complete(token, answer(&response));
-        }
-        Ok(LeaseReply::TimeToLive(found)) => {
-            let Some(Waiting::TimeToLive(call)) = waiting else { return };
-            let response = time_to_live(this, &call, found);
-            if !call.keys || found.is_none() {
-                return this.complete(token, answer(&response));
-            }
-            let id = call.id;
-            if this.query(token, Work::PlanLease { id }) {
-                this.waiting.borrow_mut().insert(token, Waiting::LeaseKeys(response));
-            } else {
-                this.complete(token, status::TOO_MANY_REQUESTS);
-            }
-        }
-        Ok(LeaseReply::Renewed { .. }) => {}
+
+    fn failed(self: Box<Self>, services: &ClientServices, token: Token, why: Status) {
+        services.complete(token, why);
     }
 }
 
-fn answer(message: &impl prost::Message) -> crate::door::Answer {
-    crate::door::Answer::message(message.encode_to_vec())
+/// A call for a lease's time to live, with its keys where they are asked for.
+struct TimeToLive {
+    id: i64,
+    keys: bool,
 }
 
-fn time_to_live(this: &Loop, call: &TtlCall, found: Option<(i64, i64)>) -> pb::LeaseTimeToLiveResponse {
-    let (granted_ttl, ttl) = found.unwrap_or((0, -1));
-    pb::LeaseTimeToLiveResponse { header: this.pb_header_now(), id: call.id, ttl, granted_ttl, keys: Vec::new() }
+impl ReadCall for TimeToLive {
+    fn serve(self, _: &ClientServices) -> Served {
+        // only the lease manager knows the time
+        Served::later(|services, token| services.ask_lease(token, LeaseAsk::TimeToLive { id: self.id }, self))
+    }
 }
 
-/// The pool collected the keys of a lease, which stand last in the answer.
-pub(super) fn keys_planned(
-    this: &Rc<Loop>,
-    token: Token,
-    mut response: pb::LeaseTimeToLiveResponse,
-    result: Result<RangePlan, ReadError>,
-) {
-    match result {
-        Err(why) => this.complete(token, status::of_read(&why)),
-        Ok(plan) => {
-            response.header = this.pb_header(plan.revision);
-            let head = Part::Bytes(response.encode_to_vec().into());
-            this.complete(token, pulled::answer(this, vec![head, Part::Pulled(plan.kvs_bytes, plan.source)]));
+impl DeferredCall<ClientServices> for TimeToLive {
+    fn lease_replied(self: Box<Self>, services: &ClientServices, token: Token, reply: LeaseReply) {
+        let LeaseReply::TimeToLive(found) = reply else {
+            return self.failed(services, token, status::UNEXPECTED_REPLY);
+        };
+        let header = services.pb_header_now();
+        let (granted_ttl, ttl) = found.unwrap_or((0, -1));
+        let response = pb::LeaseTimeToLiveResponse { header, id: self.id, ttl, granted_ttl, keys: Vec::new() };
+        if self.keys && found.is_some() {
+            services.query(token, Work::PlanLease { id: self.id }, LeaseKeys(response));
+        } else {
+            services.complete(token, answer(&response));
         }
+    }
+
+    fn failed(self: Box<Self>, services: &ClientServices, token: Token, why: Status) {
+        services.complete(token, why);
+    }
+}
+
+/// A call that waits for the keys of a lease; the rest of its answer is at hand.
+struct LeaseKeys(pb::LeaseTimeToLiveResponse);
+
+impl DeferredCall<ClientServices> for LeaseKeys {
+    fn range_planned(self: Box<Self>, services: &ClientServices, token: Token, plan: RangePlan) {
+        let mut response = self.0;
+        response.header = services.pb_header(plan.revision);
+        // the keys are the last field of the answer
+        let head = Part::Bytes(response.encode_to_vec().into());
+        let parts = vec![head, Part::Pulled(plan.kvs_bytes, plan.source)];
+        services.complete(token, pulled::answer(services, parts));
+    }
+
+    fn failed(self: Box<Self>, services: &ClientServices, token: Token, why: Status) {
+        services.complete(token, why);
     }
 }
 
 /// A keep-alive stream.
-pub(super) struct KeepAlive {
+struct KeepAlive {
     stream: StreamHandle,
-    state: RefCell<KeepState>,
+    state: RefCell<KeepAliveState>,
 }
 
 #[derive(Default)]
-struct KeepState {
-    /// Renewals out at the lease manager.
-    out: usize,
+struct KeepAliveState {
+    /// Renewals that the lease manager has not answered.
+    pending: usize,
     paused: bool,
     half_closed: bool,
 }
 
+/// A renewal that the lease manager has not answered.
+struct Renewal {
+    keep: Rc<KeepAlive>,
+    id: i64,
+    /// Revision of the store before the renewal: that of the answer's header, as in etcd.
+    revision: i64,
+}
+
+impl DeferredCall<ClientServices> for Renewal {
+    /// Answers may overtake each other: those for unknown leases take longer. Clients match them by id.
+    fn lease_replied(self: Box<Self>, services: &ClientServices, token: Token, reply: LeaseReply) {
+        let LeaseReply::Renewed { ttl } = reply else { return self.failed(services, token, status::UNEXPECTED_REPLY) };
+        let header = services.pb_header(self.revision);
+        let response = pb::LeaseKeepAliveResponse { header, id: self.id, ttl };
+        // a client that does not read its answers finds its lease expired: nothing is queued for it
+        let _ = self.keep.stream.try_send(Message::from(response.encode_to_vec()));
+        self.keep.renewal_answered();
+    }
+
+    fn failed(self: Box<Self>, _: &ClientServices, _: Token, why: Status) {
+        self.keep.state.borrow_mut().pending -= 1;
+        self.keep.stream.finish(why);
+    }
+}
+
 impl KeepAlive {
-    /// One renewal came back. One of an unknown lease may be overtaken by later ones, clients match answers by id.
-    fn renewed(&self, this: &Loop, id: i64, revision: i64, result: Result<LeaseReply, RequestError>) {
+    /// Reads on, or ends the stream, now that one renewal less is pending.
+    fn renewal_answered(&self) {
         let mut state = self.state.borrow_mut();
-        state.out -= 1;
-        match result {
-            Ok(LeaseReply::Renewed { ttl }) => {
-                let response = pb::LeaseKeepAliveResponse { header: this.pb_header(revision), id, ttl };
-                // a client that does not read its answers finds its lease expired: nothing is queued for it
-                let _ = self.stream.try_send(Message::from(response.encode_to_vec()));
-            }
-            Ok(_) => {}
-            Err(why) => return self.stream.finish(status::of_request(why)),
-        }
-        if state.paused && state.out < RENEWALS_PER_STREAM / 2 {
+        state.pending -= 1;
+        if state.paused && state.pending < RENEWALS_PER_STREAM / 2 {
             state.paused = false;
             drop(state);
             self.stream.resume();
             return;
         }
-        if state.half_closed && state.out == 0 {
+        if state.half_closed && state.pending == 0 {
+            drop(state);
             self.stream.finish(Status::OK);
         }
     }
 }
 
 struct Events {
-    this: Rc<Loop>,
+    services: ClientServices,
     keep: Rc<KeepAlive>,
 }
 
@@ -210,21 +216,19 @@ impl StreamEvents for Events {
                 return Inbound::Pause;
             }
         };
-        let token = self.this.pull_token();
-        // the header is that of the store before the renewal, as etcd's
-        let revision = self.this.ports.reads.position().0;
-        self.this.renewals.borrow_mut().by_token.insert(token, (self.keep.clone(), request.id, revision));
-        self.this.ask_lease(token, LeaseAsk::Renew { id: request.id });
+        let revision = self.services.ports().reads.position().0;
+        let renewal = Renewal { keep: self.keep.clone(), id: request.id, revision };
+        self.services.ask_lease(self.services.internal_token(), LeaseAsk::Renew { id: request.id }, renewal);
         let mut state = self.keep.state.borrow_mut();
-        state.out += 1;
-        state.paused = state.out >= RENEWALS_PER_STREAM;
+        state.pending += 1;
+        state.paused = state.pending >= RENEWALS_PER_STREAM;
         if state.paused { Inbound::Pause } else { Inbound::Continue }
     }
 
     fn on_half_close(&mut self, stream: &StreamHandle) {
         let mut state = self.keep.state.borrow_mut();
         state.half_closed = true;
-        if state.out == 0 {
+        if state.pending == 0 {
             drop(state);
             stream.finish(Status::OK);
         }

@@ -1,138 +1,141 @@
-//! Maintenance: status, alarms, hashes, defragmentation, snapshot, transfer of leadership.
+//! Maintenance: status, alarms, hashes, defragmentation, transfer of leadership. Snapshot is in `snapshot`.
 
-use super::kv::method;
-use super::waiting::Waiting;
-use super::{Loop, encode, status};
-use crate::door::{
-    Answer, CallMeta, CallToken, Code, Message, MethodTable, SendError, Status, StreamEvents, StreamHandle,
-};
+use super::client_services::ClientServices;
+use super::deferred::DeferredCall;
+use super::reads::{self, ReadCall, Served};
+use super::unary::method;
+use super::{encode, status};
+use crate::door::{Answer, Call, MethodTable, Status};
 use api::etcdserverpb as pb;
-use bytes::{Bytes, BytesMut};
-use messages::admin::{Control, MaintenanceJob, RunJob};
-use messages::read::{ChunkSource, Work};
-use messages::reply::{HashAnswer, SnapshotAnswer};
-use messages::{RequestError, Token};
+use bytes::Bytes;
+use messages::Token;
+use messages::admin::MaintenanceJob;
+use messages::read::Work;
+use messages::reply::HashAnswer;
 use model::request::{AlarmAction, AlarmRequest, AlarmType};
-use model::{AlarmMember, Command, ReadError};
+use model::{AlarmMember, Command};
 use prost::Message as _;
-use std::collections::HashMap;
-use std::rc::Rc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
-/// Bytes of one snapshot message.
-const SNAPSHOT_CHUNK: usize = 32 << 10;
-
 /// Registers the methods.
-pub fn register(this: &Rc<Loop>, table: &mut MethodTable) {
+pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {
     let path = |name: &str| format!("/etcdserverpb.Maintenance/{name}");
-    method(this, table, &path("Status"), |this, call, _: pb::StatusRequest| {
-        call.take().reply(Answer::message(member_status(this).encode_to_vec()));
+    method(services, table, &path("Status"), |services, call, _: pb::StatusRequest| {
+        call.take().reply(Answer::message(member_status(services).encode_to_vec()));
         Ok(())
     });
-    method(this, table, &path("Alarm"), |this, call, request: AlarmRequest| {
+    method(services, table, &path("Alarm"), |services, call, request: AlarmRequest| {
         if request.action == AlarmAction::Get as i32 {
             // answered from the newest view; etcd's goes through raft, so it is as fresh
-            this.when_readable(call.take(), Waiting::Alarms(request));
+            reads::serve_linearizable(services, call.take(), Alarms(request));
         } else {
-            this.propose(call.take(), Command::Alarm(request));
+            services.propose(call.take(), Command::Alarm(request));
         }
         Ok(())
     });
-    method(this, table, &path("HashKV"), |this, call, request: pb::HashKvRequest| {
-        run_query(this, call.take(), true, Work::HashKv { revision: request.revision });
+    method(services, table, &path("HashKV"), |services, call, request: pb::HashKvRequest| {
+        services.query(call.take().defer().as_u64(), Work::HashKv { revision: request.revision }, HashKv);
         Ok(())
     });
-    method(this, table, &path("Hash"), |this, call, _: pb::HashRequest| {
-        run_query(this, call.take(), false, Work::Hash);
+    method(services, table, &path("Hash"), |services, call, _: pb::HashRequest| {
+        services.query(call.take().defer().as_u64(), Work::Hash, Hash);
         Ok(())
     });
-    method(this, table, &path("Defragment"), |this, call, _: pb::DefragmentRequest| {
-        let token = call.take().defer().as_u64();
-        this.waiting.borrow_mut().insert(token, Waiting::Defragment);
-        if !this.ports.run_job(RunJob { sink: this.sink, token, job: MaintenanceJob::Defragment }) {
-            job_done(this, token, Err(RequestError::Busy));
-        }
+    method(services, table, &path("Defragment"), |services, call, _: pb::DefragmentRequest| {
+        services.run_job(call.take().defer().as_u64(), MaintenanceJob::Defragment, Defragment);
         Ok(())
     });
-    method(this, table, &path("MoveLeader"), |this, call, request: pb::MoveLeaderRequest| {
-        move_leader(this, call.take(), request.target_id);
+    method(services, table, &path("MoveLeader"), |services, call, request: pb::MoveLeaderRequest| {
+        move_leader(services, call.take(), request.target_id);
         Ok(())
     });
-    let this = this.clone();
-    table.server_stream(
-        &path("Snapshot"),
-        move |meta: CallMeta, body: Bytes, stream: StreamHandle| -> Box<dyn StreamEvents> {
-            open_snapshot(&this, &meta, body, stream)
-        },
-    );
 }
 
-fn move_leader(this: &Rc<Loop>, call: crate::door::Call, target: u64) {
-    let leader = this.ports.gauges.leader.load(Acquire);
-    let known = this.ports.reads.members().is_ok_and(|m| m.iter().any(|m| m.id == target && !m.is_learner));
-    if leader != this.ports.identity.member_id {
+fn move_leader(services: &ClientServices, call: Call, target: u64) {
+    let leader = services.ports().gauges.leader.load(Acquire);
+    if leader != services.ports().identity.member_id {
         return call.reply(status::NOT_LEADER);
     }
     if target == leader {
         // etcd: nothing to do
         return call.reply(Answer::message(Bytes::new()));
     }
-    if !known {
+    let is_voter = services.ports().reads.members().is_ok_and(|m| m.iter().any(|m| m.id == target && !m.is_learner));
+    if !is_voter {
         return call.reply(status::BAD_TRANSFEREE);
     }
-    let token = call.defer().as_u64();
-    this.waiting.borrow_mut().insert(token, Waiting::Defragment);
-    if !this.ports.core.control(Control::MoveLeader { sink: this.sink, token, target }) {
-        job_done(this, token, Err(RequestError::Busy));
+    services.move_leader(call.defer().as_u64(), target, MoveLeader);
+}
+
+/// A transfer of leadership that is on its way.
+struct MoveLeader;
+
+impl DeferredCall<ClientServices> for MoveLeader {
+    fn job_done(self: Box<Self>, services: &ClientServices, token: Token) {
+        // without a header, as in etcd
+        services.complete(token, Answer::message(Bytes::new()));
+    }
+
+    fn failed(self: Box<Self>, services: &ClientServices, token: Token, why: Status) {
+        services.complete(token, why);
     }
 }
 
-fn run_query(this: &Rc<Loop>, call: crate::door::Call, kv: bool, work: Work) {
-    let token = call.defer().as_u64();
-    this.waiting.borrow_mut().insert(token, Waiting::Hash(kv));
-    if !this.query(token, work) {
-        this.waiting.borrow_mut().remove(&token);
-        this.complete(token, status::TOO_MANY_REQUESTS);
+/// A defragmentation that is on its way.
+struct Defragment;
+
+impl DeferredCall<ClientServices> for Defragment {
+    fn job_done(self: Box<Self>, services: &ClientServices, token: Token) {
+        // without a header, as in etcd
+        services.complete(token, Answer::message(Bytes::new()));
+    }
+
+    fn failed(self: Box<Self>, services: &ClientServices, token: Token, why: Status) {
+        services.complete(token, why);
     }
 }
 
-/// A hash is done.
-pub(super) fn hashed(this: &Loop, token: Token, result: Result<HashAnswer, ReadError>) {
-    let Some(Waiting::Hash(kv)) = this.waiting.borrow_mut().remove(&token) else { return };
-    let hash = match result {
-        Ok(hash) => hash,
-        Err(why) => return this.complete(token, status::of_read(&why)),
-    };
-    let header = this.pb_header(hash.revision);
-    let bytes = if kv {
-        let HashAnswer { hash, compact_revision, hash_revision, .. } = hash;
-        pb::HashKvResponse { header, hash, compact_revision, hash_revision }.encode_to_vec()
-    } else {
-        pb::HashResponse { header, hash: hash.hash }.encode_to_vec()
-    };
-    this.complete(token, Answer::message(bytes));
-}
+/// A call for the hash of the key-values at a revision.
+struct HashKv;
 
-/// A job without data is done. Its answer has no header, as etcd's.
-pub(super) fn job_done(this: &Loop, token: Token, result: Result<(), RequestError>) {
-    this.waiting.borrow_mut().remove(&token);
-    match result {
-        Ok(()) => this.complete(token, Answer::message(Bytes::new())),
-        Err(why) => this.complete(token, status::of_request(why)),
+impl DeferredCall<ClientServices> for HashKv {
+    fn hashed(self: Box<Self>, services: &ClientServices, token: Token, answer: HashAnswer) {
+        let HashAnswer { hash, compact_revision, hash_revision, revision } = answer;
+        let header = services.pb_header(revision);
+        let response = pb::HashKvResponse { header, hash, compact_revision, hash_revision };
+        services.complete(token, Answer::message(response.encode_to_vec()));
+    }
+
+    fn failed(self: Box<Self>, services: &ClientServices, token: Token, why: Status) {
+        services.complete(token, why);
     }
 }
 
-fn member_status(this: &Loop) -> pb::StatusResponse {
-    let store = this.ports.reads.status();
-    let gauges = &this.ports.gauges;
+/// A call for the hash of the whole store.
+struct Hash;
+
+impl DeferredCall<ClientServices> for Hash {
+    fn hashed(self: Box<Self>, services: &ClientServices, token: Token, answer: HashAnswer) {
+        let response = pb::HashResponse { header: services.pb_header(answer.revision), hash: answer.hash };
+        services.complete(token, Answer::message(response.encode_to_vec()));
+    }
+
+    fn failed(self: Box<Self>, services: &ClientServices, token: Token, why: Status) {
+        services.complete(token, why);
+    }
+}
+
+fn member_status(services: &ClientServices) -> pb::StatusResponse {
+    let store = services.ports().reads.status();
+    let gauges = &services.ports().gauges;
     let mut errors: Vec<String> = store.alarms.iter().map(alarm_text).collect();
     let leader = gauges.leader.load(Acquire);
     if leader == 0 {
         errors.insert(0, status::NO_LEADER.message.into_owned());
     }
     pb::StatusResponse {
-        header: this.pb_header(store.revision),
-        version: this.config.server_version.clone(),
+        header: services.pb_header(store.revision),
+        version: services.config().server_version.clone(),
         db_size: store.logical_bytes,
         leader,
         // the core tells what is committed a moment after the applier may have applied it
@@ -142,19 +145,26 @@ fn member_status(this: &Loop) -> pb::StatusResponse {
         errors,
         db_size_in_use: store.live_bytes,
         is_learner: gauges.learner.load(Relaxed),
-        storage_version: this.config.storage_version.clone(),
-        db_size_quota: this.config.quota_bytes,
+        storage_version: services.config().storage_version.clone(),
+        db_size_quota: services.config().quota_bytes,
         downgrade_info: Some(pb::DowngradeInfo::default()),
     }
 }
 
-/// How etcd writes an alarm into a status.
+/// How etcd writes an alarm into a status: as protobuf prints it, without fields that have the default value.
 fn alarm_text(alarm: &AlarmMember) -> String {
-    format!("memberID:{} alarm:{} ", alarm.member_id, name(alarm.alarm))
+    let mut fields = Vec::new();
+    if alarm.member_id != 0 {
+        fields.push(format!("memberID:{}", alarm.member_id));
+    }
+    if alarm.alarm != AlarmType::None {
+        fields.push(format!("alarm:{}", alarm_name(alarm.alarm)));
+    }
+    fields.join(" ")
 }
 
 /// etcd's name of an alarm.
-pub(crate) fn name(alarm: AlarmType) -> &'static str {
+pub(crate) fn alarm_name(alarm: AlarmType) -> &'static str {
     match alarm {
         AlarmType::None => "NONE",
         AlarmType::Nospace => "NOSPACE",
@@ -162,152 +172,18 @@ pub(crate) fn name(alarm: AlarmType) -> &'static str {
     }
 }
 
-/// Standing alarms of the kind and member asked for.
-pub(super) fn alarm_list(this: &Loop, request: &AlarmRequest) -> Answer {
-    let store = this.ports.reads.status();
-    let wanted = |a: &&AlarmMember| {
-        (request.alarm == 0 || request.alarm == a.alarm as i32)
-            && (request.member_id == 0 || request.member_id == a.member_id)
-    };
-    let list: Vec<_> = store.alarms.iter().filter(wanted).copied().collect();
-    Answer::message(alarms(this.header(store.revision), &list))
-}
+/// A call for the standing alarms, of the kind and member asked for.
+struct Alarms(AlarmRequest);
 
-/// `AlarmResponse`.
-pub(super) fn alarms(header: encode::Header, alarms: &[AlarmMember]) -> Message {
-    let mut out = BytesMut::from(&encode::range_head(header)[..]);
-    for alarm in alarms {
-        let member = pb::AlarmMember { member_id: alarm.member_id, alarm: alarm.alarm as i32 };
-        encode::put_bytes(&mut out, 2, &member.encode_to_vec());
+impl ReadCall for Alarms {
+    fn serve(self, services: &ClientServices) -> Served {
+        let request = &self.0;
+        let store = services.ports().reads.status();
+        let wanted = |a: &&AlarmMember| {
+            (request.alarm == 0 || request.alarm == a.alarm as i32)
+                && (request.member_id == 0 || request.member_id == a.member_id)
+        };
+        let list: Vec<_> = store.alarms.iter().filter(wanted).copied().collect();
+        Answer::message(encode::alarms(services.header(store.revision), &list)).into()
     }
-    Message::One(out.freeze())
-}
-
-/// Snapshots on their way, by the token of their stream.
-#[derive(Default)]
-pub struct Snapshots(HashMap<Token, SnapshotStream>);
-
-/// A snapshot on its way to a client: pulled from the pool one chunk at a time.
-pub struct SnapshotStream {
-    remaining: u64,
-    source: Option<Box<dyn ChunkSource>>,
-    /// A message that found no room.
-    waiting: Option<Message>,
-    /// Everything was sent but the checksum.
-    ended: bool,
-}
-
-fn open_snapshot(this: &Rc<Loop>, meta: &CallMeta, body: Bytes, stream: StreamHandle) -> Box<dyn StreamEvents> {
-    let token = stream.token().as_u64();
-    let sound = || pb::SnapshotRequest::decode(body).map_err(|e| status::malformed(&e));
-    if let Err(refused) = this.admit(meta).and_then(|()| sound().map(drop)) {
-        stream.finish(refused);
-    } else if !this.ports.run_job(RunJob { sink: this.sink, token, job: MaintenanceJob::OpenSnapshot }) {
-        stream.finish(status::TOO_MANY_REQUESTS);
-    }
-    Box::new(SnapshotEvents { this: this.clone(), token })
-}
-
-struct SnapshotEvents {
-    this: Rc<Loop>,
-    token: Token,
-}
-
-impl StreamEvents for SnapshotEvents {
-    fn on_ready(&mut self, stream: &StreamHandle) {
-        let message = self.this.snapshots.borrow_mut().0.get_mut(&self.token).and_then(|s| s.waiting.take());
-        match message {
-            Some(message) => send(&self.this, self.token, stream, message),
-            None => pull(&self.this, self.token, stream),
-        }
-    }
-}
-
-impl Drop for SnapshotEvents {
-    fn drop(&mut self) {
-        self.this.snapshots.borrow_mut().0.remove(&self.token);
-    }
-}
-
-/// The checkpoint was made, and its stream measured.
-pub(super) fn snapshot_opened(this: &Loop, token: Token, result: Result<SnapshotAnswer, RequestError>) {
-    let Some(stream) = this.handle.stream(CallToken::from_u64(token)) else { return };
-    match result {
-        Err(why) => stream.finish(status::of_request(why)),
-        Ok(answer) => {
-            tracing::info!("total-bytes" = answer.total, "sending database snapshot to client");
-            let state =
-                SnapshotStream { remaining: answer.total, source: Some(answer.source), waiting: None, ended: false };
-            this.snapshots.borrow_mut().0.insert(token, state);
-            pull(this, token, &stream);
-        }
-    }
-}
-
-/// Reads the next chunk, once the client has taken what was sent.
-fn pull(this: &Loop, token: Token, stream: &StreamHandle) {
-    if !stream.is_drained() {
-        return;
-    }
-    let source = this.snapshots.borrow_mut().0.get_mut(&token).and_then(|s| s.source.take());
-    if let Some(source) = source
-        && !this.query(token, Work::NextChunk { source, max_bytes: SNAPSHOT_CHUNK })
-    {
-        stream.finish(status::TOO_MANY_REQUESTS);
-    }
-}
-
-/// A chunk of a snapshot came from the pool.
-pub(super) fn snapshot_chunk(
-    this: &Loop,
-    token: Token,
-    source: Box<dyn ChunkSource>,
-    chunk: Result<Option<Bytes>, ReadError>,
-) {
-    let Some(stream) = this.handle.stream(CallToken::from_u64(token)) else { return };
-    let message = {
-        let mut snapshots = this.snapshots.borrow_mut();
-        let Some(state) = snapshots.0.get_mut(&token) else { return };
-        match chunk {
-            Err(why) => {
-                drop(snapshots);
-                return stream.finish(status::of_read(&why));
-            }
-            // behind the announced length comes the checksum, the last message
-            Ok(Some(checksum)) if state.remaining == 0 => {
-                state.ended = true;
-                response(this, 0, checksum)
-            }
-            Ok(Some(blob)) if blob.len() as u64 <= state.remaining => {
-                state.remaining -= blob.len() as u64;
-                state.source = Some(source);
-                response(this, state.remaining, blob)
-            }
-            Ok(_) => {
-                drop(snapshots);
-                return stream.finish(Status::new(Code::DataLoss, "a snapshot has not its announced length"));
-            }
-        }
-    };
-    send(this, token, &stream, message);
-}
-
-fn response(this: &Loop, remaining_bytes: u64, blob: Bytes) -> Message {
-    let version = this.config.storage_version.clone();
-    let response = pb::SnapshotResponse { header: None, remaining_bytes, blob, version };
-    Message::One(response.encode_to_vec().into())
-}
-
-fn send(this: &Loop, token: Token, stream: &StreamHandle, message: Message) {
-    let ended = match stream.try_send(message) {
-        Ok(_) => this.snapshots.borrow().0.get(&token).is_some_and(|s| s.ended),
-        Err(SendError::Full(message)) => {
-            if let Some(state) = this.snapshots.borrow_mut().0.get_mut(&token) {
-                state.waiting = Some(message);
-            }
-            return;
-        }
-        Err(SendError::Closed) => return,
-    };
-    if ended { stream.finish(Status::OK) } else { pull(this, token, stream) }
 }

@@ -1,29 +1,26 @@
-//! Large answers: parts that are at hand, and parts that the reader pool reads while the client takes them.
+//! Large answers: some parts are in memory, others are read by the reader pool while the client takes them.
 //!
-//! Must never hold more than one chunk of what is pulled.
+//! Must never hold more than one chunk of what is read.
 
-use super::kv::LARGEST_ANSWER;
-use super::waiting::Waiting;
-use super::{Loop, status};
+use super::client_services::ClientServices;
+use super::deferred::StreamCall;
+use super::encode::Part;
+use super::status;
 use crate::door::{Answer, AnswerSource, Message, Status};
 use bytes::Bytes;
 use messages::Token;
-use messages::read::{ChunkSource, Work};
+use messages::read::ChunkSource;
+use model::ReadError;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-/// A part of an answer.
-pub enum Part {
-    /// At hand.
-    Bytes(Bytes),
-    /// So many bytes, to be read.
-    Pulled(u64, Box<dyn ChunkSource>),
-}
+/// The largest answer that a client can take, in bytes: gRPC libraries count them in 31 bits.
+pub(super) const LARGEST_ANSWER: u64 = i32::MAX as u64;
 
 /// The answer that consists of these parts; refused when no client could take it.
-pub(super) fn answer(this: &Rc<Loop>, parts: Vec<Part>) -> Answer {
+pub(super) fn answer(services: &ClientServices, parts: Vec<Part>) -> Answer {
     let length = |part: &Part| match part {
         Part::Bytes(bytes) => bytes.len() as u64,
         Part::Pulled(length, _) => *length,
@@ -36,51 +33,62 @@ pub(super) fn answer(this: &Rc<Loop>, parts: Vec<Part>) -> Answer {
         let bytes = |part| if let Part::Bytes(bytes) = part { Some(bytes) } else { None };
         return Answer::message(Message::Many(parts.into_iter().filter_map(bytes).collect()));
     }
-    Answer::source(PulledSource::new(this, parts, total as usize))
+    Answer::source(PulledSource::new(services, parts, total as usize))
 }
 
-/// The state a [`PulledSource`] shares with the reply that fills it.
+/// What a [`PulledSource`] shares with the replies that fill it.
 #[derive(Default)]
-pub struct Pull {
+struct Pull(RefCell<PullState>);
+
+#[derive(Default)]
+struct PullState {
     source: Option<Box<dyn ChunkSource>>,
     ready: Option<Result<Option<Bytes>, Status>>,
     waker: Option<Waker>,
 }
 
-impl Pull {
-    /// A chunk came, and its source for the next one.
-    pub(super) fn fill(&mut self, source: Box<dyn ChunkSource>, chunk: Result<Option<Bytes>, Status>) {
-        self.source = Some(source);
-        self.ready = Some(chunk);
-        if let Some(waker) = self.waker.take() {
+impl StreamCall<ClientServices> for Pull {
+    fn chunk(
+        self: Rc<Self>,
+        _: &ClientServices,
+        _: Token,
+        source: Box<dyn ChunkSource>,
+        chunk: Result<Option<Bytes>, ReadError>,
+    ) {
+        let mut state = self.0.borrow_mut();
+        state.source = Some(source);
+        state.ready = Some(chunk.map_err(|why| status::of_read(&why)));
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
             waker.wake();
         }
     }
 }
 
-/// Parts one after the other, those that are pulled one chunk at a time.
+/// Hands out the parts one after the other, reading those that are not in memory one chunk at a time.
 struct PulledSource {
-    this: Rc<Loop>,
+    services: ClientServices,
     token: Token,
     total: usize,
     parts: VecDeque<Part>,
-    pull: Rc<RefCell<Pull>>,
-    /// A chunk of the part pulled now is on its way.
-    asked: bool,
+    pull: Rc<Pull>,
+    /// A chunk of the current part is being read.
+    reading: bool,
 }
 
 impl PulledSource {
-    fn new(this: &Rc<Loop>, parts: Vec<Part>, total: usize) -> Self {
-        let pull = Rc::<RefCell<Pull>>::default();
-        let token = this.pull_token();
-        this.waiting.borrow_mut().insert(token, Waiting::Pull(pull.clone()));
-        Self { this: this.clone(), token, total, parts: parts.into(), pull, asked: false }
+    fn new(services: &ClientServices, parts: Vec<Part>, total: usize) -> Self {
+        let pull = Rc::<Pull>::default();
+        let token = services.internal_token();
+        services.insert_stream(token, pull.clone());
+        Self { services: services.clone(), token, total, parts: parts.into(), pull, reading: false }
     }
 }
 
 impl Drop for PulledSource {
     fn drop(&mut self) {
-        self.this.waiting.borrow_mut().remove(&self.token);
+        self.services.remove_stream(self.token);
     }
 }
 
@@ -91,28 +99,28 @@ impl AnswerSource for PulledSource {
 
     fn poll_chunk(&mut self, bytes: usize, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Status>>> {
         loop {
-            let mut pull = self.pull.borrow_mut();
+            let mut pull = self.pull.0.borrow_mut();
             match pull.ready.take() {
                 Some(Ok(Some(chunk))) => {
-                    self.asked = false;
+                    self.reading = false;
                     return Poll::Ready(Some(Ok(chunk)));
                 }
                 Some(Ok(None)) => {
-                    self.asked = false;
+                    self.reading = false;
                     pull.source = None;
                 }
                 Some(Err(status)) => return Poll::Ready(Some(Err(status))),
-                None if self.asked => {
+                None if self.reading => {
                     pull.waker = Some(cx.waker().clone());
                     return Poll::Pending;
                 }
                 None => {}
             }
             if let Some(source) = pull.source.take() {
-                if !self.this.query(self.token, Work::NextChunk { source, max_bytes: bytes }) {
+                if !self.services.read_chunk(self.token, source, bytes) {
                     return Poll::Ready(Some(Err(status::TOO_MANY_REQUESTS)));
                 }
-                self.asked = true;
+                self.reading = true;
                 continue;
             }
             match self.parts.pop_front() {

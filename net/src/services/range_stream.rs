@@ -1,10 +1,11 @@
-//! RangeStream: a range as a stream of chunks, all at one revision; the view is let go between chunks.
+//! RangeStream: a range as a stream of chunks, all of one revision. No view of the store is held between two chunks.
 //!
-//! Header, more and count stand in the last chunk, so one chunk is held back until it is known whether another follows;
-//! merging all chunks gives the unary answer.
+//! The last chunk carries header, `more` and `count`, so one chunk is held back until it is known whether another follows.
+//! Merging all chunks gives the answer of the unary method.
 
-use super::waiting::Waiting;
-use super::{Loop, check, encode, status};
+use super::client_services::ClientServices;
+use super::deferred::{DeferredCall, StreamCall};
+use super::{check, encode, status};
 use crate::door::{CallMeta, CallToken, Message, MethodTable, SendError, Status, StreamEvents, StreamHandle};
 use bytes::{Bytes, BytesMut};
 use messages::Token;
@@ -12,180 +13,224 @@ use messages::read::{ChunkSource, RangePlan, Work};
 use model::ReadError;
 use model::request::RangeRequest;
 use prost::Message as _;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-/// Bytes of the first chunk, so that the first keys come soon; later ones double up to the largest.
+/// Bytes of the first chunk: small, so that the first keys arrive soon. Each later chunk is twice as large as the one before.
 const FIRST_CHUNK: usize = 4 << 10;
+/// Bytes of the largest chunk.
 const LARGEST_CHUNK: usize = 512 << 10;
-/// Chunks a stream may have in memory: one held back, one that is read or waits, one in the hands of h2.
+/// Chunks that a stream may have in memory: one held back, one being read or waiting, one in the hands of h2.
 const CHUNKS: usize = 3;
 
-/// A stream that waits for leave to read, or for its plan.
-pub struct Streamed {
-    stream: StreamHandle,
-    request: RangeRequest,
+/// How many streams of one connection thread are under way: they divide the budget for chunks.
+type FlowCount = Rc<Cell<usize>>;
+
+/// Registers the method.
+pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {
+    let services = services.clone();
+    let flows = FlowCount::default();
+    table.server_stream(
+        "/etcdserverpb.KV/RangeStream",
+        move |meta: CallMeta, body: Bytes, stream: StreamHandle| -> Box<dyn StreamEvents> {
+            let token = stream.token().as_u64();
+            let flow = Rc::new(Flow { flows: flows.clone(), state: RefCell::default() });
+            if let Err(refused) = open(&services, &meta, body, &stream, &flow) {
+                stream.finish(refused);
+            }
+            Box::new(Events { services: services.clone(), token, flow })
+        },
+    );
 }
 
-impl Streamed {
-    pub(super) fn fail(self, status: Status) {
-        self.stream.finish(status);
+fn open(
+    services: &ClientServices,
+    meta: &CallMeta,
+    body: Bytes,
+    stream: &StreamHandle,
+    flow: &Rc<Flow>,
+) -> Result<(), Status> {
+    services.admit(meta)?;
+    let request = RangeRequest::decode(body).map_err(|why| status::malformed(&why))?;
+    check::range_stream(&request)?;
+    let token = stream.token().as_u64();
+    let planned = AwaitsPlan { stream: stream.clone(), flow: flow.clone() };
+    if request.serializable || services.reads_are_free() {
+        services.query(token, Work::PlanRange(request), planned);
+    } else {
+        services.request_read_index(token, AwaitsReadIndex { request, planned });
+    }
+    Ok(())
+}
+
+/// A stream whose range may not be read yet.
+struct AwaitsReadIndex {
+    request: RangeRequest,
+    planned: AwaitsPlan,
+}
+
+impl DeferredCall<ClientServices> for AwaitsReadIndex {
+    fn read_granted(self: Box<Self>, services: &ClientServices, token: Token) {
+        services.query(token, Work::PlanRange(self.request), self.planned);
+    }
+
+    fn failed(self: Box<Self>, _: &ClientServices, _: Token, why: Status) {
+        self.planned.stream.finish(why);
     }
 }
 
-/// A stream under way.
-pub struct Flow {
+/// A stream whose range is being measured.
+struct AwaitsPlan {
+    stream: StreamHandle,
+    flow: Rc<Flow>,
+}
+
+impl DeferredCall<ClientServices> for AwaitsPlan {
+    fn range_planned(self: Box<Self>, services: &ClientServices, token: Token, plan: RangePlan) {
+        self.flow.begin(services, plan);
+        services.insert_stream(token, self.flow.clone());
+        self.flow.pull(services, &self.stream);
+    }
+
+    fn failed(self: Box<Self>, _: &ClientServices, _: Token, why: Status) {
+        self.stream.finish(why);
+    }
+}
+
+/// A stream on its way to the client.
+struct Flow {
+    flows: FlowCount,
+    /// `None` until the range has been measured.
+    state: RefCell<Option<FlowState>>,
+}
+
+struct FlowState {
+    /// Header, `more` and `count`: what the last chunk ends with.
     last: Bytes,
     /// Key-values that came and were not sent yet.
     held: Option<Bytes>,
     source: Option<Box<dyn ChunkSource>>,
     chunk_bytes: usize,
-    waiting: Option<Message>,
+    /// A message that found no room.
+    unsent: Option<Message>,
     ended: bool,
 }
 
-/// Registers the method.
-pub fn register(this: &Rc<Loop>, table: &mut MethodTable) {
-    let this = this.clone();
-    table.server_stream(
-        "/etcdserverpb.KV/RangeStream",
-        move |meta: CallMeta, body: Bytes, stream: StreamHandle| -> Box<dyn StreamEvents> {
-            let token = stream.token().as_u64();
-            if let Err(refused) = open(&this, &meta, body, &stream) {
-                stream.finish(refused);
+impl Drop for Flow {
+    fn drop(&mut self) {
+        if self.state.get_mut().is_some() {
+            self.flows.set(self.flows.get() - 1);
+        }
+    }
+}
+
+impl Flow {
+    fn begin(&self, services: &ClientServices, plan: RangePlan) {
+        let mut last = BytesMut::from(&encode::range_head(services.header(plan.revision))[..]);
+        encode::range_tail(&mut last, plan.more, plan.count);
+        self.flows.set(self.flows.get() + 1);
+        self.state.replace(Some(FlowState {
+            last: last.freeze(),
+            held: None,
+            source: Some(plan.source),
+            chunk_bytes: FIRST_CHUNK,
+            unsent: None,
+            ended: false,
+        }));
+    }
+
+    /// Reads the next chunk, once the client has taken what was sent.
+    fn pull(&self, services: &ClientServices, stream: &StreamHandle) {
+        if !stream.is_drained() {
+            return;
+        }
+        // the more streams there are, the smaller their chunks
+        let share = services.handle().limits().flow_bytes / CHUNKS / self.flows.get().max(1);
+        let largest = share.clamp(FIRST_CHUNK, LARGEST_CHUNK);
+        let next = self.state.borrow_mut().as_mut().and_then(|state| {
+            let source = state.source.take()?;
+            let max_bytes = state.chunk_bytes.min(largest);
+            state.chunk_bytes = (max_bytes * 2).min(LARGEST_CHUNK);
+            Some((source, max_bytes))
+        });
+        if let Some((source, max_bytes)) = next
+            && !services.read_chunk(stream.token().as_u64(), source, max_bytes)
+        {
+            stream.finish(status::TOO_MANY_REQUESTS);
+        }
+    }
+
+    fn send(&self, services: &ClientServices, stream: &StreamHandle, message: Message) {
+        match stream.try_send(message) {
+            Ok(_) => {}
+            Err(SendError::Full(message)) => {
+                if let Some(state) = self.state.borrow_mut().as_mut() {
+                    state.unsent = Some(message);
+                }
+                return;
             }
-            Box::new(Events { this: this.clone(), token })
-        },
-    );
-}
-
-fn open(this: &Rc<Loop>, meta: &CallMeta, body: Bytes, stream: &StreamHandle) -> Result<(), Status> {
-    this.admit(meta)?;
-    let request = RangeRequest::decode(body).map_err(|e| status::malformed(&e))?;
-    check::range_stream(&request)?;
-    let serializable = request.serializable;
-    let streamed = Streamed { stream: stream.clone(), request };
-    if serializable || this.reads_are_free() {
-        start(this, streamed);
-    } else {
-        this.ask_to_read(stream.token().as_u64(), Waiting::Stream(streamed));
-    }
-    Ok(())
-}
-
-/// Leave to read was given: the pool measures the range.
-pub(super) fn start(this: &Rc<Loop>, streamed: Streamed) {
-    let token = streamed.stream.token().as_u64();
-    let request = streamed.request.clone();
-    if !this.query(token, Work::PlanRange(request)) {
-        return streamed.fail(status::TOO_MANY_REQUESTS);
-    }
-    this.waiting.borrow_mut().insert(token, Waiting::Stream(streamed));
-}
-
-/// The pool has measured the range.
-pub(super) fn planned(this: &Loop, token: Token, result: Result<RangePlan, ReadError>) {
-    let Some(Waiting::Stream(streamed)) = this.waiting.borrow_mut().remove(&token) else { return };
-    let plan = match result {
-        Ok(plan) => plan,
-        Err(why) => return streamed.fail(status::of_read(&why)),
-    };
-    let mut last = BytesMut::from(&encode::range_head(this.header(plan.revision))[..]);
-    encode::range_tail(&mut last, plan.more, plan.count);
-    let flow = Flow {
-        last: last.freeze(),
-        held: None,
-        source: Some(plan.source),
-        chunk_bytes: FIRST_CHUNK,
-        waiting: None,
-        ended: false,
-    };
-    this.flows.borrow_mut().insert(token, flow);
-    pull(this, token, &streamed.stream);
-}
-
-/// Reads the next chunk, once the client has taken what was sent.
-fn pull(this: &Loop, token: Token, stream: &StreamHandle) {
-    if !stream.is_drained() {
-        return;
-    }
-    // the more streams there are, the smaller their chunks
-    let share = this.handle.limits().flow_bytes / CHUNKS / this.flows.borrow().len().max(1);
-    let largest = share.clamp(FIRST_CHUNK, LARGEST_CHUNK);
-    let work = this.flows.borrow_mut().get_mut(&token).and_then(|flow| {
-        let max_bytes = flow.chunk_bytes.min(largest);
-        flow.chunk_bytes = (max_bytes * 2).min(LARGEST_CHUNK);
-        Some(Work::NextChunk { source: flow.source.take()?, max_bytes })
-    });
-    if let Some(work) = work
-        && !this.query(token, work)
-    {
-        stream.finish(status::TOO_MANY_REQUESTS);
+            Err(SendError::Closed) => return,
+        }
+        let ended = self.state.borrow().as_ref().is_some_and(|state| state.ended);
+        if ended { stream.finish(Status::OK) } else { self.pull(services, stream) }
     }
 }
 
-/// A chunk came from the pool; false when it belongs to no stream.
-pub(super) fn chunk(this: &Loop, token: Token, source: Box<dyn ChunkSource>, chunk: Result<Option<Bytes>, ReadError>) {
-    let Some(stream) = this.handle.stream(CallToken::from_u64(token)) else { return };
-    let response = {
-        let mut flows = this.flows.borrow_mut();
-        let Some(flow) = flows.get_mut(&token) else { return };
-        match chunk {
-            Err(why) => {
-                drop(flows);
-                return stream.finish(status::of_read(&why));
-            }
-            Ok(Some(kvs)) => {
+impl StreamCall<ClientServices> for Flow {
+    fn chunk(
+        self: Rc<Self>,
+        services: &ClientServices,
+        token: Token,
+        source: Box<dyn ChunkSource>,
+        chunk: Result<Option<Bytes>, ReadError>,
+    ) {
+        let Some(stream) = services.handle().stream(CallToken::from_u64(token)) else { return };
+        let chunk = match chunk {
+            Ok(chunk) => chunk,
+            Err(why) => return stream.finish(status::of_read(&why)),
+        };
+        let mut state = self.state.borrow_mut();
+        let Some(flow) = state.as_mut() else { return };
+        let response = match chunk {
+            Some(kvs) => {
                 flow.source = Some(source);
                 flow.held.replace(kvs)
             }
-            Ok(None) => {
+            None => {
                 flow.ended = true;
                 let mut last = BytesMut::from(&flow.held.take().unwrap_or_default()[..]);
                 last.extend_from_slice(&flow.last);
                 Some(last.freeze())
             }
-        }
-    };
-    let Some(response) = response else { return pull(this, token, &stream) };
-    let mut out = BytesMut::with_capacity(response.len() + 6);
-    // RangeStreamResponse.range_response
-    encode::put_bytes(&mut out, 1, &response);
-    send(this, token, &stream, Message::One(out.freeze()));
-}
-
-fn send(this: &Loop, token: Token, stream: &StreamHandle, message: Message) {
-    match stream.try_send(message) {
-        Ok(_) => {}
-        Err(SendError::Full(message)) => {
-            if let Some(flow) = this.flows.borrow_mut().get_mut(&token) {
-                flow.waiting = Some(message);
-            }
-            return;
-        }
-        Err(SendError::Closed) => return,
+        };
+        drop(state);
+        let Some(response) = response else { return self.pull(services, &stream) };
+        let mut out = BytesMut::with_capacity(response.len() + 6);
+        // RangeStreamResponse.range_response
+        encode::put_bytes(&mut out, 1, &response);
+        self.send(services, &stream, Message::One(out.freeze()));
     }
-    let ended = this.flows.borrow().get(&token).is_some_and(|flow| flow.ended);
-    if ended { stream.finish(Status::OK) } else { pull(this, token, stream) }
 }
 
 struct Events {
-    this: Rc<Loop>,
+    services: ClientServices,
     token: Token,
+    flow: Rc<Flow>,
 }
 
 impl StreamEvents for Events {
     fn on_ready(&mut self, stream: &StreamHandle) {
-        let message = self.this.flows.borrow_mut().get_mut(&self.token).and_then(|flow| flow.waiting.take());
-        match message {
-            Some(message) => send(&self.this, self.token, stream, message),
-            None => pull(&self.this, self.token, stream),
+        let unsent = self.flow.state.borrow_mut().as_mut().and_then(|state| state.unsent.take());
+        match unsent {
+            Some(message) => self.flow.send(&self.services, stream, message),
+            None => self.flow.pull(&self.services, stream),
         }
     }
 }
 
 impl Drop for Events {
     fn drop(&mut self) {
-        self.this.flows.borrow_mut().remove(&self.token);
-        self.this.waiting.borrow_mut().remove(&self.token);
+        self.services.remove_stream(self.token);
+        self.services.forget(self.token);
     }
 }

@@ -1,4 +1,4 @@
-//! The one table from errors to gRPC codes and etcd's texts. Clients match on both, byte for byte.
+//! The gRPC codes and texts of all errors, in one table. Clients match on both, byte for byte.
 //!
 //! Nothing outside this file may write an error text that a client sees. Source: etcd's `rpctypes`, and its package
 //! `concurrency` for locks and elections.
@@ -48,7 +48,7 @@ table! {
     LEASE_EXISTS = FailedPrecondition, "etcdserver: lease already exists";
     /// Sent with etcd's client-side value, hence the code.
     TOO_MANY_REQUESTS = Unknown, "etcdserver: too many requests";
-    /// The door has no room for a call.
+    /// The door has no room for another call.
     BUSY = ResourceExhausted, "etcdserver: too many requests";
     /// No leader.
     NO_LEADER = Unavailable, "etcdserver: no leader";
@@ -58,8 +58,10 @@ table! {
     LEADER_CHANGED = Unavailable, "etcdserver: leader changed";
     /// The server stops.
     STOPPED = Unavailable, "etcdserver: server stopped";
-    /// A snapshot, defragmentation or hash that could not be carried out. etcd sends the reason in its own words, with this code.
+    /// A snapshot, defragmentation or hash failed. etcd sends its reason as the text, with this code.
     JOB_FAILED = Unknown, "etcdserver: the job failed, the log of this member says why";
+    /// A fault of ours: see `DeferredCall`.
+    UNEXPECTED_REPLY = Internal, "etcdserver: internal error, a call got a reply of the wrong kind";
     /// Unknown outcome.
     TIMEOUT = Unavailable, "etcdserver: request timed out";
     /// Unknown outcome, the leader was lost.
@@ -70,19 +72,21 @@ table! {
     STREAM_SORT = Unimplemented, "RangeStream does not support custom sort orders";
     /// RangeStream with revision filters.
     STREAM_FILTER = Unimplemented, "RangeStream does not support revision filters";
-    /// Transfer of leadership to somebody who is no voter.
+    /// Leadership was to be given to somebody who is not a voter.
     BAD_TRANSFEREE = FailedPrecondition, "etcdserver: bad leader transferee";
     /// Auth calls while auth is off.
     AUTH_NOT_ENABLED = FailedPrecondition, "etcdserver: authentication is not enabled";
     /// The lease of a lock ended while it was waited for.
     SESSION_EXPIRED = Unknown, "mutex: session is expired";
-    /// A proclamation of somebody who does not lead, or no more.
+    /// The caller of Proclaim does not lead, or no longer.
     ELECTION_NOT_LEADER = Unknown, "election: not leader";
     /// Nobody takes part in the election.
     ELECTION_NO_LEADER = Unknown, "election: no leader";
-    /// Proclaim and Resign without the leader they are about.
+    /// Proclaim or Resign without a leader's key.
     MISSING_LEADER = Unknown, "\"leader\" field must be provided";
-    /// A call that this version does not offer yet.
+    /// Health of a service that this server does not know. Source: grpc-go's health server.
+    UNKNOWN_HEALTH_SERVICE = NotFound, "unknown service";
+    /// The method is not implemented yet.
     NOT_CAPABLE = FailedPrecondition, "etcdserver: not capable";
 }
 
@@ -91,15 +95,10 @@ pub fn malformed(why: &prost::DecodeError) -> Status {
     Status::new(Code::Internal, format!("grpc: error unmarshalling request: {why}"))
 }
 
-/// Status of a call that reached the store through a client inside the server, as Lock and Election do in etcd: the text stays, the
-/// code is lost. One exception: a server that stops says so, and the call may be tried elsewhere.
+/// The status of a call of Lock or Election. In etcd these reach the store through a client inside the server: the text
+/// stays, the code is lost. The one exception is a server that stops: its clients should try another one.
 pub fn through_client(status: Status) -> Status {
     if status == STOPPED { status } else { Status { code: Code::Unknown, ..status } }
-}
-
-/// Health of a service that is not served. Source: grpc-go's health server.
-pub fn unknown_health_service() -> Status {
-    Status::new(Code::NotFound, "unknown service")
 }
 
 /// Status of a command that was committed and had no effect.

@@ -1,23 +1,23 @@
-//! Services of etcd that a later issue brings: each answers with etcd's own error for "not now", so that tools say something
-//! sensible instead of "unknown service".
+//! Methods of etcd that are not implemented yet. They answer with an error of etcd's, so that tools print something sensible
+//! instead of "unknown service".
 
-use super::kv::method;
-use super::{Loop, status};
+use super::client_services::ClientServices;
+use super::status;
+use super::unary::method;
 use crate::door::{Answer, Call, MethodTable};
 use api::etcdserverpb as pb;
 use bytes::Bytes;
 use prost::Message as _;
-use std::rc::Rc;
 
 /// Registers the methods.
-pub fn register(this: &Rc<Loop>, table: &mut MethodTable) {
+pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {
     for name in ["MemberAdd", "MemberRemove", "MemberUpdate", "MemberPromote"] {
         table.unary(&format!("/etcdserverpb.Cluster/{name}"), |call: Call, _: Bytes| call.reply(status::NOT_CAPABLE));
     }
     table.unary("/etcdserverpb.Maintenance/Downgrade", |call: Call, _: Bytes| call.reply(status::NOT_CAPABLE));
-    // auth is off: its state can be asked for, a log-in gets etcd's answer, its administration is refused
-    method(this, table, "/etcdserverpb.Auth/AuthStatus", |this, call, _: pb::AuthStatusRequest| {
-        let header = this.pb_header_now();
+    // auth is off: its state can be queried, a login gets etcd's answer, and everything else is refused
+    method(services, table, "/etcdserverpb.Auth/AuthStatus", |services, call, _: pb::AuthStatusRequest| {
+        let header = services.pb_header_now();
         let status = pb::AuthStatusResponse { header, enabled: false, auth_revision: 1 };
         call.take().reply(Answer::message(status.encode_to_vec()));
         Ok(())

@@ -1,83 +1,141 @@
-//! Watch: one stream of a client, its watchers in the hub.
+//! Watch: the streams of clients, whose watchers live in the watch hub.
 //!
-//! The hub decides what is sent and in which order, this file writes it. The stream's credit in the hub is what its peer has
-//! taken: a slow client holds its own watchers back and nobody else. A client that half-closes keeps its watches, as in etcd.
-//! Must never queue more than the credit granted.
+//! The hub decides what is sent and in which order; this file encodes and sends it. The hub gets credit back only for what
+//! the client has taken, so a slow client holds back its own watchers and nobody else's. A client that half-closes its
+//! stream keeps its watchers, as in etcd. Must never queue more than the credit granted.
 
-use super::kv::LARGEST_ANSWER;
-use super::{Loop, status};
+use super::client_services::ClientServices;
+use super::deferred::StreamCall;
+use super::pulled::LARGEST_ANSWER;
+use super::status;
 use crate::door::{CallMeta, CallToken, Inbound, Message, MethodTable, SendError, StreamEvents, StreamHandle};
 use api::etcdserverpb as pb;
 use bytes::{Bytes, BytesMut};
 use messages::Token;
-use messages::read::{ChunkSource, Work};
+use messages::read::ChunkSource;
 use messages::watch::{CreateWatch, OversizedEvents, StreamKey, ToHub, WatchFrame};
 use model::{KeyRange, ReadError};
 use prost::Message as _;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-/// Bytes the hub may send on a stream before the client has taken any.
+/// Bytes that the hub may send on a stream before the client has taken any of them.
 const CREDIT: usize = 256 << 10;
 
-/// Registers the methods.
-pub fn register(this: &Rc<Loop>, table: &mut MethodTable) {
-    let this = this.clone();
-    table.bidi("/etcdserverpb.Watch/Watch", move |meta: CallMeta, stream: StreamHandle| open(&this, &meta, stream));
+/// Registers the method.
+pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {
+    let services = services.clone();
+    let fragmenting = Fragmenting::default();
+    table.bidi("/etcdserverpb.Watch/Watch", move |meta: CallMeta, stream: StreamHandle| {
+        open(&services, &meta, stream, &fragmenting)
+    });
 }
 
-/// What the loop keeps of a stream: frames that found no room, and what the hub is to be told once the client took the rest.
+fn open(
+    services: &ClientServices,
+    meta: &CallMeta,
+    stream: StreamHandle,
+    fragmenting: &Fragmenting,
+) -> Box<dyn StreamEvents> {
+    let key = services.stream_key(stream.token().as_u64());
+    let watch = Rc::new(WatchStream { key, fragmenting: fragmenting.clone(), state: RefCell::default() });
+    if let Err(refused) = services.admit(meta) {
+        stream.finish(refused);
+        return Box::new(Events { services: services.clone(), watch, open: false });
+    }
+    services.insert_stream(key.token, watch.clone());
+    services.tell_hub(ToHub::OpenStream { stream: key, credit: CREDIT });
+    Box::new(Events { services: services.clone(), watch, open: true })
+}
+
+/// A stream of a client.
+struct WatchStream {
+    key: StreamKey,
+    fragmenting: Fragmenting,
+    state: RefCell<State>,
+}
+
 #[derive(Default)]
-pub struct WatchStream {
-    waiting: VecDeque<(Frame, usize)>,
-    taken: usize,
+struct State {
+    /// Frames that found no room.
+    unsent: VecDeque<QueuedFrame>,
+    /// Credit of frames that were sent, which the hub has not got back.
+    sent: usize,
 }
 
-/// A frame on its way out.
+/// A frame on its way out, and the credit it holds.
+struct QueuedFrame {
+    frame: Frame,
+    cost: usize,
+}
+
+/// What a frame of the hub becomes.
 enum Frame {
+    /// One response.
     Ready(Message),
+    /// Events of an oversized revision.
     Oversized(Oversized),
 }
 
-/// Events of an oversized revision on their way out: the response they make up, or one response for each chunk.
+/// Events of an oversized revision on their way out: in one response, or in one response for each chunk.
 struct Oversized {
     events: OversizedEvents,
     watch_id: i64,
     revision: i64,
-    fragment: bool,
-    /// Bytes that have not come from the pool.
+    /// Set when each chunk is a response of its own.
+    fragments: Option<FragmentingStream>,
+    /// Bytes that have not come from the reader pool.
     left: u64,
     source: Option<Box<dyn ChunkSource>>,
-    /// What found no room.
-    ready: Option<Message>,
+    /// A message that found no room.
+    unsent: Option<Message>,
     begun: bool,
 }
 
-/// Bytes of a chunk of an oversized revision.
+/// Bytes of a chunk of an oversized revision that goes out as one response.
 const OVERSIZED_CHUNK: usize = 128 << 10;
+/// Bytes after which a fragment of an oversized revision ends with the event at hand. Without its previous key-value an event
+/// is no larger than a request, so that a fragment is at most 512 KiB larger than a request, as in etcd.
+const LARGEST_FRAGMENT: usize = 512 << 10;
 
-fn open(this: &Rc<Loop>, meta: &CallMeta, stream: StreamHandle) -> Box<dyn StreamEvents> {
-    let key = StreamKey { sink: this.sink, token: stream.token().as_u64() };
-    if let Err(refused) = this.admit(meta) {
-        stream.finish(refused);
-        return Box::new(Events { this: this.clone(), key, open: false });
+/// How many streams of one connection thread are sending an oversized revision in fragments: they divide a budget.
+type Fragmenting = Rc<Cell<usize>>;
+
+/// Counts a stream that sends fragments while this lives.
+struct FragmentingStream(Fragmenting);
+
+impl FragmentingStream {
+    fn new(fragmenting: &Fragmenting) -> Self {
+        fragmenting.set(fragmenting.get() + 1);
+        Self(fragmenting.clone())
     }
-    this.streams.borrow_mut().insert(key.token, WatchStream::default());
-    this.ask_hub(ToHub::OpenStream { stream: key, credit: CREDIT });
-    Box::new(Events { this: this.clone(), key, open: true })
+
+    /// Bytes of the next fragment: the more streams there are, the smaller it is.
+    fn next_bytes(&self, services: &ClientServices) -> usize {
+        let share = services.handle().limits().send_bytes / self.0.get().max(1);
+        share.clamp(OVERSIZED_CHUNK, LARGEST_FRAGMENT)
+    }
+}
+
+impl Drop for FragmentingStream {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
 }
 
 struct Events {
-    this: Rc<Loop>,
-    key: StreamKey,
+    services: ClientServices,
+    watch: Rc<WatchStream>,
     open: bool,
 }
 
 impl Events {
     fn close(&mut self) {
         if std::mem::take(&mut self.open) {
-            self.this.streams.borrow_mut().remove(&self.key.token);
-            self.this.ask_hub(ToHub::CloseStream { stream: self.key });
+            let key = self.watch.key;
+            self.services.remove_stream(key.token);
+            self.services.tell_hub(ToHub::CloseStream { stream: key });
         }
     }
 }
@@ -92,8 +150,8 @@ impl StreamEvents for Events {
     fn on_message(&mut self, stream: &StreamHandle, message: Bytes) -> Inbound {
         match pb::WatchRequest::decode(message) {
             Ok(request) => {
-                if let Some(message) = to_hub(self.key, request) {
-                    self.this.ask_hub(message);
+                if let Some(message) = to_hub(self.watch.key, request) {
+                    self.services.tell_hub(message);
                 }
             }
             Err(why) => {
@@ -105,7 +163,7 @@ impl StreamEvents for Events {
     }
 
     fn on_ready(&mut self, stream: &StreamHandle) {
-        drain(&self.this, self.key, stream);
+        self.watch.drain(&self.services, stream);
     }
 
     fn on_cancel(&mut self) {
@@ -142,81 +200,125 @@ fn checked(create: pb::WatchCreateRequest) -> CreateWatch {
     }
 }
 
-/// Frames from the hub, to be sent in order.
-pub(super) fn frames(this: &Loop, token: Token, frames: Vec<WatchFrame>) {
-    let key = StreamKey { sink: this.sink, token };
-    let Some(stream) = this.handle.stream(CallToken::from_u64(token)) else { return };
-    {
-        let mut streams = this.streams.borrow_mut();
-        let Some(state) = streams.get_mut(&token) else { return };
-        for frame in frames {
+impl StreamCall<ClientServices> for WatchStream {
+    fn frames(self: Rc<Self>, services: &ClientServices, token: Token, frames: Vec<WatchFrame>) {
+        let Some(stream) = services.handle().stream(CallToken::from_u64(token)) else { return };
+        let queued = frames.into_iter().map(|frame| {
             let cost = frame.cost();
-            state.waiting.push_back((self::frame(this, frame), cost));
-        }
+            QueuedFrame { frame: self.to_client(services, frame), cost }
+        });
+        self.state.borrow_mut().unsent.extend(queued);
+        self.drain(services, &stream);
     }
-    drain(this, key, &stream);
-}
 
-/// Sends what there is room for, and tells the hub when the client has taken it.
-fn drain(this: &Loop, key: StreamKey, stream: &StreamHandle) {
-    let taken = {
-        let mut streams = this.streams.borrow_mut();
-        let Some(state) = streams.get_mut(&key.token) else { return };
-        while let Some((frame, cost)) = state.waiting.pop_front() {
-            match send(this, key.token, stream, frame) {
-                Ok(None) => state.taken += cost,
-                Ok(Some(frame)) => {
-                    state.waiting.push_front((frame, cost));
-                    break;
-                }
-                Err(Closed) => {
-                    state.waiting.clear();
-                    break;
-                }
+    fn chunk(
+        self: Rc<Self>,
+        services: &ClientServices,
+        token: Token,
+        source: Box<dyn ChunkSource>,
+        chunk: Result<Option<Bytes>, ReadError>,
+    ) {
+        let Some(stream) = services.handle().stream(CallToken::from_u64(token)) else { return };
+        let mut state = self.state.borrow_mut();
+        let Some(QueuedFrame { frame: Frame::Oversized(oversized), .. }) = state.unsent.front_mut() else { return };
+        match chunk {
+            Ok(Some(chunk)) if chunk.len() as u64 <= oversized.left => {
+                oversized.left -= chunk.len() as u64;
+                oversized.source = Some(source);
+                oversized.unsent = Some(oversized.next(services, chunk));
+            }
+            // a compaction came between: what was announced cannot be sent any more
+            other => {
+                drop(state);
+                let why = other.err().unwrap_or(ReadError::Compacted);
+                return stream.finish(status::of_read(&why));
             }
         }
-        // what h2 holds for a client that takes nothing counts as not taken
-        if state.taken > 0 && stream.is_drained() { std::mem::take(&mut state.taken) } else { 0 }
-    };
-    if taken > 0 {
-        this.ask_hub(ToHub::Credit { stream: key, bytes: taken });
+        drop(state);
+        self.drain(services, &stream);
     }
 }
 
 /// The stream is over.
 struct Closed;
 
-/// Sends a frame, or as much of it as goes now; what is left comes back.
-fn send(this: &Loop, token: Token, stream: &StreamHandle, frame: Frame) -> Result<Option<Frame>, Closed> {
+impl WatchStream {
+    /// What the client gets for a frame of the hub.
+    fn to_client(&self, services: &ClientServices, frame: WatchFrame) -> Frame {
+        match frame {
+            WatchFrame::Oversized { watch_id, revision, events, fragment } => {
+                // no client takes more in one response, so it comes in fragments even if nobody asked for that
+                let fragment = fragment || events.bytes > LARGEST_ANSWER - (1 << 10);
+                Frame::Oversized(Oversized {
+                    watch_id,
+                    revision,
+                    fragments: fragment.then(|| FragmentingStream::new(&self.fragmenting)),
+                    left: events.bytes,
+                    events,
+                    source: None,
+                    unsent: None,
+                    begun: false,
+                })
+            }
+            frame => Frame::Ready(encode(services, frame)),
+        }
+    }
+
+    /// Sends what there is room for, and tells the hub when the client has taken it.
+    fn drain(&self, services: &ClientServices, stream: &StreamHandle) {
+        let mut state = self.state.borrow_mut();
+        while let Some(QueuedFrame { frame, cost }) = state.unsent.pop_front() {
+            match send(services, stream, frame) {
+                Ok(None) => state.sent += cost,
+                Ok(Some(frame)) => {
+                    state.unsent.push_front(QueuedFrame { frame, cost });
+                    break;
+                }
+                Err(Closed) => {
+                    state.unsent.clear();
+                    break;
+                }
+            }
+        }
+        // what h2 holds for a client that takes nothing counts as not taken
+        if state.sent > 0 && stream.is_drained() {
+            let bytes = std::mem::take(&mut state.sent);
+            services.tell_hub(ToHub::Credit { stream: self.key, bytes });
+        }
+    }
+}
+
+/// Sends a frame, or as much of it as can go now; the rest comes back.
+fn send(services: &ClientServices, stream: &StreamHandle, frame: Frame) -> Result<Option<Frame>, Closed> {
     let mut oversized = match frame {
         Frame::Oversized(oversized) => oversized,
         Frame::Ready(message) => return Ok(try_send(stream, message)?.map(Frame::Ready)),
     };
     loop {
-        if let Some(message) = oversized.ready.take()
+        if let Some(message) = oversized.unsent.take()
             && let Some(message) = try_send(stream, message)?
         {
-            oversized.ready = Some(message);
+            oversized.unsent = Some(message);
             return Ok(Some(Frame::Oversized(oversized)));
         }
         if !oversized.begun {
             oversized.begun = true;
             oversized.source = oversized.events.take();
-            if !oversized.fragment {
-                oversized.ready = Some(oversized.first(this));
+            if oversized.fragments.is_none() {
+                oversized.unsent = Some(oversized.first(services));
                 continue;
             }
         }
         if oversized.left == 0 {
             return Ok(None);
         }
-        // a chunk is on its way, or is read when the client has taken the one before
-        if oversized.source.is_some() && stream.is_drained() {
-            let source = oversized.source.take().expect("just seen");
-            if !this.query(token, Work::NextChunk { source, max_bytes: OVERSIZED_CHUNK }) {
-                stream.finish(status::TOO_MANY_REQUESTS);
-                return Err(Closed);
-            }
+        // without a source a chunk is on its way; the next one is read when the client has taken the one before
+        if stream.is_drained()
+            && let Some(source) = oversized.source.take()
+            && !services.read_chunk(stream.token().as_u64(), source, oversized.next_bytes(services))
+        {
+            stream.finish(status::TOO_MANY_REQUESTS);
+            return Err(Closed);
         }
         return Ok(Some(Frame::Oversized(oversized)));
     }
@@ -230,34 +332,10 @@ fn try_send(stream: &StreamHandle, message: Message) -> Result<Option<Message>, 
     }
 }
 
-/// A chunk of an oversized revision came from the pool.
-pub(super) fn chunk(this: &Loop, token: Token, source: Box<dyn ChunkSource>, chunk: Result<Option<Bytes>, ReadError>) {
-    let Some(stream) = this.handle.stream(CallToken::from_u64(token)) else { return };
-    {
-        let mut streams = this.streams.borrow_mut();
-        let front = streams.get_mut(&token).and_then(|state| state.waiting.front_mut());
-        let Some((Frame::Oversized(oversized), _)) = front else { return };
-        match chunk {
-            Ok(Some(chunk)) if chunk.len() as u64 <= oversized.left => {
-                oversized.left -= chunk.len() as u64;
-                oversized.source = Some(source);
-                oversized.ready = Some(oversized.next(this, chunk));
-            }
-            // a compaction came between: what was announced cannot be sent any more
-            other => {
-                drop(streams);
-                let why = other.err().unwrap_or(ReadError::Compacted);
-                return stream.finish(status::of_read(&why));
-            }
-        }
-    }
-    drain(this, StreamKey { sink: this.sink, token }, &stream);
-}
-
 impl Oversized {
-    fn head(&self, this: &Loop, fragment: bool) -> Bytes {
+    fn head(&self, services: &ClientServices, fragment: bool) -> Bytes {
         let response = pb::WatchResponse {
-            header: this.pb_header(self.revision),
+            header: services.pb_header(self.revision),
             watch_id: self.watch_id,
             fragment,
             ..pb::WatchResponse::default()
@@ -265,44 +343,29 @@ impl Oversized {
         response.encode_to_vec().into()
     }
 
+    /// Bytes to be read next.
+    fn next_bytes(&self, services: &ClientServices) -> usize {
+        self.fragments.as_ref().map_or(OVERSIZED_CHUNK, |stream| stream.next_bytes(services))
+    }
+
     /// Start of the one response.
-    fn first(&self, this: &Loop) -> Message {
-        let head = self.head(this, false);
+    fn first(&self, services: &ClientServices) -> Message {
+        let head = self.head(services, false);
         Message::First(head.len() + self.left as usize, head)
     }
 
     /// A chunk, after it was taken off what is left.
-    fn next(&self, this: &Loop, chunk: Bytes) -> Message {
-        match self.fragment {
-            true => Message::Many(vec![self.head(this, self.left > 0), chunk]),
-            false => Message::More(chunk),
+    fn next(&self, services: &ClientServices, chunk: Bytes) -> Message {
+        match &self.fragments {
+            Some(_) => Message::Many(vec![self.head(services, self.left > 0), chunk]),
+            None => Message::More(chunk),
         }
     }
 }
 
-fn frame(this: &Loop, frame: WatchFrame) -> Frame {
-    match frame {
-        WatchFrame::Oversized { watch_id, revision, events, fragment } => {
-            // no client takes more in one response, so it comes in parts even if nobody asked for that
-            let (left, fragment) = (events.bytes, fragment || events.bytes > LARGEST_ANSWER - (1 << 10));
-            Frame::Oversized(Oversized {
-                events,
-                watch_id,
-                revision,
-                fragment,
-                left,
-                source: None,
-                ready: None,
-                begun: false,
-            })
-        }
-        frame => Frame::Ready(encode(this, frame)),
-    }
-}
-
-fn encode(this: &Loop, frame: WatchFrame) -> Message {
+fn encode(services: &ClientServices, frame: WatchFrame) -> Message {
     let response = |watch_id, revision| pb::WatchResponse {
-        header: this.pb_header(revision),
+        header: services.pb_header(revision),
         watch_id,
         ..pb::WatchResponse::default()
     };

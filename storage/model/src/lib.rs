@@ -9,9 +9,11 @@ pub mod kv;
 pub mod mutant;
 pub mod outcome;
 pub mod request;
+pub mod status;
 
 pub use command::Command;
 pub use envelope::{Envelope, EnvelopeError, Origin};
 pub use error::{ApplyError, ReadError};
 pub use kv::{Event, EventType, KeyRange, KeyValue, Revision};
 pub use outcome::{AlarmMember, Applied, OpOutcome, Outcome, RangeOutcome};
+pub use status::StoreStatus;

@@ -3,11 +3,11 @@
 //! Key-values and heads are those that the writes will make; a version's place inside its transaction is not known here and
 //! nobody asks for it. Must never be written to the engine.
 
-use super::Applier;
-use super::command::Run;
-use super::heads::Slot;
+use super::StateMachine;
 use super::overlay::Written;
-use super::write::{head_of, key_value};
+use super::rows::{head_of, key_value};
+use super::run::Run;
+use super::slot::Slot;
 use crate::engine::Engine;
 use crate::read::overlay::Touched;
 use crate::read::{Overlay, Pending};
@@ -43,7 +43,7 @@ impl Overlay for Ahead {
     }
 }
 
-impl<E: Engine> Applier<E> {
+impl<E: Engine> StateMachine<E> {
     /// A key as it will be after the writes so far.
     pub(super) fn slot_ahead(&mut self, ahead: &Ahead, key: &Bytes) -> Run<Option<Slot>> {
         match ahead.named.slot(key) {

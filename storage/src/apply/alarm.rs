@@ -2,7 +2,7 @@
 //!
 //! What a standing alarm refuses is written in `command`. Must never raise one by itself.
 
-use super::Applier;
+use super::StateMachine;
 use crate::engine::{Engine, Family};
 use crate::schema::{Damaged, meta};
 use bytes::{BufMut, Bytes};
@@ -26,7 +26,7 @@ pub(super) fn from_row_key(key: &[u8]) -> Result<AlarmMember, Damaged> {
     Ok(AlarmMember { member_id: u64::from_be_bytes(*id), alarm })
 }
 
-impl<E: Engine> Applier<E> {
+impl<E: Engine> StateMachine<E> {
     /// Answers with the alarms the request was about. Unknown actions and kinds are about none.
     pub(super) fn alarm(&mut self, request: AlarmRequest) -> Outcome {
         let (Ok(action), Ok(kind)) = (AlarmAction::try_from(request.action), AlarmType::try_from(request.alarm)) else {

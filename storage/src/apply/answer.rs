@@ -4,10 +4,10 @@
 //! setting, and never dependent on what else runs or on what a compiler makes of a type.
 
 use super::ahead::Ahead;
-use super::command::Run;
-use super::{Applier, ApplyFatal};
+use super::run::Run;
+use super::{ApplyFatal, StateMachine};
 use crate::engine::Engine;
-use crate::read::room::Room;
+use crate::read::memory_budget::MemoryBudget;
 use crate::read::{At, NoOverlay, field_len, measure_in_txn, projected_len, range_in_txn};
 use model::request::{DeleteRangeRequest, RangeRequest, RequestUnion};
 use model::{ApplyError, KeyRange, ReadError};
@@ -23,7 +23,7 @@ fn cost(len: usize) -> u64 {
     field_len(len) + KV_BYTES
 }
 
-impl<E: Engine> Applier<E> {
+impl<E: Engine> StateMachine<E> {
     /// Takes so much of what the entry may answer with.
     fn answers(&self, bytes: &mut u64, more: u64) -> Run<()> {
         *bytes = bytes.saturating_add(more);
@@ -78,10 +78,10 @@ impl<E: Engine> Applier<E> {
         let present = range.revision <= 0;
         let at = At { revision: self.now.revision, compact_revision: self.now.compact };
         if !range.range_end.is_empty() {
-            let room = Room::new(ANSWER_BYTES as usize);
+            let budget = MemoryBudget::new(ANSWER_BYTES as usize);
             let measured = match present {
-                true => measure_in_txn(&self.snapshot, at, ahead, range, room),
-                false => measure_in_txn(&self.snapshot, at, &NoOverlay, range, room),
+                true => measure_in_txn(&self.snapshot, at, ahead, range, budget),
+                false => measure_in_txn(&self.snapshot, at, &NoOverlay, range, budget),
             };
             return match measured {
                 Ok(measured) => Ok(measured.encoded_bytes + measured.kvs as u64 * KV_BYTES),

@@ -48,7 +48,7 @@ impl Batch {
         if revisions(old) != revisions(new) {
             self.put(Family::Meta, Bytes::from_static(meta::REVISIONS), new.revisions_row());
         }
-        let sizes = |s: &State| (s.log_bytes, s.cur_bytes, s.keys, s.leases, s.live_log_bytes);
+        let sizes = |s: &State| (s.log_bytes, s.cur_bytes, s.keys, s.leases, s.live_log_bytes, s.history);
         if sizes(old) != sizes(new) {
             self.put(Family::Meta, Bytes::from_static(meta::SIZES), new.sizes_row());
         }

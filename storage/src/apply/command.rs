@@ -2,68 +2,16 @@
 //!
 //! Must never look at anything but the entry and replicated state.
 
-use super::chunk::Job;
-use super::{Applier, ApplyFatal, Committed};
-use crate::engine::{Engine, EngineError};
+use super::entry_cursor::EntryCursor;
+use super::overlay::Written;
+use super::run::{Run, answer};
+use super::{ApplyFatal, Committed, StateMachine};
+use crate::engine::Engine;
 use crate::schema::Damaged;
-use bytes::Bytes;
 use model::mutant::{self, Mutant};
 use model::request::{AlarmType, RequestOp, RequestUnion, TxnRequest};
-use model::{Applied, ApplyError, Command, Envelope, OpOutcome, Origin, Outcome};
+use model::{Applied, ApplyError, Command, OpOutcome, Origin, Outcome};
 use raft::{EntryKind, LogId};
-
-/// Why a command does not come to its end.
-#[derive(Debug)]
-pub(super) enum Stop {
-    /// It has no effect, and the caller hears why.
-    Refused(ApplyError),
-    /// The node stops.
-    Fatal(ApplyFatal),
-}
-
-/// Result of a step of a command.
-pub(super) type Run<T> = Result<T, Stop>;
-
-impl From<ApplyError> for Stop {
-    fn from(e: ApplyError) -> Self {
-        Self::Refused(e)
-    }
-}
-
-impl From<ApplyFatal> for Stop {
-    fn from(e: ApplyFatal) -> Self {
-        Self::Fatal(e)
-    }
-}
-
-impl From<EngineError> for Stop {
-    fn from(e: EngineError) -> Self {
-        Self::Fatal(e.into())
-    }
-}
-
-impl From<Damaged> for Stop {
-    fn from(e: Damaged) -> Self {
-        Self::Fatal(e.into())
-    }
-}
-
-/// Refusals are answers, the rest stops the node.
-fn answer<T>(run: Run<T>) -> Result<Result<T, ApplyError>, ApplyFatal> {
-    match run {
-        Ok(outcome) => Ok(Ok(outcome)),
-        Err(Stop::Refused(e)) => Ok(Err(e)),
-        Err(Stop::Fatal(e)) => Err(e),
-    }
-}
-
-pub(super) fn decode(id: LogId, bytes: &Bytes) -> Result<Command, ApplyFatal> {
-    Command::decode(bytes.clone()).map_err(|why| ApplyFatal::Command { index: id.index, term: id.term, why })
-}
-
-pub(super) fn decode_envelope(id: LogId, bytes: &Bytes) -> Result<Envelope, ApplyFatal> {
-    Envelope::decode(bytes).map_err(|why| ApplyFatal::Envelope { index: id.index, term: id.term, why })
-}
 
 /// True when the transaction could write a value: what a full store refuses.
 fn writes_values(txn: &TxnRequest) -> bool {
@@ -75,7 +23,7 @@ fn writes_values(txn: &TxnRequest) -> bool {
     txn.success.iter().any(writes) || txn.failure.iter().any(writes)
 }
 
-impl<E: Engine> Applier<E> {
+impl<E: Engine> StateMachine<E> {
     /// What one entry does, up to the applied index (which the caller moves).
     pub(super) fn apply_one(&mut self, committed: &Committed) -> Result<Option<(Origin, Applied)>, ApplyFatal> {
         let entry = &committed.entry;
@@ -93,8 +41,8 @@ impl<E: Engine> Applier<E> {
         } else if let Some(refusal) = self.alarm_refuses(&command) {
             Err(refusal)
         } else {
-            let mut job = Job::new(id, envelope.command, self.effects.events.len());
-            answer(self.start(&mut job, command))?
+            let mut cursor = EntryCursor::new(id, envelope.command, self.effects.events.len());
+            answer(self.start(&mut cursor, command))?
         };
         self.close_revision();
         Ok(Some((envelope.origin, Applied { revision: self.now.revision, term: entry.term, result })))
@@ -130,7 +78,7 @@ impl<E: Engine> Applier<E> {
         (costs && stands(AlarmType::Nospace)).then_some(ApplyError::NoSpace)
     }
 
-    fn start(&mut self, job: &mut Job, command: Command) -> Run<Outcome> {
+    fn start(&mut self, cursor: &mut EntryCursor, command: Command) -> Run<Outcome> {
         match command {
             Command::Put(put) => {
                 self.check_put(&put)?;
@@ -141,12 +89,12 @@ impl<E: Engine> Applier<E> {
                     self.commit()?;
                     self.check_prevs(&delete, &mut 0)?;
                 }
-                Ok(Outcome::Op(self.delete_range(job, &delete)?))
+                Ok(Outcome::Op(self.delete_range(cursor, &delete)?))
             }
-            Command::Txn(txn) => Ok(Outcome::Op(self.txn(job, &txn)?)),
+            Command::Txn(txn) => Ok(Outcome::Op(self.txn(cursor, &txn)?)),
             Command::Compaction(request) => self.compact(request),
             Command::LeaseGrant(request) => self.lease_grant(request),
-            Command::LeaseRevoke(request) => self.lease_revoke(job, request),
+            Command::LeaseRevoke(request) => self.lease_revoke(cursor, request),
             Command::LeaseCheckpoint(request) => self.lease_checkpoint(&request),
             Command::Alarm(request) => Ok(self.alarm(request)),
             Command::ClusterVersionSet(request) => Ok(self.set_cluster_version(request)),
@@ -155,14 +103,18 @@ impl<E: Engine> Applier<E> {
     }
 
     /// Goes on with a command whose effects were written in part. Only what deletes ranges can be in that state.
-    pub(super) fn finish(&mut self, job: &mut Job, command: &Command) -> Result<Result<(), ApplyError>, ApplyFatal> {
+    pub(super) fn finish(
+        &mut self,
+        cursor: &mut EntryCursor,
+        command: &Command,
+    ) -> Result<Result<(), ApplyError>, ApplyFatal> {
         let done = match command {
-            Command::DeleteRange(delete) => self.delete_range(job, delete).map(drop),
+            Command::DeleteRange(delete) => self.delete_range(cursor, delete).map(drop),
             Command::Txn(txn) => {
-                self.written = Some(super::overlay::Written::default());
-                self.execute(job, txn).map(|_: OpOutcome| ())
+                self.written = Some(Written::default());
+                self.execute(cursor, txn).map(|_: OpOutcome| ())
             }
-            Command::LeaseRevoke(request) => self.revoke_keys(job, *request).map(drop),
+            Command::LeaseRevoke(request) => self.revoke_keys(cursor, *request).map(drop),
             _ => Err(Damaged { family: "meta", why: "a chunk cursor of a command that has no chunks" }.into()),
         };
         answer(done)

@@ -2,9 +2,9 @@
 //!
 //! What may go is planned by `read`. Must never delete what the compact revision does not cover.
 
-use super::command::Run;
 use super::meta_rows::Compacting;
-use super::{Applier, ApplyFatal, CompactionProgress};
+use super::run::Run;
+use super::{ApplyFatal, CompactionProgress, StateMachine};
 use crate::count::forget_changes;
 use crate::engine::Engine;
 use crate::read::Compaction;
@@ -14,13 +14,7 @@ use model::{ApplyError, Outcome};
 /// Bytes of rows that one step deletes at most.
 const STEP_BYTES: usize = 1 << 20;
 
-/// A compaction whose rows are being deleted.
-#[derive(Debug)]
-pub(super) struct Running {
-    plan: Compaction,
-}
-
-impl<E: Engine> Applier<E> {
+impl<E: Engine> StateMachine<E> {
     pub(super) fn compact(&mut self, request: CompactionRequest) -> Run<Outcome> {
         if request.revision <= self.now.compact {
             return Err(ApplyError::Compacted.into());
@@ -40,27 +34,31 @@ impl<E: Engine> Applier<E> {
     /// [`ApplyFatal`]: the node must stop.
     pub fn compaction_step(&mut self, budget_rows: usize) -> Result<CompactionProgress, ApplyFatal> {
         let (done, target) = (self.now.compact_done, self.now.compact);
-        if self.running.is_none() && done == target {
+        if self.compaction.is_none() && done == target {
             return Ok(CompactionProgress::Idle);
         }
         let cursor = self.now.compacting;
-        let running = self.running.get_or_insert_with(|| Running {
-            plan: match cursor.target {
-                0 => Compaction::new(done, target),
-                target => Compaction::resume(done, target, cursor.next),
-            },
+        let plan = self.compaction.get_or_insert_with(|| match cursor.target {
+            0 => Compaction::new(done, target),
+            target => Compaction::resume(done, target, cursor.next),
         });
-        let target = running.plan.target();
-        let step = running.plan.step(&self.snapshot, budget_rows, STEP_BYTES).map_err(ApplyFatal::Read)?;
+        let target = plan.target();
+        let step = plan.step(&self.snapshot, budget_rows, STEP_BYTES).map_err(ApplyFatal::Read)?;
+        self.now.compacting = Compacting { target, next: plan.next() };
         self.now.log_bytes -= step.freed_bytes;
+        if let Some(history) = &mut self.now.history {
+            // Each version that goes has a row in both.
+            history.log -= step.versions;
+            history.hist -= step.versions;
+            history.hist_bytes -= step.freed_hist_bytes;
+        }
         self.batch.extend(step.ops);
-        self.now.compacting = Compacting { target, next: running.plan.next() };
         // Rows of changes go last: nobody asks for revisions that were compacted, and until `log` is done there is no look for them.
         let done = step.done && forget_changes(&self.snapshot, done, target, self.batch.ops_mut())?;
         if done {
             self.now.compact_done = target;
             self.now.compacting = Compacting::default();
-            self.running = None;
+            self.compaction = None;
         }
         self.commit()?;
         Ok(if done { CompactionProgress::Finished(target) } else { CompactionProgress::More })

@@ -3,8 +3,8 @@
 //! Source: etcd's `applyCompares`. A compare sees the state before the transaction, at every depth. Must never
 //! have an effect.
 
-use super::heads::Slot;
-use super::{Applier, ApplyFatal};
+use super::slot::Slot;
+use super::{ApplyFatal, StateMachine};
 use crate::engine::Engine;
 use crate::schema::{Damaged, Head};
 use bytes::Bytes;
@@ -29,7 +29,7 @@ pub(super) fn compares_ranges(txn: &TxnRequest) -> bool {
         || txn.failure.iter().any(nested)
 }
 
-impl<E: Engine> Applier<E> {
+impl<E: Engine> StateMachine<E> {
     /// Appends the branches the transaction takes, nested ones in the order in which they are met.
     pub(super) fn path(&mut self, txn: &TxnRequest, path: &mut Vec<bool>) -> Result<(), ApplyFatal> {
         let mut succeeded = true;

@@ -3,36 +3,13 @@
 //! A slot is always the truth: it is filled from the newest snapshot and replaced by every write. Dropping it costs a
 //! look-up, never a result.
 
-use super::{Applier, ApplyFatal};
+use super::slot::Slot;
+use super::{ApplyFatal, StateMachine};
 use crate::engine::{Engine, Family, Snapshot};
-use crate::schema::{Damaged, Head, LogRow};
+use crate::schema::{Damaged, LogRow};
 use bytes::Bytes;
-use std::collections::HashMap;
 
-/// Slots kept beyond a commit inside one call.
-pub(super) const KEEP: usize = 1 << 14;
-
-/// A living key.
-#[derive(Clone, Debug)]
-pub(super) struct Slot {
-    pub(super) head: Head,
-    /// Encoded key-value; `None` when it must be read from `log`, which then has it in the newest snapshot.
-    pub(super) kv: Option<Bytes>,
-}
-
-impl Slot {
-    /// Reads a row of `cur`.
-    pub(super) fn from_row(row: &Bytes) -> Result<Self, Damaged> {
-        let head = Head::decode(row)?;
-        let kv = Head::inline(row).map(|_| row.slice(Head::LEN..));
-        Ok(Self { head, kv })
-    }
-}
-
-/// By key; `None` for a key that does not exist.
-pub(super) type Heads = HashMap<Bytes, Option<Slot>>;
-
-impl<E: Engine> Applier<E> {
+impl<E: Engine> StateMachine<E> {
     /// The newest version of a key, own writes included.
     pub(super) fn slot(&mut self, key: &Bytes) -> Result<Option<Slot>, ApplyFatal> {
         if let Some(slot) = self.heads.get(key) {

@@ -2,17 +2,17 @@
 //!
 //! Must never know what time it is: when a lease ends is decided by the lease manager, which proposes its revocation.
 
-use super::chunk::Job;
-use super::command::Run;
+use super::entry_cursor::EntryCursor;
 use super::present::PIECE_BYTES;
-use super::{Applier, ApplyFatal, LeaseChange, LeaseRow};
+use super::run::Run;
+use super::{ApplyFatal, LeaseChange, LeaseRow, StateMachine};
 use crate::engine::{Direction, Engine, Family, Scan, Snapshot};
 use crate::schema::{Damaged, meta};
 use bytes::Bytes;
 use model::request::{LeaseCheckpointRequest, LeaseGrantRequest, LeaseRevokeRequest};
 use model::{ApplyError, Outcome};
 
-impl<E: Engine> Applier<E> {
+impl<E: Engine> StateMachine<E> {
     /// A lease, changes of this batch included.
     pub(super) fn lease(&mut self, id: i64) -> Result<Option<LeaseRow>, ApplyFatal> {
         if let Some(lease) = self.leases.get(&id) {
@@ -49,20 +49,20 @@ impl<E: Engine> Applier<E> {
         Ok(Outcome::LeaseGrant { id, ttl })
     }
 
-    pub(super) fn lease_revoke(&mut self, job: &mut Job, request: LeaseRevokeRequest) -> Run<Outcome> {
+    pub(super) fn lease_revoke(&mut self, cursor: &mut EntryCursor, request: LeaseRevokeRequest) -> Run<Outcome> {
         if self.lease(request.id)?.is_none() {
             return Err(ApplyError::LeaseNotFound.into());
         }
         if self.reattached.contains(&request.id) {
             self.commit()?;
         }
-        self.revoke_keys(job, request)
+        self.revoke_keys(cursor, request)
     }
 
     /// Deletes the attached keys, ascending, in one main revision, then the lease.
-    pub(super) fn revoke_keys(&mut self, job: &mut Job, request: LeaseRevokeRequest) -> Run<Outcome> {
+    pub(super) fn revoke_keys(&mut self, cursor: &mut EntryCursor, request: LeaseRevokeRequest) -> Run<Outcome> {
         let id = request.id;
-        let mut from = job.start(&meta::attached(id, &[]));
+        let mut from = cursor.start(&meta::attached(id, &[]));
         loop {
             let (keys, next) = self.attached(id, &from)?;
             for key in keys {
@@ -73,7 +73,7 @@ impl<E: Engine> Applier<E> {
             }
             let Some(next) = next else { break };
             from = next;
-            self.spill(job, &from)?;
+            self.spill(cursor, &from)?;
         }
         self.set_lease(id, None);
         self.now.leases -= 1;

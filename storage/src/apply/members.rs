@@ -3,7 +3,7 @@
 //! The role of a member stands in the conf state alone, which the consensus core computes. Must never judge a change.
 
 use super::meta_rows::{MemberRow, damaged, encode_conf_state};
-use super::{Applier, ApplyFatal, Committed};
+use super::{ApplyFatal, Committed, StateMachine};
 use crate::engine::{Direction, Engine, Family, Scan, Snapshot};
 use crate::schema::meta;
 use bytes::{BufMut, Bytes};
@@ -62,7 +62,7 @@ fn by_id<S: Snapshot>(snapshot: &S, prefix: u8) -> Result<Vec<(u64, Bytes)>, App
     Ok(out)
 }
 
-impl<E: Engine> Applier<E> {
+impl<E: Engine> StateMachine<E> {
     /// All members as of the applied index, ascending by id. Their roles are in the conf state.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 //!
 //! Fixed integers are big-endian, structures with lists are protobuf. Readers return [`Damaged`], they never panic.
 
-use crate::schema::Damaged;
+use crate::schema::{Damaged, meta};
 use bytes::{BufMut, Bytes};
 use model::Revision;
 use prost::Message;
@@ -32,16 +32,26 @@ fn row(ints: &[i64]) -> Bytes {
     out.into()
 }
 
+/// Bytes of the rows that a store has as long as it lives: format, identity, applied index, revisions and sizes.
+pub const OWN_BYTES: i64 = {
+    const KEYS: usize =
+        meta::FORMAT.len() + meta::IDENTITY.len() + meta::APPLIED.len() + meta::REVISIONS.len() + meta::SIZES.len();
+    (KEYS + 4 + 8 * (2 + 2 + 6 + 5)) as i64
+};
+
+/// Bytes of the numbers that every row `meta::SIZES` has.
+const SIZES: usize = 5 * 8;
+
 /// Who a store belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub struct MemberIds {
     /// The cluster.
     pub cluster_id: u64,
     /// The member.
     pub member_id: u64,
 }
 
-impl Identity {
+impl MemberIds {
     pub(crate) fn encode(self) -> Bytes {
         row(&[self.cluster_id as i64, self.member_id as i64])
     }
@@ -90,6 +100,19 @@ pub struct State {
     pub leases: i64,
     /// The part of `log_bytes` that belongs to living keys' newest versions.
     pub live_log_bytes: i64,
+    /// What a snapshot stream must know before it begins; unknown in a store that was made before it was counted.
+    pub history: Option<HistoryRows>,
+}
+
+/// Rows of history, as many as are there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HistoryRows {
+    /// Rows of `log`.
+    pub log: i64,
+    /// Rows of `hist`.
+    pub hist: i64,
+    /// Bytes of `hist`: key and value of each row.
+    pub hist_bytes: i64,
 }
 
 impl State {
@@ -106,7 +129,20 @@ impl State {
             keys: 0,
             leases: 0,
             live_log_bytes: 0,
+            history: Some(HistoryRows::default()),
         }
+    }
+
+    /// Bytes of keys and values, history included, and of the rows that every store has: what the quota is about.
+    pub fn logical_bytes(&self) -> i64 {
+        OWN_BYTES + self.log_bytes + self.cur_bytes
+    }
+
+    /// The part of [`Self::logical_bytes`] that is in use. History is, until a compaction gives it up: of one up to the current
+    /// revision it is known before the deletion behind it is done.
+    pub fn in_use_bytes(&self) -> i64 {
+        let is_all_given_up = self.compact == self.revision;
+        OWN_BYTES + self.cur_bytes + if is_all_given_up { self.live_log_bytes } else { self.log_bytes }
     }
 
     pub(crate) fn applied_row(&self) -> Bytes {
@@ -119,15 +155,25 @@ impl State {
     }
 
     pub(crate) fn sizes_row(&self) -> Bytes {
-        row(&[self.log_bytes, self.cur_bytes, self.keys, self.leases, self.live_log_bytes])
+        let sizes = [self.log_bytes, self.cur_bytes, self.keys, self.leases, self.live_log_bytes];
+        let history = self.history.map(|HistoryRows { log, hist, hist_bytes }| [log, hist, hist_bytes]);
+        row(&[&sizes[..], history.as_ref().map_or(&[], |history| &history[..])].concat())
     }
 
     pub(crate) fn decode(applied: &[u8], revisions: &[u8], sizes: &[u8]) -> Result<Self, Damaged> {
         let applied = decode_applied(applied)?;
         let [revision, compact, compact_done, target, main, sub] = ints(revisions, "bad revisions")?;
         let compacting = Compacting { target, next: Revision::new(main, sub) };
+        let (sizes, history) = sizes.split_at_checked(SIZES).ok_or_else(|| damaged("bad sizes"))?;
         let [log_bytes, cur_bytes, keys, leases, live_log_bytes] = ints(sizes, "bad sizes")?;
-        let sizes = Self { log_bytes, cur_bytes, keys, leases, live_log_bytes, ..Self::new(applied) };
+        let history = match history.is_empty() {
+            true => None,
+            false => {
+                let [log, hist, hist_bytes] = ints(history, "bad sizes of history")?;
+                Some(HistoryRows { log, hist, hist_bytes })
+            }
+        };
+        let sizes = Self { log_bytes, cur_bytes, keys, leases, live_log_bytes, history, ..Self::new(applied) };
         Ok(Self { revision, compact, compact_done, compacting, ..sizes })
     }
 }
@@ -264,8 +310,8 @@ mod tests {
             auto_leave: true,
         };
         assert_eq!(decode_conf_state(&encode_conf_state(&cs)), Ok(cs));
-        let id = Identity { cluster_id: u64::MAX, member_id: 1 };
-        assert_eq!(Identity::decode(&id.encode()), Ok(id));
+        let id = MemberIds { cluster_id: u64::MAX, member_id: 1 };
+        assert_eq!(MemberIds::decode(&id.encode()), Ok(id));
         let lease = LeaseRow { ttl: 5, remaining: 1 };
         assert_eq!(LeaseRow::decode(&lease.encode()), Ok(lease));
     }
@@ -273,7 +319,7 @@ mod tests {
     proptest! {
         #[test]
         fn damaged_rows_never_panic(row: Vec<u8>) {
-            let _ = (State::decode(&row, &row, &row), Identity::decode(&row), LeaseRow::decode(&row));
+            let _ = (State::decode(&row, &row, &row), MemberIds::decode(&row), LeaseRow::decode(&row));
             let _ = (decode_conf_state(&row), MemberRow::decode(&row[..]), ChunkRow::decode(&row[..]));
         }
     }

@@ -3,12 +3,14 @@
 //! Must never guess: a missing or damaged row is an error that says what to do.
 
 use super::alarm::from_row_key;
+use super::answer::ANSWER_BYTES;
 use super::batch::Batch;
+use super::machine::{CHUNK_BYTES, Effects, StateMachine};
 use super::members::member_key;
 use super::meta_rows::{
-    ChunkRow, FORMAT_VERSION, Identity, MemberRow, State, damaged, decode_conf_state, encode_conf_state,
+    ChunkRow, FORMAT_VERSION, MemberIds, MemberRow, State, damaged, decode_conf_state, encode_conf_state,
 };
-use super::{Applier, CHUNK_BYTES, Effects, OpenError};
+use super::report::OpenError;
 use crate::count::{Changes, Counts};
 use crate::engine::{Direction, Engine, Family, Op, Scan, Snapshot};
 use crate::schema::{Damaged, meta};
@@ -22,7 +24,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub struct Bootstrap {
     /// Who it belongs to.
-    pub identity: Identity,
+    pub identity: MemberIds,
     /// Where the log starts: its first entry is the one after this. The default for a new cluster.
     pub applied: LogId,
     /// First membership; empty for a member that joins and will learn it from the log.
@@ -79,7 +81,7 @@ pub(crate) fn unfinished_entry<S: Snapshot>(snapshot: &S) -> Result<Option<u64>,
 /// [`OpenError::NotEmpty`] when the engine holds a store already.
 pub fn bootstrap<E: Engine>(engine: &E, first: &Bootstrap) -> Result<(), OpenError> {
     if let Some(row) = engine.snapshot().get(Family::Meta, meta::IDENTITY)? {
-        let Identity { cluster_id, member_id } = Identity::decode(&row)?;
+        let MemberIds { cluster_id, member_id } = MemberIds::decode(&row)?;
         return Err(OpenError::NotEmpty { cluster_id, member_id });
     }
     let state = State::new(first.applied);
@@ -99,7 +101,7 @@ pub fn bootstrap<E: Engine>(engine: &E, first: &Bootstrap) -> Result<(), OpenErr
     Ok(engine.flush()?)
 }
 
-impl<E: Engine> Applier<E> {
+impl<E: Engine> StateMachine<E> {
     /// Bootstraps an empty engine and opens it.
     ///
     /// # Errors
@@ -117,6 +119,11 @@ impl<E: Engine> Applier<E> {
         Self::open_with(engine, CHUNK_BYTES)
     }
 
+    /// From now on effects beyond so many bytes are written in chunks. Rows and outcomes do not depend on it.
+    pub fn with_chunk_bytes(self, chunk_bytes: usize) -> Self {
+        Self { chunk_bytes, ..self }
+    }
+
     /// As [`Self::open`] with another size of chunks, for tests. Rows and outcomes do not depend on it.
     #[doc(hidden)]
     pub fn open_with(engine: Arc<E>, chunk_bytes: usize) -> Result<Self, OpenError> {
@@ -128,7 +135,7 @@ impl<E: Engine> Applier<E> {
         let version = version.map(|v| String::from_utf8(v.to_vec())).transpose();
         let chunk = snapshot.get(Family::Meta, meta::CHUNK)?;
         let mut applier = Self {
-            identity: Identity::decode(&row(meta::IDENTITY)?)?,
+            identity: MemberIds::decode(&row(meta::IDENTITY)?)?,
             conf_state: decode_conf_state(&row(meta::CONF_STATE)?)?,
             cluster_version: version.map_err(|_| damaged("bad cluster version"))?,
             alarms: alarms(&snapshot)?,
@@ -148,9 +155,9 @@ impl<E: Engine> Applier<E> {
             chunked: false,
             sub: 0,
             chunk_bytes,
-            answer_bytes: super::answer::ANSWER_BYTES,
+            answer_bytes: ANSWER_BYTES,
             decoded: Default::default(),
-            running: None,
+            compaction: None,
             effects: Effects::default(),
         };
         if let Some(chunk) = chunk {

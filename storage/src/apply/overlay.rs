@@ -2,7 +2,7 @@
 //!
 //! Must never outlive its entry: the next one starts from the engine's rows.
 
-use super::heads::Slot;
+use super::slot::Slot;
 use crate::read::overlay::Touched;
 use crate::read::{Overlay, Pending};
 use bytes::Bytes;

@@ -3,28 +3,14 @@
 //! May be called for entries that are not committed yet and never will be. Must never change a result: what it decodes is
 //! found again by term and index, what it fetches is what a look-up would find.
 
-use super::command::{decode, decode_envelope};
-use super::heads::Slot;
-use super::{Applier, ApplyFatal};
+use super::decoded::{Decoded, decode, decode_envelope};
+use super::slot::Slot;
+use super::{ApplyFatal, StateMachine};
 use crate::engine::{Engine, Family, Snapshot};
 use bytes::Bytes;
 use model::request::{RequestUnion, TxnRequest};
 use model::{Command, Envelope};
 use raft::{Entry, EntryKind, LogId};
-
-/// An entry that waits to be applied.
-#[derive(Debug)]
-pub(super) struct Decoded {
-    id: LogId,
-    envelope: Envelope,
-    command: Command,
-}
-
-impl Decoded {
-    pub(super) fn index(&self) -> u64 {
-        self.id.index
-    }
-}
 
 fn txn_keys(txn: &TxnRequest, out: &mut Vec<Bytes>) {
     out.extend(txn.compare.iter().filter(|c| c.range_end.is_empty()).map(|c| c.key.clone()));
@@ -48,7 +34,7 @@ fn keys_of(command: &Command, out: &mut Vec<Bytes>) {
     }
 }
 
-impl<E: Engine> Applier<E> {
+impl<E: Engine> StateMachine<E> {
     /// Gets ready for entries that will probably be applied next, in order. What cannot be decoded is left for
     /// [`Self::apply`] to refuse.
     ///

@@ -2,9 +2,10 @@
 //!
 //! Must never hold a scan across a write: each piece is collected, then acted upon.
 
-use super::heads::Slot;
-use super::{Applier, ApplyFatal};
-use crate::engine::{Direction, Engine, Family, Scan, Snapshot};
+use super::slot::Slot;
+use super::{ApplyFatal, StateMachine};
+use crate::count::{AroundScan, KeyBounds};
+use crate::engine::{Direction, Engine};
 use crate::schema::Head;
 use bytes::Bytes;
 
@@ -22,7 +23,7 @@ pub(super) struct Piece {
     pub(super) next: Option<Vec<u8>>,
 }
 
-impl<E: Engine> Applier<E> {
+impl<E: Engine> StateMachine<E> {
     /// Keys in a piece. Outcomes do not depend on it.
     pub(super) fn piece_keys(&self) -> usize {
         (self.chunk_bytes / CHUNK_PER_KEY).clamp(2, PIECE_KEYS)
@@ -34,7 +35,8 @@ impl<E: Engine> Applier<E> {
         if upper.is_some_and(|upper| lower >= upper) {
             return Ok(piece);
         }
-        let mut scan = self.snapshot.scan(Family::Cur, lower, upper, Direction::Forward);
+        let bounds = KeyBounds { lower, upper, direction: Direction::Forward };
+        let mut scan = AroundScan::living(&self.snapshot, bounds);
         let mut written = self.written.iter().flat_map(|w| w.from(lower, upper)).peekable();
         let mut bytes = 0;
         while let Some((key, row)) = scan.next()? {

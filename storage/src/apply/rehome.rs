@@ -5,7 +5,7 @@
 use super::members::member_key;
 use super::meta_rows::encode_conf_state;
 use super::open::Bootstrap;
-use super::{Applier, OpenError, State};
+use super::{OpenError, State, StateMachine};
 use crate::engine::{Direction, Engine, Family, Op, Scan, Snapshot};
 use crate::schema::meta;
 use bytes::Bytes;
@@ -22,7 +22,7 @@ use std::sync::Arc;
 /// When the revision would leave its range: the caller checks that.
 pub fn rehome<E: Engine>(engine: &Arc<E>, first: &Bootstrap, bump: i64) -> Result<State, OpenError> {
     // a snapshot may have been taken in the middle of a large entry, which ends here: its index means nothing to the new log
-    let mut state = Applier::open(engine.clone())?.state();
+    let mut state = StateMachine::open(engine.clone())?.state();
     state.applied = first.applied;
     if bump > 0 {
         state.revision = state.revision.checked_add(bump).expect("the caller checked the range of the revision");
@@ -51,7 +51,7 @@ pub fn rehome<E: Engine>(engine: &Arc<E>, first: &Bootstrap, bump: i64) -> Resul
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Identity, MemberRow};
+    use super::super::{MemberIds, MemberRow};
     use super::*;
     use crate::engine::sim::SimEngine;
     use raft::{ConfState, LogId};
@@ -59,7 +59,7 @@ mod tests {
     fn bootstrap(cluster_id: u64, members: &[u64]) -> Bootstrap {
         let row = |id: &u64| (*id, MemberRow { peer_urls: vec![format!("http://m{id}:1")], ..Default::default() });
         Bootstrap {
-            identity: Identity { cluster_id, member_id: members[0] },
+            identity: MemberIds { cluster_id, member_id: members[0] },
             applied: LogId { term: 1, index: members.len() as u64 },
             conf_state: ConfState { voters: members.to_vec(), ..ConfState::default() },
             members: members.iter().map(row).collect(),
@@ -78,14 +78,14 @@ mod tests {
         engine.write(vec![removed]).unwrap();
         let state = rehome(&engine, &bootstrap(2, &[5, 6]), 0).unwrap();
         assert_eq!((state.revision, state.compact, state.applied), (1, -1, LogId { term: 1, index: 2 }));
-        let again = Applier::open(engine.clone()).unwrap();
-        assert_eq!(again.identity(), Identity { cluster_id: 2, member_id: 5 });
+        let again = StateMachine::open(engine.clone()).unwrap();
+        assert_eq!(again.identity(), MemberIds { cluster_id: 2, member_id: 5 });
         assert_eq!(again.conf_state().voters, [5, 6]);
         assert_eq!(again.members().unwrap(), bootstrap(2, &[5, 6]).members);
         assert!(again.removed_members().unwrap().is_empty());
         drop(again);
         let state = rehome(&engine, &bootstrap(3, &[1]), 1000).unwrap();
         assert_eq!((state.revision, state.compact, state.compact_done), (1001, 1001, -1));
-        assert_eq!(Applier::open(engine).unwrap().state(), state);
+        assert_eq!(StateMachine::open(engine).unwrap().state(), state);
     }
 }

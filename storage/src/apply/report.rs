@@ -60,7 +60,7 @@ pub enum LeaseChange {
     },
 }
 
-/// What came of one call of [`Applier::apply`](super::Applier::apply).
+/// What came of one call of [`StateMachine::apply`](super::StateMachine::apply).
 #[derive(Debug)]
 pub struct Report<S> {
     /// One per entry, in order: the answer and who waits for it. `None` for the empty entry of a new leader, for an entry
@@ -74,7 +74,7 @@ pub struct Report<S> {
     pub leases: Vec<LeaseChange>,
     /// All standing alarms, when they changed.
     pub alarms: Option<Arc<[AlarmMember]>>,
-    /// The newest compact revision, when a compaction was scheduled: [`Applier::compaction_step`](super::Applier::compaction_step)
+    /// The newest compact revision, when a compaction was scheduled: [`StateMachine::compaction_step`](super::StateMachine::compaction_step)
     /// has work.
     pub compaction: Option<i64>,
     /// Members, their attributes, the cluster version or the conf state changed.

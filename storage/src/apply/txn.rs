@@ -3,12 +3,12 @@
 //! A transaction first settles the branches of all depths from the state before it, then checks everything on that path, then
 //! writes: once it writes nothing can refuse it. Source: etcd's `applyTxn`.
 
-use super::chunk::Job;
-use super::command::Run;
 use super::compare::{branch, compares_ranges};
-use super::heads::Slot;
+use super::entry_cursor::EntryCursor;
 use super::overlay::Written;
-use super::{Applier, ApplyFatal};
+use super::run::Run;
+use super::slot::Slot;
+use super::{ApplyFatal, StateMachine};
 use crate::engine::Engine;
 use crate::read::{At, project, range_in_txn};
 use crate::schema::Damaged;
@@ -44,7 +44,7 @@ fn value_of(kv: Bytes) -> Result<Bytes, ApplyFatal> {
     Ok(kv.value)
 }
 
-impl<E: Engine> Applier<E> {
+impl<E: Engine> StateMachine<E> {
     /// Everything that can refuse a put.
     pub(super) fn check_put(&mut self, put: &PutRequest) -> Run<()> {
         if put.lease != 0 && self.lease(put.lease)?.is_none() {
@@ -79,7 +79,7 @@ impl<E: Engine> Applier<E> {
     }
 
     /// Deletes a range; with more than one key everything before this entry is in the engine, or in `written`.
-    pub(super) fn delete_range(&mut self, job: &mut Job, delete: &DeleteRangeRequest) -> Run<OpOutcome> {
+    pub(super) fn delete_range(&mut self, cursor: &mut EntryCursor, delete: &DeleteRangeRequest) -> Run<OpOutcome> {
         let mut prev_kvs = Vec::new();
         if delete.range_end.is_empty() {
             let Some(slot) = self.slot(&delete.key)? else {
@@ -93,7 +93,7 @@ impl<E: Engine> Applier<E> {
         }
         let range = KeyRange::new(delete.key.clone(), delete.range_end.clone());
         let upper = range.upper();
-        let mut from = job.start(range.lower());
+        let mut from = cursor.start(range.lower());
         let mut deleted = 0;
         loop {
             let piece = self.living(&from, upper.as_deref(), delete.prev_kv)?;
@@ -106,18 +106,18 @@ impl<E: Engine> Applier<E> {
             }
             let Some(next) = piece.next else { return Ok(OpOutcome::DeleteRange { deleted, prev_kvs }) };
             from = next;
-            self.spill(job, &from)?;
+            self.spill(cursor, &from)?;
         }
     }
 
     /// A transaction from the start.
-    pub(super) fn txn(&mut self, job: &mut Job, txn: &TxnRequest) -> Run<OpOutcome> {
+    pub(super) fn txn(&mut self, cursor: &mut EntryCursor, txn: &TxnRequest) -> Run<OpOutcome> {
         if compares_ranges(txn) {
             self.commit()?;
         }
-        self.path(txn, &mut job.path)?;
+        self.path(txn, &mut cursor.path)?;
         let mut ops = Vec::new();
-        flatten(txn, &mut job.path.iter(), &mut ops)?;
+        flatten(txn, &mut cursor.path.iter(), &mut ops)?;
         if ops.iter().any(|op| needs_rows(op)) {
             self.commit()?;
             self.written = Some(Written::default());
@@ -130,7 +130,7 @@ impl<E: Engine> Applier<E> {
             }
         }
         self.check_answer(&ops)?;
-        self.execute(job, txn)
+        self.execute(cursor, txn)
     }
 
     /// As [`Self::check_put`], but an operation before it in the transaction may have deleted the key it relies on.
@@ -164,24 +164,24 @@ impl<E: Engine> Applier<E> {
     }
 
     /// Carries out the path: everything on it has been checked.
-    pub(super) fn execute(&mut self, job: &mut Job, txn: &TxnRequest) -> Run<OpOutcome> {
-        let succeeded = job.path[job.branch];
-        job.branch += 1;
+    pub(super) fn execute(&mut self, cursor: &mut EntryCursor, txn: &TxnRequest) -> Run<OpOutcome> {
+        let succeeded = cursor.path[cursor.branch];
+        cursor.branch += 1;
         let ops = branch(txn, succeeded);
         let mut responses = Vec::with_capacity(ops.len());
         for op in ops {
             let outcome = match &op.request {
                 Some(RequestUnion::Txn(nested)) => {
-                    responses.push(self.execute(job, nested)?);
+                    responses.push(self.execute(cursor, nested)?);
                     continue;
                 }
-                _ if job.is_done() => None,
+                _ if cursor.is_done() => None,
                 Some(RequestUnion::Put(put)) => Some(self.put(put.clone())?),
-                Some(RequestUnion::DeleteRange(delete)) => Some(self.delete_range(job, delete)?),
+                Some(RequestUnion::DeleteRange(delete)) => Some(self.delete_range(cursor, delete)?),
                 Some(RequestUnion::Range(range)) => Some(OpOutcome::Range(self.range(range)?)),
                 None => None,
             };
-            job.op += 1;
+            cursor.op += 1;
             responses.extend(outcome);
         }
         Ok(OpOutcome::Txn { succeeded, responses })

@@ -3,7 +3,7 @@
 //! `versions` has found the rows of `cur` and `hist` for all versions, so here the numbers of rows tell whether there are any
 //! more. Only then is each looked up.
 
-use super::Report;
+use super::report::Report;
 use crate::engine::{Direction, EngineError, Family, Scan, Snapshot};
 use crate::schema::{Head, HistRow, LogRow, split_hist_key};
 use model::{KeyValue, Revision};
@@ -90,7 +90,14 @@ pub(super) fn numbers(report: &mut Report) {
         (Family::Log, "bytes of log that are alive", state.live_log_bytes, report.living_bytes),
         (Family::Meta, "leases", state.leases, report.leases),
     ];
-    for (family, what, said, found) in said {
+    let history = state.history.map(|history| {
+        [
+            (Family::Log, "versions in log", history.log, report.rows[Family::Log as usize]),
+            (Family::Hist, "versions in hist", history.hist, report.rows[Family::Hist as usize]),
+            (Family::Hist, "bytes of hist", history.hist_bytes, report.bytes[Family::Hist as usize]),
+        ]
+    });
+    for (family, what, said, found) in said.into_iter().chain(history.into_iter().flatten()) {
         if said != found as i64 {
             report.problem(family, format!("the store counts {said} {what}, there are {found}"));
         }

@@ -1,6 +1,6 @@
 //! Leases, their keys, and the keys' leases: each knows the other.
 
-use super::Report;
+use super::report::Report;
 use crate::apply::LeaseRow;
 use crate::engine::{Direction, EngineError, Family, Scan, Snapshot};
 use crate::schema::{Head, meta};

@@ -1,8 +1,8 @@
 //! Rows of `meta` that describe the store: each reads back, and membership knows its members.
 
-use super::Report;
+use super::report::Report;
 use crate::apply::meta_rows::decode_conf_state;
-use crate::apply::{Identity, MemberRow, OpenError, State, check_format, unfinished_entry};
+use crate::apply::{MemberIds, MemberRow, OpenError, State, check_format, unfinished_entry};
 use crate::engine::{Direction, EngineError, Family, Scan, Snapshot};
 use crate::schema::meta;
 use prost::Message;
@@ -80,7 +80,7 @@ fn rows<S: Snapshot>(snapshot: &S, report: &mut Report) -> Result<(), EngineErro
 }
 
 fn describe<S: Snapshot>(snapshot: &S, report: &mut Report) -> Result<(), EngineError> {
-    match snapshot.get(Family::Meta, meta::IDENTITY)?.map(|row| Identity::decode(&row)) {
+    match snapshot.get(Family::Meta, meta::IDENTITY)?.map(|row| MemberIds::decode(&row)) {
         Some(Ok(identity)) => report.identity = Some(identity),
         Some(Err(why)) => report.problem(Family::Meta, why.to_string()),
         None => report.problem(Family::Meta, "the row identity is missing"),

@@ -1,6 +1,6 @@
 //! Every version in `log`: it reads back, follows the one it superseded, and has its place in `cur` or `hist`.
 
-use super::Report;
+use super::report::Report;
 use crate::engine::{Direction, EngineError, Family, Scan, Snapshot};
 use crate::schema::{Head, HistRow, Kind, LogRow, hist_key};
 use bytes::Bytes;

@@ -9,15 +9,13 @@
 //! |---|---|---|
 //! | changes | `02`, last version spoken of (16) | last version before (16), then for each change: main revision less that of the version before (varint), key length twice, plus one for a delete (varint), key |
 
-use super::{behind, damaged};
+use super::rows::{CHANGES, behind, damaged};
 use crate::engine::{Direction, EngineError, Family, Op, Scan, Snapshot};
 use crate::read::key_of;
 use crate::schema::{Kind, LogRow};
 use bytes::{BufMut, Bytes};
 use model::Revision;
 use prost::encoding::{decode_varint, encode_varint};
-
-pub(super) const CHANGES: u8 = 2;
 
 /// A row is cut when one of these is reached: changes; versions, and bytes of `log`, that would have to be read without it.
 const ROW_CHANGES: u32 = if cfg!(test) { 4 } else { 1024 };

@@ -3,6 +3,7 @@
 //! Bounded in bytes, whatever the number of keys. Must always equal the rows as of the last batch: only the one writer of
 //! `cnt` may keep such a memo.
 
+use super::rows::BlockRow;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Included, Unbounded};
@@ -12,10 +13,10 @@ use std::ops::Bound::{Excluded, Included, Unbounded};
 pub(super) struct Block {
     /// Start of the next block; `None` for the last.
     pub(super) end: Option<Bytes>,
-    /// Living keys.
-    pub(super) keys: u64,
+    /// What it holds.
+    pub(super) now: BlockRow,
     /// What its row says, `None` when it has none yet.
-    pub(super) row: Option<u64>,
+    pub(super) row: Option<BlockRow>,
     /// Touched by the batch in progress.
     pub(super) touched: bool,
 }
@@ -70,15 +71,17 @@ impl Memo {
         self.young_bytes += cost(start, block);
     }
 
-    /// Tells the block before a dropped one, when it is known, that it now reaches to `end`.
-    pub(super) fn extend(&mut self, dropped: &Bytes, end: Option<Bytes>) {
-        let is_before = |block: &Block| block.end.as_ref() == Some(dropped);
-        if let Some((start, _)) = below(&mut self.young, dropped).filter(|(_, block)| is_before(block)) {
-            let start = start.clone();
-            self.set_end(&start, end);
-        } else if let Some((_, block)) = below(&mut self.old, dropped).filter(|(_, block)| is_before(block)) {
-            block.end = end;
+    /// Start of the block that ends where `start` begins, if it is known. It is young afterwards.
+    pub(super) fn before(&mut self, start: &Bytes) -> Option<Bytes> {
+        let is_before = |block: &Block| block.end.as_ref() == Some(start);
+        if let Some((before, _)) = below(&mut self.young, start).filter(|(_, block)| is_before(block)) {
+            return Some(before.clone());
         }
+        let (before, _) = below(&mut self.old, start).filter(|(_, block)| is_before(block))?;
+        let before = before.clone();
+        let (before, block) = self.old.remove_entry(&before)?;
+        self.put(before.clone(), block);
+        Some(before)
     }
 
     /// To be called between batches: forgets the old generation when the young one is full.
@@ -108,7 +111,7 @@ fn below<'b>(blocks: &'b mut Blocks, key: &[u8]) -> Option<(&'b Bytes, &'b mut B
 }
 
 fn cost(start: &Bytes, block: &Block) -> usize {
-    160 + start.len() + block.end.as_ref().map_or(0, Bytes::len)
+    200 + start.len() + block.end.as_ref().map_or(0, Bytes::len)
 }
 
 #[cfg(test)]
@@ -118,7 +121,8 @@ mod tests {
     #[test]
     fn memory_is_bounded_and_what_is_used_stays() {
         let name = |n: u32| Bytes::copy_from_slice(&n.to_be_bytes());
-        let block = |n: u32| Block { end: Some(name(n + 1)), keys: 1, row: Some(1), touched: false };
+        let one = BlockRow { keys: 1, ..BlockRow::default() };
+        let block = |n: u32| Block { end: Some(name(n + 1)), now: one, row: Some(one), touched: false };
         let mut memo = Memo::new(10_000);
         for n in 0..10_000 {
             memo.put(name(n), block(n));
@@ -127,7 +131,11 @@ mod tests {
             assert_eq!(memo.with_owner(&name(0), |start, _| start.clone()), Some(name(0)), "used all the time");
         }
         assert!(memo.with_owner(&name(5), |_, _| ()).is_none());
-        (0..10_000).rev().for_each(|n| memo.extend(&name(n), None));
+        for n in (1..10_000).rev() {
+            if let Some(before) = memo.before(&name(n)) {
+                memo.set_end(&before, None);
+            }
+        }
         assert_eq!(memo.young_bytes, memo.young.iter().map(|(start, block)| cost(start, block)).sum());
     }
 }

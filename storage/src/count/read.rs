@@ -3,7 +3,8 @@
 //! Costs a few seeks, the rows of the groups and of two groups' blocks in the range, and at most two blocks of `cur`. Must
 //! never depend on a writer's memory: a snapshot alone answers.
 
-use super::{BLOCK, GROUP, behind, read_block, read_group, row_key};
+use super::around::{AroundScan, KeyBounds};
+use super::rows::{BLOCK, GROUP, behind, read_block, read_group, row_key};
 use crate::engine::{Direction, EngineError, Family, Scan, Snapshot};
 use bytes::Bytes;
 use model::KeyRange;
@@ -49,7 +50,7 @@ pub fn count_present<S: Snapshot>(snapshot: &S, range: &KeyRange) -> Result<i64,
 
 /// Keys in `lower..upper` one by one, at most `limit`.
 fn walk<S: Snapshot>(snapshot: &S, lower: &[u8], upper: Option<&[u8]>, limit: i64) -> Result<i64, EngineError> {
-    let mut keys = snapshot.scan(Family::Cur, lower, upper, Direction::Forward);
+    let mut keys = AroundScan::living(snapshot, KeyBounds { lower, upper, direction: Direction::Forward });
     let mut count = 0;
     while count < limit && keys.next()?.is_some() {
         count += 1;
@@ -78,7 +79,7 @@ fn first<S: Snapshot>(snapshot: &S, key: &[u8]) -> Result<Option<(Bytes, i64)>, 
 
 fn owned(row: Option<(&[u8], &[u8])>) -> Result<Option<(Bytes, i64)>, EngineError> {
     let block = row.map(read_block).transpose()?;
-    Ok(block.map(|(start, keys)| (Bytes::copy_from_slice(start), keys as i64)))
+    Ok(block.map(|(start, block)| (Bytes::copy_from_slice(start), block.keys as i64)))
 }
 
 /// Keys of all blocks that start in `from..to`: by groups where a whole one lies inside.
@@ -117,7 +118,7 @@ fn blocks<S: Snapshot>(snapshot: &S, from: &[u8], to: Option<&[u8]>) -> Result<i
     let mut rows = snapshot.scan(Family::Cnt, &row_key(BLOCK, from), Some(&to), Direction::Forward);
     let mut total = 0;
     while let Some(row) = rows.next()? {
-        total += read_block(row)?.1 as i64;
+        total += read_block(row)?.1.keys as i64;
     }
     Ok(total)
 }

@@ -2,7 +2,7 @@
 //!
 //! Must only be used on a store without rows in `cnt`, for all of its keys.
 
-use super::{BLOCK_KEYS, GROUP_BLOCKS, Group, put_block, put_group};
+use super::rows::{BLOCK_KEYS, BlockRow, GROUP_BLOCKS, Group, put_block, put_group};
 use crate::engine::Op;
 use bytes::Bytes;
 
@@ -41,7 +41,7 @@ impl Rebuild {
     }
 
     fn close_block(&mut self, ops: &mut Vec<Op>) {
-        ops.push(put_block(&self.block_start, self.keys));
+        ops.push(put_block(&self.block_start, BlockRow { keys: self.keys, ..BlockRow::default() }));
         self.group.keys += self.keys;
         self.group.blocks += 1;
         self.keys = 0;

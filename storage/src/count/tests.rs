@@ -1,6 +1,7 @@
 //! Counting by blocks against counting by hand, over random histories.
 
-use super::{BLOCK_KEYS, Counts, GROUP_BLOCKS, Rebuild, count_present, read_block, read_group};
+use super::rows::{BLOCK_KEYS, GROUP_BLOCKS, read_block, read_group};
+use super::{AroundScan, Counts, KeyBounds, KeyChanges, Rebuild, count_present};
 use crate::engine::sim::{SimEngine, SimSnapshot};
 use crate::engine::{Direction, Engine, Family, Op, Scan, Snapshot};
 use bytes::Bytes;
@@ -13,13 +14,14 @@ struct Store {
     engine: SimEngine,
     counts: Counts,
     keys: BTreeSet<Bytes>,
+    revision: i64,
 }
 
 impl Store {
     fn new(memo: usize) -> Self {
         let engine = SimEngine::new();
         let counts = Counts::with_memo(&engine.snapshot(), memo).unwrap();
-        Self { engine, counts, keys: BTreeSet::new() }
+        Self { engine, counts, keys: BTreeSet::new(), revision: 1 }
     }
 
     fn batch(&mut self, create: &[Bytes], delete: &[Bytes]) {
@@ -36,7 +38,9 @@ impl Store {
                 deleted.push(key.clone());
             }
         }
-        self.counts.note(&self.engine.snapshot(), &created, &deleted, &mut ops).unwrap();
+        self.revision += 1;
+        let changes = KeyChanges { revision: self.revision, created: &created, deleted: &deleted };
+        self.counts.note(&self.engine.snapshot(), changes, &mut ops).unwrap();
         self.engine.write(ops).unwrap();
         assert_eq!(self.counts.total(), self.keys.len() as i64);
     }
@@ -44,13 +48,33 @@ impl Store {
     fn check(&self, range: &KeyRange) {
         let expected = self.keys.iter().filter(|key| range.contains(key)).count() as i64;
         assert_eq!(count_present(&self.engine.snapshot(), range).unwrap(), expected, "{range:?}");
+        self.check_scans(range);
+    }
+
+    /// A scan around deleted keys finds every living one, from both ends.
+    fn check_scans(&self, range: &KeyRange) {
+        let snapshot = self.engine.snapshot();
+        let upper = range.upper();
+        let mut living: Vec<_> = self.keys.iter().filter(|key| range.contains(key)).cloned().collect();
+        for direction in [Direction::Forward, Direction::Backward] {
+            let bounds = KeyBounds { lower: range.lower(), upper: upper.as_deref(), direction };
+            let mut found = vec![];
+            let mut scan = AroundScan::living(&snapshot, bounds);
+            while !bounds.is_empty()
+                && let Some((key, _)) = scan.next().unwrap()
+            {
+                found.push(Bytes::copy_from_slice(key));
+            }
+            assert_eq!(found, living, "{range:?} {direction:?}");
+            living.reverse();
+        }
     }
 
     /// Every block counts the keys between its start and the next; every group the blocks that start in it.
     fn check_rows(&self) {
         let snapshot = self.engine.snapshot();
-        let blocks = rows(&snapshot, super::BLOCK);
-        let groups = rows(&snapshot, super::GROUP);
+        let blocks = rows(&snapshot, super::rows::BLOCK);
+        let groups = rows(&snapshot, super::rows::GROUP);
         let mut total = 0;
         for (n, row) in groups.iter().enumerate() {
             let (start, group) = read_group((&row.0, &row.1)).unwrap();
@@ -58,7 +82,7 @@ impl Store {
             let inside: Vec<u64> = blocks
                 .iter()
                 .filter(|row| &row.0[1..] >= start && next.is_none_or(|next| &row.0[1..] < next))
-                .map(|row| read_block((&row.0, &row.1)).unwrap().1)
+                .map(|row| read_block((&row.0, &row.1)).unwrap().1.keys)
                 .collect();
             assert_eq!((group.keys, group.blocks), (inside.iter().sum(), inside.len() as u32));
             assert!(n == 0 || group.blocks > 0, "an empty group stays");
@@ -66,12 +90,12 @@ impl Store {
         }
         assert_eq!(total, self.keys.len() as u64);
         for (n, row) in blocks.iter().enumerate() {
-            let (start, keys) = read_block((&row.0, &row.1)).unwrap();
+            let (start, block) = read_block((&row.0, &row.1)).unwrap();
             let next = blocks.get(n + 1).map(|row| Bytes::copy_from_slice(&row.0[1..]));
             let owned =
                 self.keys.iter().filter(|key| &key[..] >= start && next.as_ref().is_none_or(|next| *key < next));
-            assert_eq!(owned.count() as u64, keys);
-            assert!(n == 0 || keys > 0, "an empty block stays");
+            assert_eq!(owned.count() as u64, block.keys);
+            assert!(n == 0 || (block.keys == 0) == (block.died != 0), "{block:?}");
         }
         let mut wrong = vec![];
         super::verify(&self.engine.snapshot(), -1, |what| wrong.push(what)).unwrap();
@@ -138,7 +162,7 @@ proptest! {
         rebuild.finish(&mut ops);
         engine.write(ops).unwrap();
         let counts = Counts::new(&engine.snapshot()).unwrap();
-        let mut store = Store { engine, counts, keys };
+        let mut store = Store { engine, counts, keys, revision: 1 };
         store.check_rows();
         store.batch(&then, &gone);
         store.check_rows();
@@ -154,10 +178,10 @@ fn blocks_and_groups_stay_near_their_sizes_under_appends() {
     }
     store.check_rows();
     let snapshot = store.engine.snapshot();
-    let blocks = rows(&snapshot, super::BLOCK);
-    assert!(blocks.iter().all(|row| read_block((&row.0, &row.1)).unwrap().1 <= 2 * BLOCK_KEYS + 1));
+    let blocks = rows(&snapshot, super::rows::BLOCK);
+    assert!(blocks.iter().all(|row| read_block((&row.0, &row.1)).unwrap().1.keys <= 2 * BLOCK_KEYS + 1));
     assert!(blocks.len() <= 2 + 2_000 / BLOCK_KEYS as usize, "{}", blocks.len());
-    let groups = rows(&snapshot, super::GROUP);
+    let groups = rows(&snapshot, super::rows::GROUP);
     assert!(groups.iter().all(|row| read_group((&row.0, &row.1)).unwrap().1.blocks <= 2 * GROUP_BLOCKS + 1));
 }
 
@@ -171,8 +195,8 @@ fn one_huge_batch_is_cut_in_the_batches_that_follow() {
         store.batch(std::slice::from_ref(&key), &[]);
     }
     store.check_rows();
-    let blocks = rows(&store.engine.snapshot(), super::BLOCK);
-    assert!(blocks.iter().all(|row| read_block((&row.0, &row.1)).unwrap().1 <= 2 * BLOCK_KEYS + 1));
+    let blocks = rows(&store.engine.snapshot(), super::rows::BLOCK);
+    assert!(blocks.iter().all(|row| read_block((&row.0, &row.1)).unwrap().1.keys <= 2 * BLOCK_KEYS + 1));
 }
 
 #[test]
@@ -187,7 +211,8 @@ fn a_key_created_and_deleted_in_one_batch_counts_nothing() {
 fn deleting_what_was_never_counted_is_told_as_damage() {
     let engine = SimEngine::new();
     let mut counts = Counts::new(&engine.snapshot()).unwrap();
-    assert!(counts.note(&engine.snapshot(), &[], &["a".into()], &mut vec![]).is_err());
+    let changes = KeyChanges { revision: 2, created: &[], deleted: &["a".into()] };
+    assert!(counts.note(&engine.snapshot(), changes, &mut vec![]).is_err());
 }
 
 #[test]
@@ -200,7 +225,7 @@ fn verifying_names_the_block_and_the_group_that_count_wrong() {
     let mut wrong = vec![];
     super::verify(&store.engine.snapshot(), -1, |what| wrong.push(what)).unwrap();
     assert!(wrong.len() == 1 && wrong[0].starts_with("the block from"), "{wrong:?}");
-    let group = super::put_group(&[], super::Group { keys: 1, blocks: 1 });
+    let group = super::rows::put_group(&[], super::rows::Group { keys: 1, blocks: 1 });
     store.engine.write(vec![group]).unwrap();
     super::verify(&store.engine.snapshot(), -1, |what| wrong.push(what)).unwrap();
     assert!(wrong.iter().any(|what| what.starts_with("the group from")), "{wrong:?}");

@@ -2,12 +2,10 @@
 //!
 //! Must never repair anything.
 
-use super::{
-    BLOCK, Change, GROUP, Group, behind, behind_changes, change, changes_key, damaged, read_block, read_changes,
-    read_group, row_key,
-};
+use super::changes::{Change, behind_changes, change, changes_key, read_changes};
+use super::rows::{BLOCK, BlockRow, GROUP, Group, behind, damaged, read_block, read_group, row_key};
 use crate::engine::{Direction, EngineError, Family, Scan, Snapshot};
-use crate::schema::Kind;
+use crate::schema::{Kind, escape_key, split_hist_key};
 use model::Revision;
 
 /// Compares each block with the keys between its start and the next one's, each group with its blocks, and the changes behind
@@ -19,12 +17,12 @@ pub fn verify<S: Snapshot>(snapshot: &S, compact: i64, mut problem: impl FnMut(S
     let mut blocks = snapshot.scan_once(Family::Cnt, &[BLOCK], Some(&behind(BLOCK)), Direction::Forward);
     let mut keys = snapshot.scan_once(Family::Cur, &[], None, Direction::Forward);
     let mut key = keys.next()?.map(|(key, _)| key.to_vec());
-    let mut block = blocks.next()?.map(read_block).transpose()?.map(|(start, keys)| (start.to_vec(), keys));
+    let mut block = blocks.next()?.map(read_block).transpose()?.map(|(start, block)| (start.to_vec(), block));
     if block.as_ref().is_some_and(|(start, _)| !start.is_empty()) {
         problem("the first block does not begin at the first key".into());
     }
-    while let Some((start, said)) = block {
-        block = blocks.next()?.map(read_block).transpose()?.map(|(start, keys)| (start.to_vec(), keys));
+    while let Some((start, BlockRow { keys: said, died, .. })) = block {
+        block = blocks.next()?.map(read_block).transpose()?.map(|(start, block)| (start.to_vec(), block));
         let mut found = 0;
         while key.as_ref().is_some_and(|key| block.as_ref().is_none_or(|(next, _)| key < next)) {
             found += 1;
@@ -33,12 +31,32 @@ pub fn verify<S: Snapshot>(snapshot: &S, compact: i64, mut problem: impl FnMut(S
         if found != said {
             problem(format!("the block from {} on counts {said} keys, there are {found}", start.escape_ascii()));
         }
+        let end = block.as_ref().map(|(next, _)| &next[..]);
+        if died != 0 && lives_after(snapshot, &start, end, died)? {
+            let start = start.escape_ascii();
+            problem(format!(
+                "the block from {start} on says that it has had no keys since revision {died}, and it had"
+            ));
+        }
     }
     if let Some(key) = key {
         problem(format!("there are keys, from {} on, and no block counts them", key.escape_ascii()));
     }
     groups(snapshot, &mut problem)?;
     changes(snapshot, compact, problem)
+}
+
+/// A version or a tombstone of a stretch of keys is newer than main revision `died`.
+fn lives_after<S: Snapshot>(snapshot: &S, start: &[u8], end: Option<&[u8]>, died: i64) -> Result<bool, EngineError> {
+    let end = end.map(escape_key);
+    let mut rows = snapshot.scan_once(Family::Hist, &escape_key(start), end.as_deref(), Direction::Forward);
+    while let Some((name, _)) = rows.next()? {
+        let (_, version) = split_hist_key(name).map_err(|why| EngineError::Corrupt(why.to_string()))?;
+        if version.main > died {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn groups<S: Snapshot>(snapshot: &S, mut problem: impl FnMut(String)) -> Result<(), EngineError> {
@@ -53,7 +71,7 @@ fn groups<S: Snapshot>(snapshot: &S, mut problem: impl FnMut(String)) -> Result<
         let mut found = Group::default();
         let mut blocks = snapshot.scan_once(Family::Cnt, &row_key(BLOCK, start), Some(&upper), Direction::Forward);
         while let Some(row) = blocks.next()? {
-            found.keys += read_block(row)?.1;
+            found.keys += read_block(row)?.1.keys;
             found.blocks += 1;
         }
         if found != *said {

@@ -1,16 +1,20 @@
 //! The write side: which rows of `cnt` a batch changes.
 //!
-//! Must never scan more than a bounded piece per batch: what has grown too large is cut in the batches that follow.
+//! Must never scan more than a bounded piece per batch: what has grown too large is cut in the batches that follow. How dead keys
+//! are set apart is in [`sparse`](super::sparse).
 
 use super::memo::{Block, Memo};
-use super::{BLOCK, BLOCK_KEYS, GROUP, GROUP_BLOCKS, Group, behind, damaged, delete, put_block, put_group};
-use super::{read_block, read_group, row_key};
+use super::rows::{
+    BLOCK, BLOCK_KEYS, BlockRow, DEAD_KEYS, GROUP, GROUP_BLOCKS, Group, behind, damaged, delete, put_block, put_group,
+    read_block, read_group, row_key,
+};
+use super::sparse::{Tidy, pieces};
 use crate::engine::{Direction, EngineError, Family, Op, Scan, Snapshot};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Included, Unbounded};
 
-/// Bytes of the block memo: the bounds of about 8,000 blocks, 3 million keys.
+/// Bytes of the block memo: the bounds of about 7,000 blocks, 3 million keys.
 const MEMO_BYTES: usize = 2 << 20;
 /// Blocks cut per batch, unless the batch itself creates more.
 const CUTS: usize = 4;
@@ -22,13 +26,27 @@ pub struct Counts {
     memo: Memo,
     large_blocks: BTreeSet<Bytes>,
     large_groups: BTreeSet<Bytes>,
+    /// Blocks with living keys and too many dead ones.
+    sparse_blocks: BTreeSet<Bytes>,
+    tidy: Tidy,
 }
 
-/// Starts of what one batch has touched so far: of blocks, each once; of groups.
+/// Starts of what one batch has touched so far.
 #[derive(Default)]
-struct Touched {
-    blocks: Vec<Bytes>,
-    groups: Vec<Bytes>,
+struct TouchedStarts {
+    blocks: BTreeSet<Bytes>,
+    groups: BTreeSet<Bytes>,
+}
+
+/// A batch, as far as keys come to life or go.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyChanges<'b> {
+    /// Newest main revision that the batch writes.
+    pub revision: i64,
+    /// Keys that it brings to life.
+    pub created: &'b [Bytes],
+    /// Keys that it removes.
+    pub deleted: &'b [Bytes],
 }
 
 impl Counts {
@@ -50,7 +68,14 @@ impl Counts {
         let large_groups = groups.iter().filter(|(_, g)| g.blocks > 2 * GROUP_BLOCKS).map(|(start, _)| start.clone());
         let large_groups = large_groups.collect();
         groups.entry(Bytes::new()).or_default();
-        Ok(Self { groups, memo: Memo::new(bytes), large_blocks: BTreeSet::new(), large_groups })
+        Ok(Self {
+            groups,
+            memo: Memo::new(bytes),
+            large_blocks: BTreeSet::new(),
+            large_groups,
+            sparse_blocks: BTreeSet::new(),
+            tidy: Tidy::default(),
+        })
     }
 
     /// Living keys in all.
@@ -58,7 +83,7 @@ impl Counts {
         self.groups.values().map(|group| group.keys as i64).sum()
     }
 
-    /// Appends to `ops` the rows that change because a batch brings `created` to life and removes `deleted`.
+    /// Appends to `ops` the rows that change because of a batch.
     ///
     /// To be called exactly once for each engine batch, whose ops must be written as they come back; `before` is the state
     /// that batch is applied to. A key may stand in both lists, and several times, as long as the sum is right.
@@ -68,25 +93,36 @@ impl Counts {
     pub fn note<S: Snapshot>(
         &mut self,
         before: &S,
-        created: &[Bytes],
-        deleted: &[Bytes],
+        changes: KeyChanges<'_>,
         ops: &mut Vec<Op>,
     ) -> Result<(), EngineError> {
+        let KeyChanges { revision, created, deleted } = changes;
         if created.is_empty() && deleted.is_empty() {
             return Ok(());
         }
-        let mut touched = Touched::default();
+        let mut touched = TouchedStarts::default();
         self.cut_group(before, &mut touched)?;
         self.cut_blocks(before, &mut touched, CUTS.max(created.len() / (BLOCK_KEYS as usize / 2)))?;
+        self.part_dead_keys(before, &mut touched, revision)?;
+        self.drop_clean(before, &mut touched)?;
         for key in created {
-            self.with_block(before, &mut touched, key, |block| block.keys += 1)?;
+            self.with_block(before, &mut touched, key, |block| {
+                block.now.keys += 1;
+                block.now.died = 0;
+            })?;
         }
         for key in deleted {
-            let less = |block: &mut Block| block.keys.checked_sub(1).map(|keys| block.keys = keys);
-            let counted = self.with_block(before, &mut touched, key, less)?;
+            let counted = self.with_block(before, &mut touched, key, |block| {
+                block.now.keys = block.now.keys.checked_sub(1)?;
+                block.now.dead += 1;
+                if block.now.keys == 0 {
+                    block.now.died = revision;
+                }
+                Some(())
+            })?;
             counted.ok_or_else(|| damaged("more keys deleted than counted"))?;
         }
-        self.finish(touched, ops)?;
+        self.finish(before, touched, ops)?;
         self.memo.turn();
         Ok(())
     }
@@ -95,14 +131,14 @@ impl Counts {
     fn with_block<S: Snapshot, T>(
         &mut self,
         before: &S,
-        touched: &mut Touched,
+        touched: &mut TouchedStarts,
         key: &[u8],
         change: impl Fn(&mut Block) -> T,
     ) -> Result<T, EngineError> {
         let mut change = |start: &Bytes, block: &mut Block| {
             if !block.touched {
                 block.touched = true;
-                touched.blocks.push(start.clone());
+                touched.blocks.insert(start.clone());
             }
             change(block)
         };
@@ -117,7 +153,7 @@ impl Counts {
     }
 
     /// Cuts one group that has grown too large. Nothing else is touched yet: the rows of `before` are exact.
-    fn cut_group<S: Snapshot>(&mut self, before: &S, touched: &mut Touched) -> Result<(), EngineError> {
+    fn cut_group<S: Snapshot>(&mut self, before: &S, touched: &mut TouchedStarts) -> Result<(), EngineError> {
         let Some(start) = self.large_groups.pop_first() else { return Ok(()) };
         let group = self.groups.get(&start).copied().unwrap_or_default();
         if group.blocks <= 2 * GROUP_BLOCKS {
@@ -126,7 +162,7 @@ impl Counts {
         let mut left = Group::default();
         let mut rows = before.scan(Family::Cnt, &row_key(BLOCK, &start), Some(&behind(BLOCK)), Direction::Forward);
         while let Some(row) = rows.next()? {
-            let (block, keys) = read_block(row)?;
+            let (block, BlockRow { keys, .. }) = read_block(row)?;
             if left.blocks < GROUP_BLOCKS {
                 left = Group { keys: left.keys + keys, blocks: left.blocks + 1 };
                 continue;
@@ -139,7 +175,7 @@ impl Counts {
                 if group.blocks > 2 * GROUP_BLOCKS {
                     self.large_groups.insert(start.clone());
                 }
-                touched.groups.push(start.clone());
+                touched.groups.insert(start.clone());
                 self.groups.insert(start, group);
             }
             return Ok(());
@@ -151,78 +187,158 @@ impl Counts {
     fn cut_blocks<S: Snapshot>(
         &mut self,
         before: &S,
-        touched: &mut Touched,
+        touched: &mut TouchedStarts,
         mut budget: usize,
     ) -> Result<(), EngineError> {
         while budget > 0 {
             let Some(start) = self.large_blocks.pop_first() else { return Ok(()) };
-            let (mut left, end) = self.with_block(before, touched, &start, |block| (block.keys, block.end.clone()))?;
-            let mut cuts = vec![];
+            let (whole, end) = self.with_block(before, touched, &start, |block| (block.now, block.end.clone()))?;
+            let mut parts: Vec<(Bytes, BlockRow)> = vec![];
             let mut keys = before.scan(Family::Cur, &start, end.as_deref(), Direction::Forward);
+            let mut at = start;
+            let mut left = whole.keys;
             let mut seen = 0;
-            while left > BLOCK_KEYS && cuts.len() < budget {
+            while left > BLOCK_KEYS && parts.len() < budget {
                 let (key, _) = keys.next()?.ok_or_else(|| damaged("a block counts more keys than there are"))?;
                 if seen == BLOCK_KEYS {
-                    cuts.push(Bytes::copy_from_slice(key));
-                    (seen, left) = (0, left - BLOCK_KEYS);
+                    // Where the dead ones lie is not known: each part may hold them all.
+                    parts.push((
+                        std::mem::replace(&mut at, Bytes::copy_from_slice(key)),
+                        BlockRow { keys: seen, ..whole },
+                    ));
+                    left -= BLOCK_KEYS;
+                    seen = 0;
                 }
                 seen += 1;
             }
-            budget -= cuts.len().max(1);
-            self.insert_cuts(touched, start, (cuts, end), left);
+            budget -= parts.len().clamp(1, budget);
+            parts.push((at, BlockRow { keys: left, ..whole }));
+            self.replace(touched, parts, &end);
         }
         Ok(())
     }
 
-    /// Replaces the block from `at` to `end` by itself and its cuts, each of `BLOCK_KEYS` keys but the last, which has `left`.
-    fn insert_cuts(
+    /// Sets dead keys apart in a few of the blocks that have too many of them.
+    fn part_dead_keys<S: Snapshot>(
         &mut self,
-        touched: &mut Touched,
-        mut at: Bytes,
-        (cuts, end): (Vec<Bytes>, Option<Bytes>),
-        left: u64,
-    ) {
-        for cut in cuts {
-            self.memo.set_end(&at, Some(cut.clone()));
-            self.memo.with_owner(&at, |_, block| block.keys = BLOCK_KEYS);
-            self.memo.put(cut.clone(), Block { end: end.clone(), keys: left, row: None, touched: true });
-            touched.blocks.push(cut.clone());
-            at = cut;
+        before: &S,
+        touched: &mut TouchedStarts,
+        revision: i64,
+    ) -> Result<(), EngineError> {
+        for _ in 0..CUTS {
+            let Some(start) = self.sparse_blocks.pop_first() else { return Ok(()) };
+            let (whole, end) = self.with_block(before, touched, &start, |block| (block.now, block.end.clone()))?;
+            if whole.keys > 0 && whole.dead > DEAD_KEYS {
+                let parts = pieces(before, (&start, end.as_deref()), whole, revision)?;
+                self.replace(touched, parts, &end);
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds out now and then whether a block without keys is still needed.
+    fn drop_clean<S: Snapshot>(&mut self, before: &S, touched: &mut TouchedStarts) -> Result<(), EngineError> {
+        let Some(start) = self.tidy.clean_block(before)? else { return Ok(()) };
+        self.with_block(before, touched, &start, |block| {
+            // It may have been cut since the row was written, but never joined to another: it is as clean as that was.
+            if block.now.keys == 0 {
+                block.now.dead = 0;
+            }
+        })
+    }
+
+    /// Replaces a block by its parts, the first of which starts where it did, the last of which ends at `end`.
+    fn replace(&mut self, touched: &mut TouchedStarts, parts: Vec<(Bytes, BlockRow)>, end: &Option<Bytes>) {
+        let mut ends: Vec<_> = parts.iter().skip(1).map(|(start, _)| Some(start.clone())).collect();
+        ends.push(end.clone());
+        for (n, ((start, now), end)) in parts.into_iter().zip(ends).enumerate() {
+            touched.blocks.insert(start.clone());
+            if n == 0 {
+                self.memo.set_end(&start, end);
+                self.memo.with_owner(&start, |_, block| block.now = now);
+            } else {
+                self.memo.put(start, Block { end, now, row: None, touched: true });
+            }
         }
     }
 
     /// Turns what was touched into ops.
-    fn finish(&mut self, touched: Touched, ops: &mut Vec<Op>) -> Result<(), EngineError> {
-        let Touched { mut blocks, mut groups } = touched;
-        // From the last to the first, so that the end found by a block reaches over all dropped ones behind it.
-        blocks.sort_unstable_by(|a, b| b.cmp(a));
-        for start in blocks {
-            let seen = self.memo.with_owner(&start, |_, block| {
-                let (row, keys) = (block.row, block.keys);
-                (block.touched, block.row) = (false, Some(keys));
-                (row, keys)
-            });
-            let (row, keys) = seen.expect("the memo forgets nothing during a batch");
-            if keys == 0 && !start.is_empty() {
-                let block = self.memo.remove(&start);
-                self.memo.extend(&start, block.end);
-                self.large_blocks.remove(&start);
+    fn finish<S: Snapshot>(
+        &mut self,
+        before: &S,
+        touched: TouchedStarts,
+        ops: &mut Vec<Op>,
+    ) -> Result<(), EngineError> {
+        let TouchedStarts { mut blocks, mut groups } = touched;
+        // From the last to the first: what falls to the block before changes that one as well.
+        while let Some(start) = blocks.pop_last() {
+            let seen = self.memo.with_owner(&start, |_, block| (block.row, block.now));
+            let (row, now) = seen.expect("the memo forgets nothing during a batch");
+            if now.keys == 0
+                && !start.is_empty()
+                && let Some(left) = self.fall(before, &start, now)?
+            {
+                blocks.insert(left);
                 if row.is_some() {
                     ops.push(delete(BLOCK, &start));
-                    groups.push(self.shift(&start, row, None)?);
+                    groups.insert(self.shift(&start, row, None)?);
                 }
                 continue;
             }
-            if row != Some(keys) {
-                ops.push(put_block(&start, keys));
-                groups.push(self.shift(&start, row, Some(keys))?);
+            self.memo.with_owner(&start, |_, block| {
+                block.touched = false;
+                block.row = Some(now);
+            });
+            if row != Some(now) {
+                ops.push(put_block(&start, now));
+                groups.insert(self.shift(&start, row, Some(now))?);
             }
-            if keys > 2 * BLOCK_KEYS {
+            if now.keys > 0 && now.dead > DEAD_KEYS {
+                self.sparse_blocks.insert(start.clone());
+            }
+            if now.keys > 2 * BLOCK_KEYS {
                 self.large_blocks.insert(start);
             }
         }
-        groups.sort_unstable();
-        groups.dedup();
+        self.finish_groups(groups, ops);
+        Ok(())
+    }
+
+    /// Gives the range of a block without keys to the block before, whose start it returns; `None` when it must stay, because
+    /// the two together have too many dead keys.
+    fn fall<S: Snapshot>(&mut self, before: &S, start: &Bytes, now: BlockRow) -> Result<Option<Bytes>, EngineError> {
+        let left = match self.memo.before(start) {
+            Some(left) => left,
+            None => {
+                let (left, row) = block_before(before, start)?;
+                let block = Block { end: Some(start.clone()), now: row.unwrap_or_default(), row, touched: false };
+                self.memo.put(left.clone(), block);
+                left
+            }
+        };
+        let fits = self.memo.with_owner(&left, |_, block| {
+            let dead = block.now.dead + now.dead;
+            let fits = now.dead == 0 || dead <= DEAD_KEYS;
+            if fits {
+                block.touched = true;
+                block.now.dead = dead;
+                if block.now.keys == 0 {
+                    block.now.died = block.now.died.max(now.died);
+                }
+            }
+            fits
+        });
+        if fits != Some(true) {
+            return Ok(None);
+        }
+        let block = self.memo.remove(start);
+        self.memo.set_end(&left, block.end);
+        self.large_blocks.remove(start);
+        self.sparse_blocks.remove(start);
+        Ok(Some(left))
+    }
+
+    fn finish_groups(&mut self, groups: BTreeSet<Bytes>, ops: &mut Vec<Op>) {
         for start in groups {
             let Some(&group) = self.groups.get(&start) else { continue };
             if group.blocks == 0 && !start.is_empty() {
@@ -236,11 +352,10 @@ impl Counts {
             }
             ops.push(put_group(&start, group));
         }
-        Ok(())
     }
 
     /// Books the change of a block's row in its group, whose start it returns.
-    fn shift(&mut self, block: &[u8], from: Option<u64>, to: Option<u64>) -> Result<Bytes, EngineError> {
+    fn shift(&mut self, block: &[u8], from: Option<BlockRow>, to: Option<BlockRow>) -> Result<Bytes, EngineError> {
         let (start, group) = self
             .groups
             .range_mut::<[u8], _>((Unbounded, Included(block)))
@@ -248,7 +363,8 @@ impl Counts {
             .expect("the first group starts at the empty key and is never dropped");
         let less =
             |count: u64, by: u64| count.checked_sub(by).ok_or_else(|| damaged("a group counts less than its blocks"));
-        group.keys = less(group.keys + to.unwrap_or(0), from.unwrap_or(0))?;
+        let keys = |row: Option<BlockRow>| row.map_or(0, |row| row.keys);
+        group.keys = less(group.keys + keys(to), keys(from))?;
         group.blocks = less(u64::from(group.blocks) + u64::from(to.is_some()), u64::from(from.is_some()))? as u32;
         Ok(start.clone())
     }
@@ -260,12 +376,21 @@ fn find<S: Snapshot>(before: &S, key: &[u8]) -> Result<(Bytes, Block), EngineErr
     let mut back = before.scan(Family::Cnt, &[BLOCK], Some(&behind(BLOCK)), Direction::Backward);
     back.seek(&at);
     let (start, row) = match back.next()? {
-        Some(row) => read_block(row).map(|(start, keys)| (Bytes::copy_from_slice(start), Some(keys)))?,
+        Some(row) => read_block(row).map(|(start, row)| (Bytes::copy_from_slice(start), Some(row)))?,
         None => (Bytes::new(), None),
     };
     let mut after = at.to_vec();
     after.push(0);
     let mut next = before.scan(Family::Cnt, &after, Some(&behind(BLOCK)), Direction::Forward);
     let end = next.next()?.map(read_block).transpose()?.map(|(end, _)| Bytes::copy_from_slice(end));
-    Ok((start, Block { end, keys: row.unwrap_or(0), row, touched: false }))
+    Ok((start, Block { end, now: row.unwrap_or_default(), row, touched: false }))
+}
+
+/// The last block that starts before `start`; the very first may not have a row yet.
+fn block_before<S: Snapshot>(before: &S, start: &[u8]) -> Result<(Bytes, Option<BlockRow>), EngineError> {
+    let mut back = before.scan(Family::Cnt, &[BLOCK], Some(&row_key(BLOCK, start)), Direction::Backward);
+    match back.next()? {
+        Some(row) => read_block(row).map(|(start, row)| (Bytes::copy_from_slice(start), Some(row))),
+        None => Ok((Bytes::new(), None)),
+    }
 }

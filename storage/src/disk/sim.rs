@@ -5,7 +5,6 @@
 //! sync the cache shows bytes that will never be written (as Linux does). Must never persist more than that model allows by being
 //! asked nicely, nor use a clock or randomness of its own: every choice comes from a seed or from the caller.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -17,21 +16,7 @@ mod state;
 mod tests;
 
 use state::State;
-pub use state::{Fate, SECTOR};
-
-/// What goes wrong, and when. Counts are of calls from now on; the default is a disk without faults.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Faults {
-    /// Fail the sync after this many more successful ones. It persists a part of the sectors and forgets about the others.
-    pub fail_sync_after: Option<u64>,
-    /// Fail the write after this many more successful ones, having written a part of it.
-    pub fail_write_after: Option<u64>,
-    /// The machine stops in the middle of the change (write, sync, or change of a name) after this many more: that one and all
-    /// calls after it fail. Follow with [`SimDisk::crash`].
-    pub stop_after: Option<u64>,
-    /// Bytes all files together may have; a write that would exceed them writes what fits, then fails as a full disk does.
-    pub capacity: Option<u64>,
-}
+pub use state::{Fate, Faults, SECTOR};
 
 /// A simulated disk; clones share it.
 #[derive(Clone, Debug, Default)]
@@ -220,8 +205,3 @@ impl DiskFile for SimFile {
         state.sync(self.inode, self.boot)
     }
 }
-
-/// Order of names for the journal; see [`state`].
-type Names = BTreeMap<PathBuf, u64>;
-/// Folders exist at once and for good: nothing under test removes one.
-type Dirs = BTreeSet<PathBuf>;

@@ -118,13 +118,43 @@ pub enum EngineError {
 /// Key and value.
 pub type Row<'r> = (&'r [u8], &'r [u8]);
 
+/// Where one step of a scan has led.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// To a row: [`Scan::row`] has it.
+    Row,
+    /// Behind the last row.
+    End,
+    /// Nowhere: many deleted rows lie ahead. Only a scan of [`Snapshot::scan_sparse`] says so; it must be made to
+    /// [`seek`](Scan::seek) before it goes on.
+    Sparse,
+}
+
 /// Rows of a snapshot in key order.
 pub trait Scan {
-    /// The next row, or `None` behind the last one.
+    /// Goes to the next row.
     ///
     /// # Errors
     /// [`EngineError`] when the engine cannot read.
-    fn next(&mut self) -> Result<Option<Row<'_>>, EngineError>;
+    fn step(&mut self) -> Result<Step, EngineError>;
+
+    /// The row that the last step has led to.
+    ///
+    /// # Panics
+    /// When it has led to none.
+    fn row(&self) -> Row<'_>;
+
+    /// The next row, or `None` behind the last one. Not for scans of [`Snapshot::scan_sparse`].
+    ///
+    /// # Errors
+    /// [`EngineError`] when the engine cannot read.
+    fn next(&mut self) -> Result<Option<Row<'_>>, EngineError> {
+        match self.step()? {
+            Step::Row => Ok(Some(self.row())),
+            Step::End => Ok(None),
+            Step::Sparse => unreachable!("only a scan that was asked to ends where rows are sparse"),
+        }
+    }
 
     /// Jumps (in either direction) so that the next row is the first, in scan direction, at or past `key`. Bounds stay in force.
     fn seek(&mut self, key: &[u8]);
@@ -164,6 +194,18 @@ pub trait Snapshot: Clone + Send + Sync + 'static {
     /// As [`Snapshot::scan`], for long walks over rows that will not be read again soon: they do not displace what the cache
     /// holds.
     fn scan_once<'a>(
+        &'a self,
+        family: Family,
+        lower: &[u8],
+        upper: Option<&[u8]>,
+        direction: Direction,
+    ) -> Self::Scan<'a> {
+        self.scan(family, lower, upper, direction)
+    }
+
+    /// As [`Snapshot::scan`], but a step that would have to pass over many deleted rows says [`Step::Sparse`] instead: for
+    /// callers who know a way around them. A seek to a row that is there always finds it.
+    fn scan_sparse<'a>(
         &'a self,
         family: Family,
         lower: &[u8],

@@ -4,7 +4,7 @@
 //! chance. Must never stand behind real data: only [`SimEngine::checkpoint`](Engine::checkpoint) touches a disk.
 
 use super::rows::{Gap, Rows};
-use super::{Direction, Engine, EngineError, Family, Op, Row, Scan, Snapshot};
+use super::{Direction, Engine, EngineError, Family, Op, Row, Scan, Snapshot, Step};
 use bytes::{Buf, BufMut, Bytes};
 use std::io::Write;
 use std::path::Path;
@@ -231,7 +231,18 @@ impl Snapshot for SimSnapshot {
             (Direction::Backward, Some(upper)) => rows.before(upper),
             (Direction::Backward, None) => rows.end(),
         };
-        SimScan { rows, gap, lower: lower.to_vec(), upper: upper.map(<[u8]>::to_vec), direction }
+        let upper = upper.map(<[u8]>::to_vec);
+        SimScan { rows, gap, row: None, lower: lower.to_vec(), upper, direction, sparse: false, sought: false }
+    }
+
+    fn scan_sparse<'a>(
+        &'a self,
+        family: Family,
+        lower: &[u8],
+        upper: Option<&[u8]>,
+        direction: Direction,
+    ) -> SimScan<'a> {
+        SimScan { sparse: true, ..self.scan(family, lower, upper, direction) }
     }
 }
 
@@ -240,24 +251,49 @@ impl Snapshot for SimSnapshot {
 pub struct SimScan<'a> {
     rows: &'a Rows,
     gap: Gap,
+    row: Option<Row<'a>>,
     lower: Vec<u8>,
     upper: Option<Vec<u8>>,
     direction: Direction,
+    /// Claims now and then that deleted rows lie ahead; nothing is ever deleted here but at once.
+    sparse: bool,
+    /// A seek has come before the step.
+    sought: bool,
 }
 
-impl Scan for SimScan<'_> {
-    fn next(&mut self) -> Result<Option<Row<'_>>, EngineError> {
+impl<'a> SimScan<'a> {
+    fn ahead(&self) -> Option<(&'a [u8], &'a [u8], Gap)> {
         let row = match self.direction {
             Direction::Forward => self.rows.right(self.gap),
             Direction::Backward => self.rows.left(self.gap),
         };
         let inside = |key: &[u8]| key >= &self.lower[..] && self.upper.as_ref().is_none_or(|upper| key < &upper[..]);
-        let Some((key, value, next)) = row.filter(|row| inside(row.0)) else { return Ok(None) };
+        row.filter(|row| inside(row.0))
+    }
+}
+
+impl Scan for SimScan<'_> {
+    fn step(&mut self) -> Result<Step, EngineError> {
+        let ahead = self.ahead();
+        let sought = std::mem::take(&mut self.sought);
+        // Which rows are said to be hard to reach follows from their keys, so that every run is the same.
+        let next = ahead.map_or(&self.lower[..], |(key, _, _)| key);
+        let hard = crc32c::crc32c(next).is_multiple_of(4);
+        if self.sparse && hard && !sought {
+            return Ok(Step::Sparse);
+        }
+        let Some((key, value, next)) = ahead else { return Ok(Step::End) };
         self.gap = next;
-        Ok(Some((key, value)))
+        self.row = Some((key, value));
+        Ok(Step::Row)
+    }
+
+    fn row(&self) -> Row<'_> {
+        self.row.expect("the last step has led to a row")
     }
 
     fn seek(&mut self, key: &[u8]) {
+        self.sought = true;
         self.gap = match (self.direction, &self.upper) {
             (Direction::Forward, _) => self.rows.before(key.max(&self.lower)),
             (Direction::Backward, Some(upper)) if key >= &upper[..] => self.rows.before(upper),

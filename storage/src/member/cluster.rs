@@ -3,7 +3,7 @@
 //! The texts are etcd's. The only place of this crate that asks a name server: URLs count as equal when they lead to the same
 //! address.
 
-use super::url::{Place, UrlError, parse_url};
+use super::url::{UrlError, UrlTarget, parse_url};
 use std::net::ToSocketAddrs;
 
 /// A member of the initial cluster.
@@ -106,8 +106,8 @@ fn same(one: &[String], other: &[String]) -> bool {
 fn resolve(url: &str) -> Option<String> {
     let parsed = parse_url(url).ok()?;
     match &parsed.place {
-        Place::Path(_) => Some(url.to_owned()),
-        Place::Host(host, port) => {
+        UrlTarget::Path(_) => Some(url.to_owned()),
+        UrlTarget::Host(host, port) => {
             let found: Vec<_> = (host.as_str(), *port).to_socket_addrs().ok()?.collect();
             let address = found.iter().find(|a| a.is_ipv4()).or(found.first())?;
             Some(format!("{}://{address}", if parsed.secure { "https" } else { "http" }))

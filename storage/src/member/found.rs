@@ -4,7 +4,7 @@
 
 use super::cluster::{ClusterError, InitialMember};
 use super::ids::{cluster_id, member_id};
-use crate::apply::{Bootstrap, Identity, MemberRow};
+use crate::apply::{Bootstrap, MemberIds, MemberRow};
 use crate::disk::Disk;
 use crate::wal::{Start, Wal, WalConfig, WalError, WalMeta};
 use raft::{ConfState, HardState, LogId};
@@ -38,26 +38,29 @@ pub fn founders(new: Founders<'_>) -> Result<Bootstrap, ClusterError> {
     let own = new.cluster.iter().position(|m| m.name == new.name);
     let own = own.ok_or_else(|| ClusterError::NotInCluster(new.name.to_owned()))?;
     let mut voters: Vec<u64> = members.iter().map(|(id, _)| *id).collect();
-    let identity = Identity { cluster_id: cluster_id(&voters), member_id: voters[own] };
+    let identity = MemberIds { cluster_id: cluster_id(&voters), member_id: voters[own] };
     voters.sort_unstable();
     let applied = LogId { term: 1, index: voters.len() as u64 };
     let conf_state = ConfState { voters, ..ConfState::default() };
     Ok(Bootstrap { identity, applied, conf_state, members })
 }
 
-/// Makes the log that belongs to such a start, with the hard state it was made with. `log_id` is random.
+/// Makes the log that belongs to such a start, of segments of these sizes, with the hard state it was made with. `log_id` is
+/// random.
 ///
 /// # Errors
 /// [`WalError`].
 pub fn create_log(
     disk: Arc<dyn Disk>,
     dir: &Path,
+    config: WalConfig,
     first: &Bootstrap,
     log_id: u64,
 ) -> Result<(Wal, WalMeta, HardState), WalError> {
-    let (at, identity) = (first.applied, first.identity);
+    let at = first.applied;
+    let identity = first.identity;
     let meta = WalMeta { cluster: identity.cluster_id, member: identity.member_id, log_id };
     let hard_state = HardState { term: at.term, vote: 0, commit: at.index };
-    let wal = Wal::create(disk, dir, WalConfig::default(), meta, Start { at, hard_state })?;
+    let wal = Wal::create(disk, dir, config, meta, Start { at, hard_state })?;
     Ok((wal, meta, hard_state))
 }

@@ -35,7 +35,7 @@ pub enum LockError {
 
 /// No process can open the member for writing while this is held.
 #[derive(Debug)]
-pub struct Held {
+pub struct HeldMember {
     /// The locks end with these handles.
     _files: Vec<File>,
 }
@@ -47,7 +47,7 @@ type Take = fn(&File) -> io::Result<bool>;
 ///
 /// # Errors
 /// [`LockError`].
-pub fn hold(folders: &Folders, patience: Duration) -> Result<Held, LockError> {
+pub fn hold(folders: &Folders, patience: Duration) -> Result<HeldMember, LockError> {
     let mut files = Vec::new();
     let takes: [(PathBuf, Take); 2] =
         [(folders.store.join("LOCK"), take_fcntl), (folders.wal.join("LOCK"), take_flock)];
@@ -62,7 +62,7 @@ pub fn hold(folders: &Folders, patience: Duration) -> Result<Held, LockError> {
         }
         files.push(file);
     }
-    Ok(Held { _files: files })
+    Ok(HeldMember { _files: files })
 }
 
 fn open(path: &Path) -> Result<Option<File>, LockError> {

@@ -43,12 +43,12 @@ pub struct ClientUrl {
     /// `https` or `unixs`.
     pub secure: bool,
     /// Host (may be empty) and port, or a path.
-    pub place: Place,
+    pub place: UrlTarget,
 }
 
 /// Where a URL points.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum UrlTarget {
     /// Host without brackets, and port.
     Host(String, u16),
     /// Path of a unix socket; `unix://a:1` names the file `a:1`.
@@ -75,14 +75,14 @@ pub fn parse_url(text: &str) -> Result<ClientUrl, UrlError> {
     let secure = matches!(scheme, "https" | "unixs");
     let place = match scheme {
         "unix" | "unixs" if rest.is_empty() => return Err(UrlError::NoSocketPath(text.into())),
-        "unix" | "unixs" => Place::Path(rest.into()),
+        "unix" | "unixs" => UrlTarget::Path(rest.into()),
         "http" | "https" => host_port(text, rest)?,
         _ => return Err(UrlError::Scheme(text.into())),
     };
     Ok(ClientUrl { text: text.into(), secure, place })
 }
 
-fn host_port(text: &str, rest: &str) -> Result<Place, UrlError> {
+fn host_port(text: &str, rest: &str) -> Result<UrlTarget, UrlError> {
     let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     let (host, port) = match authority.rfind(']') {
         Some(end) if authority.starts_with('[') => (&authority[1..end], authority[end + 1..].strip_prefix(':')),
@@ -93,15 +93,15 @@ fn host_port(text: &str, rest: &str) -> Result<Place, UrlError> {
     if !path.is_empty() {
         return Err(UrlError::Path(text.into()));
     }
-    Ok(Place::Host(host.to_owned(), number))
+    Ok(UrlTarget::Host(host.to_owned(), number))
 }
 
 impl ClientUrl {
     /// The host of a network URL: what a certificate for it must name.
     pub fn host(&self) -> Option<&str> {
         match &self.place {
-            Place::Host(host, _) => Some(host),
-            Place::Path(_) => None,
+            UrlTarget::Host(host, _) => Some(host),
+            UrlTarget::Path(_) => None,
         }
     }
 }

@@ -4,10 +4,11 @@
 //! rows of changes say it, and `log` for the newest versions; when that is longer than the range itself is likely to be, the
 //! range is walked instead. Must never take longer than both.
 
-use super::cursor::Source;
+use super::at::At;
 use super::overlay::{NoOverlay, Overlay, count_delta};
+use super::point;
+use super::source::Source;
 use super::walk::{self, Bounds};
-use super::{At, point};
 use crate::count::{Change, ChangesRow, behind_changes, change, changes_key, count_present, read_changes, successor};
 use crate::engine::{Direction, Family, Scan, Snapshot};
 use crate::schema::Kind;

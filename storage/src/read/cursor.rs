@@ -4,60 +4,23 @@
 //! the answer. Must never build more than the budget at once, except that a chunk holds at least one key-value, and that an
 //! answer sorted by something other than the key first collects what it sorts by.
 
-use super::At;
+use super::at::At;
 use super::count::{CountMemo, count_in};
 use super::kv_bytes::field_len;
-use super::overlay::{self, NoOverlay, Overlay};
-use super::plan::{Order, Plan, Shape};
-use super::room::{Held, Room};
+use super::memory_budget::{MemoryBudget, Reservation};
+use super::overlay::{NoOverlay, Overlay};
+use super::plan::{Order, Plan};
 use super::sorted::{Sorted, collect};
-use super::values::{Pieces, fetch};
-use super::walk::{self, Bounds, Found, Visited};
+use super::source::{Budget, Source};
+use super::values::{Pieces, UNKNOWN, fields_len, len_of};
+use super::walk::Bounds;
 use crate::engine::{Direction, Snapshot};
 use crate::view::View;
 use bytes::Bytes;
 use model::request::RangeRequest;
-use model::{KeyRange, RangeOutcome, ReadError, Revision};
+use model::{KeyRange, RangeOutcome, ReadError};
 use std::ops::ControlFlow;
 use std::sync::Arc;
-
-/// Versions of unknown length that are fetched together: few, because each may be as large as a request.
-pub(super) const UNKNOWN: usize = 4;
-
-/// Where a read looks: a snapshot, an overlay over it, and the revision the read is about.
-#[derive(Debug)]
-pub(super) struct Source<'s, S, O> {
-    pub(super) snapshot: &'s S,
-    pub(super) overlay: &'s O,
-    pub(super) at: At,
-    pub(super) revision: i64,
-}
-
-impl<S: Snapshot, O: Overlay> Source<'_, S, O> {
-    /// Visits the living keys of the revision.
-    pub(super) fn walk(&self, bounds: Bounds<'_>, visit: impl FnMut(Found<'_>) -> Visited) -> Result<(), ReadError> {
-        if self.revision < self.at.revision {
-            return walk::past(self.snapshot, bounds, self.revision, visit);
-        }
-        overlay::present(self.snapshot, self.overlay, bounds, visit)
-    }
-}
-
-/// How large a chunk may become.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Budget {
-    /// Most key-values.
-    pub keys: usize,
-    /// Bytes of key-values after which no further one is added.
-    pub bytes: usize,
-}
-
-impl Budget {
-    /// No bound but the number of bytes.
-    pub const fn bytes(bytes: usize) -> Self {
-        Self { keys: usize::MAX, bytes }
-    }
-}
 
 /// A part of an answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -107,7 +70,7 @@ pub struct RangeCursor {
     counted: Option<i64>,
     walked: i64,
     /// What an answer that is collected may hold.
-    room: Option<Arc<Room>>,
+    memory: Option<Arc<MemoryBudget>>,
 }
 
 /// What ended a pass.
@@ -129,10 +92,10 @@ impl RangeCursor {
         Self::at(At::of(view), request)
     }
 
-    /// The same, and what has to be collected before it can be sent takes its memory from this room.
+    /// The same, and what has to be collected before it can be sent takes its memory from this budget.
     #[must_use]
-    pub fn within(self, room: Arc<Room>) -> Self {
-        Self { room: Some(room), ..self }
+    pub fn within(self, memory: Arc<MemoryBudget>) -> Self {
+        Self { memory: Some(memory), ..self }
     }
 
     fn at(at: At, request: &RangeRequest) -> Result<Self, ReadError> {
@@ -143,7 +106,7 @@ impl RangeCursor {
             Order::By { .. } => State::Uncollected,
         };
         let revision = at.resolve(request.revision)?;
-        Ok(Self { plan, revision, state, returned: 0, more: false, counted: None, walked: 0, room: None })
+        Ok(Self { plan, revision, state, returned: 0, more: false, counted: None, walked: 0, memory: None })
     }
 
     /// The revision the answer is about.
@@ -296,7 +259,7 @@ impl RangeCursor {
     fn sorted<S: Snapshot, O: Overlay>(&mut self, source: &Source<'_, S, O>) -> Result<&mut Sorted, ReadError> {
         if let State::Uncollected = self.state {
             let (sorted, counted) =
-                collect(source, &self.plan, self.room.clone().map_or_else(Held::default, Held::of))?;
+                collect(source, &self.plan, self.memory.clone().map_or_else(Reservation::default, Reservation::of))?;
             (self.more, self.counted) = (sorted.more, counted);
             self.state = State::Sorted(sorted);
         }
@@ -339,21 +302,6 @@ impl RangeCursor {
     }
 }
 
-/// Length of a found key's key-value in the shape asked for; zero when unknown.
-pub(super) fn len_of(found: &Found<'_>, shape: Shape) -> usize {
-    match shape {
-        Shape::KeysOnly { lease } => super::kv_bytes::keys_only_len(found.key, &found.head, lease),
-        Shape::Full => found.head.len as usize,
-    }
-}
-
-/// Length of the fields that versions in `log` will take; empties the list.
-pub(super) fn fields_len<S: Snapshot>(snapshot: &S, revisions: &mut Vec<Revision>) -> Result<u64, ReadError> {
-    let kvs = fetch(snapshot, revisions)?;
-    revisions.clear();
-    Ok(kvs.iter().map(|kv| field_len(kv.len())).sum())
-}
-
 /// Length and number of an answer, without reading values of the present.
 ///
 /// # Errors
@@ -363,7 +311,7 @@ pub fn measure<S: Snapshot>(view: &View<S>, request: &RangeRequest) -> Result<Me
 }
 
 /// Length and number of what [`range_in_txn`](super::range_in_txn) would answer to a range of more than one key. Keys are not
-/// counted; what must be collected to know the rest comes out of this room.
+/// counted; what must be collected to know the rest comes out of this budget.
 ///
 /// # Errors
 /// [`ReadError`].
@@ -372,9 +320,9 @@ pub(crate) fn measure_in_txn<S: Snapshot, O: Overlay>(
     at: At,
     overlay: &O,
     request: &RangeRequest,
-    room: Arc<Room>,
+    memory: Arc<MemoryBudget>,
 ) -> Result<Measured, ReadError> {
-    let mut cursor = RangeCursor::at(at, request)?.within(room);
+    let mut cursor = RangeCursor::at(at, request)?.within(memory);
     let source = Source { snapshot, overlay, at, revision: cursor.revision };
     cursor.measure_source(&source)
 }

@@ -124,10 +124,10 @@ pub fn events<S: Snapshot>(
     mut wanted: impl FnMut(&[u8]) -> bool,
     budget: EventsBudget,
 ) -> Result<EventsChunk, ReadError> {
-    if from.main < view.compact_revision {
+    if from.main < view.status.compact_revision {
         return Err(ReadError::Compacted);
     }
-    let end = Revision::new(to.min(view.revision).saturating_add(1), 0);
+    let end = Revision::new(to.min(view.status.revision).saturating_add(1), 0);
     let mut collector = Collector::new(budget.bytes);
     if from >= end {
         return Ok(collector.finish(from));
@@ -159,7 +159,7 @@ pub fn events<S: Snapshot>(
 /// [`ReadError::Store`].
 pub fn prev_kv<S: Snapshot>(view: &View<S>, event: &LogEvent) -> Result<Option<Bytes>, ReadError> {
     let before = event.revision.main - 1;
-    if event.kind == Kind::Create || before < view.compact_revision {
+    if event.kind == Kind::Create || before < view.status.compact_revision {
         return Ok(None);
     }
     if event.superseded.main == event.revision.main {

@@ -5,10 +5,10 @@
 //! then, etcd counts all rows that the compaction left. A tombstone exactly at the compacted revision never counts. Must
 //! never depend on how far the deletion behind a compaction has come.
 
-use super::At;
-use super::cursor::Source;
+use super::at::At;
 use super::kv_bytes::key_span;
 use super::overlay::NoOverlay;
+use super::source::Source;
 use super::walk::{Bounds, newest_in_hist};
 use crate::engine::{Direction, Family, Scan, Snapshot};
 use crate::schema::{Head, Kind, LogRow, meta};
@@ -73,10 +73,10 @@ struct Hasher<'v, S> {
 
 impl<'v, S: Snapshot> Hasher<'v, S> {
     fn new(view: &'v View<S>, revision: i64) -> Result<Self, ReadError> {
-        let shown_at = if anything_lives(view, revision)? { revision } else { view.compact_revision };
+        let shown_at = if anything_lives(view, revision)? { revision } else { view.status.compact_revision };
         Ok(Self {
             snapshot: &view.snapshot,
-            compacted: view.compact_revision,
+            compacted: view.status.compact_revision,
             shown_at,
             hash: crc32c::crc32c(b"key"),
             waiting: Vec::new(),

@@ -2,9 +2,8 @@
 //!
 //! Must never read a version outside of the revisions asked for.
 
-use super::cursor::UNKNOWN;
 use super::events::{Collector, EventsChunk, LogEvent};
-use super::values::missing;
+use super::values::{UNKNOWN, missing};
 use crate::engine::{Direction, Family, Scan, Snapshot};
 use crate::schema::{Head, hist_key, split_hist_key};
 use crate::view::View;
@@ -22,10 +21,10 @@ pub fn key_events<S: Snapshot>(
     to: i64,
     bytes: usize,
 ) -> Result<EventsChunk, ReadError> {
-    if from.main < view.compact_revision {
+    if from.main < view.status.compact_revision {
         return Err(ReadError::Compacted);
     }
-    let end = Revision::new(to.min(view.revision).saturating_add(1), 0);
+    let end = Revision::new(to.min(view.status.revision).saturating_add(1), 0);
     let mut collector = Collector::new(bytes);
     let mut from = from;
     while from < end {

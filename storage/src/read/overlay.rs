@@ -2,13 +2,12 @@
 //!
 //! The writer implements [`Overlay`]; must never learn more of the writer than that.
 
-use super::walk::{Bounds, Found, Kv, Visited, found};
-use super::{At, cursor, point, walk};
-use crate::engine::{Direction, Family, Scan, Snapshot};
+use super::walk::{self, Bounds, Found, Kv, Visited, found};
+use crate::count::AroundScan;
+use crate::engine::{Direction, Snapshot};
 use crate::schema::Head;
 use bytes::Bytes;
-use model::request::RangeRequest;
-use model::{KeyRange, RangeOutcome, ReadError};
+use model::{KeyRange, ReadError};
 use std::ops::ControlFlow;
 
 /// A key that the transaction has changed.
@@ -60,47 +59,6 @@ impl Overlay for NoOverlay {
     }
 }
 
-/// Checks the revision of a range inside a transaction before anything is done, as etcd does: zero is the present, and
-/// unlike outside of one, a negative revision can be compacted.
-///
-/// # Errors
-/// [`ReadError::FutureRevision`], [`ReadError::Compacted`].
-pub fn check_txn_revision(requested: i64, at: At) -> Result<(), ReadError> {
-    match requested {
-        0 => Ok(()),
-        r if r > at.revision => Err(ReadError::FutureRevision),
-        r if r < at.compact_revision => Err(ReadError::Compacted),
-        _ => Ok(()),
-    }
-}
-
-/// Answers a range inside a transaction. `at.revision` is what the transaction sees: its begin, or one more once it has
-/// changed something; reads at that revision see the overlay, reads before it the snapshot alone.
-///
-/// # Errors
-/// [`ReadError`].
-pub fn range_in_txn<S: Snapshot, O: Overlay>(
-    snapshot: &S,
-    at: At,
-    overlay: &O,
-    request: &RangeRequest,
-) -> Result<RangeOutcome, ReadError> {
-    if request.range_end.is_empty() {
-        let revision = at.resolve(request.revision)?;
-        return match overlay.get(&request.key) {
-            Some(pending) if revision == at.revision => pending_single(pending, request),
-            _ => point::single(snapshot, at, request, revision),
-        };
-    }
-    cursor::evaluate(snapshot, at, overlay, request, None)
-}
-
-fn pending_single(pending: Pending<'_>, request: &RangeRequest) -> Result<RangeOutcome, ReadError> {
-    let Some(head) = pending.head else { return Ok(RangeOutcome::default()) };
-    let kv = if request.count_only { None } else { point::project(pending.kv, &head, request)? };
-    Ok(RangeOutcome { kvs: kv.into_iter().collect(), more: false, count: 1 })
-}
-
 /// Visits the living keys of a range in the present, changed ones included, ascending, with their heads.
 ///
 /// # Errors
@@ -133,7 +91,7 @@ pub(super) fn present<S: Snapshot, O: Overlay>(
     };
     let mut touched = touched.peekable();
     let precedes = |a: &[u8], b: &[u8]| if bounds.direction == Direction::Forward { a < b } else { a > b };
-    let mut scan = snapshot.scan(Family::Cur, bounds.lower, bounds.upper, bounds.direction);
+    let mut scan = AroundScan::living(snapshot, bounds);
     while let Some((key, row)) = scan.next()? {
         while let Some((changed, pending)) = touched.next_if(|(changed, _)| precedes(changed, key)) {
             if visit_pending(changed, pending, &mut visit)?.is_break() {

@@ -2,10 +2,9 @@
 //!
 //! Must never set up a scan for a read of the present.
 
-use super::At;
-use super::cursor::len_of;
+use super::at::At;
 use super::plan::{Plan, Shape};
-use super::values::{fetch_one, shaped};
+use super::values::{fetch_one, len_of, shaped};
 use super::walk::{Found, Kv, newest_in_hist, past_head};
 use crate::engine::{Family, Snapshot};
 use crate::schema::Head;

@@ -1,14 +1,14 @@
 //! Answers in another order than that of the keys: collect what is sorted by, sort, cut, then fetch chunk by chunk.
 //!
 //! Collects a rank and the name of a version per key, no value (unless values are what is sorted by), and with a limit never
-//! more than about twice the limit; what it holds comes out of a [`room`](super::room). Equal ranks stay in key order.
+//! more than about twice the limit; what it holds comes out of a [`MemoryBudget`](super::memory_budget). Equal ranks stay in key order.
 
-use super::cursor::{Budget, Source, UNKNOWN, fields_len};
 use super::kv_bytes::{field_len, put_keys_only};
+use super::memory_budget::Reservation;
 use super::overlay::Overlay;
 use super::plan::{Order, Plan, Shape};
-use super::room::Held;
-use super::values::{fetch, full, shaped, value_of};
+use super::source::{Budget, Source};
+use super::values::{UNKNOWN, fetch, fields_len, full, shaped, value_of};
 use super::walk::{Bounds, Found, Kv};
 use crate::engine::{Direction, Snapshot};
 use bytes::Bytes;
@@ -24,7 +24,7 @@ enum Rank {
 }
 
 #[derive(Clone, Debug)]
-enum Place {
+enum StoredKv {
     Log(Revision),
     Ready(Bytes),
 }
@@ -32,21 +32,21 @@ enum Place {
 #[derive(Clone, Debug)]
 struct Item {
     rank: Rank,
-    place: Place,
+    kv: StoredKv,
     /// Zero when unknown.
     len: usize,
 }
 
-/// Bytes an item takes besides its values. A number of its own, because what is refused for want of room must not depend on how
+/// Bytes an item takes besides its values. A number of its own, because what is refused for want of memory must not depend on how
 /// a compiler lays out memory.
 const ITEM_BYTES: usize = 72;
 const _: () = assert!(size_of::<Item>() <= ITEM_BYTES);
 
 impl Item {
     /// Bytes it keeps in memory. A value that is sorted by shares the buffer of its key-value, unless only keys are wanted.
-    fn held(&self) -> usize {
+    fn memory(&self) -> usize {
         let value = if let Rank::Value(value) = &self.rank { value.len() } else { 0 };
-        let ready = if let Place::Ready(kv) = &self.place { kv.len() } else { 0 };
+        let ready = if let StoredKv::Ready(kv) = &self.kv { kv.len() } else { 0 };
         ITEM_BYTES + value.max(ready)
     }
 }
@@ -58,7 +58,7 @@ pub(super) struct Sorted {
     next: usize,
     pub(super) more: bool,
     /// The memory of the items, given back with them.
-    _held: Held,
+    _reservation: Reservation,
 }
 
 impl Sorted {
@@ -70,8 +70,8 @@ impl Sorted {
     pub(super) fn measure<S: Snapshot>(&mut self, snapshot: &S) -> Result<(usize, u64), ReadError> {
         let (mut bytes, mut unknown) = (0, Vec::new());
         for item in &self.items {
-            match &item.place {
-                Place::Log(revision) if item.len == 0 => unknown.push(*revision),
+            match &item.kv {
+                StoredKv::Log(revision) if item.len == 0 => unknown.push(*revision),
                 _ => bytes += field_len(item.len),
             }
             if unknown.len() >= UNKNOWN {
@@ -90,14 +90,14 @@ impl Sorted {
             let keys = budget.keys.max(1) - kvs.len();
             let run = self.run(keys, budget.bytes.saturating_sub(bytes));
             let part = &self.items[self.next..self.next + run];
-            let places = part.iter().filter_map(|item| match item.place {
-                Place::Log(revision) => Some(revision),
-                Place::Ready(_) => None,
+            let places = part.iter().filter_map(|item| match item.kv {
+                StoredKv::Log(revision) => Some(revision),
+                StoredKv::Ready(_) => None,
             });
             let mut fetched = fetch(snapshot, &places.collect::<Vec<_>>())?.into_iter();
-            let taken = part.iter().map(|item| match &item.place {
-                Place::Ready(kv) => kv.clone(),
-                Place::Log(_) => fetched.next().expect("one row was fetched for each item in `log`"),
+            let taken = part.iter().map(|item| match &item.kv {
+                StoredKv::Ready(kv) => kv.clone(),
+                StoredKv::Log(_) => fetched.next().expect("one row was fetched for each item in `log`"),
             });
             let from = kvs.len();
             kvs.extend(taken);
@@ -126,7 +126,7 @@ impl Sorted {
 pub(super) fn collect<S: Snapshot, O: Overlay>(
     source: &Source<'_, S, O>,
     plan: &Plan,
-    mut held: Held,
+    mut reservation: Reservation,
 ) -> Result<(Sorted, Option<i64>), ReadError> {
     let Order::By { target, descending } = plan.order else {
         return Err(ReadError::Store("an answer in key order is not collected".into()));
@@ -149,18 +149,21 @@ pub(super) fn collect<S: Snapshot, O: Overlay>(
         if plan.passes(&found) {
             passed += 1;
             let item = item(source.snapshot, &found, target, plan.shape)?;
-            held.hold(item.held())?;
+            reservation.reserve(item.memory())?;
             items.push(item);
             if items.len() >= crowded {
                 sort(&mut items);
-                held.release(items.drain(kept..).map(|item| item.held()).sum());
+                reservation.release(items.drain(kept..).map(|item| item.memory()).sum());
             }
         }
         Ok(ControlFlow::Continue(()))
     })?;
     sort(&mut items);
     items.truncate(plan.limit);
-    Ok((Sorted { items, next: 0, more: passed > plan.limit, _held: held }, whole.then_some(walked as i64)))
+    Ok((
+        Sorted { items, next: 0, more: passed > plan.limit, _reservation: reservation },
+        whole.then_some(walked as i64),
+    ))
 }
 
 fn item<S: Snapshot>(snapshot: &S, found: &Found<'_>, target: SortTarget, shape: Shape) -> Result<Item, ReadError> {
@@ -173,18 +176,18 @@ fn item<S: Snapshot>(snapshot: &S, found: &Found<'_>, target: SortTarget, shape:
             let kv = full(snapshot, found)?;
             let rank = Rank::Value(value_of(kv.clone())?);
             let kv = shaped(kv, head, shape)?;
-            return Ok(Item { rank, len: kv.len(), place: Place::Ready(kv) });
+            return Ok(Item { rank, len: kv.len(), kv: StoredKv::Ready(kv) });
         }
     };
-    let (place, len) = match (shape, found.kv) {
+    let (kv, len) = match (shape, found.kv) {
         (Shape::KeysOnly { lease }, _) => {
             let mut out = Vec::new();
             put_keys_only(&mut out, found.key, head, lease);
             let len = out.len();
-            (Place::Ready(out.into()), len)
+            (StoredKv::Ready(out.into()), len)
         }
-        (Shape::Full, Kv::Shared(kv)) => (Place::Ready(kv.clone()), kv.len()),
-        (Shape::Full, Kv::Here(_) | Kv::Log) => (Place::Log(head.modified), head.len as usize),
+        (Shape::Full, Kv::Shared(kv)) => (StoredKv::Ready(kv.clone()), kv.len()),
+        (Shape::Full, Kv::Here(_) | Kv::Log) => (StoredKv::Log(head.modified), head.len as usize),
     };
-    Ok(Item { rank: Rank::Number(rank), place, len })
+    Ok(Item { rank: Rank::Number(rank), kv, len })
 }

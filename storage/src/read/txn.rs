@@ -3,8 +3,10 @@
 //! Such a transaction is not replicated, so it is evaluated here and not by the applier; the rules of a compare are the
 //! applier's own. Must never see a write.
 
-use super::overlay::{NoOverlay, check_txn_revision, walk_heads};
-use super::{At, get_at, range};
+use super::at::At;
+use super::overlay::{NoOverlay, walk_heads};
+use super::point::get_at;
+use super::range::{check_txn_revision, range};
 use crate::apply::compare::{holds_for_head, holds_for_missing};
 use crate::engine::Snapshot;
 use crate::schema::{Damaged, Head};
@@ -68,7 +70,7 @@ fn as_range(op: &RequestOp) -> &RangeRequest {
 
 fn holds<S: Snapshot>(view: &View<S>, compare: &Compare) -> Result<bool, ReadError> {
     if compare.range_end.is_empty() {
-        return match get_at(&view.snapshot, &compare.key, view.revision)? {
+        return match get_at(&view.snapshot, &compare.key, view.status.revision)? {
             Some((head, kv)) => holds_for_head(compare, &head, || value(kv.clone())),
             None => Ok(holds_for_missing(compare)),
         };
@@ -79,7 +81,7 @@ fn holds<S: Snapshot>(view: &View<S>, compare: &Compare) -> Result<bool, ReadErr
     walk_heads(&view.snapshot, &NoOverlay, &keys, &mut |key: &[u8], head: &Head| {
         any = true;
         all = holds_for_head(compare, head, || match by_value {
-            true => match get_at(&view.snapshot, key, view.revision)? {
+            true => match get_at(&view.snapshot, key, view.status.revision)? {
                 Some((_, kv)) => value(kv),
                 None => Err(damaged()),
             },

@@ -2,7 +2,7 @@
 //!
 //! Must never fetch more at once than the caller's budget allows: whoever collects pieces knows their lengths.
 
-use super::kv_bytes::{key_of, put_keys_only};
+use super::kv_bytes::{field_len, key_of, keys_only_len, put_keys_only};
 use super::plan::Shape;
 use super::walk::{Found, Kv};
 use crate::engine::{Family, Snapshot};
@@ -11,6 +11,8 @@ use bytes::Bytes;
 use model::{KeyValue, ReadError, Revision};
 use prost::Message;
 
+/// Versions of unknown length that are fetched together: few, because each may be as large as a request.
+pub(super) const UNKNOWN: usize = 4;
 /// Rows fetched from `log` by one call at most.
 const FETCH: usize = 256;
 
@@ -149,4 +151,19 @@ pub(super) fn shaped(kv: Bytes, head: &Head, shape: Shape) -> Result<Bytes, Read
             Ok(out.into())
         }
     }
+}
+
+/// Length of a found key's key-value in the shape asked for; zero when unknown.
+pub(super) fn len_of(found: &Found<'_>, shape: Shape) -> usize {
+    match shape {
+        Shape::KeysOnly { lease } => keys_only_len(found.key, &found.head, lease),
+        Shape::Full => found.head.len as usize,
+    }
+}
+
+/// Length of the fields that versions in `log` will take; empties the list.
+pub(super) fn fields_len<S: Snapshot>(snapshot: &S, revisions: &mut Vec<Revision>) -> Result<u64, ReadError> {
+    let kvs = fetch(snapshot, revisions)?;
+    revisions.clear();
+    Ok(kvs.iter().map(|kv| field_len(kv.len())).sum())
 }

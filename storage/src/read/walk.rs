@@ -1,10 +1,13 @@
 //! Walks over the keys of a range as they are now, or as they were: one visit per living key, in key order.
 //!
 //! The present is a scan of `cur`. The past merges `cur` (keys not changed since) with `hist` (the newest version that is old
-//! enough); a key with many versions costs one seek. Must never read a value.
+//! enough); a key with many versions costs one seek. Both go around what was deleted ([`count`](crate::count) knows where). Must
+//! never read a value.
 
+pub(super) use crate::count::KeyBounds as Bounds;
+use crate::count::{AroundScan, lived_below, lived_from};
 use crate::engine::{Direction, Family, Scan, Snapshot};
-use crate::schema::{Head, HistRow, Kind, escape_key, hist_key, split_hist_key};
+use crate::schema::{Head, HistRow, Kind, behind_versions, hist_key, split_hist_key};
 use bytes::Bytes;
 use model::{ReadError, Revision};
 use std::cmp::Ordering;
@@ -30,20 +33,6 @@ pub(super) struct Found<'a> {
     pub(super) kv: Kv<'a>,
 }
 
-/// Bounds of a walk: `lower <= key < upper`.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds<'a> {
-    pub(super) lower: &'a [u8],
-    pub(super) upper: Option<&'a [u8]>,
-    pub(super) direction: Direction,
-}
-
-impl Bounds<'_> {
-    pub(super) fn is_empty(&self) -> bool {
-        self.upper.is_some_and(|upper| self.lower >= upper)
-    }
-}
-
 /// What a visitor answers: go on or stop.
 pub(super) type Visited = Result<ControlFlow<()>, ReadError>;
 
@@ -62,7 +51,7 @@ pub(super) fn present<S: Snapshot>(
     if bounds.is_empty() {
         return Ok(());
     }
-    let mut scan = snapshot.scan(Family::Cur, bounds.lower, bounds.upper, bounds.direction);
+    let mut scan = AroundScan::living(snapshot, bounds);
     while let Some((key, row)) = scan.next()? {
         if visit(found(key, row)?)?.is_break() {
             break;
@@ -70,6 +59,9 @@ pub(super) fn present<S: Snapshot>(
     }
     Ok(())
 }
+
+/// Keys in a row that did not live at the revision, after which the blocks are asked where to go on.
+const MISSES: u32 = if cfg!(test) { 3 } else { 64 };
 
 /// Visits the keys as they were at main revision `at`.
 pub(super) fn past<S: Snapshot>(
@@ -82,10 +74,9 @@ pub(super) fn past<S: Snapshot>(
         return Ok(());
     }
     let direction = bounds.direction;
-    let mut cur = CurPeek::new(snapshot.scan(Family::Cur, bounds.lower, bounds.upper, direction))?;
-    let (lower, upper) = (escape_key(bounds.lower), bounds.upper.map(escape_key));
-    let hist = snapshot.scan(Family::Hist, &lower, upper.as_deref(), direction);
-    let mut hist = HistPeek::new(hist, direction)?;
+    let mut cur = CurPeek::new(AroundScan::living(snapshot, bounds))?;
+    let mut hist = HistPeek::new(AroundScan::lived_at(snapshot, at, bounds), direction)?;
+    let mut missed = 0;
     loop {
         let in_cur = match (&cur.key, hist.row) {
             (None, None) => return Ok(()),
@@ -102,6 +93,7 @@ pub(super) fn past<S: Snapshot>(
             }
             _ => version.map(|head| Found { key: &hist.taken, head, kv: Kv::Log }),
         };
+        missed = if found.is_some() { 0 } else { missed + 1 };
         if let Some(found) = found
             && visit(found)?.is_break()
         {
@@ -110,19 +102,23 @@ pub(super) fn past<S: Snapshot>(
         if in_cur.is_le() {
             cur.advance()?;
         }
+        if missed >= MISSES {
+            missed = 0;
+            hist.go_around(snapshot, bounds, at)?;
+        }
     }
 }
 
 /// A scan of `cur` with its next row in hand, in buffers that are used again.
-struct CurPeek<C> {
-    scan: C,
+struct CurPeek<'s, S: Snapshot> {
+    scan: AroundScan<'s, S>,
     key: Option<Vec<u8>>,
     head: Head,
     inline: Vec<u8>,
 }
 
-impl<C: Scan> CurPeek<C> {
-    fn new(scan: C) -> Result<Self, ReadError> {
+impl<'s, S: Snapshot> CurPeek<'s, S> {
+    fn new(scan: AroundScan<'s, S>) -> Result<Self, ReadError> {
         let head = Head { create: 0, modified: Revision::default(), version: 0, lease: 0, len: 0 };
         let mut peek = Self { scan, key: Some(Vec::new()), head, inline: Vec::new() };
         peek.advance()?;
@@ -151,8 +147,8 @@ fn refill(mut buffer: Vec<u8>, with: &[u8]) -> Vec<u8> {
 const STEPS: usize = if cfg!(test) { 2 } else { 8 };
 
 /// A scan of `hist` with its next row in hand, in buffers that are used again.
-struct HistPeek<C> {
-    scan: C,
+struct HistPeek<'s, S: Snapshot> {
+    scan: AroundScan<'s, S>,
     direction: Direction,
     /// The row in hand; `key` and `revision` are its name.
     row: Option<HistRow>,
@@ -162,12 +158,36 @@ struct HistPeek<C> {
     taken: Vec<u8>,
 }
 
-impl<C: Scan> HistPeek<C> {
-    fn new(scan: C, direction: Direction) -> Result<Self, ReadError> {
-        let (key, taken, revision) = (Vec::new(), Vec::new(), Revision::default());
-        let mut peek = Self { scan, direction, row: None, key, revision, taken };
+impl<'s, S: Snapshot> HistPeek<'s, S> {
+    fn new(scan: AroundScan<'s, S>, direction: Direction) -> Result<Self, ReadError> {
+        let revision = Revision::default();
+        let mut peek = Self { scan, direction, row: None, key: Vec::new(), revision, taken: Vec::new() };
         peek.advance()?;
         Ok(peek)
+    }
+
+    /// Jumps over keys of which none lived at `at`, as far as the blocks know.
+    fn go_around(&mut self, snapshot: &S, bounds: Bounds<'_>, at: i64) -> Result<(), ReadError> {
+        if self.row.is_none() {
+            return Ok(());
+        }
+        let to = match self.direction {
+            Direction::Forward => lived_from(snapshot, &self.key, bounds.upper, at)?,
+            Direction::Backward => lived_below(snapshot, &self.key, bounds.lower, at)?,
+        };
+        let Some(to) = to else {
+            self.row = None;
+            return Ok(());
+        };
+        let ahead = match self.direction {
+            Direction::Forward => to[..] > self.key[..],
+            Direction::Backward => to[..] <= self.key[..],
+        };
+        if ahead {
+            self.scan.seek_key(&to);
+            self.advance()?;
+        }
+        Ok(())
     }
 
     fn advance(&mut self) -> Result<(), ReadError> {
@@ -182,7 +202,7 @@ impl<C: Scan> HistPeek<C> {
     }
 
     /// Head of the version of the key in hand that was the newest at `at`, if it lived then. Moves on to the next key.
-    fn take_version<S: Snapshot>(&mut self, snapshot: &S, at: i64) -> Result<Option<Head>, ReadError> {
+    fn take_version(&mut self, snapshot: &S, at: i64) -> Result<Option<Head>, ReadError> {
         std::mem::swap(&mut self.key, &mut self.taken);
         self.key.clone_from(&self.taken);
         let mut newest = None;
@@ -201,11 +221,7 @@ impl<C: Scan> HistPeek<C> {
             if self.direction == Direction::Backward || newest.is_none() {
                 newest = newest_in_hist(snapshot, &self.taken, at)?;
             }
-            let beyond = match self.direction {
-                Direction::Forward => behind_versions(&self.taken),
-                Direction::Backward => escape_key(&self.taken),
-            };
-            self.scan.seek(&beyond);
+            self.scan.seek_past_versions(&self.taken);
             self.advance()?;
         }
         Ok(newest.and_then(|(revision, row)| past_head(revision, row)))
@@ -242,13 +258,6 @@ pub(super) fn newest_in_hist<S: Snapshot>(
     let mut scan = snapshot.scan(Family::Hist, &lower, Some(&behind_versions(key)), Direction::Forward);
     let Some((row_key, row)) = scan.next()? else { return Ok(None) };
     Ok(Some((split_hist_key(row_key)?.1, HistRow::decode(row)?)))
-}
-
-/// First key in `hist` behind all versions of `key`.
-pub(super) fn behind_versions(key: &[u8]) -> Vec<u8> {
-    let mut out = escape_key(key);
-    *out.last_mut().expect("the terminator is there") += 1;
-    out
 }
 
 /// Head of a version of the past; `None` for a tombstone.

@@ -2,8 +2,8 @@
 //!
 //! Must never be believed before its checksum; its figures repeat rows of `meta` for those who only want to look.
 
-use super::{MAGIC, StreamError, VERSION};
-use crate::apply::{Identity, OpenError, State};
+use super::{MAGIC, OLDEST_VERSION, StreamError, VERSION};
+use crate::apply::{MemberIds, OpenError, State};
 use crate::engine::{Family, Snapshot};
 use crate::schema::meta;
 use bytes::{Buf, BufMut, Bytes};
@@ -44,7 +44,7 @@ impl StreamHeader {
     pub fn read<S: Snapshot>(snapshot: &S, server_version: &str) -> Result<Self, OpenError> {
         let row = |key: &'static [u8]| snapshot.get(Family::Meta, key)?.ok_or(OpenError::Empty);
         let state = State::read(snapshot)?;
-        let identity = Identity::decode(&row(meta::IDENTITY)?)?;
+        let identity = MemberIds::decode(&row(meta::IDENTITY)?)?;
         Ok(Self {
             cluster_id: identity.cluster_id,
             member_id: identity.member_id,
@@ -87,7 +87,7 @@ impl StreamHeader {
             return Err(if bolt { StreamError::EtcdFile } else { StreamError::NotASnapshot });
         };
         let version = rest.get_u32();
-        if version != VERSION {
+        if !(OLDEST_VERSION..=VERSION).contains(&version) {
             return Err(StreamError::Version(version));
         }
         let length = rest.get_u32() as usize;

@@ -8,12 +8,16 @@
 //! | start | magic (8), format version (4), length of the header (4), CRC32C of version, length and header (4), header |
 //! | block of rows, many | kind 1 (1), family (1), length (4), CRC32C (4), rows: key length (4), value length (4), key, value |
 //! | end block | kind 2 (1), zero (1), length (4), CRC32C (4), rows per family (5 × 8) |
-//! | padding | zeros up to a multiple of 512 |
+//! | padding | zeros up to the length that the header says, a multiple of 512 |
 //! | hash | SHA-256 of all that (32), a message of its own on the wire and the tail of a file |
 //!
 //! Integers are big-endian. A block's CRC covers its number, which is not stored, then kind, family, length and contents: a
 //! block that is missing, doubled or out of place shows. Families come in order of their discriminants, rows in order of their
 //! keys; `cnt` is left out and rebuilt.
+//!
+//! The header says the whole length, and nobody reads a store twice to know it: the store counts its rows and their bytes, and
+//! what it does not know, into how many blocks they fall, is taken to be the most it can be. The padding makes up for it: ten bytes
+//! for a block that was not needed.
 
 mod header;
 mod reader;
@@ -25,14 +29,15 @@ mod tests;
 pub use header::StreamHeader;
 pub use reader::{Hash, Summary, read, verify};
 pub use restore::restore;
-pub use source::{CHUNK_BYTES, SnapshotSource};
+pub use source::{CHUNK_BYTES, SnapshotSource, StreamEnd};
 
 use crate::engine::{EngineError, Family};
 
 /// First bytes of every stream.
 const MAGIC: &[u8; 8] = b"CNCLVSNP";
-/// Format this module writes, and the only one it reads.
-const VERSION: u32 = 1;
+/// Format this module writes. It also reads the one before, which had no more padding than a page needs.
+const VERSION: u32 = 2;
+const OLDEST_VERSION: u32 = 1;
 /// The stream without its hash is a multiple of this long, as etcd's is: clients check that.
 const PAGE: u64 = 512;
 /// Bytes before a block's contents.
@@ -74,7 +79,7 @@ pub enum StreamError {
     )]
     EtcdFile,
     /// Another format version.
-    #[error("snapshot has format {0}, this build reads format 1; use the build that wrote it")]
+    #[error("snapshot has format {0}, this build reads formats 1 and 2; use the build that wrote it")]
     Version(u32),
     /// It stops early.
     #[error("snapshot is truncated at offset {offset} within {part}; fetch it again")]
@@ -126,7 +131,7 @@ fn block_crc(number: u64, kind: u8, family: u8, contents: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&head), contents)
 }
 
-/// Zeros that follow a stream of this length.
-fn padding(length: u64) -> u64 {
-    length.next_multiple_of(PAGE) - length
+/// Blocks of rows that a stream of so many bytes has at most: all but the last one of a family are full.
+fn most_blocks(bytes: u64) -> u64 {
+    bytes / BLOCK_BYTES as u64 + FAMILIES.len() as u64
 }

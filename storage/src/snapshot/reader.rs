@@ -3,10 +3,12 @@
 //! Must never panic or allocate by a length that the stream claims but does not have: the bytes come from outside.
 
 use super::header::START;
-use super::{BLOCK_BYTES, BLOCK_HEAD, END, FAMILIES, HASH_BYTES, ROWS, StreamError, StreamHeader, block_crc, padding};
+use super::{
+    BLOCK_BYTES, BLOCK_HEAD, END, FAMILIES, HASH_BYTES, PAGE, ROWS, StreamError, StreamHeader, block_crc, most_blocks,
+};
 use crate::engine::Family;
-use bytes::{Buf, Bytes};
 use aws_lc_rs::digest;
+use bytes::{Buf, Bytes};
 use std::io::{BufReader, Read};
 
 /// What to do about the hash behind a stream.
@@ -136,16 +138,18 @@ impl<R: Read> Blocks<R> {
     /// Checks what follows the end block.
     pub(super) fn finish(mut self, hash: Hash) -> Result<Summary, StreamError> {
         self.block_start = self.offset;
-        let length = padding(self.offset) as usize;
-        let zeros = self.read(length, "the padding")?;
-        if zeros.iter().any(|byte| *byte != 0) {
-            return Err(self.damaged("the padding behind the last block is not zero"));
+        let most = PAGE + most_blocks(self.total) * BLOCK_HEAD as u64;
+        if !self.total.is_multiple_of(PAGE) || self.total.checked_sub(self.offset).is_none_or(|zeros| zeros >= most) {
+            return Err(self.damaged("the stream is not as long as its header says"));
+        }
+        while self.offset < self.total {
+            let length = (self.total - self.offset).min(BLOCK_BYTES as u64) as usize;
+            if self.read(length, "the padding")?.iter().any(|byte| *byte != 0) {
+                return Err(self.damaged("the padding behind the last block is not zero"));
+            }
         }
         let computed: [u8; HASH_BYTES] = self.hash.clone().finish().as_ref().try_into().expect("SHA-256 has 32 bytes");
         let bytes = self.offset;
-        if bytes != self.total {
-            return Err(self.damaged("the stream is not as long as its header says"));
-        }
         let mut tail = vec![];
         let most = HASH_BYTES as u64 + 1;
         let read = self.reader.by_ref().take(most).read_to_end(&mut tail);

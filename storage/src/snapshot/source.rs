@@ -1,56 +1,50 @@
-//! The sending side: a snapshot of the engine as chunks, pulled one at a time.
+//! The sending side: a snapshot of the engine as chunks, in one pass over its rows.
 //!
-//! Must never hold more than one block of rows in memory, nor depend on how fast it is pulled.
+//! Must never hold more than a chunk and a row in memory.
 
-use super::{BLOCK_BYTES, BLOCK_HEAD, END, FAMILIES, HASH_BYTES, ROW_HEAD, ROWS, StreamHeader, block_crc, padding};
+use super::{
+    BLOCK_BYTES, BLOCK_HEAD, END, FAMILIES, HASH_BYTES, PAGE, ROW_HEAD, ROWS, StreamHeader, block_crc, most_blocks,
+};
+use crate::apply::{HistoryRows, State};
 use crate::engine::{Direction, EngineError, Family, Scan, Snapshot};
-use bytes::{BufMut, Bytes};
 use aws_lc_rs::digest;
+use bytes::{BufMut, Bytes, BytesMut};
+use std::ops::ControlFlow;
 
-/// Largest chunk, as etcd's.
-pub const CHUNK_BYTES: usize = 32 << 10;
+/// Length of a chunk; the last ones may be shorter.
+pub const CHUNK_BYTES: usize = 256 << 10;
+/// Bytes of the end block.
+const END_BYTES: u64 = (BLOCK_HEAD + 8 * Family::ALL.len()) as u64;
 
-/// Where the stream stands.
-#[derive(Clone, Debug)]
-enum Next {
-    /// Rows of the family with this place in `FAMILIES`, from this key on.
-    Rows(usize, Vec<u8>),
-    /// The end block and the padding.
-    End,
-    /// All is out.
-    Done,
+/// How a stream has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamEnd {
+    /// All of it was taken. This is the SHA-256 of its bytes: the last message, and the end of a file.
+    Whole([u8; HASH_BYTES]),
+    /// Whoever took the chunks wanted no more.
+    Broken,
 }
 
-/// A snapshot stream being produced.
+/// A snapshot stream about to be sent.
 pub struct SnapshotSource<S> {
     snapshot: S,
-    next: Next,
-    block: u64,
-    rows: [u64; Family::ALL.len()],
-    ready: Bytes,
+    start: Vec<u8>,
     total: u64,
-    sent: u64,
-    hash: digest::Context,
 }
 
 impl<S: Snapshot> SnapshotSource<S> {
-    /// The stream of `snapshot`. Walks over all rows once to learn the total length: not for a latency-critical thread.
+    /// The stream of `snapshot`. A store that does not count its history is walked once to learn the length: not for a
+    /// latency-critical thread.
     ///
     /// # Errors
     /// [`EngineError`] when the rows cannot be read.
     pub fn new(snapshot: S, header: &StreamHeader) -> Result<Self, EngineError> {
-        let length = header.encode(0).len() as u64 + measure(&snapshot)?;
-        let total = length + padding(length);
-        Ok(Self {
-            snapshot,
-            next: Next::Rows(0, vec![]),
-            block: 0,
-            rows: [0; Family::ALL.len()],
-            ready: header.encode(total).into(),
-            total,
-            sent: 0,
-            hash: digest::Context::new(&digest::SHA256),
-        })
+        let counted = State::read(&snapshot).ok().and_then(|state| Some(counted(&state, state.history?)));
+        let history = counted.map_or_else(|| contents_of_history(&snapshot), Ok)?;
+        let contents = contents(&snapshot, Family::Meta)? + history;
+        let length = header.encode(0).len() as u64 + contents + most_blocks(contents) * BLOCK_HEAD as u64 + END_BYTES;
+        let total = length.next_multiple_of(PAGE);
+        Ok(Self { snapshot, start: header.encode(total), total })
     }
 
     /// Length of the stream without its hash, a multiple of 512.
@@ -58,130 +52,147 @@ impl<S: Snapshot> SnapshotSource<S> {
         self.total
     }
 
-    /// What [`SnapshotSource::next_chunk`] will still yield.
-    pub fn remaining_bytes(&self) -> u64 {
-        self.total - self.sent
-    }
-
-    /// The next chunk, at most [`CHUNK_BYTES`]; `None` when the stream is out.
+    /// Hands out the stream chunk by chunk, until `take` wants no more.
     ///
     /// # Errors
-    /// [`EngineError`] when rows cannot be read; the stream is then broken off.
-    pub fn next_chunk(&mut self) -> Result<Option<Bytes>, EngineError> {
-        if self.ready.is_empty() {
-            self.refill()?;
-        }
-        let chunk = self.ready.split_to(self.ready.len().min(CHUNK_BYTES));
-        self.sent += chunk.len() as u64;
-        self.hash.update(&chunk);
-        assert!(self.sent <= self.total, "SN-LENGTH: a snapshot grew while it was read");
-        Ok((!chunk.is_empty()).then_some(chunk))
-    }
-
-    /// SHA-256 of all chunks so far: behind the last chunk, what is sent as the last message and ends a file.
-    pub fn hash(&self) -> [u8; HASH_BYTES] {
-        self.hash.clone().finish().as_ref().try_into().expect("SHA-256 has 32 bytes")
-    }
-
-    fn refill(&mut self) -> Result<(), EngineError> {
-        let (place, from) = match &self.next {
-            Next::Rows(place, from) => (*place, from),
-            Next::End => {
-                self.ready = self.end();
-                self.next = Next::Done;
-                return Ok(());
+    /// [`EngineError`] when rows cannot be read, or are others than the store counts: the stream is then broken off.
+    pub fn send(self, mut take: impl FnMut(Bytes) -> ControlFlow<()>) -> Result<StreamEnd, EngineError> {
+        let mut stream = Stream { total: self.total, sent: 0, hash: digest::Context::new(&digest::SHA256) };
+        let mut buffer = BytesMut::with_capacity(CHUNK_BYTES + 2 * BLOCK_BYTES);
+        buffer.put_slice(&self.start);
+        let mut rows = [0u64; Family::ALL.len()];
+        let mut number = 0;
+        for family in FAMILIES {
+            let mut scan = self.snapshot.scan_once(family, &[], None, Direction::Forward);
+            let mut more = true;
+            while more {
+                let head = buffer.len();
+                buffer.put_bytes(0, BLOCK_HEAD);
+                while more && buffer.len() - head - BLOCK_HEAD < BLOCK_BYTES {
+                    match scan.next()? {
+                        Some((key, value)) => {
+                            put_row(&mut buffer, key, value);
+                            rows[family as usize] += 1;
+                        }
+                        None => more = false,
+                    }
+                }
+                if buffer.len() == head + BLOCK_HEAD {
+                    buffer.truncate(head);
+                    break;
+                }
+                close_block(&mut buffer[head..], number, ROWS, family as u8);
+                number += 1;
+                if stream.give(&mut buffer, &mut take)?.is_break() {
+                    return Ok(StreamEnd::Broken);
+                }
             }
-            Next::Done => return Ok(()),
-        };
-        let family = FAMILIES[place];
-        let Filled { mut bytes, rows, after } = fill(&self.snapshot, family, from)?;
-        self.rows[family as usize] += rows;
-        self.next = match after {
-            Some(after) => Next::Rows(place, after),
-            None if place + 1 < FAMILIES.len() => Next::Rows(place + 1, vec![]),
-            None => Next::End,
-        };
-        if rows == 0 {
-            return self.refill();
         }
-        let head = self.head(ROWS, family as u8, &bytes[BLOCK_HEAD..]);
-        bytes[..BLOCK_HEAD].copy_from_slice(&head);
-        self.ready = bytes.into();
-        Ok(())
-    }
-
-    /// The end block and the padding.
-    fn end(&mut self) -> Bytes {
-        let contents = self.rows.map(u64::to_be_bytes).concat();
-        let mut out = self.head(END, 0, &contents);
-        out.extend_from_slice(&contents);
-        out.resize(out.len() + padding(self.sent + out.len() as u64) as usize, 0);
-        assert!(self.sent + out.len() as u64 == self.total, "SN-LENGTH: a snapshot shrank while it was read");
-        out.into()
-    }
-
-    /// Head of the next block.
-    fn head(&mut self, kind: u8, family: u8, contents: &[u8]) -> Vec<u8> {
-        let mut head = Vec::with_capacity(BLOCK_HEAD);
-        head.put_u8(kind);
-        head.put_u8(family);
-        head.put_u32(u32::try_from(contents.len()).expect("a row is far below 4 GiB"));
-        head.put_u32(block_crc(self.block, kind, family, contents));
-        self.block += 1;
-        head
+        let head = buffer.len();
+        buffer.put_bytes(0, BLOCK_HEAD);
+        rows.iter().for_each(|count| buffer.put_u64(*count));
+        close_block(&mut buffer[head..], number, END, 0);
+        stream.finish(buffer, &mut take)
     }
 }
 
 impl<S> std::fmt::Debug for SnapshotSource<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "SnapshotSource({} of {}, {:?})", self.sent, self.total, self.next)
+        write!(f, "SnapshotSource({} bytes)", self.total)
     }
 }
 
-/// Bytes of all blocks, the end block included.
-fn measure<S: Snapshot>(snapshot: &S) -> Result<u64, EngineError> {
-    let mut total = (BLOCK_HEAD + 8 * Family::ALL.len()) as u64;
-    for family in FAMILIES {
-        let mut scan = snapshot.scan_once(family, &[], None, Direction::Forward);
-        let mut block = 0;
-        while let Some((key, value)) = scan.next()? {
-            block += ROW_HEAD + key.len() + value.len();
-            if block >= BLOCK_BYTES {
-                total += (BLOCK_HEAD + block) as u64;
-                block = 0;
+fn put_row(out: &mut BytesMut, key: &[u8], value: &[u8]) {
+    out.reserve(ROW_HEAD + key.len() + value.len());
+    out.put_u32(key.len() as u32);
+    out.put_u32(value.len() as u32);
+    out.put_slice(key);
+    out.put_slice(value);
+}
+
+/// Fills in the head of a block.
+fn close_block(block: &mut [u8], number: u64, kind: u8, family: u8) {
+    let (mut head, contents) = block.split_at_mut(BLOCK_HEAD);
+    head.put_u8(kind);
+    head.put_u8(family);
+    head.put_u32(u32::try_from(contents.len()).expect("a row is far below 4 GiB"));
+    head.put_u32(block_crc(number, kind, family, contents));
+}
+
+/// What has left so far.
+struct Stream {
+    total: u64,
+    sent: u64,
+    hash: digest::Context,
+}
+
+impl Stream {
+    /// Hands out whole chunks.
+    fn give(
+        &mut self,
+        buffer: &mut BytesMut,
+        take: &mut impl FnMut(Bytes) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, EngineError> {
+        if self.sent + buffer.len() as u64 > self.total {
+            return Err(EngineError::Corrupt("SN-LENGTH: there are more rows than the store counts".into()));
+        }
+        while buffer.len() >= CHUNK_BYTES {
+            if self.chunk(buffer.split_to(CHUNK_BYTES).freeze(), take).is_break() {
+                return Ok(ControlFlow::Break(()));
             }
+            buffer.reserve(CHUNK_BYTES + 2 * BLOCK_BYTES);
         }
-        if block > 0 {
-            total += (BLOCK_HEAD + block) as u64;
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Hands out what is left, with the padding.
+    fn finish(
+        mut self,
+        mut buffer: BytesMut,
+        take: &mut impl FnMut(Bytes) -> ControlFlow<()>,
+    ) -> Result<StreamEnd, EngineError> {
+        loop {
+            if self.give(&mut buffer, take)?.is_break() {
+                return Ok(StreamEnd::Broken);
+            }
+            let left = (self.total - self.sent) as usize;
+            if left <= buffer.len() {
+                break;
+            }
+            buffer.put_bytes(0, (left - buffer.len()).min(CHUNK_BYTES));
         }
+        if !buffer.is_empty() && self.chunk(buffer.freeze(), take).is_break() {
+            return Ok(StreamEnd::Broken);
+        }
+        assert!(self.sent == self.total, "SN-LENGTH: {} of {} bytes were sent", self.sent, self.total);
+        let hash = self.hash.finish().as_ref().try_into().expect("SHA-256 has 32 bytes");
+        Ok(StreamEnd::Whole(hash))
+    }
+
+    fn chunk(&mut self, chunk: Bytes, take: &mut impl FnMut(Bytes) -> ControlFlow<()>) -> ControlFlow<()> {
+        self.hash.update(&chunk);
+        self.sent += chunk.len() as u64;
+        take(chunk)
+    }
+}
+
+/// Contents of the blocks of `log`, `cur` and `hist`, by what the store counts.
+fn counted(state: &State, history: HistoryRows) -> u64 {
+    let rows = history.log + state.keys + history.hist;
+    let bytes = state.log_bytes + state.cur_bytes + history.hist_bytes;
+    (rows as u64) * ROW_HEAD as u64 + bytes as u64
+}
+
+/// The same, by reading the rows.
+fn contents_of_history<S: Snapshot>(snapshot: &S) -> Result<u64, EngineError> {
+    Ok(contents(snapshot, Family::Log)? + contents(snapshot, Family::Cur)? + contents(snapshot, Family::Hist)?)
+}
+
+fn contents<S: Snapshot>(snapshot: &S, family: Family) -> Result<u64, EngineError> {
+    let mut scan = snapshot.scan_once(family, &[], None, Direction::Forward);
+    let mut total = 0;
+    while let Some((key, value)) = scan.next()? {
+        total += (ROW_HEAD + key.len() + value.len()) as u64;
     }
     Ok(total)
-}
-
-/// Rows of one block.
-struct Filled {
-    /// Room for the head, then the rows.
-    bytes: Vec<u8>,
-    rows: u64,
-    /// Where the next block starts, if the family may go on.
-    after: Option<Vec<u8>>,
-}
-
-/// One block of rows from `from` on, cut as [`measure`] expects it.
-fn fill<S: Snapshot>(snapshot: &S, family: Family, from: &[u8]) -> Result<Filled, EngineError> {
-    let mut scan = snapshot.scan_once(family, from, None, Direction::Forward);
-    let mut bytes = vec![0; BLOCK_HEAD];
-    let mut rows = 0;
-    while let Some((key, value)) = scan.next()? {
-        bytes.put_u32(key.len() as u32);
-        bytes.put_u32(value.len() as u32);
-        bytes.put_slice(key);
-        bytes.put_slice(value);
-        rows += 1;
-        if bytes.len() - BLOCK_HEAD >= BLOCK_BYTES {
-            let after = Some([key, &[0]].concat());
-            return Ok(Filled { bytes, rows, after });
-        }
-    }
-    Ok(Filled { bytes, rows, after: None })
 }

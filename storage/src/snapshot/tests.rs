@@ -1,13 +1,14 @@
 //! Streams there and back, and every way in which one can be bad.
 
-use super::{CHUNK_BYTES, Hash, SnapshotSource, StreamError, StreamHeader, restore, verify};
+use super::{CHUNK_BYTES, Hash, SnapshotSource, StreamEnd, StreamError, StreamHeader, restore, verify};
 use crate::count::{Counts, count_present};
 use crate::engine::sim::{SimEngine, SimSnapshot};
-use crate::engine::{Direction, Engine, Family, Op, Scan, Snapshot};
+use crate::engine::{Direction, Engine, EngineError, Family, Op, Scan, Snapshot};
 use crate::schema::meta;
 use bytes::Bytes;
 use model::KeyRange;
 use proptest::prelude::*;
+use std::ops::ControlFlow;
 
 fn header() -> StreamHeader {
     StreamHeader {
@@ -43,17 +44,21 @@ fn store(rows: Vec<Op>) -> SimEngine {
 
 /// The stream with its hash, as a file holds it.
 fn stream(engine: &SimEngine) -> Vec<u8> {
-    let mut source = SnapshotSource::new(engine.snapshot(), &header()).unwrap();
+    stream_with(engine, &header())
+}
+
+fn stream_with(engine: &SimEngine, header: &StreamHeader) -> Vec<u8> {
+    let source = SnapshotSource::new(engine.snapshot(), header).unwrap();
     let total = source.total_bytes();
     let mut out = vec![];
-    while let Some(chunk) = source.next_chunk().unwrap() {
-        assert!(chunk.len() <= CHUNK_BYTES);
+    let end = source.send(|chunk| {
+        assert!(!chunk.is_empty() && chunk.len() <= CHUNK_BYTES);
         out.extend_from_slice(&chunk);
-        assert_eq!(source.remaining_bytes(), total - out.len() as u64);
-    }
-    assert!(source.next_chunk().unwrap().is_none());
+        ControlFlow::Continue(())
+    });
     assert_eq!((out.len() as u64, total % 512), (total, 0));
-    out.extend_from_slice(&source.hash());
+    let StreamEnd::Whole(hash) = end.unwrap() else { panic!("all was taken") };
+    out.extend_from_slice(&hash);
     out
 }
 
@@ -196,13 +201,38 @@ fn a_store_that_is_not_empty_is_left_alone() {
 fn a_header_that_contradicts_the_rows_is_refused() {
     let engine = store(vec![]);
     let wrong = StreamHeader { applied_index: 6, ..header() };
-    let mut source = SnapshotSource::new(engine.snapshot(), &wrong).unwrap();
-    let mut bytes = vec![];
-    while let Some(chunk) = source.next_chunk().unwrap() {
-        bytes.extend_from_slice(&chunk);
-    }
-    bytes.extend_from_slice(&source.hash());
+    let bytes = stream_with(&engine, &wrong);
     let into = SimEngine::new();
     assert!(matches!(restore(&bytes[..], &into, Hash::Check), Err(StreamError::Damaged { block: 0, .. })));
     assert_eq!(into.snapshot().get(Family::Meta, meta::APPLIED).unwrap(), None);
+}
+
+#[test]
+fn a_stream_that_nobody_wants_any_more_ends() {
+    let rows = (0..400u32).map(|n| put(Family::Log, n.to_be_bytes().to_vec(), vec![0; 4_000])).collect();
+    let mut taken = 0;
+    let end = SnapshotSource::new(store(rows).snapshot(), &header()).unwrap().send(|_| {
+        taken += 1;
+        if taken == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    assert_eq!((end.unwrap(), taken), (StreamEnd::Broken, 2));
+}
+
+#[test]
+fn a_store_that_counts_too_few_rows_breaks_the_stream_off() {
+    let rows = (0..400u32).map(|n| put(Family::Log, n.to_be_bytes().to_vec(), vec![0; 4_000])).collect();
+    let engine = store(rows);
+    engine.write(vec![put(Family::Meta, meta::SIZES, vec![0; 64])]).unwrap();
+    let end = SnapshotSource::new(engine.snapshot(), &header()).unwrap().send(|_| ControlFlow::Continue(()));
+    assert!(matches!(&end, Err(EngineError::Corrupt(why)) if why.contains("SN-LENGTH")), "{end:?}");
+}
+
+#[test]
+fn a_file_of_the_first_format_is_read() {
+    let mut old = two_blocks();
+    let length = u32::from_be_bytes(old[12..16].try_into().unwrap()) as usize;
+    old[8..12].copy_from_slice(&1u32.to_be_bytes());
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&old[8..16]), &old[20..20 + length]);
+    old[16..20].copy_from_slice(&crc.to_be_bytes());
+    assert_eq!(verify(&old[..], Hash::Skip).unwrap().rows[Family::Log as usize], 400);
 }

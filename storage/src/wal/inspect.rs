@@ -6,7 +6,7 @@
 use super::error::WalError;
 use super::format::Header;
 use super::open::{Contents, Found, Listing, TornTail, open_segments, read};
-use super::record::{Head, Install, Record, records};
+use super::record::{Install, Record, SegmentHead, records};
 use super::{WalConfig, WalMeta};
 use crate::disk::Disk;
 use bytes::Bytes;
@@ -137,7 +137,7 @@ fn info(found: &Found) -> SegmentInfo {
 }
 
 fn head(found: &Found) -> Logged {
-    let Head { reset, recycled, state, .. } = &found.head;
+    let SegmentHead { reset, recycled, state, .. } = &found.head;
     let record = LoggedRecord::Head {
         reset: *reset,
         recycled: *recycled,

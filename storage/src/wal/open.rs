@@ -10,10 +10,10 @@ use raft::{HardState, LogId};
 
 use super::error::WalError;
 use super::format::{BLOCK, HEADER_LEN, Header, NoHeader};
-use super::record::{Head, Install, Record, records};
+use super::record::{Install, Record, SegmentHead, records};
 use super::replay::Replay;
-use super::scan::{Owner, Rest, WINDOW, Window, batch_at, judge};
-use super::segment::{LOCK, Name, Segment, Spares, parse_name, segment_path};
+use super::scan::{Owner, TailVerdict, WINDOW, Window, batch_at, classify_tail};
+use super::segment::{Name, Segment, Spares, lock, parse_name, segment_path};
 use super::writer::{Opened, Wal};
 use super::{WalConfig, WalMeta};
 use crate::disk::{Disk, DiskLock};
@@ -112,7 +112,7 @@ pub(super) fn open_segments(disk: &dyn Disk, dir: &Path, ids: &[u64]) -> Result<
 pub(super) struct Found {
     pub(super) id: u64,
     pub(super) window: Window,
-    pub(super) head: Head,
+    pub(super) head: SegmentHead,
     pub(super) header: Header,
 }
 
@@ -130,7 +130,7 @@ pub(super) struct Contents {
     /// First index of each term among the entries after the truncation, ascending.
     pub(super) terms: Vec<LogId>,
     end: End,
-    rest: Rest,
+    rest: TailVerdict,
     /// What a start cuts off the end.
     pub(super) torn: Option<TornTail>,
 }
@@ -223,7 +223,7 @@ impl UncheckedWal {
     }
 
     /// Clears what lies behind the last whole batch, writes that batch once more, and syncs.
-    fn settle_tail(&mut self, end: &End, rest: Rest) -> Result<(), WalError> {
+    fn settle_tail(&mut self, end: &End, rest: TailVerdict) -> Result<(), WalError> {
         let window = &mut self.segments.last_mut().expect("WAL invariant: an open log has a segment").window;
         let path = window.path.clone();
         let (at, len) = end.last_batch;
@@ -328,24 +328,15 @@ impl Found {
     }
 
     /// Judges what lies behind the last whole batch of the newest segment.
-    fn behind(&mut self, end: &End) -> Result<Rest, WalError> {
+    fn behind(&mut self, end: &End) -> Result<TailVerdict, WalError> {
         let (owner, recycled) = (self.owner(), self.head.recycled);
         match batch_at(&mut self.window, owner, end.number, end.offset)? {
             Ok(_) => Err(WalError::corrupt(&self.window.path, end.offset, "a batch changed while it was read")),
-            Err(damage) => judge(&mut self.window, owner, end.number, end.offset, damage, recycled),
+            Err(damage) => classify_tail(&mut self.window, owner, end.number, end.offset, damage, recycled),
         }
     }
 
     fn owner(&self) -> Owner {
         Owner { log_id: self.head.meta.log_id, segment: self.id }
     }
-}
-
-/// Takes the folder's lock.
-pub(super) fn lock(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn DiskLock>, WalError> {
-    let path = dir.join(LOCK);
-    disk.lock(&path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::WouldBlock => WalError::Locked { path },
-        _ => WalError::io("lock", &path)(error),
-    })
 }

@@ -28,7 +28,7 @@ pub struct Install {
 
 /// First record of every segment: all that older segments said and is still in force, so that they can be released.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Head {
+pub(super) struct SegmentHead {
     pub(super) meta: WalMeta,
     /// True when this segment does not continue the one before: the log was reset to `truncated`.
     pub(super) reset: bool,
@@ -51,7 +51,7 @@ pub(super) struct LogState {
 /// A record read back; entry data is borrowed from the batch.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Record<'a> {
-    Head(Box<Head>),
+    Head(Box<SegmentHead>),
     Entry(EntryRef<'a>),
     HardState(HardState),
     Truncated(LogId),
@@ -204,7 +204,7 @@ pub(super) fn put_install(out: &mut Vec<u8>, install: &Install) {
     close_record(out, at);
 }
 
-pub(super) fn put_head(out: &mut Vec<u8>, head: &Head) {
+pub(super) fn put_head(out: &mut Vec<u8>, head: &SegmentHead) {
     let state = &head.state;
     let flat = Head1 {
         cluster: head.meta.cluster,
@@ -246,9 +246,9 @@ fn entry(payload: &[u8]) -> Result<EntryRef<'_>, &'static str> {
     Ok(EntryRef { id, kind, data: &payload[fixed.len()..] })
 }
 
-fn head(payload: &[u8]) -> Result<Head, &'static str> {
+fn head(payload: &[u8]) -> Result<SegmentHead, &'static str> {
     let h = plain!(Head1, payload)?;
-    Ok(Head {
+    Ok(SegmentHead {
         meta: WalMeta { cluster: h.cluster, member: h.member, log_id: h.log_id },
         reset: h.reset,
         recycled: h.recycled,
@@ -308,7 +308,7 @@ mod tests {
         let hard_state = HardState { term: 5, vote: 2, commit: 11 };
         let state = LogState { hard_state, truncated: id, last: id, install: Some(install()) };
         let meta = WalMeta { cluster: 1, member: 2, log_id: 3 };
-        let head = Head { meta, reset: true, recycled: false, state };
+        let head = SegmentHead { meta, reset: true, recycled: false, state };
         let kind = EntryKind::ConfChangeV2;
         let entry = Entry { term: 4, index: 12, kind, data: Bytes::from_static(b"x") };
         let mut out = Vec::new();

@@ -7,7 +7,7 @@ use raft::{HardState, Index, LogId};
 use super::WalMeta;
 use super::format::Header;
 use super::index::{LogIndex, Run};
-use super::record::{EntryRef, Head, LogState, Record, records};
+use super::record::{EntryRef, LogState, Record, SegmentHead, records};
 
 /// What the log says so far.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub(super) struct Replay {
 
 impl Replay {
     /// Starts at the head of the oldest segment.
-    pub(super) fn new(head: &Head, mark_every: u64) -> Self {
+    pub(super) fn new(head: &SegmentHead, mark_every: u64) -> Self {
         let mut replay = Self {
             meta: head.meta,
             state: head.state.clone(),
@@ -42,7 +42,7 @@ impl Replay {
     }
 
     /// The head of the next segment.
-    pub(super) fn head(&mut self, head: &Head) -> Result<(), &'static str> {
+    pub(super) fn head(&mut self, head: &SegmentHead) -> Result<(), &'static str> {
         self.max_index = 0;
         if head.meta != self.meta {
             return Err("the segment belongs to another log than the one before it");

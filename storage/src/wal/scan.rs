@@ -126,28 +126,28 @@ fn header_at(window: &mut Window, owner: Owner, offset: u64) -> Result<Option<He
 
 /// What lies behind the last whole batch of the last segment, none of which was ever acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Rest {
+pub(super) struct TailVerdict {
     /// Something of batch k was recognised.
     pub(super) torn: bool,
     /// End of what can be recognised, in whole blocks; at least the first block unless that is zero or beyond the file.
     pub(super) wipe_to: u64,
 }
 
-/// Judges a damaged batch `number` at `offset` of the last segment: [`Rest`] when it is a torn tail or simply the end of the log.
+/// Judges a damaged batch `number` at `offset` of the last segment: [`TailVerdict`] when it is a torn tail or simply the end of the log.
 ///
 /// # Errors
 /// [`WalError::Corrupt`] when a header above `number` proves that it had been durable.
-pub(super) fn judge(
+pub(super) fn classify_tail(
     window: &mut Window,
     owner: Owner,
     number: u64,
     offset: u64,
     damage: Damage,
     recycled: bool,
-) -> Result<Rest, WalError> {
-    let mut rest = Rest { torn: false, wipe_to: offset };
+) -> Result<TailVerdict, WalError> {
+    let mut verdict = TailVerdict { torn: false, wipe_to: offset };
     if let Damage::Payload(header) = damage {
-        rest = Rest { torn: true, wipe_to: (offset + header.extent()).min(window.size) };
+        verdict = TailVerdict { torn: true, wipe_to: (offset + header.extent()).min(window.size) };
     }
     let mut at = offset;
     while at + BLOCK <= window.size {
@@ -156,9 +156,9 @@ pub(super) fn judge(
         if !zero {
             // In a file that began as zeros, only batch k can have written here; in a recycled one only its own place is cleared.
             if !recycled || at == offset {
-                rest.wipe_to = rest.wipe_to.max(at + BLOCK);
+                verdict.wipe_to = verdict.wipe_to.max(at + BLOCK);
             }
-            rest.torn |= !recycled;
+            verdict.torn |= !recycled;
             // A header of another version cannot stand behind ours in one segment: it is old bytes.
             if let Ok(h) = Header::decode(block)
                 && (h.log_id, h.segment) == (owner.log_id, owner.segment)
@@ -170,5 +170,5 @@ pub(super) fn judge(
         }
         at += BLOCK;
     }
-    Ok(rest)
+    Ok(verdict)
 }

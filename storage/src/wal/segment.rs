@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use super::error::WalError;
 use super::format::{BLOCK, COUNTABLE, HEADER_LEN, Header, padded};
-use super::record::{Head, put_head};
-use crate::disk::{Disk, DiskFile};
+use super::record::{SegmentHead, put_head};
+use crate::disk::{Disk, DiskFile, DiskLock};
 
 /// The lock file's name.
-pub(super) const LOCK: &str = "LOCK";
+const LOCK: &str = "LOCK";
 
 /// What a name in the log's folder says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -256,7 +256,7 @@ pub(super) struct Segment {
 }
 
 /// The bytes of a segment's first batch.
-pub(super) fn encode_head(head: &Head, segment: u64, number: u64) -> Vec<u8> {
+pub(super) fn encode_head(head: &SegmentHead, segment: u64, number: u64) -> Vec<u8> {
     let mut bytes = vec![0; HEADER_LEN];
     put_head(&mut bytes, head);
     let payload = &bytes[HEADER_LEN..];
@@ -280,7 +280,7 @@ pub(super) fn start_segment(
     disk: &dyn Disk,
     dir: &Path,
     prepared: Prepared,
-    head: &Head,
+    head: &SegmentHead,
     id: u64,
     number: u64,
 ) -> Result<(Segment, u64), WalError> {
@@ -292,6 +292,15 @@ pub(super) fn start_segment(
     disk.rename(&from, &path).map_err(WalError::io("rename", &from))?;
     disk.sync_dir(dir).map_err(WalError::io("sync", dir))?;
     Ok((Segment { id, path, file, size, max_index: 0 }, bytes.len() as u64))
+}
+
+/// Takes the folder's lock.
+pub(super) fn lock(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn DiskLock>, WalError> {
+    let path = dir.join(LOCK);
+    disk.lock(&path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::WouldBlock => WalError::Locked { path },
+        _ => WalError::io("lock", &path)(error),
+    })
 }
 
 #[cfg(test)]

@@ -12,10 +12,9 @@ use super::batch::Staged;
 use super::error::WalError;
 use super::format::padded;
 use super::index::{LogIndex, Run};
-use super::open::lock;
 use super::reader::WalReader;
-use super::record::{Head, Install, LogState};
-use super::segment::{Name, PrepareRequest, Prepared, Segment, Spares, encode_head, parse_name, start_segment};
+use super::record::{Install, LogState, SegmentHead};
+use super::segment::{Name, PrepareRequest, Prepared, Segment, Spares, encode_head, lock, parse_name, start_segment};
 use super::{Start, WalConfig, WalMeta};
 use crate::disk::{Disk, DiskLock};
 
@@ -94,7 +93,7 @@ impl Wal {
         }
         let state = LogState { hard_state: start.hard_state, truncated: start.at, last: start.at, install: None };
         let prepared = spares.take(disk.as_ref(), config.min_segment, config.min_segment)?;
-        let head = Head { meta, reset: true, recycled: prepared.recycled, state: state.clone() };
+        let head = SegmentHead { meta, reset: true, recycled: prepared.recycled, state: state.clone() };
         let (segment, offset) = start_segment(disk.as_ref(), dir, prepared, &head, 1, 1)?;
         let mut index = LogIndex::new(config.mark_every);
         index.reset(start.at.index);
@@ -338,7 +337,7 @@ impl Wal {
 
     /// Goes on in a new segment that has room for `extent` bytes behind its head. Only a lack of space for its file leaves the log usable.
     fn next_segment(&mut self, extent: u64, reset: bool) -> Result<(), WalError> {
-        let mut head = Head { meta: self.meta, reset, recycled: false, state: self.state.clone() };
+        let mut head = SegmentHead { meta: self.meta, reset, recycled: false, state: self.state.clone() };
         let id = self.current().id + 1;
         let need = encode_head(&head, id, self.next_number).len() as u64 + padded(extent as usize);
         let size = self.config.next_size(self.current().size, need);

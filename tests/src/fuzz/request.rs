@@ -14,19 +14,19 @@ use prost::Message;
 use raft::{ConfState, Entry, EntryKind, LogId};
 use std::fmt::Debug;
 use std::sync::{Arc, OnceLock};
-use storage::apply::{Applier, Bootstrap, Committed, CompactionProgress, Identity, MemberRow};
+use storage::apply::{Bootstrap, Committed, CompactionProgress, MemberIds, MemberRow, StateMachine};
 use storage::engine::Engine;
 use storage::engine::sim::{SimEngine, SimSnapshot};
-use storage::read::cursor::{Budget, RangeCursor, measure};
 use storage::read::events::EventsBudget;
+use storage::read::{Budget, RangeCursor, measure};
 use storage::read::{events::events, hash::hash_kv, range, txn::read_txn};
 use storage::view::View;
 
 const MAX_OPS: usize = 128;
 
-fn apply(store: &mut Applier<SimEngine>, command: Command) {
+fn apply(store: &mut StateMachine<SimEngine>, command: Command) {
     let index = store.applied().index + 1;
-    let before = store.view().revision;
+    let before = store.view().status.revision;
     let origin = Origin { member: 1, epoch: 2, sequence: index };
     let data = Envelope { origin, only_in_term: 0, command: command.encode(index) }.encode();
     let entry = Entry { term: 1, index, kind: EntryKind::Normal, data };
@@ -44,10 +44,10 @@ fn logged(view: &View<SimSnapshot>, behind: i64) -> Vec<(Revision, Bytes, Bytes)
     let mut out = Vec::new();
     loop {
         let budget = EventsBudget { bytes: 200, scanned: 500 };
-        let chunk = events(view, from, view.revision, |_| true, budget).expect("the log reads");
+        let chunk = events(view, from, view.status.revision, |_| true, budget).expect("the log reads");
         let found = chunk.revisions.into_iter().flat_map(|r| r.events);
         out.extend(found.map(|e| (e.revision, e.key, e.kv)));
-        if chunk.next.main > view.revision {
+        if chunk.next.main > view.status.revision {
             return out;
         }
         assert!(chunk.next > from, "a read gets further");
@@ -62,12 +62,12 @@ pub(super) fn prepared() -> SimEngine {
         let engine = Arc::new(SimEngine::new());
         let member = MemberRow { peer_urls: vec!["http://a:2380".into()], ..MemberRow::default() };
         let first = Bootstrap {
-            identity: Identity { cluster_id: 7, member_id: 1 },
+            identity: MemberIds { cluster_id: 7, member_id: 1 },
             applied: LogId::default(),
             conf_state: ConfState { voters: vec![1], ..ConfState::default() },
             members: vec![(1, member)],
         };
-        let mut store = Applier::bootstrap(engine.clone(), &first).expect("a new store");
+        let mut store = StateMachine::bootstrap(engine.clone(), &first).expect("a new store");
         apply(&mut store, Command::LeaseGrant(LeaseGrantRequest { ttl: 60, id: 5 }));
         for (i, key) in ["a", "b", "c", "a", "key", "b", "d"].into_iter().enumerate() {
             apply(&mut store, Command::Put(crate::request::put(key, format!("{i}").repeat(i * 200))));
@@ -144,8 +144,8 @@ fn every_other(body: &Bytes) {
     with::<pb::AuthRoleGrantPermissionRequest>(body.clone(), drop);
 }
 
-fn store() -> Applier<SimEngine> {
-    Applier::open(Arc::new(prepared())).expect("the prepared store opens")
+fn store() -> StateMachine<SimEngine> {
+    StateMachine::open(Arc::new(prepared())).expect("the prepared store opens")
 }
 
 fn write(command: Command) {

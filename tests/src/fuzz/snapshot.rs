@@ -1,22 +1,23 @@
 //! A snapshot stream from anywhere: refused, or restored into a store that opens and streams the same rows again.
 
+use std::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};
-use storage::apply::{Applier, OpenError};
+use storage::apply::{OpenError, StateMachine};
 use storage::engine::Engine;
 use storage::engine::sim::SimEngine;
-use storage::snapshot::{Hash, SnapshotSource, StreamHeader, restore, verify};
+use storage::snapshot::{Hash, SnapshotSource, StreamEnd, StreamHeader, restore, verify};
 
 use super::request::prepared;
 
 fn stream(engine: &SimEngine) -> Vec<u8> {
     let snapshot = engine.snapshot();
     let header = StreamHeader::read(&snapshot, "3.7.1").expect("a header");
-    let mut source = SnapshotSource::new(snapshot, &header).expect("a source");
     let mut out = Vec::new();
-    while let Some(chunk) = source.next_chunk().expect("a chunk") {
+    let end = SnapshotSource::new(snapshot, &header).expect("a source").send(|chunk| {
         out.extend_from_slice(&chunk);
-    }
-    let hash = source.hash();
+        ControlFlow::Continue(())
+    });
+    let Ok(StreamEnd::Whole(hash)) = end else { panic!("the stream ended with {end:?}") };
     out.extend_from_slice(&hash);
     out
 }
@@ -48,14 +49,14 @@ pub fn run(data: &[u8]) {
         (Ok(summary), Ok(verified)) => assert_eq!(summary, verified),
         // restore looks at the rows too
         (Err(_), _) => {
-            let opened = Applier::open(Arc::new(engine));
+            let opened = StateMachine::open(Arc::new(engine));
             assert!(matches!(opened, Err(OpenError::Empty)), "half a stream became a store");
             return;
         }
         (Ok(summary), Err(why)) => panic!("restored {summary:?}, verify says {why}"),
     }
     // a foreign header may say other figures than the rows do, but then the rows count
-    if let Ok(store) = Applier::open(Arc::new(engine.clone())) {
+    if let Ok(store) = StateMachine::open(Arc::new(engine.clone())) {
         let view = store.view();
         let _ = storage::read::range(&view, &crate::request::all());
         let _ = storage::read::hash::hash_kv(&view, 0);

@@ -10,12 +10,14 @@ use super::violation::{Checked, hold, violated};
 use bytes::Bytes;
 use model::request::RangeRequest;
 use model::{KeyRange, ReadError, Revision};
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
 use std::sync::Arc;
-use storage::apply::Applier;
+use storage::apply::StateMachine;
 use storage::engine::sim::{SimEngine, SimSnapshot};
 use storage::engine::{Direction, Engine, Family, Scan, Snapshot};
 use storage::read::events::{EventsBudget, events};
-use storage::snapshot::{Hash, SnapshotSource, StreamHeader};
+use storage::snapshot::{Hash, SnapshotSource, StreamEnd, StreamHeader};
 use storage::view::View;
 
 fn all() -> KeyRange {
@@ -31,13 +33,16 @@ fn read<T>(what: &str, result: Result<T, ReadError>) -> Checked<T> {
 /// # Errors
 /// The invariant that does not hold.
 pub fn numbers<S: Snapshot>(view: &View<S>, replay: &Replay) -> Checked {
-    let Some(at) = replay.at(view.applied_index) else {
-        return violated("SIM-VIEW-WHOLE", format!("a view of entry {}, which nobody applied", view.applied_index));
+    let Some(at) = replay.at(view.status.applied_index) else {
+        return violated(
+            "SIM-VIEW-WHOLE",
+            format!("a view of entry {}, which nobody applied", view.status.applied_index),
+        );
     };
-    let seen = (view.applied_term, view.revision, view.compact_revision);
+    let seen = (view.status.applied_term, view.status.revision, view.status.compact_revision);
     let right = (at.term, at.revision, at.compact);
     hold("SIM-VIEW-WHOLE", seen == right, || {
-        format!("entry {}: term, revision, compact revision are {seen:?}, not {right:?}", view.applied_index)
+        format!("entry {}: term, revision, compact revision are {seen:?}, not {right:?}", view.status.applied_index)
     })
 }
 
@@ -47,43 +52,45 @@ pub fn numbers<S: Snapshot>(view: &View<S>, replay: &Replay) -> Checked {
 /// The invariant that does not hold.
 pub fn whole<S: Snapshot>(view: &View<S>, replay: &Replay) -> Checked {
     numbers(view, replay)?;
-    let at = replay.at(view.applied_index).expect("just seen");
+    let at = replay.at(view.status.applied_index).expect("just seen");
     let request = RangeRequest { key: all().key, range_end: all().end, ..RangeRequest::default() };
     let seen = read("range", storage::read::range(view, &request))?;
     let right = replay.range(&RangeRequest { revision: at.revision, ..request });
     hold("SIM-STORE-IS-REPLAY", seen == right, || {
-        format!("entry {}: keys are {seen:?}, not {right:?}", view.applied_index)
+        format!("entry {}: keys are {seen:?}, not {right:?}", view.status.applied_index)
     })?;
-    hold("SIM-STORE-IS-REPLAY", view.keys == right.count, || format!("{} keys, not {}", view.keys, right.count))?;
+    hold("SIM-STORE-IS-REPLAY", view.status.keys == right.count, || {
+        format!("{} keys, not {}", view.status.keys, right.count)
+    })?;
     let leases: Vec<(i64, i64)> =
         read("leases", storage::read::meta::leases(view))?.into_iter().map(|(id, row)| (id, row.ttl)).collect();
     let right: Vec<(i64, i64)> = at.leases.iter().map(|(id, ttl)| (*id, *ttl)).collect();
     hold("SIM-STORE-IS-REPLAY", leases == right, || {
-        format!("entry {}: leases are {leases:?}, not {right:?}", view.applied_index)
+        format!("entry {}: leases are {leases:?}, not {right:?}", view.status.applied_index)
     })?;
     history(view, replay)?;
     let hash = read("hash", storage::read::hash::hash_kv(view, 0))?.hash;
     let right = replay.hash_kv(at.revision, at.compact);
     hold("SIM-HASH-IS-REPLAY", hash == right, || {
-        format!("entry {}: HashKV is {hash:08x}, not {right:08x}", view.applied_index)
+        format!("entry {}: HashKV is {hash:08x}, not {right:08x}", view.status.applied_index)
     })
 }
 
 /// The events that watchers may still ask for.
 fn history<S: Snapshot>(view: &View<S>, replay: &Replay) -> Checked {
-    let from = view.compact_revision.max(1);
-    let right = replay.changes().iter().filter(|c| c.main >= from && c.main <= view.revision);
+    let from = view.status.compact_revision.max(1);
+    let right = replay.changes().iter().filter(|c| c.main >= from && c.main <= view.status.revision);
     let mut right = right.map(|c| (c.main, c.key.clone(), c.kv.is_some()));
     let mut next = Revision::new(from, 0);
-    while next.main <= view.revision {
+    while next.main <= view.status.revision {
         let budget = EventsBudget { bytes: 1 << 20, scanned: 1 << 24 };
-        let chunk = read("events", events(view, next, view.revision, |_| true, budget))?;
+        let chunk = read("events", events(view, next, view.status.revision, |_| true, budget))?;
         for revision in &chunk.revisions {
             for event in &revision.events {
                 let seen = (revision.main, event.key.clone(), event.kind != storage::schema::Kind::Delete);
                 let due = right.next();
                 hold("SIM-EVENTS-ARE-REPLAY", due.as_ref() == Some(&seen), || {
-                    format!("entry {}: event {seen:?}, due is {due:?}", view.applied_index)
+                    format!("entry {}: event {seen:?}, due is {due:?}", view.status.applied_index)
                 })?;
             }
         }
@@ -91,7 +98,7 @@ fn history<S: Snapshot>(view: &View<S>, replay: &Replay) -> Checked {
         next = chunk.next;
     }
     let due = right.next();
-    hold("SIM-EVENTS-ARE-REPLAY", due.is_none(), || format!("entry {}: due is {due:?}", view.applied_index))
+    hold("SIM-EVENTS-ARE-REPLAY", due.is_none(), || format!("entry {}: due is {due:?}", view.status.applied_index))
 }
 
 /// A compaction that is finished has left what it must, and nothing else.
@@ -104,9 +111,9 @@ pub fn compacted(view: &View<SimSnapshot>, replay: &Replay) -> Checked {
     while let Ok(Some(_)) = scan.next() {
         rows += 1;
     }
-    let right = replay.kept_versions(view.compact_revision);
+    let right = replay.kept_versions(view.status.compact_revision);
     hold("SIM-COMPACTED", rows == right, || {
-        format!("behind compaction {} the log has {rows} rows, not {right}", view.compact_revision)
+        format!("behind compaction {} the log has {rows} rows, not {right}", view.status.compact_revision)
     })
 }
 
@@ -142,7 +149,7 @@ pub fn checkpoint(bytes: &[u8], params: &Params, replay: &Replay, flip: (usize, 
     if let Err(why) = storage::snapshot::restore(bytes, &fresh, Hash::Check) {
         return violated("SIM-SNAPSHOT-WHOLE", format!("a stream does not restore: {why}"));
     }
-    let store = match Applier::open_with(Arc::new(fresh), params.chunk_bytes) {
+    let store = match StateMachine::open_with(Arc::new(fresh), params.chunk_bytes) {
         Ok(store) => store,
         Err(why) => return violated("SIM-SNAPSHOT-WHOLE", format!("a restored store does not open: {why}")),
     };
@@ -154,13 +161,25 @@ pub fn checkpoint(bytes: &[u8], params: &Params, replay: &Replay, flip: (usize, 
     Ok(store.applied().index)
 }
 
-/// The stream of a checkpoint.
+/// The chunks of a checkpoint's stream, the last one with the hash.
 ///
 /// # Errors
 /// When the rows cannot be read.
-pub fn source(copy: &SimEngine) -> Checked<SnapshotSource<SimSnapshot>> {
-    let snapshot = copy.snapshot();
-    let header = StreamHeader::read(&snapshot, "3.7.1").map_err(|why| why.to_string());
-    let opened = header.and_then(|header| SnapshotSource::new(snapshot, &header).map_err(|why| why.to_string()));
-    opened.or_else(|why| violated("SIM-SNAPSHOT-WHOLE", format!("a checkpoint cannot be read: {why}")))
+pub fn stream(copy: &SimEngine) -> Checked<VecDeque<Vec<u8>>> {
+    let read = || {
+        let snapshot = copy.snapshot();
+        let header = StreamHeader::read(&snapshot, "3.7.1").map_err(|why| why.to_string())?;
+        let mut chunks = VecDeque::new();
+        let source = SnapshotSource::new(snapshot, &header).map_err(|why| why.to_string())?;
+        let end = source.send(|chunk| {
+            chunks.push_back(chunk.to_vec());
+            ControlFlow::Continue(())
+        });
+        match (end, chunks.back_mut()) {
+            (Ok(StreamEnd::Whole(hash)), Some(last)) => last.extend_from_slice(&hash),
+            (end, _) => return Err(format!("the stream ended with {end:?}")),
+        }
+        Ok(chunks)
+    };
+    read().or_else(|why: String| violated("SIM-SNAPSHOT-WHOLE", format!("a checkpoint cannot be read: {why}")))
 }

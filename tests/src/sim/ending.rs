@@ -49,8 +49,8 @@ impl World {
             hold("SIM-REFUSED-STAYS", told.is_none(), || format!("{op:x} was refused, and applied: {told:?}"))?;
         }
         let view = run.views.load();
-        hold("SIM-CAUGHT-UP", view.applied_index == self.replay.last(), || {
-            format!("entry {} is applied, {} was", view.applied_index, self.replay.last())
+        hold("SIM-CAUGHT-UP", view.status.applied_index == self.replay.last(), || {
+            format!("entry {} is applied, {} was", view.status.applied_index, self.replay.last())
         })?;
         checks::whole(&view, &self.replay)?;
         hold("SIM-COMPACTS", !run.applier.compacting(), || String::from("a compaction never ends"))?;

@@ -81,6 +81,13 @@ impl World {
                 self.unflood();
                 self.hub_frames()
             }
+            Owner::LogRead => {
+                let Ok(ask) = run.to_log.try_recv() else { return Ok(()) };
+                match run.log.serve(ask) {
+                    Ok(()) => Ok(()),
+                    Err(why) => self.failed("log reader", &why.to_string(), Doing::Idle),
+                }
+            }
             Owner::Snapshot => self.send_snapshot(),
         }
     }
@@ -177,7 +184,7 @@ impl World {
             }
         }
         if let Some(copy) = self.engine.take_copy() {
-            self.sending = Some(Sending { source: checks::source(&copy)?, bytes: Vec::new() });
+            self.sending = Some(Sending { chunks: checks::stream(&copy)?, bytes: Vec::new() });
         }
         match result {
             Ok(()) => self.look_at_view(10),
@@ -213,7 +220,7 @@ impl World {
             Ok(HubMail::Requests(message)) => {
                 // taken now, as the actor does: no client can have seen more when it sent them
                 let view = run.views.load();
-                let at = Position { revision: view.revision, compact_revision: view.compact_revision };
+                let at = Position { revision: view.status.revision, compact_revision: view.status.compact_revision };
                 run.hub.requests(message.0, at);
             }
             Err(_) => {}
@@ -239,21 +246,19 @@ impl World {
     /// A checkpoint: made first, then sent chunk by chunk while everything else goes on.
     fn send_snapshot(&mut self) -> Checked {
         let Some(sending) = &mut self.sending else { return Ok(()) };
-        match sending.source.next_chunk() {
-            Ok(Some(chunk)) => {
+        match sending.chunks.pop_front() {
+            Some(chunk) => {
                 sending.bytes.extend_from_slice(&chunk);
                 Ok(())
             }
-            Ok(None) => {
-                let mut sent = self.sending.take().expect("just seen");
-                sent.bytes.extend_from_slice(&sent.source.hash());
+            None => {
+                let sent = self.sending.take().expect("just seen");
                 let flip = (self.rng.next() as usize, self.rng.next() as u8);
                 let index = checks::checkpoint(&sent.bytes, &self.params, &self.replay, flip)?;
                 self.tally.snapshots += 1;
                 self.trace.line(self.now, || format!("snapshot of entry {index}: {} bytes", sent.bytes.len()));
                 Ok(())
             }
-            Err(why) => self.failed("snapshot", &why.to_string(), Doing::Snapshot),
         }
     }
 
@@ -269,7 +274,7 @@ impl World {
         }
         match self.engine.copy() {
             Ok(copy) => {
-                self.sending = Some(Sending { source: checks::source(&copy)?, bytes: Vec::new() });
+                self.sending = Some(Sending { chunks: checks::stream(&copy)?, bytes: Vec::new() });
                 Ok(())
             }
             // its caller is told; the store's own owners meet the same trouble and stop the node

@@ -9,16 +9,22 @@ use actors::applier::{Applier, ApplierPace, ApplierParts};
 use actors::flusher::{Flusher, FlusherParts};
 use actors::kernel::{FIRST_CLIENT_SINK, LEASE_SINK};
 use actors::lease_manager::{LeaseService, LeaseServiceParts, StoredLease};
-use actors::limits::{APPLIER_QUEUE, APPLY_BATCH_BYTES, FLUSHER_QUEUE, UNCOMMITTED_BYTES, WAL_QUEUE};
+use actors::limits::{
+    APPLIER_QUEUE, APPLY_BATCH_BYTES, COLLECTED_BYTES, FLUSHER_QUEUE, HUB_BACKLOG_BYTES, LOG_READS, LOG_TAIL_BYTES,
+    OVERSIZED_REVISION_BYTES, UNCOMMITTED_BYTES, WAL_QUEUE,
+};
+use actors::log_reader::LogReader;
 use actors::raft_core::inbox::{Inbox, InnerPort};
 use actors::raft_core::log_tail::LogTail;
 use actors::raft_core::{CoreConfig, CoreParts, RaftCore};
+use actors::store_cell::StoreCell;
 use actors::wal_writer::{WalParts, WalWriter};
 use actors::watch_hub::{Hub, Position, ReadDone, ReadJob};
 use actors::wiring::apply::ToApplier;
 use actors::wiring::flush::ToFlusher;
+use actors::wiring::log::ReadLog;
 use actors::wiring::wal::ToWal;
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use messages::ports::CorePort;
 use messages::{Gauges, ReplySink, SinkId, Sinks};
 use std::collections::VecDeque;
@@ -26,7 +32,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Release;
 use std::time::Duration;
-use storage::apply::Applier as Store;
+use storage::apply::StateMachine as Store;
 use storage::disk::SimDisk;
 use storage::engine::sim::SimSnapshot;
 use storage::view::{View, Views};
@@ -53,6 +59,10 @@ pub struct Running {
     pub wal: WalWriter,
     /// The applier.
     pub applier: Applier<StepEngine>,
+    /// The log reader.
+    pub log: LogReader,
+    /// Its queue.
+    pub to_log: Receiver<ReadLog>,
     /// The flusher.
     pub flusher: Flusher<StepEngine>,
     /// The lease manager.
@@ -104,6 +114,7 @@ struct Wiring {
     inner: InnerPort,
     port: CorePort,
     wal_end: Sender<ToWal>,
+    log_end: Sender<ReadLog>,
     flusher_end: Sender<ToFlusher>,
     to_leases: Sender<LeaseMail>,
     to_hub: Sender<HubMail>,
@@ -120,6 +131,7 @@ impl Wiring {
             inbox,
             wal: self.wal_end.clone(),
             applier,
+            log: self.log_end.clone(),
             peers: Arc::new(self.peers.clone()),
             leases: Box::new(ToLeases(self.to_leases.clone())),
             sinks: self.sinks.clone(),
@@ -146,11 +158,15 @@ impl Wiring {
             hub: Box::new(ToHub(self.to_hub.clone())),
             hub_backlog: self.backlog.clone(),
             leases: Box::new(ToLeases(self.to_leases.clone())),
+            // nobody has to be told
+            members: Box::new(unbounded().0),
             flusher: self.flusher_end.clone(),
             pace: ApplierPace {
                 compaction_pause: Duration::ZERO,
                 compaction_rows: params.compaction_rows,
                 durable_check: params.durable_check,
+                hub_backlog: HUB_BACKLOG_BYTES,
+                oversized_revision: OVERSIZED_REVISION_BYTES,
             },
         }
     }
@@ -164,7 +180,7 @@ impl Wiring {
     ) -> FlusherParts<StepEngine> {
         FlusherParts {
             inbox,
-            engine: Arc::new(engine),
+            store: Arc::new(StoreCell::new(Arc::new(engine))),
             disk: disk.shared(),
             core: self.inner.clone(),
             wal: self.wal_end.clone(),
@@ -207,6 +223,7 @@ impl Running {
         let (wal_end, to_wal) = bounded(WAL_QUEUE);
         let (applier_end, to_applier) = bounded(APPLIER_QUEUE);
         let (flusher_end, to_flusher) = bounded(FLUSHER_QUEUE);
+        let (log_end, to_log) = bounded(LOG_READS);
         let (to_leases, lease_mail) = mailbox();
         let (to_hub, hub_mail) = mailbox();
         let views = Arc::new(Views::new(store.view()));
@@ -217,14 +234,31 @@ impl Running {
         sinks.register(vec![lease_sink, replies.clone()]);
         engine.watch(views.clone());
         let (peers, backlog) = (SimPeers::default(), Arc::default());
-        let wiring =
-            Wiring { inner, port, wal_end, flusher_end, to_leases, to_hub, views, gauges, sinks, peers, backlog };
+        let wiring = Wiring {
+            inner,
+            port,
+            wal_end,
+            log_end,
+            flusher_end,
+            to_leases,
+            to_hub,
+            views,
+            gauges,
+            sinks,
+            peers,
+            backlog,
+        };
         let view = wiring.views.load();
-        let at = Position { revision: view.revision, compact_revision: view.compact_revision };
+        let at = Position { revision: view.status.revision, compact_revision: view.status.compact_revision };
         let config = core_config(&store, params, epoch);
         let core = RaftCore::new(config, tail, wiring.core_parts(inbox, applier_end)).map_err(|e| e.to_string())?;
+        // it is stepped by the world, which needs no end to stop it by
+        let (_, never) = bounded(0);
+        let log = LogReader::new(wal.reader(), to_log.clone(), never, wiring.inner.clone());
         Ok(Self {
             core,
+            log,
+            to_log,
             wal: WalWriter::new(wal, wiring.wal_parts(to_wal.clone())),
             applier: Applier::new(store, wiring.applier_parts(to_applier.clone(), params)),
             flusher: Flusher::new(wiring.flusher_parts(to_flusher.clone(), engine, disk, params)),
@@ -237,7 +271,7 @@ impl Running {
             to_flusher,
             lease_mail,
             hub_mail,
-            reads: Arc::new(Reads::new(wiring.views.clone(), wiring.gauges.clone())),
+            reads: Arc::new(Reads::new(wiring.views.clone(), wiring.gauges.clone(), COLLECTED_BYTES)),
             replies,
             port: wiring.port,
             inner: wiring.inner,
@@ -270,5 +304,12 @@ fn core_config(store: &Store<StepEngine>, params: &Params, epoch: u64) -> CoreCo
     raft.max_uncommitted_size = UNCOMMITTED_BYTES;
     raft.max_inflight_bytes = 8 << 20;
     raft.step_down_on_removal = true;
-    CoreConfig { raft, epoch, request_ticks: 70, catch_up_entries: params.catch_up, spin: Duration::ZERO }
+    CoreConfig {
+        raft,
+        epoch,
+        request_ticks: 70,
+        catch_up_entries: params.catch_up,
+        tail_bytes: LOG_TAIL_BYTES,
+        spin: Duration::ZERO,
+    }
 }

@@ -81,25 +81,25 @@ impl World {
         let Some(run) = &self.run else { return Ok(()) };
         let view = run.views.load();
         let told = fresh.unwrap_or(i64::MIN);
-        hold("SIM-READ-FRESH", view.revision >= told, || {
-            format!("a linearizable read at {}, revision {told} was told before", view.revision)
+        hold("SIM-READ-FRESH", view.status.revision >= told, || {
+            format!("a linearizable read at {}, revision {told} was told before", view.status.revision)
         })?;
         let result = match run.reads.range(request, INLINE_BYTES) {
             Some(result) => result.map(|(_, outcome)| outcome),
             None => storage::read::range(&view, request),
         };
         let right = match request.revision {
-            r if r > view.revision => Err(ReadError::FutureRevision),
-            r if r > 0 && r < view.compact_revision => Err(ReadError::Compacted),
-            0 => Ok(self.replay.range(&RangeRequest { revision: view.revision, ..request.clone() })),
+            r if r > view.status.revision => Err(ReadError::FutureRevision),
+            r if r > 0 && r < view.status.compact_revision => Err(ReadError::Compacted),
+            0 => Ok(self.replay.range(&RangeRequest { revision: view.status.revision, ..request.clone() })),
             _ => Ok(self.replay.range(request)),
         };
         hold("SIM-READ-IS-REPLAY", result == right, || {
-            format!("{request:?} at entry {}: {result:?}, not {right:?}", view.applied_index)
+            format!("{request:?} at entry {}: {result:?}, not {right:?}", view.status.applied_index)
         })?;
         self.clients.answered += 1;
         if fresh.is_some() {
-            self.clients.told_revision = self.clients.told_revision.max(view.revision);
+            self.clients.told_revision = self.clients.told_revision.max(view.status.revision);
         }
         self.client_later(client);
         Ok(())

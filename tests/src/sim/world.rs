@@ -14,12 +14,10 @@ use super::violation::{Checked, hold, violated};
 use super::{checks, clients::Clients, leases::Promises, watchers::Watching};
 use raft::HardState;
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashSet};
+use std::collections::{BinaryHeap, HashSet, VecDeque};
 use std::sync::atomic::Ordering::Acquire;
 use storage::disk::SimDisk;
 use storage::disk::sim::Faults;
-use storage::engine::sim::SimSnapshot;
-use storage::snapshot::SnapshotSource;
 
 /// What one owner does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,6 +36,7 @@ pub(super) enum Owner {
     Tick,
     LeaseTick,
     HubTick,
+    LogRead,
     Snapshot,
 }
 
@@ -89,7 +88,7 @@ pub struct Tally {
 
 /// A checkpoint being sent.
 pub(super) struct Sending {
-    pub(super) source: SnapshotSource<SimSnapshot>,
+    pub(super) chunks: VecDeque<Vec<u8>>,
     pub(super) bytes: Vec<u8>,
 }
 
@@ -130,6 +129,8 @@ pub struct World {
     pub(super) promised: HardState,
     pub(super) promising: HardState,
     pub(super) flooded: bool,
+    /// Of the last start that succeeded.
+    boot_epoch: u64,
     faults_left: u64,
     fault_gap: u64,
 }
@@ -168,6 +169,7 @@ impl World {
             promised: HardState::default(),
             promising: HardState::default(),
             flooded: false,
+            boot_epoch: 0,
             faults_left: params.faults,
             fault_gap,
             rng,
@@ -293,6 +295,7 @@ impl World {
             (Owner::HubWork, !run.work.is_empty()),
             (Owner::HubDone, !run.done.is_empty()),
             (Owner::Lease, !run.lease_mail.is_empty()),
+            (Owner::LogRead, !run.to_log.is_empty()),
             (Owner::Snapshot, self.sending.is_some()),
         ];
         for (owner, _) in busy.into_iter().filter(|(_, busy)| *busy) {
@@ -388,6 +391,10 @@ impl World {
             format!("start: store at {}, log {}..={last} {hard_state:?}", found.applied, found.log.truncated.index)
         });
         checks::log(&found.recovered, &found.log, &self.replay)?;
+        let epoch = found.boot_epoch;
+        let last_epoch = self.boot_epoch;
+        hold("SIM-EPOCH-GROWS", epoch > last_epoch, || format!("boot epoch {epoch} follows {last_epoch}"))?;
+        self.boot_epoch = epoch;
         let promised = self.promised;
         let kept = hard_state.term > promised.term
             || (hard_state.term == promised.term && (promised.vote == 0 || hard_state.vote == promised.vote));
@@ -399,8 +406,12 @@ impl World {
         }
         (self.durable, self.written, self.promised, self.promising) = (last, last, hard_state, hard_state);
         let view = found.recovered.store.view();
-        hold("SIM-STORE-NOT-AHEAD", view.applied_index <= self.replay.last(), || {
-            format!("the store has applied {}, nobody handed out more than {}", view.applied_index, self.replay.last())
+        hold("SIM-STORE-NOT-AHEAD", view.status.applied_index <= self.replay.last(), || {
+            format!(
+                "the store has applied {}, nobody handed out more than {}",
+                view.status.applied_index,
+                self.replay.last()
+            )
         })?;
         checks::whole(&view, &self.replay)?;
         self.tally.views += 1;

@@ -1,10 +1,10 @@
 //! Cluster and gRPC health of a single member.
 
 use api::etcdserverpb::MemberListRequest;
-use api::health::HealthCheckRequest;
 use api::health::health_check_response::ServingStatus;
-use harness::expect_status;
-use harness::server::{on_server, on_server_with};
+use api::health::{HealthCheckRequest, HealthListRequest};
+use harness::server::{in_system, on_server, on_server_with};
+use harness::{Server, expect_status};
 use tonic::Code;
 
 #[test]
@@ -47,5 +47,43 @@ fn health_is_served() {
         let mut stream = health.watch(ask("")).await.expect("watch").into_inner();
         let first = stream.message().await.expect("open").expect("a first status");
         assert_eq!(first.status, ServingStatus::Serving as i32);
+    });
+}
+
+#[test]
+fn the_health_list_names_the_whole_server() {
+    on_server(async |server| {
+        let list = server.stubs.health.clone().list(HealthListRequest {}).await.expect("list").into_inner();
+        let statuses: Vec<_> =
+            list.statuses.iter().map(|(service, health)| (service.as_str(), health.status)).collect();
+        assert_eq!(statuses, [("", ServingStatus::Serving as i32)], "as grpc-go's health server in etcd");
+    });
+}
+
+#[test]
+fn a_health_watch_of_an_unknown_service_says_so_and_stays_open() {
+    on_server(async |server| {
+        let mut health = server.stubs.health.clone();
+        let mut stream =
+            health.watch(HealthCheckRequest { service: "nobody".into() }).await.expect("watch").into_inner();
+        let first = stream.message().await.expect("open").expect("a first status");
+        assert_eq!(first.status, ServingStatus::ServiceUnknown as i32);
+        let next = tokio::time::timeout(std::time::Duration::from_millis(200), stream.message()).await;
+        assert!(next.is_err(), "nothing changes: {next:?}");
+    });
+}
+
+#[test]
+fn a_health_watch_tells_that_the_member_stops() {
+    in_system(async {
+        let server = Server::start(|_| ()).await;
+        let mut health = server.stubs.health.clone();
+        let mut stream = health.watch(HealthCheckRequest::default()).await.expect("watch").into_inner();
+        let first = stream.message().await.expect("open").expect("a first status");
+        assert_eq!(first.status, ServingStatus::Serving as i32);
+        let stopping = actix_rt::spawn(server.stop());
+        let second = stream.message().await.expect("open").expect("a change");
+        assert_eq!(second.status, ServingStatus::NotServing as i32);
+        stopping.await.expect("stopped");
     });
 }

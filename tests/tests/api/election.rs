@@ -169,6 +169,47 @@ fn leadership_passes_on_when_a_lease_ends() {
 }
 
 #[test]
+fn a_campaign_ends_at_once_when_its_own_lease_is_revoked() {
+    if is_foreign() {
+        // etcd lets it wait until it would lead, and then believe that it does
+        return;
+    }
+    on_either(async |door| {
+        let stubs = door.connect().await;
+        let name = name("own-lease");
+        campaign(&stubs, &name, lease(&stubs, 100).await, "v").await.expect("won");
+        let own = lease(&stubs, 100).await;
+        let waiting = campaigning(&stubs, &name, own).await;
+        revoke(&stubs, own).await;
+        expect_status("its lease is gone", outcome(waiting).await, Code::Unknown, NOT_LEADER);
+    });
+}
+
+#[test]
+fn waiting_campaigns_with_large_values_leave_room_for_everybody_else() {
+    if is_foreign() {
+        return;
+    }
+    on_either(async |door| {
+        let stubs = door.connect().await;
+        let name = name("large");
+        campaign(&stubs, &name, lease(&stubs, 100).await, "v").await.expect("won");
+        // together as much as the door admits of requests; on one connection, so that all of them meet the same loop
+        let mut calls = tokio::task::JoinSet::new();
+        for _ in 0..40 {
+            let own = stubs.clone();
+            let name = name.clone();
+            let lease = lease(&stubs, 100).await;
+            calls.spawn(async move { campaign(&own, &name, lease, &"x".repeat(1 << 20)).await });
+        }
+        let refused = calls.join_next().await.expect("one").expect("its task");
+        expect_status("no room for it", refused, Code::Unknown, "etcdserver: too many requests");
+        let range = tokio::time::timeout(harness::PATIENCE, stubs.range(harness::request::get("k"))).await;
+        range.expect("an answer in time").expect("range");
+    });
+}
+
+#[test]
 fn giving_up_a_campaign_resigns() {
     on_either(async |door| {
         let (stubs, name) = (door.connect().await, name("cancel"));

@@ -83,6 +83,52 @@ fn turns_come_in_the_order_of_arrival() {
 }
 
 #[test]
+fn a_waiter_ends_at_once_when_its_own_lease_is_revoked() {
+    on_either(async |door| {
+        let stubs = door.connect().await;
+        let name = name("own-lease");
+        let holder = lock(&stubs, &name, lease(&stubs, 100).await).await.expect("the lock");
+        let own = lease(&stubs, 100).await;
+        let waiter = waiting(&stubs, &name, own).await;
+        let behind = waiting(&stubs, &name, lease(&stubs, 100).await).await;
+        revoke(&stubs, own).await;
+        if is_foreign() {
+            // etcd lets it wait until the holder leaves
+            unlock(&stubs, &holder.key).await;
+        }
+        expect_status("its lease is gone", outcome(waiter).await, Code::Unknown, "mutex: session is expired");
+        if !is_foreign() {
+            assert!(!behind.is_finished(), "the holder still has it");
+            unlock(&stubs, &holder.key).await;
+        }
+        outcome(behind).await.expect("the one behind it");
+    });
+}
+
+#[test]
+fn a_waiter_in_a_long_queue_ends_at_once_when_its_key_is_deleted() {
+    if is_foreign() {
+        return;
+    }
+    on_either(async |door| {
+        let stubs = door.connect().await;
+        let name = name("long-queue");
+        lock(&stubs, &name, lease(&stubs, 100).await).await.expect("the lock");
+        // more keys than a connection thread reads by itself
+        let mut waiters = Vec::new();
+        for _ in 0..80 {
+            waiters.push(waiting(&stubs, &name, lease(&stubs, 100).await).await);
+        }
+        let own = lease(&stubs, 100).await;
+        let waiter = waiting(&stubs, &name, own).await;
+        stubs.delete(format!("{name}/{own:x}"), "").await;
+        expect_status("its key is gone", outcome(waiter).await, Code::Unknown, "mutex: session is expired");
+        assert!(waiters.iter().all(|waiter| !waiter.is_finished()), "the others go on waiting");
+        waiters.iter().for_each(JoinHandle::abort);
+    });
+}
+
+#[test]
 fn what_cannot_be_locked_is_refused() {
     on_either(async |door| {
         let (stubs, name) = (door.connect().await, name("refused"));
@@ -290,10 +336,12 @@ fn what_waiters_may_keep_is_bounded() {
     if is_foreign() {
         return;
     }
-    harness::server::on_server(async |server| {
+    // half of what the door's one loop admits of requests
+    let one_loop = |config: &mut embed::Config| config.connection_threads = 1;
+    harness::server::on_server_with(one_loop, async |server| {
         // a call keeps its name twice: as key and as prefix
         const NAME: usize = 400_000;
-        const FIT: usize = (32 << 20) / (2 * NAME + 256);
+        const FIT: usize = (16 << 20) / (2 * NAME + 256);
         let (stubs, name) = (&server.stubs, "n".repeat(NAME));
         let holder = lock(stubs, &name, lease(stubs, 1000).await).await.expect("the lock");
         let mut waiters = Vec::new();

@@ -37,10 +37,19 @@ fn alarms_stand_until_they_are_disarmed() {
         expect_status("put", answer, Code::ResourceExhausted, no_space);
         server.stubs.range(get("k")).await.expect("reads go on");
         assert_eq!(server.stubs.delete("k", "").await.0, 0, "deletes go on");
-        assert_eq!(server.stubs.status().await.errors, [format!("memberID:{member} alarm:NOSPACE ")]);
+        assert_eq!(server.stubs.status().await.errors, [format!("memberID:{member} alarm:NOSPACE")]);
         server.stubs.alarm(AlarmAction::Deactivate, member, AlarmType::Nospace).await;
         assert_eq!(server.stubs.alarm(AlarmAction::Get, 0, AlarmType::None).await, []);
         server.stubs.put("k", "v").await;
+    });
+}
+
+#[test]
+fn a_status_leaves_out_what_an_alarm_has_not() {
+    on_server(async |server| {
+        // as protobuf prints it: a field with the default value is left out
+        server.stubs.alarm(AlarmAction::Activate, 0, AlarmType::Nospace).await;
+        assert_eq!(server.stubs.status().await.errors, ["alarm:NOSPACE"]);
     });
 }
 

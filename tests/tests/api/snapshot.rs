@@ -46,7 +46,7 @@ fn a_restored_store_has_the_same_history() {
         let dir = tempfile::TempDir::new().expect("a folder");
         let engine = RocksEngine::open(dir.path(), &RocksOptions::default()).expect("a new store");
         storage::snapshot::restore(&bytes[..], &engine, Hash::Check).expect("restore");
-        let store = storage::apply::Applier::open(std::sync::Arc::new(engine)).expect("a store");
+        let store = storage::apply::StateMachine::open(std::sync::Arc::new(engine)).expect("a store");
         let hash = storage::read::hash::hash_kv(&store.view(), 0).expect("hash");
         assert_eq!((hash.hash, hash.compact_revision), (then.hash, then.compact_revision));
         assert!(ranged.len() > 100);

@@ -1,6 +1,8 @@
 //! Watch under load: many watchers, many streams, and a reader that does not read.
 
-use api::etcdserverpb::WatchCreateRequest;
+use api::etcdserverpb::watch_request::RequestUnion;
+use api::etcdserverpb::{WatchCreateRequest, WatchRequest};
+use harness::request::get;
 use harness::server::on_server;
 use harness::watch::{create, create_all, short};
 use harness::{Stubs, Watching};
@@ -48,6 +50,34 @@ fn two_hundred_streams_see_the_same_order() {
         while let Some(revisions) = readers.join_next().await {
             assert_eq!(revisions.expect("a reader"), (2..102).collect::<Vec<_>>());
         }
+    });
+}
+
+#[test]
+fn sixteen_thousand_half_closed_streams_leave_room_for_a_range() {
+    const STREAMS: usize = 16_384;
+    on_server(async |server| {
+        let mut opening = JoinSet::new();
+        let mut open = Vec::new();
+        for _ in 0..STREAMS {
+            let mut watch = server.stubs.watch.clone();
+            let union = RequestUnion::CreateRequest(create("k", "", 0));
+            let requests = futures_util::stream::iter([WatchRequest { request_union: Some(union) }]);
+            opening.spawn(async move {
+                let mut answers = watch.watch(requests).await.expect("open a watch").into_inner();
+                assert!(answers.message().await.expect("open").expect("an answer").created);
+                answers
+            });
+            if opening.len() == 64 {
+                open.push(opening.join_next().await.expect("one").expect("its task"));
+            }
+        }
+        while let Some(answers) = opening.join_next().await {
+            open.push(answers.expect("its task"));
+        }
+        assert_eq!(open.len(), STREAMS);
+        let range = tokio::time::timeout(harness::PATIENCE, server.stubs.range(get("k"))).await;
+        range.expect("an answer in time").expect("range");
     });
 }
 

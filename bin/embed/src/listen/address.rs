@@ -4,7 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
-use storage::member::{ClientUrl, Place, UrlError};
+use storage::member::{ClientUrl, UrlError, UrlTarget};
 
 /// Where a socket is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,8 +21,8 @@ pub enum Address {
 /// [`UrlError::NotAnIp`] for a domain name.
 pub fn bind_address(url: &ClientUrl) -> Result<Address, UrlError> {
     let (host, port) = match &url.place {
-        Place::Path(path) => return Ok(Address::Unix(path.clone())),
-        Place::Host(host, port) => (host.as_str(), *port),
+        UrlTarget::Path(path) => return Ok(Address::Unix(path.clone())),
+        UrlTarget::Host(host, port) => (host.as_str(), *port),
     };
     if host == "localhost" {
         return Ok(Address::Tcp(localhost(port)));

@@ -153,7 +153,7 @@ impl Rows {
                 let line = line.int("created", created).int("deleted", deleted);
                 return Ok((self.prefix.is_none() && self.wants(&[], Some(upto))).then_some(line));
             }
-            CountRow::Block { start, keys } => {
+            CountRow::Block { start, keys, .. } => {
                 (start, line.with("kind", Value::Text("block".into())).int("keys", keys))
             }
             CountRow::Group { start, keys, blocks } => {

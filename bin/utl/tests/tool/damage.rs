@@ -59,7 +59,7 @@ fn each_damage_is_refused_with_what_is_wrong_and_where() {
         ("missing block", without, format!("at offset {} (block 1)", at[1])),
         ("doubled block", doubled, format!("at offset {} (block 2)", at[2])),
         ("wrong magic", edit(&|b| b[3] ^= 0x20), "its first bytes are not those of one".into()),
-        ("newer format", edit(&|b| b[11] = 2), "has format 2, this build reads format 1".into()),
+        ("newer format", edit(&|b| b[11] = 3), "has format 3, this build reads formats 1 and 2".into()),
         ("empty", Vec::new(), "it is empty".into()),
         ("a few bytes", good_bytes[..7].to_vec(), "truncated at offset 7 within the header".into()),
         ("etcd's", bbolt(), "file of etcd's (bbolt)".into()),

@@ -6,21 +6,22 @@ use bytes::Bytes;
 use model::request::*;
 use model::{Command, Envelope, Origin};
 use raft::{Entry, EntryKind, HardState};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use storage::apply::{Applier, Committed, CompactionProgress};
+use storage::apply::{Committed, CompactionProgress, StateMachine};
 use storage::disk::OsDisk;
 use storage::engine::rocks::{RocksEngine, RocksOptions};
 use storage::member::{Folders, Founders, InitialMember, create_log, founders};
-use storage::snapshot::{SnapshotSource, StreamHeader};
-use storage::wal::{Batch, Wal};
+use storage::snapshot::{SnapshotSource, StreamEnd, StreamHeader};
+use storage::wal::{Batch, Wal, WalConfig};
 use tempfile::TempDir;
 
 /// A member that does not run, in a folder that goes with this.
 pub struct Member {
     /// Around the data folder.
     pub dir: TempDir,
-    applier: Option<Applier<RocksEngine>>,
+    applier: Option<StateMachine<RocksEngine>>,
     wal: Option<Wal>,
     index: u64,
 }
@@ -37,8 +38,9 @@ impl Member {
             founders(Founders { cluster: &cluster, token: "etcd-cluster", name: "default" }).expect("a cluster");
         let options = RocksOptions { cache_bytes: 1 << 20, write_buffer_bytes: 4 << 20, ..RocksOptions::default() };
         let engine = Arc::new(RocksEngine::open(&folders.store, &options).expect("a store"));
-        let applier = Applier::bootstrap(engine, &first).expect("a store");
-        let (wal, ..) = create_log(OsDisk::shared(), &folders.wal, &first, 0x1234_5678).expect("a log");
+        let applier = StateMachine::bootstrap(engine, &first).expect("a store");
+        let (wal, ..) =
+            create_log(OsDisk::shared(), &folders.wal, WalConfig::default(), &first, 0x1234_5678).expect("a log");
         Self { dir, applier: Some(applier), wal: Some(wal), index: first.applied.index }
     }
 
@@ -123,12 +125,13 @@ impl Member {
 pub fn stream(data: &Path) -> Vec<u8> {
     let rows = RocksEngine::read_only(&data.join("member/store"), &RocksOptions::default()).expect("a store");
     let header = StreamHeader::read(&rows, "3.7.0").expect("a header");
-    let mut source = SnapshotSource::new(rows, &header).expect("a source");
     let mut bytes = Vec::new();
-    while let Some(chunk) = source.next_chunk().expect("a chunk") {
+    let end = SnapshotSource::new(rows, &header).expect("a source").send(|chunk| {
         bytes.extend_from_slice(&chunk);
-    }
-    bytes.extend_from_slice(&source.hash());
+        ControlFlow::Continue(())
+    });
+    let Ok(StreamEnd::Whole(hash)) = end else { panic!("the stream ended with {end:?}") };
+    bytes.extend_from_slice(&hash);
     bytes
 }
 

@@ -49,7 +49,7 @@ fn a_crash_after_any_piece_is_invisible() {
             crate::apply::bootstrap(&engine, &first()).unwrap();
             engine.set_background_flush(Some(1));
             let cut = Arc::new(CutEngine::new(engine.clone(), batches));
-            let mut applier = Applier::open_with(cut, 1).unwrap();
+            let mut applier = StateMachine::open_with(cut, 1).unwrap();
             let _ = applier.apply(&entries);
             let engine = engine.crash();
             met += usize::from(engine.get_persisted(meta::CHUNK).unwrap().is_some());

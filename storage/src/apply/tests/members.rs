@@ -1,6 +1,7 @@
 //! Alarms, membership, cluster version, identity; opening and refusing to open.
 
 use super::*;
+use crate::apply::meta_rows::OWN_BYTES;
 use crate::apply::{MemberContext, OpenError};
 use crate::engine::Op;
 use crate::schema::meta;
@@ -129,13 +130,16 @@ fn removed_members_are_remembered() {
 #[test]
 fn a_store_is_bootstrapped_once() {
     let engine = Arc::new(SimEngine::new());
-    assert!(matches!(Applier::open(engine.clone()), Err(OpenError::Empty)));
-    let applier = Applier::bootstrap(engine.clone(), &first()).unwrap();
+    assert!(matches!(StateMachine::open(engine.clone()), Err(OpenError::Empty)));
+    let applier = StateMachine::bootstrap(engine.clone(), &first()).unwrap();
     assert_eq!((applier.identity().cluster_id, applier.identity().member_id), (7, 1));
     let view = applier.view();
-    assert_eq!((view.revision, view.compact_revision, view.applied_index), (1, -1, 0));
-    assert_eq!((view.logical_bytes, view.live_bytes, view.keys), (0, 0, 0));
-    assert!(matches!(Applier::bootstrap(engine, &first()), Err(OpenError::NotEmpty { cluster_id: 7, member_id: 1 })));
+    assert_eq!((view.status.revision, view.status.compact_revision, view.status.applied_index), (1, -1, 0));
+    assert_eq!((view.status.logical_bytes, view.status.live_bytes, view.status.keys), (OWN_BYTES, OWN_BYTES, 0));
+    assert!(matches!(
+        StateMachine::bootstrap(engine, &first()),
+        Err(OpenError::NotEmpty { cluster_id: 7, member_id: 1 })
+    ));
 }
 
 #[test]
@@ -146,7 +150,7 @@ fn a_newer_format_and_damaged_rows_are_refused() {
         crate::apply::bootstrap(&engine, &first()).unwrap();
         let key = Bytes::from_static(key);
         engine.write(vec![Op::Put { family: Family::Meta, key, value: Bytes::from_static(value) }]).unwrap();
-        Applier::open(Arc::new(engine)).err()
+        StateMachine::open(Arc::new(engine)).err()
     };
     assert!(matches!(row(meta::FORMAT, &[0, 0, 0, 9]), Some(OpenError::Format { found: 9, known: 2 })));
     for key in [meta::FORMAT, meta::APPLIED, meta::REVISIONS, meta::SIZES, meta::IDENTITY, meta::CHUNK] {

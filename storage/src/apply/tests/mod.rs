@@ -15,7 +15,7 @@ mod rocks;
 mod rules;
 mod speed;
 
-use super::{Applier, Bootstrap, Committed, Identity, MemberRow, Report};
+use super::{Bootstrap, Committed, MemberIds, MemberRow, Report, StateMachine};
 use crate::engine::sim::{SimEngine, SimSnapshot};
 use crate::engine::{Direction, Engine, Family, Scan, Snapshot};
 use ::model::request::*;
@@ -43,7 +43,7 @@ pub(super) fn dump<E: Engine>(engine: &E) -> Vec<Row> {
 pub(super) fn first() -> Bootstrap {
     let member = MemberRow { peer_urls: vec!["http://a:2380".into()], ..Default::default() };
     Bootstrap {
-        identity: Identity { cluster_id: 7, member_id: 1 },
+        identity: MemberIds { cluster_id: 7, member_id: 1 },
         applied: LogId::default(),
         conf_state: ConfState { voters: vec![1], ..Default::default() },
         members: vec![(1, member)],
@@ -64,7 +64,7 @@ pub(super) fn scoped(index: u64, term: u64, only_in_term: u64, command: Command)
 /// A store of one test.
 pub(super) struct Node {
     pub(super) engine: Arc<SimEngine>,
-    pub(super) applier: Applier<SimEngine>,
+    pub(super) applier: StateMachine<SimEngine>,
 }
 
 impl Node {
@@ -79,7 +79,7 @@ impl Node {
     }
 
     pub(super) fn open(engine: Arc<SimEngine>, chunk_bytes: usize) -> Self {
-        let applier = Applier::open_with(engine.clone(), chunk_bytes).expect("the store opens");
+        let applier = StateMachine::open_with(engine.clone(), chunk_bytes).expect("the store opens");
         Self { engine, applier }
     }
 

@@ -118,9 +118,9 @@ proptest! {
             let (_, applied) = report.replies[0].clone().unwrap();
             prop_assert_eq!(&applied.result, &expected, "{:?}", command);
             prop_assert_eq!(applied.revision, model.revision);
-            prop_assert_eq!(report.view.revision, model.revision);
+            prop_assert_eq!(report.view.status.revision, model.revision);
             events.extend(report.events);
-            prop_assert_eq!(&*report.view.alarms, &model.alarms.iter().copied().collect::<Vec<_>>()[..]);
+            prop_assert_eq!(&*report.view.status.alarms, &model.alarms.iter().copied().collect::<Vec<_>>()[..]);
         }
         check_log(&node, &model);
         check_events(&node, &events);
@@ -182,7 +182,7 @@ proptest! {
 
 /// Applies and compacts until the engine dies, or everything is applied.
 fn run_until_cut(engine: CutEngine, entries: &[Committed], groups: &[usize], chunk: usize, budget: usize) {
-    let mut applier = Applier::open_with(Arc::new(engine), chunk).expect("the store opens");
+    let mut applier = StateMachine::open_with(Arc::new(engine), chunk).expect("the store opens");
     let mut rest = entries;
     for size in groups.iter().cycle() {
         let (now, later) = rest.split_at((*size).min(rest.len()));

@@ -20,14 +20,14 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let engine = open(folder.path());
         crate::apply::bootstrap(engine.as_ref(), &first()).unwrap();
-        let mut rocks = Applier::open_with(engine.clone(), chunk).unwrap();
+        let mut rocks = StateMachine::open_with(engine.clone(), chunk).unwrap();
         for group in entries[..entries.len() / 2].chunks(7) {
             prop_assert_eq!(rocks.apply(group).unwrap().replies, sim.applier.apply(group).unwrap().replies);
         }
         engine.flush().unwrap();
         drop((rocks, engine));
         let engine = open(folder.path());
-        let mut rocks = Applier::open_with(engine.clone(), chunk).unwrap();
+        let mut rocks = StateMachine::open_with(engine.clone(), chunk).unwrap();
         prop_assert_eq!(rocks.state(), sim.applier.state());
         for group in entries[entries.len() / 2..].chunks(7) {
             prop_assert_eq!(rocks.apply(group).unwrap().replies, sim.applier.apply(group).unwrap().replies);

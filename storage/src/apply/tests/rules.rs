@@ -207,10 +207,18 @@ fn compaction_is_settled_at_once_and_deletes_in_steps() {
         node.put("a", value);
     }
     let before = node.applier.view();
+    assert_eq!(
+        before.status.live_bytes, before.status.logical_bytes,
+        "history is in use until a compaction gives it up"
+    );
     assert_eq!(node.refused(compact(6)), ApplyError::FutureRevision);
     let (report, applied) = node.report(compact(5));
     assert_eq!((applied.result, report.compaction), (Ok(Outcome::Compaction), Some(5)));
-    assert_eq!((report.view.compact_revision, report.view.logical_bytes), (5, before.logical_bytes));
+    assert_eq!(
+        (report.view.status.compact_revision, report.view.status.logical_bytes),
+        (5, before.status.logical_bytes)
+    );
+    assert!(report.view.status.live_bytes < before.status.live_bytes, "what will be deleted is not in use");
     assert_eq!(node.refused(compact(5)), ApplyError::Compacted);
     assert_eq!(node.applier.compaction_step(1).unwrap(), CompactionProgress::More);
     let mut node = Node::open(node.engine.clone(), 1 << 20);
@@ -221,8 +229,8 @@ fn compaction_is_settled_at_once_and_deletes_in_steps() {
     assert!(steps < 8);
     assert_eq!(node.applier.compaction_step(1).unwrap(), CompactionProgress::Idle);
     let view = node.applier.view();
-    assert_eq!(view.logical_bytes, view.live_bytes);
-    assert_eq!(view.live_bytes, before.live_bytes);
+    assert_eq!(view.status.logical_bytes, view.status.live_bytes);
+    assert_eq!(view.status.live_bytes, report.view.status.live_bytes);
     assert_eq!(node.get("a").unwrap().value, "4");
 }
 
@@ -268,8 +276,8 @@ fn a_leaders_empty_entry_moves_the_applied_index_alone() {
     let empty =
         Committed { entry: Entry { term: 3, index: 1, kind: EntryKind::Normal, data: Bytes::new() }, conf_state: None };
     let report = node.applier.apply(&[empty]).unwrap();
-    assert_eq!((report.replies.len(), report.view.applied_index, report.view.applied_term), (1, 1, 3));
-    assert!(report.replies[0].is_none() && report.view.revision == 1);
+    assert_eq!((report.replies.len(), report.view.status.applied_index, report.view.status.applied_term), (1, 1, 3));
+    assert!(report.replies[0].is_none() && report.view.status.revision == 1);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use super::*;
 use crate::engine::rocks::{RocksEngine, RocksOptions};
-use crate::engine::{EngineError, Op};
+use crate::engine::{EngineError, Op, Step};
 use crate::schema::Head;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -64,8 +64,12 @@ impl Engine for HollowEngine {
 struct Nothing;
 
 impl Scan for Nothing {
-    fn next(&mut self) -> Result<Option<(&[u8], &[u8])>, EngineError> {
-        Ok(None)
+    fn step(&mut self) -> Result<Step, EngineError> {
+        Ok(Step::End)
+    }
+
+    fn row(&self) -> (&[u8], &[u8]) {
+        unreachable!("there are no rows")
     }
 
     fn seek(&mut self, _key: &[u8]) {}
@@ -96,7 +100,7 @@ fn measure(name: &str, group: usize, command: impl Fn(u64) -> Command) {
     let head = Head { create: 2, modified, version: 3, lease: 0, len: kv.len() as u32 };
     let rows = Hollow { inner, cur: head.encode(&kv) };
     let engine = Arc::new(HollowEngine { rows, batches: AtomicUsize::new(0) });
-    let mut applier = Applier::open(engine.clone()).unwrap();
+    let mut applier = StateMachine::open(engine.clone()).unwrap();
     let entries: Vec<_> = (1..=200_000u64).map(|n| entry(n, 1, command(n))).collect();
     let start = cpu_nanos();
     for group in entries.chunks(group) {
@@ -110,7 +114,7 @@ fn measure(name: &str, group: usize, command: impl Fn(u64) -> Command) {
 fn measure_rocks(group: usize, command: impl Fn(u64) -> Command) {
     let folder = tempfile::tempdir().unwrap();
     let engine = RocksEngine::open(folder.path(), &RocksOptions::default()).unwrap();
-    let mut applier = Applier::bootstrap(Arc::new(engine), &first()).unwrap();
+    let mut applier = StateMachine::bootstrap(Arc::new(engine), &first()).unwrap();
     for (name, from) in [("create", 1), ("update", 100_001)] {
         let entries: Vec<_> = (from..from + 100_000u64).map(|n| entry(n, 1, command(n))).collect();
         let start = cpu_nanos();

@@ -6,10 +6,27 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Dirs, Faults, Names};
+/// Order of names for the journal.
+type Names = BTreeMap<PathBuf, u64>;
+/// Folders exist at once and for good: nothing under test removes one.
+type Dirs = BTreeSet<PathBuf>;
 
 /// Bytes that reach the platter whole or not at all.
 pub const SECTOR: usize = 512;
+
+/// What goes wrong, and when. Counts are of calls from now on; the default is a disk without faults.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Faults {
+    /// Fail the sync after this many more successful ones. It persists a part of the sectors and forgets about the others.
+    pub fail_sync_after: Option<u64>,
+    /// Fail the write after this many more successful ones, having written a part of it.
+    pub fail_write_after: Option<u64>,
+    /// The machine stops in the middle of the change (write, sync, or change of a name) after this many more: that one and all
+    /// calls after it fail. Follow with [`SimDisk::crash`](super::SimDisk::crash).
+    pub stop_after: Option<u64>,
+    /// Bytes all files together may have; a write that would exceed them writes what fits, then fails as a full disk does.
+    pub capacity: Option<u64>,
+}
 
 /// What a crash does to an unsynced sector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

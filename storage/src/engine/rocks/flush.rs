@@ -6,7 +6,7 @@
 //! waits until that is persisted; flushes are atomic and in order, hence so is everything before it. Must never report a
 //! flush as done on RocksDB's word alone.
 
-use super::{Store, error};
+use super::store::{Store, error};
 use crate::engine::EngineError;
 use rocksdb::{ColumnFamily, FlushOptions, ReadOptions, WriteOptions};
 use std::time::Duration;

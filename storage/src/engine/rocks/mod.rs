@@ -2,62 +2,28 @@
 //!
 //! Must never acknowledge a row as durable: only [`Engine::get_persisted`] and a completed flush say so.
 
+mod compaction_gate;
 mod flush;
 mod options;
-mod room;
 mod snapshot;
+mod store;
 
 pub use options::{RocksMemory, RocksOptions};
 pub use snapshot::{RocksScan, RocksSnapshot};
 
 use super::{Engine, EngineError, Family, Op};
 use bytes::Bytes;
+use compaction_gate::CompactionGate;
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
-    BottommostLevelCompaction, ColumnFamily, CompactOptions, DB, ErrorKind, LiveFile, ReadOptions, ReadTier,
-    WriteBatch, WriteOptions,
+    BottommostLevelCompaction, CompactOptions, DB, LiveFile, ReadOptions, ReadTier, WriteBatch, WriteOptions,
 };
-use self_cell::self_cell;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use store::{DEFAULT, FILE_BYTES, SLICE_BYTES, Store, error, with_families};
 
-/// Most bytes of files that one step of [`Engine::compact_files`] rewrites: a second or two of work.
-const SLICE_BYTES: usize = 256 << 20;
-
-const FILE_BYTES: &str = "rocksdb.total-sst-files-size";
 /// Failures of flushes and compactions since the store was opened.
 const FAILURES: &str = "rocksdb.background-errors";
-
-/// By discriminant; behind them the default one.
-type Families<'a> = [&'a ColumnFamily; Family::ALL.len() + 1];
-
-self_cell!(
-    /// The database with the handles of its families, so that no call looks one up by name.
-    struct Store {
-        owner: DB,
-        #[covariant]
-        dependent: Families,
-    }
-);
-
-impl Store {
-    fn db(&self) -> &DB {
-        self.borrow_owner()
-    }
-
-    fn family(&self, family: Family) -> &ColumnFamily {
-        self.borrow_dependent()[family as usize]
-    }
-
-    fn number(&self, family: &ColumnFamily, property: &str) -> u64 {
-        self.db().property_int_value_cf(&family, property).ok().flatten().unwrap_or(0)
-    }
-
-    /// Bytes of files of the largest family.
-    fn largest(&self) -> u64 {
-        self.borrow_dependent().iter().map(|family| self.number(family, FILE_BYTES)).max().unwrap_or(0)
-    }
-}
 
 /// A RocksDB store. The last handle or snapshot to go closes it.
 pub struct RocksEngine {
@@ -66,7 +32,7 @@ pub struct RocksEngine {
     without_log: WriteOptions,
     persisted: ReadOptions,
     marker: Mutex<u64>,
-    room: room::Room,
+    gate: CompactionGate,
     file_bytes: u64,
     flush_on_close: bool,
 }
@@ -98,8 +64,8 @@ impl RocksEngine {
     pub fn open_sharing(dir: &Path, options: &RocksOptions, memory: &RocksMemory) -> Result<Self, EngineError> {
         refuse_headless(dir)?;
         let of_store = options::of_store(options, memory)?;
-        let room = room::Room::before_open(dir, memory);
-        let db = DB::open_cf_descriptors(&of_store, dir, options::of_families(options, memory, room.is_on()))
+        let gate = CompactionGate::before_open(dir, memory);
+        let db = DB::open_cf_descriptors(&of_store, dir, options::of_families(options, memory, gate.is_open()))
             .map_err(|e| error("open", &e))?;
         let store = with_families(db);
         let mut without_log = WriteOptions::default();
@@ -113,11 +79,11 @@ impl RocksEngine {
             without_log,
             persisted,
             marker,
-            room,
+            gate,
             file_bytes: options.file_bytes,
             flush_on_close: options.flush_on_close,
         };
-        engine.room.look(&engine.store, &engine.memory);
+        engine.gate.update(&engine.store, &engine.memory);
         Ok(engine)
     }
 
@@ -150,14 +116,6 @@ impl RocksEngine {
     pub fn memory(&self) -> &RocksMemory {
         &self.memory
     }
-}
-
-fn with_families(db: DB) -> Store {
-    Store::new(db, |db| {
-        let family = |name| db.cf_handle(name).expect("RocksDB opened every family asked for");
-        let [log, cur, hist, cnt, meta] = Family::ALL.map(Family::name);
-        [log, cur, hist, cnt, meta, options::DEFAULT].map(family)
-    })
 }
 
 /// RocksDB takes a folder without the file CURRENT for a new store, and removes the tables in it.
@@ -194,7 +152,7 @@ impl Engine for RocksEngine {
             }
         }
         self.store.db().write_opt(to, &self.without_log).map_err(|e| error("write", &e))?;
-        self.room.wrote(bytes as u64, &self.store, &self.memory);
+        self.gate.wrote(bytes as u64, &self.store, &self.memory);
         Ok(())
     }
 
@@ -230,10 +188,10 @@ impl Engine for RocksEngine {
         how.set_bottommost_level_compaction(BottommostLevelCompaction::ForceOptimized);
         self.flush()?;
         // half of what is free: the rest is the flush's, the log's, and that of files which lie across the slice's ends
-        let slice = (SLICE_BYTES as u64).min((self.room.free() / 2).max(self.file_bytes)) as usize;
+        let slice = (SLICE_BYTES as u64).min((self.gate.free() / 2).max(self.file_bytes)) as usize;
         let failures = self.failures();
         let files = self.store.db().live_files().map_err(|e| error("list of files", &e))?;
-        let names = Family::ALL.into_iter().map(Family::name).chain([options::DEFAULT]);
+        let names = Family::ALL.into_iter().map(Family::name).chain([DEFAULT]);
         for (family, name) in self.store.borrow_dependent().iter().zip(names) {
             let cuts = cuts(files.iter().filter(|f| f.column_family_name == name), slice);
             let mut from = None;
@@ -244,13 +202,13 @@ impl Engine for RocksEngine {
                 self.store.db().compact_range_cf_opt(family, from.as_deref(), to.as_deref(), &how);
                 if self.failures() != failures {
                     // another failure, and RocksDB refuses flushes as well
-                    let why = format!("{} bytes are free, the lines before this one say more", self.room.free());
+                    let why = format!("{} bytes are free, the lines before this one say more", self.gate.free());
                     return Err(EngineError::NoSpace { op: "compaction", why });
                 }
                 from = to;
             }
         }
-        self.room.look(&self.store, &self.memory);
+        self.gate.update(&self.store, &self.memory);
         Ok(())
     }
 }
@@ -268,26 +226,6 @@ fn cuts<'f>(files: impl Iterator<Item = &'f LiveFile>, slice: usize) -> Vec<Vec<
         bytes += size;
     }
     cuts
-}
-
-/// RocksDB's errors are text; the kinds that need another reaction of the operator are told apart.
-fn error(op: &'static str, error: &rocksdb::Error) -> EngineError {
-    let why = error.as_ref();
-    let text = || String::from(why);
-    if why.contains("lock hold by current process") || why.contains("While lock file") {
-        return EngineError::Locked(text());
-    }
-    if why.contains("No space left on device") {
-        return EngineError::NoSpace { op, why: text() };
-    }
-    if op == "open" && why.contains("No such file or directory") {
-        // a file that the others name: no disk check brings it back
-        return EngineError::Corrupt(text());
-    }
-    match error.kind() {
-        ErrorKind::Corruption => EngineError::Corrupt(text()),
-        _ => EngineError::Io { op, why: text() },
-    }
 }
 
 #[cfg(test)]

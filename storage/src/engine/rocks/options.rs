@@ -2,6 +2,7 @@
 //!
 //! Must never hold a setting that changes what a row means or what a crash leaves behind: those are fixed below, not options.
 
+use super::store::{DEFAULT, error};
 use crate::engine::{EngineError, Family};
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DataBlockIndexType,
@@ -48,6 +49,12 @@ impl RocksOptions {
         let file_bytes = (total / 48).clamp(2 << 20, whole.file_bytes);
         Self { write_buffer_bytes, file_bytes, ..whole }
     }
+
+    /// With so many bytes for blocks, and so many for memtables at their most.
+    pub fn within(self, cache_bytes: usize, memtables: usize) -> Self {
+        // see `write_buffer_bytes`: a disk that cannot keep up makes half as much again of it
+        Self { cache_bytes, write_buffer_bytes: self.write_buffer_bytes.min(memtables / 3 * 2), ..self }
+    }
 }
 
 /// Cache and write buffers; two open stores (old and new, while a snapshot is installed) share one.
@@ -90,7 +97,7 @@ pub(super) fn of_store(options: &RocksOptions, memory: &RocksMemory) -> Result<O
     let mut to = Options::default();
     if !options.flush_on_close {
         // The crate has no setter for this one.
-        to = to.get_options_from_string("avoid_flush_during_shutdown=true").map_err(|e| super::error("open", &e))?;
+        to = to.get_options_from_string("avoid_flush_during_shutdown=true").map_err(|e| error("open", &e))?;
     }
     to.create_if_missing(true);
     to.create_missing_column_families(true);
@@ -125,10 +132,7 @@ fn log(level: LogLevel, line: &str) {
     }
 }
 
-/// The family RocksDB cannot be without. It holds the flush marker alone.
-pub(super) const DEFAULT: &str = "default";
-
-/// The five families, in the order of their discriminants, and the default one; `compacts` by themselves, see `room`.
+/// The five families, in the order of their discriminants, and the default one; `compacts` by themselves, see `compaction_gate`.
 pub(super) fn of_families(options: &RocksOptions, memory: &RocksMemory, compacts: bool) -> Vec<ColumnFamilyDescriptor> {
     let family = |name, family| {
         let mut to = of_family(family, options, memory);

@@ -48,7 +48,7 @@ proptest! {
             loop {
                 let view = store.view();
                 let chunk = cursor.next_chunk(&view, budget);
-                if view.compact_revision > pinned {
+                if view.status.compact_revision > pinned {
                     prop_assert_eq!(chunk, Err(ReadError::Compacted));
                     break;
                 }
@@ -56,7 +56,7 @@ proptest! {
                 prop_assert!(chunk.kvs.len() <= budget.keys.max(1));
                 let size: usize = chunk.kvs.iter().map(Bytes::len).sum();
                 let last = chunk.kvs.last().map_or(0, Bytes::len);
-                let fetched_blind = cursor.revision() < view.revision;
+                let fetched_blind = cursor.revision() < view.status.revision;
                 prop_assert!(fetched_blind || chunk.kvs.len() <= 1 || size - last < budget.bytes, "over the budget");
                 kvs.extend(chunk.kvs);
                 let measured = cursor.measure(&view).expect("nothing is wrong with the store");

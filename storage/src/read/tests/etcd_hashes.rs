@@ -35,10 +35,10 @@ fn check(store: &mut Store, phase: &str, expected: &[(i64, u32, i64, i64)]) {
             let expected = HashKv { hash, compact_revision, hash_revision };
             assert_eq!(hash_kv(&view, asked), Ok(expected), "{phase}, revision {asked}, finished {finished}");
         }
-        if view.compact_revision > 1 {
-            assert_eq!(hash_kv(&view, view.compact_revision - 1), Err(ReadError::Compacted));
+        if view.status.compact_revision > 1 {
+            assert_eq!(hash_kv(&view, view.status.compact_revision - 1), Err(ReadError::Compacted));
         }
-        assert_eq!(hash_kv(&view, view.revision + 1), Err(ReadError::FutureRevision));
+        assert_eq!(hash_kv(&view, view.status.revision + 1), Err(ReadError::FutureRevision));
     }
 }
 

@@ -16,14 +16,14 @@ proptest! {
                 store.drop_garbage(None);
             }
             let view = store.view();
-            for revision in 0..=view.revision + 1 {
+            for revision in 0..=view.status.revision + 1 {
                 let expected = match revision {
-                    r if r > view.revision => Err(ReadError::FutureRevision),
-                    r if r > 0 && r < view.compact_revision => Err(ReadError::Compacted),
+                    r if r > view.status.revision => Err(ReadError::FutureRevision),
+                    r if r > 0 && r < view.status.compact_revision => Err(ReadError::Compacted),
                     r => Ok(HashKv {
                         hash: store.naive.hash(r),
-                        compact_revision: view.compact_revision,
-                        hash_revision: if r == 0 { view.revision } else { r },
+                        compact_revision: view.status.compact_revision,
+                        hash_revision: if r == 0 { view.status.revision } else { r },
                     }),
                 };
                 prop_assert_eq!(hash_kv(&view, revision), expected, "revision {}", revision);

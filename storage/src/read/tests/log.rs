@@ -44,15 +44,15 @@ proptest! {
         let store = Store::with(&history);
         let view = store.view();
         let wanted = KeyRange::new(key.clone(), end);
-        for from in 0..=view.revision {
+        for from in 0..=view.status.revision {
             let budget = EventsBudget { bytes, scanned };
             let begin = Revision::new(from, 0);
-            if from < view.compact_revision {
+            if from < view.status.compact_revision {
                 prop_assert_eq!(events(&view, begin, i64::MAX, |_| true, budget), Err(ReadError::Compacted));
                 prop_assert_eq!(key_events(&view, &key, begin, i64::MAX, bytes), Err(ReadError::Compacted));
                 continue;
             }
-            let to = view.revision - from % 2;
+            let to = view.status.revision - from % 2;
             let found = read_all(from, to, |from| {
                 events(&view, from, to, |key| wanted.contains(key), budget).expect("the log reads")
             });
@@ -61,13 +61,13 @@ proptest! {
             let named = |v: &naive::Version| (v.revision, v.kind, v.kv.clone());
             let of_range: Vec<_> = expected.clone().filter(|v| wanted.contains(&v.kv.key)).map(named).collect();
             let seen: Vec<_> = found.iter().map(|e| (e.revision, e.kind, kv(&e.kv))).collect();
-            if from > view.compact_revision {
+            if from > view.status.compact_revision {
                 prop_assert_eq!(&seen, &of_range);
             }
             for event in &found {
                 prop_assert_eq!(&event.key, &kv(&event.kv).key);
                 let before = event.revision.main - 1;
-                let readable = event.kind != Kind::Create && before >= view.compact_revision;
+                let readable = event.kind != Kind::Create && before >= view.status.compact_revision;
                 let one = KeyRange::new(event.key.clone(), Bytes::new());
                 let expected = if readable { store.naive.living(&one, before).pop() } else { None };
                 let found = prev_kv(&view, event).expect("the log reads");
@@ -76,7 +76,7 @@ proptest! {
             let found = read_all(from, to, |from| key_events(&view, &key, from, to, bytes).expect("the log reads"));
             let of_key: Vec<_> = expected.filter(|v| v.kv.key == key).map(named).collect();
             let seen: Vec<_> = found.iter().map(|e| (e.revision, e.kind, kv(&e.kv))).collect();
-            if from > view.compact_revision {
+            if from > view.status.compact_revision {
                 prop_assert_eq!(seen, of_key);
             }
         }
@@ -111,9 +111,9 @@ proptest! {
     fn steps_of_any_size_plan_the_same(history in actions(40), rows in 1usize..5, part in 0u8..=255) {
         let store = Store::with(&history);
         let view = store.view();
-        let target = view.compact_revision.max(0) + (view.revision - view.compact_revision.max(0)) * i64::from(part) / 255;
+        let target = view.status.compact_revision.max(0) + (view.status.revision - view.status.compact_revision.max(0)) * i64::from(part) / 255;
         let plan = |rows: usize, bytes: usize| {
-            let mut compaction = Compaction::new(view.compact_revision, target);
+            let mut compaction = Compaction::new(view.status.compact_revision, target);
             let (mut ops, mut freed) = (Vec::new(), 0);
             loop {
                 let step = compaction.step(&view.snapshot, rows, bytes).expect("the log reads");
@@ -123,7 +123,7 @@ proptest! {
                 if step.done {
                     return (ops, freed);
                 }
-                compaction = Compaction::resume(view.compact_revision, target, compaction.next());
+                compaction = Compaction::resume(view.status.compact_revision, target, compaction.next());
             }
         };
         let whole = plan(usize::MAX, usize::MAX);

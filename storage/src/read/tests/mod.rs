@@ -15,10 +15,12 @@ mod requests;
 mod rocks;
 
 use super::*;
-use crate::apply::{Applier, Bootstrap, Committed, Identity, MemberRow, bootstrap};
-use crate::engine::Engine;
+use crate::apply::{Bootstrap, Committed, MemberIds, MemberRow, StateMachine, bootstrap};
 use crate::engine::sim::SimEngine;
-use ::model::{Applied, Command, Envelope, KeyValue, Origin, Revision};
+use crate::engine::{Engine, Snapshot};
+use crate::view::View;
+use ::model::request::RangeRequest;
+use ::model::{Applied, Command, Envelope, KeyValue, Origin, RangeOutcome, Revision};
 use bytes::Bytes;
 use naive::Naive;
 use prost::Message;
@@ -28,7 +30,7 @@ use std::sync::Arc;
 /// A store with the naive model of its history beside it.
 struct Store<E: Engine = SimEngine> {
     engine: Arc<E>,
-    applier: Applier<E>,
+    applier: StateMachine<E>,
     naive: Naive,
 }
 
@@ -42,19 +44,19 @@ impl<E: Engine> Store<E> {
     fn over(engine: E) -> Self {
         let engine = Arc::new(engine);
         let first = Bootstrap {
-            identity: Identity { cluster_id: 7, member_id: 1 },
+            identity: MemberIds { cluster_id: 7, member_id: 1 },
             applied: LogId::default(),
             conf_state: ConfState { voters: vec![1], ..Default::default() },
             members: vec![(1, MemberRow { peer_urls: vec!["http://a:2380".into()], ..Default::default() })],
         };
         bootstrap(engine.as_ref(), &first).expect("an empty engine can be bootstrapped");
-        let applier = Applier::open(engine.clone()).expect("the store opens");
+        let applier = StateMachine::open(engine.clone()).expect("the store opens");
         Self { engine, applier, naive: Naive::new() }
     }
 
     /// As after a restart: what was only in memory is gone.
     fn reopen(&mut self) {
-        self.applier = Applier::open(self.engine.clone()).expect("the store opens again");
+        self.applier = StateMachine::open(self.engine.clone()).expect("the store opens again");
     }
 
     /// Applies one command; what it did to keys goes into the naive model.
@@ -67,8 +69,8 @@ impl<E: Engine> Store<E> {
         for event in report.events {
             self.naive.note(event.revision, event.kind, &event.kv);
         }
-        self.naive.revision = report.view.revision;
-        self.naive.compact = report.view.compact_revision;
+        self.naive.revision = report.view.status.revision;
+        self.naive.compact = report.view.status.compact_revision;
         report.replies.remove(0).expect("a command has an answer").1
     }
 

@@ -18,7 +18,7 @@ proptest! {
         let view = store.view();
         let mut memo = CountMemo::new(4);
         for request in requests {
-            for revision in -1..=view.revision + 1 {
+            for revision in -1..=view.status.revision + 1 {
                 let request = RangeRequest { revision, ..request.clone() };
                 let expected = store.naive.range(&request);
                 prop_assert_eq!(&range(&view, &request), &expected, "{:?}", &request);
@@ -37,9 +37,9 @@ proptest! {
         let store = Store::with(&history);
         let view = store.view();
         let range = KeyRange::new(range.0, range.1);
-        for revision in view.compact_revision.max(1)..view.revision {
+        for revision in view.status.compact_revision.max(1)..view.status.revision {
             let now = count(&view, &range, 0).expect("the present is counted");
-            let enough = super::super::count::change_since(&view.snapshot, &range, revision, view.revision, 1000);
+            let enough = super::super::count::change_since(&view.snapshot, &range, revision, view.status.revision, 1000);
             let past = enough.expect("rows are sound").expect("there are fewer than 1000");
             prop_assert_eq!(Ok(now - past), count(&view, &range, revision));
         }
@@ -53,7 +53,7 @@ proptest! {
             key: Bytes::from_static(b"\0"),
             range_end: Bytes::from_static(b"\0"),
             limit,
-            revision: store.view().revision,
+            revision: store.view().status.revision,
             ..Default::default()
         };
         loop {
@@ -75,7 +75,7 @@ proptest! {
         let store = Store::with(&history);
         let view = store.view();
         let keys: std::collections::BTreeSet<_> = store.naive.versions.iter().map(|v| v.kv.key.clone()).collect();
-        for at in view.compact_revision.max(1)..=view.revision {
+        for at in view.status.compact_revision.max(1)..=view.status.revision {
             for key in &keys {
                 let expected = store.naive.living(&KeyRange::new(key.clone(), Bytes::new()), at).pop();
                 let found = get_at(&view.snapshot, key, at).expect("the store reads");
@@ -124,14 +124,14 @@ proptest! {
         puts.for_each(|action| store.act(&action));
         let mut naive = store.naive.clone();
         // All of it happened in one transaction, so far as reads can tell.
-        let (now, sub) = (before.revision + 1, 0..);
+        let (now, sub) = (before.status.revision + 1, 0..);
         let mut changed = Changed::default();
         for (version, sub) in naive.versions[from..].iter_mut().zip(sub) {
             version.revision = Revision::new(now, sub);
             version.kv.mod_revision = now;
             version.kv.create_revision = version.kv.create_revision.min(now);
             let key = version.kv.key.clone();
-            let existed = get_at(&before.snapshot, &key, before.revision).expect("the store reads").is_some();
+            let existed = get_at(&before.snapshot, &key, before.status.revision).expect("the store reads").is_some();
             let bytes = Bytes::from(version.kv.encode_to_vec());
             let head = (version.kind != crate::schema::Kind::Delete).then(|| crate::schema::Head {
                 create: version.kv.create_revision,
@@ -142,8 +142,8 @@ proptest! {
             });
             changed.0.insert(key, (head, bytes, existed));
         }
-        naive.revision = if changed.0.is_empty() { before.revision } else { now };
-        let at = At { revision: naive.revision, compact_revision: before.compact_revision };
+        naive.revision = if changed.0.is_empty() { before.status.revision } else { now };
+        let at = At { revision: naive.revision, compact_revision: before.status.compact_revision };
         for request in requests {
             for revision in -1..=now + 1 {
                 let request = RangeRequest { revision, ..request.clone() };
@@ -194,20 +194,21 @@ fn updates_cost_a_count_of_the_past_next_to_nothing() {
         store.run(Command::Put(::model::request::PutRequest { key: key.to_owned().into(), ..Default::default() }));
     };
     ["a", "b", "c"].iter().for_each(|key| put(&mut store, key));
-    let past = store.view().revision;
+    let past = store.view().status.revision;
     (0..300).for_each(|_| put(&mut store, "b"));
     store.reopen();
     (0..300).for_each(|_| put(&mut store, "b"));
     put(&mut store, "d");
     let all = KeyRange::new(Bytes::from_static(b"\0"), Bytes::from_static(b"\0"));
     let view = store.view();
-    let since = |rows| super::super::count::change_since(&view.snapshot, &all, past, view.revision, rows).unwrap();
+    let since =
+        |rows| super::super::count::change_since(&view.snapshot, &all, past, view.status.revision, rows).unwrap();
     assert_eq!(since(100), Some(1), "601 versions, told by a row for every nine");
     assert_eq!(since(20), None, "not more than was allowed");
 }
 
 #[test]
-fn a_sorted_answer_takes_its_memory_from_a_room_and_gives_it_back() {
+fn a_sorted_answer_takes_its_memory_from_a_budget_and_gives_it_back() {
     let mut store = Store::new();
     for n in 0..200 {
         store.run(Command::Put(PutRequest {
@@ -225,22 +226,22 @@ fn a_sorted_answer_takes_its_memory_from_a_room_and_gives_it_back() {
         limit,
         ..Default::default()
     };
-    let room = room::Room::new(48 << 10);
-    let cursor = |request: &RangeRequest| RangeCursor::new(&view, request).unwrap().within(room.clone());
+    let memory = memory_budget::MemoryBudget::new(48 << 10);
+    let cursor = |request: &RangeRequest| RangeCursor::new(&view, request).unwrap().within(memory.clone());
     let chunk = |cursor: &mut RangeCursor| cursor.next_chunk(&view, Budget { keys: 10, bytes: 1 << 20 });
     assert_eq!(
         cursor(&sorted(SortTarget::Value, 0)).measure(&view),
         Err(ReadError::TooLarge),
         "60,000 bytes of values"
     );
-    assert_eq!(room.left(), 48 << 10, "a refused answer holds nothing");
+    assert_eq!(memory.left(), 48 << 10, "a refused answer holds nothing");
     let mut first = cursor(&sorted(SortTarget::Value, 20));
     assert_eq!(chunk(&mut first).unwrap().kvs.len(), 10, "with a limit it never holds much more than that");
     let mut second = cursor(&sorted(SortTarget::Value, 20));
     assert_eq!(chunk(&mut second).unwrap_err(), ReadError::Busy);
     drop((first, second));
-    assert_eq!(room.left(), 48 << 10);
+    assert_eq!(memory.left(), 48 << 10);
     let mut plain = cursor(&RangeRequest { key: "k".into(), range_end: "l".into(), ..Default::default() });
     chunk(&mut plain).unwrap();
-    assert_eq!(room.left(), 48 << 10, "an answer in key order needs none");
+    assert_eq!(memory.left(), 48 << 10, "an answer in key order needs none");
 }

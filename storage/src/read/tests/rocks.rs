@@ -28,7 +28,7 @@ proptest! {
             }
             let view = store.view();
             for request in &requests {
-                for revision in -1..=view.revision + 1 {
+                for revision in -1..=view.status.revision + 1 {
                     let request = RangeRequest { revision, ..request.clone() };
                     let expected = store.naive.range(&request);
                     prop_assert_eq!(range(&view, &request), expected.clone(), "{:?}", &request);
@@ -44,7 +44,7 @@ proptest! {
                     prop_assert_eq!(Ok(kvs), expected.map(|e| e.kvs), "{:?}", &request);
                 }
             }
-            for revision in view.compact_revision.max(1)..=view.revision {
+            for revision in view.status.compact_revision.max(1)..=view.status.revision {
                 prop_assert_eq!(hash_kv(&view, revision).map(|h| h.hash), Ok(store.naive.hash(revision)));
             }
         }
@@ -99,7 +99,7 @@ fn read_costs() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = large_store(&folder.path().join("db"));
     let view = store.view();
-    let past = view.revision - BACK;
+    let past = view.status.revision - BACK;
     let one = |i: usize, revision: i64| {
         let key = format!("key/{:07}", i * 7919 % KEYS).into();
         RangeRequest { key, revision, ..Default::default() }

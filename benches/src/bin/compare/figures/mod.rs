@@ -3,6 +3,7 @@
 //! Must measure both sides by the same code.
 
 mod cpu;
+mod deleted;
 mod memory;
 mod reads;
 mod upkeep;
@@ -49,6 +50,9 @@ pub const FIGURES: &[Figure] = &[
     figure!("list", "list of 1,000 of 100,000 keys", reads::list, false),
     figure!("restart", "restart after SIGKILL, and memory then", memory::restart, false),
     figure!("scan", "reading every key, and memory then", memory::scan, false),
+    figure!("save", "saving a snapshot", deleted::save, false),
+    figure!("deleted", "limit=1 behind a fifth as many deleted keys", deleted::behind_deleted, false),
+    figure!("queue", "put at the tail, get the first, delete it: a tenth as many rounds", deleted::queue, true),
     figure!("compact", "worst put while a million revisions are compacted", upkeep::compact, false),
     figure!("defrag", "worst put while the member is defragmented, and the disk then", upkeep::defragment, false),
     figure!("big", "restart after SIGKILL with three million keys", memory::big, true),

@@ -1,0 +1,145 @@
+//! The end of every round: take what raft wants done, spend credits, dispatch, publish positions.
+//!
+//! Must never block: without credit it leaves the work inside raft until a completion comes back.
+
+use super::core::RaftCore;
+use crate::limits::{APPENDS_IN_FLIGHT, APPLIES_IN_FLIGHT};
+use crate::wiring::apply::{ApplyBatch, CommittedEntry, ToApplier};
+use crate::wiring::leases::RoleChanged;
+use crate::wiring::wal::{AppendBatch, ToWal};
+use model::Envelope;
+use model::mutant::{self, Mutant};
+use raft::{Append, Apply, Entry, EntryKind};
+use std::sync::atomic::Ordering::{Relaxed, Release};
+
+impl RaftCore {
+    /// Dispatches until raft has nothing more to hand out that there is credit for. Messages and reads need none, so no sign
+    /// of life, vote or read ever waits for the disk or the applier; appends and applies have a credit each.
+    pub(super) fn drive_ready(&mut self) {
+        loop {
+            self.ask_for_reads();
+            let mut moved = self.dispatch_messages();
+            moved |= self.dispatch_reads();
+            if self.appends.len() < APPENDS_IN_FLIGHT
+                && let Some(append) = self.node.take_append()
+            {
+                self.dispatch_append(append);
+                moved = true;
+            }
+            if self.applies.len() < APPLIES_IN_FLIGHT
+                && let Some(apply) = self.node.take_apply()
+            {
+                self.dispatch_apply(apply);
+                moved = true;
+            }
+            if !moved {
+                break;
+            }
+        }
+        self.ask_for_log();
+        self.publish();
+        self.out.flush(&self.parts.sinks);
+    }
+
+    fn dispatch_messages(&mut self) -> bool {
+        let messages = self.node.take_messages();
+        if messages.is_empty() {
+            return false;
+        }
+        self.parts.peers.send(messages);
+        true
+    }
+
+    fn dispatch_reads(&mut self) -> bool {
+        let reads = self.node.take_reads();
+        for read in &reads {
+            self.on_read_state(read.tag, read.index);
+        }
+        !reads.is_empty()
+    }
+
+    fn dispatch_append(&mut self, append: Append) {
+        assert!(append.snapshot.is_none(), "a member without peers is never sent a snapshot");
+        self.node.storage_mut().append(&append.entries);
+        let sequence = self.next_append;
+        self.next_append += 1;
+        let batch = AppendBatch {
+            sequence,
+            entries: append.entries,
+            hard_state: append.hard_state,
+            must_sync: append.must_sync,
+            release: append.responses,
+        };
+        self.appends.push_back((sequence, append.token));
+        // a closed queue means that the WAL writer died: its death watch stops the node
+        let sent = self.parts.wal.try_send(ToWal::Append(batch));
+        assert!(!matches!(sent, Err(crossbeam_channel::TrySendError::Full(_))), "AI-CREDITS: WAL queue");
+    }
+
+    fn dispatch_apply(&mut self, apply: Apply) {
+        let entries: Vec<_> = apply.entries.into_iter().map(|entry| self.committed(entry)).collect();
+        let sequence = self.next_apply;
+        self.next_apply += 1;
+        self.applies.push_back((sequence, apply.token));
+        let sent = self.parts.applier.try_send(ToApplier::Apply(ApplyBatch { sequence, entries }));
+        assert!(!matches!(sent, Err(crossbeam_channel::TrySendError::Full(_))), "AI-CREDITS: applier queue");
+    }
+
+    /// Attaches to an entry who waits for it, and to a conf change the membership after it.
+    fn committed(&mut self, entry: Entry) -> CommittedEntry {
+        self.proposals.committed(&entry, &mut self.out);
+        match entry.kind {
+            EntryKind::Normal => {
+                let waiter = self.waiter(&entry);
+                CommittedEntry { entry, conf_state: None, waiter }
+            }
+            EntryKind::ConfChange | EntryKind::ConfChangeV2 => {
+                // damaged bytes are left to the applier, which stops the node with the reason; a change that cannot be made
+                // from the present membership has no effect, on every member alike
+                let change = raft::ConfChangeV2::from_entry(&entry).ok().flatten();
+                let possible = change.filter(|change| self.node.preview_conf_change(change).is_ok());
+                let conf_state = possible.map(|change| self.node.apply_conf_change(&change));
+                CommittedEntry { entry, conf_state, waiter: None }
+            }
+        }
+    }
+
+    fn waiter(&mut self, entry: &Entry) -> Option<(messages::SinkId, messages::Token)> {
+        if entry.data.is_empty() {
+            return None;
+        }
+        // what cannot be read is left to the applier, which stops the node with the reason
+        let origin = Envelope::decode(&entry.data).ok()?.origin;
+        let own = (origin.member, origin.epoch) == (self.config.raft.id, self.config.epoch);
+        if !own && !mutant::on(Mutant::ReplyCounter) {
+            return None;
+        }
+        self.proposals.take(origin.sequence)
+    }
+
+    /// Publishes positions and role, and opens service once this member knows what was committed before it started.
+    fn publish(&mut self) {
+        let gauges = &self.parts.gauges;
+        gauges.term.store(self.node.term(), Relaxed);
+        gauges.committed.store(self.node.committed(), Relaxed);
+        gauges.last_index.store(self.node.last_index(), Relaxed);
+        gauges.pending.store(self.proposals.waiting(), Relaxed);
+        gauges.learner.store(self.node.is_learner(), Relaxed);
+        let leader = self.node.leader();
+        if leader != self.last_leader {
+            gauges.leader.store(leader, Release);
+            if leader != 0 {
+                gauges.leader_changes.fetch_add(1, Relaxed);
+                tracing::info!(leader = format!("{leader:x}"), term = self.node.term(), "raft.node: elected leader");
+            }
+            self.last_leader = leader;
+        }
+        let leading = self.is_settled_leader();
+        gauges.sole_voter.store(leading && self.is_sole_voter(), Release);
+        if leading != self.was_leading {
+            self.was_leading = leading;
+            self.parts.leases.send(RoleChanged { leading, term: self.node.term() });
+        }
+        self.open_service(leading);
+    }
+}
