@@ -82,7 +82,7 @@ async fn at_least_half_of_a_small_disk_is_taken_by_values() {
         let (_daemon, stubs) = Daemon::start(settings).await;
         let mut ledger = Ledger::default();
         assert!(write_until_refused(&mut ledger, &stubs, LENGTH, 512 << 20).await, "the member ended on {size} MiB");
-        let taken = ledger.acknowledged.len() * LENGTH >> 20;
+        let taken = (ledger.acknowledged.len() * LENGTH) >> 20;
         println!("{taken} of {size} MiB are values");
         assert!(taken >= size / 2, "{taken} MiB of {size}");
         ledger.check(&stubs).await;
