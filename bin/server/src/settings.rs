@@ -7,7 +7,7 @@ use crate::flags::spec::Here;
 use crate::flags::{Given, gates, table, value};
 use embed::config::AutoCompaction;
 use embed::listen::{
-    AllowedNames, AutoTls, ClientUrl, Place, Side, SocketOptions, TlsSettings, bind_address, parse_url,
+    AllowedNames, AutoTls, ClientUrl, Side, SocketOptions, TlsSettings, UrlTarget, bind_address, parse_url,
 };
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -149,7 +149,7 @@ fn check_advertised(given: &Given) -> Result<(), String> {
         let urls = given.list(name);
         for url in &urls {
             let ClientUrl { place, .. } = parse_url(url).map_err(|why| why.to_string())?;
-            if matches!(&place, Place::Host(host, _) if host.is_empty()) {
+            if matches!(&place, UrlTarget::Host(host, _) if host.is_empty()) {
                 return Err(format!("--{name} {:?} {form} (unexpected empty host ({url}))", urls.join(",")));
             }
         }
