@@ -15,8 +15,7 @@ use storage::engine::Engine;
 use storage::engine::rocks::{RocksEngine, RocksOptions};
 use storage::read::{Budget, RangeCursor, count};
 
-/// Rows of the engine that one read and the count beside it may pass over: what one block may have of dead keys, twice over
-/// rows of blocks.
+/// Rows of the engine that one read, with the count beside it, may pass over: the dead keys of a few blocks, and their history.
 const MOST: u64 = 5_000;
 const KEYS: u32 = 30_000;
 
