@@ -3,7 +3,8 @@
 //! Runs as one short task per connection on its loop (HTTP/1.1 connections stay in it). Must not read more than it needs to decide.
 
 use super::calls::LoopCtx;
-use super::conn::{self, ConnPermit};
+use super::conn::ConnPermit;
+use super::flood_protection;
 use super::h2_input::PREFACE;
 use super::http::{self, HttpHandler};
 use super::io::{Io, IoKind, IoStats, Sock, SockKind};
@@ -145,7 +146,7 @@ async fn serve(socket: Socket, destination: Destination) -> io::Result<()> {
     io.speaks_h2();
     let stats = io.stats.clone();
     let window = destination.ctx.window();
-    let handshake = conn::builder(&destination.ctx.limits, window).handshake(io);
+    let handshake = flood_protection::builder(&destination.ctx.limits, window).handshake(io);
     let h2 = timeout(limit, handshake).await?.map_err(io::Error::other)?;
     destination.fresh.borrow_mut().push(NewConnection { h2, peer, stats, permit: socket.permit, window });
     destination.ctx.ready.wake_loop();

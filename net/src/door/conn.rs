@@ -54,20 +54,6 @@ pub(super) struct Conn {
     _permit: ConnPermit,
 }
 
-/// h2 with the door's limits.
-pub(super) fn builder(limits: &DoorLimits, window: u32) -> h2::server::Builder {
-    let mut builder = h2::server::Builder::new();
-    builder
-        .initial_window_size(limits.stream_window)
-        .initial_connection_window_size(window)
-        .max_concurrent_streams(limits.max_concurrent_streams)
-        .max_header_list_size(limits.max_header_list)
-        .max_send_buffer_size(limits.max_send_buffer)
-        .max_pending_accept_reset_streams(limits.max_pending_reset)
-        .max_local_error_reset_streams(Some(limits.max_error_reset));
-    builder
-}
-
 impl Conn {
     pub(super) fn new(
         mut h2: h2::server::Connection<Io, Bytes>,

@@ -32,6 +32,7 @@ mod conn;
 mod conn_shared;
 mod event_loop;
 mod expiry;
+mod flood_protection;
 mod frame;
 mod h2_input;
 mod head;
