@@ -5,7 +5,6 @@
 //! Must never wait for another owner: what a consumer cannot take now it reads later from the store.
 
 use crate::death_watch::DeathWatch;
-use crate::limits::{HUB_BACKLOG_BYTES, OVERSIZED_REVISION_BYTES};
 use crate::mailbox::Mailbox;
 use crate::raft_core::inbox::InnerPort;
 use crate::wiring::advance::{Advance, AppliedUpTo};
@@ -14,6 +13,7 @@ use crate::wiring::events::{Advanced, EVENT_OVERHEAD, WatchEvent, WatchRevision}
 use crate::wiring::flush::ToFlusher;
 use crate::wiring::leases::LeasesAdvanced;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use messages::peer::{PeerAddress, Peers};
 use messages::reply::Outbox;
 use messages::{Reply, ReplyBody, SinkId, Sinks, Token};
 use model::mutant::{self, Mutant};
@@ -44,6 +44,8 @@ pub struct ApplierParts<E: Engine> {
     pub hub_backlog: Arc<AtomicUsize>,
     /// To the lease manager.
     pub leases: Box<dyn Mailbox<LeasesAdvanced>>,
+    /// Who the members are, after each change.
+    pub members: Box<dyn Mailbox<Peers>>,
     /// To the flusher, which watches what is durable.
     pub flusher: Sender<ToFlusher>,
     /// How much it does at once.
@@ -59,6 +61,10 @@ pub struct ApplierPace {
     pub compaction_rows: usize,
     /// Applied entries between two looks at what is durable in the store.
     pub durable_check: u64,
+    /// Bytes of events that may be on their way to the watch hub; beyond it the hub reads the store.
+    pub hub_backlog: usize,
+    /// Events of one revision with more bytes than this are left for the hub to read.
+    pub oversized_revision: usize,
 }
 
 /// Who waits for a compaction to be finished.
@@ -156,6 +162,9 @@ impl<E: Engine> Applier<E> {
             report.view.snapshot = snapshot;
         }
         self.parts.views.publish(report.view.clone(), false);
+        if report.membership {
+            self.parts.members.send(peers_of(&self.store)?);
+        }
         self.tell_leases(std::mem::take(&mut report.leases));
         self.answer(&entries, &waiters, std::mem::take(&mut report.replies));
         let index = report.view.status.applied_index;
@@ -204,8 +213,8 @@ impl<E: Engine> Applier<E> {
             return;
         }
         let bytes: usize = report.events.iter().map(|e| e.kv.len() + EVENT_OVERHEAD).sum();
-        let fits = self.parts.hub_backlog.load(Ordering::Relaxed) + bytes <= HUB_BACKLOG_BYTES;
-        let listed = report.unlisted.is_empty() && !holds_oversized(&report.events);
+        let fits = self.parts.hub_backlog.load(Ordering::Relaxed) + bytes <= self.parts.pace.hub_backlog;
+        let listed = report.unlisted.is_empty() && !holds_oversized(&report.events, self.parts.pace.oversized_revision);
         let events = (fits && listed).then(|| by_revision(report.events));
         if events.is_some() {
             self.parts.hub_backlog.fetch_add(bytes, Ordering::Relaxed);
@@ -256,6 +265,16 @@ impl<E: Engine> Applier<E> {
     }
 }
 
+/// The members of a store and those that were removed, as the peer transport needs them.
+///
+/// # Errors
+/// [`ApplyFatal`] when rows cannot be read.
+pub fn peers_of<E: Engine>(store: &Store<E>) -> Result<Peers, ApplyFatal> {
+    let members = store.members()?.into_iter();
+    let members = members.map(|(member, row)| PeerAddress { member, urls: row.peer_urls }).collect();
+    Ok(Peers { members, removed: store.removed_members()? })
+}
+
 /// The revision of a compaction whose answer has to wait until its rows are gone.
 fn physical_compaction(applied: &Applied, committed: &Committed) -> Option<i64> {
     if applied.result != Ok(Outcome::Compaction) {
@@ -269,9 +288,9 @@ fn physical_compaction(applied: &Applied, committed: &Committed) -> Option<i64> 
 }
 
 /// True when one revision has so many bytes of events that the hub would rather read them.
-fn holds_oversized(events: &[StoreEvent]) -> bool {
+fn holds_oversized(events: &[StoreEvent], most: usize) -> bool {
     let mut revisions = events.chunk_by(|a, b| a.revision.main == b.revision.main);
-    revisions.any(|r| r.len() > 1 && r.iter().map(|e| e.kv.len()).sum::<usize>() > OVERSIZED_REVISION_BYTES)
+    revisions.any(|r| r.len() > 1 && r.iter().map(|e| e.kv.len()).sum::<usize>() > most)
 }
 
 /// Events as the hub takes them: grouped by main revision.

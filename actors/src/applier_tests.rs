@@ -1,6 +1,7 @@
 //! The applier's order as other owners see it. Must never depend on a thread's luck: everything is called here.
 
 use crate::applier::{Applier, ApplierPace, ApplierParts};
+use crate::limits::{HUB_BACKLOG_BYTES, OVERSIZED_REVISION_BYTES};
 use crate::mailbox::Mailbox;
 use crate::raft_core::inbox::Inbox;
 use crate::wiring::apply::{ApplyBatch, CommittedEntry};
@@ -71,7 +72,13 @@ fn the_lease_manager_hears_of_a_revocation_before_its_client_does() {
     let (_end, inbox) = bounded(1);
     let (flusher, _orders) = bounded(1);
     let (_core, _port, core) = Inbox::new();
-    let pace = ApplierPace { compaction_pause: Duration::ZERO, compaction_rows: 1, durable_check: 100 };
+    let pace = ApplierPace {
+        compaction_pause: Duration::ZERO,
+        compaction_rows: 1,
+        durable_check: 100,
+        hub_backlog: HUB_BACKLOG_BYTES,
+        oversized_revision: OVERSIZED_REVISION_BYTES,
+    };
     let parts = ApplierParts {
         inbox,
         core,
@@ -80,6 +87,7 @@ fn the_lease_manager_hears_of_a_revocation_before_its_client_does() {
         hub: Box::new(heard.clone()),
         hub_backlog: Arc::default(),
         leases: Box::new(heard.clone()),
+        members: Box::new(crossbeam_channel::unbounded().0),
         flusher,
         pace,
     };

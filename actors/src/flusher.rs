@@ -5,6 +5,7 @@
 
 use crate::death_watch::DeathWatch;
 use crate::raft_core::inbox::InnerPort;
+use crate::store_cell::StoreCell;
 use crate::wiring::advance::{Advance, Durable};
 use crate::wiring::flush::ToFlusher;
 use crate::wiring::wal::ToWal;
@@ -27,8 +28,8 @@ pub const FILL_PAUSE: Duration = Duration::from_millis(4);
 pub struct FlusherParts<E: Engine> {
     /// Its queue.
     pub inbox: Receiver<ToFlusher>,
-    /// The store's engine.
-    pub engine: Arc<E>,
+    /// Where the store's engine is found.
+    pub store: Arc<StoreCell<E>>,
     /// The log's file system.
     pub disk: Arc<dyn Disk>,
     /// Notices of durability go here.
@@ -104,17 +105,18 @@ impl<E: Engine> Flusher<E> {
         if applied.saturating_sub(self.durable) >= self.parts.flush_entries {
             self.report_durable()?;
             if applied.saturating_sub(self.durable) >= self.parts.flush_entries {
-                self.parts.engine.flush().map_err(|e| e.to_string())?;
+                self.parts.store.load().flush().map_err(|e| e.to_string())?;
             }
         }
         self.report_durable()
     }
 
     fn report_durable(&mut self) -> Result<(), String> {
-        self.parts.gauges.disk_bytes.store(self.parts.engine.disk_bytes(), Relaxed);
+        let engine = self.parts.store.load();
+        self.parts.gauges.disk_bytes.store(engine.disk_bytes(), Relaxed);
         let row = match mutant::on(Mutant::FlushMarkerEarly) {
-            true => self.parts.engine.snapshot().get(Family::Meta, meta::APPLIED),
-            false => self.parts.engine.get_persisted(meta::APPLIED),
+            true => engine.snapshot().get(Family::Meta, meta::APPLIED),
+            false => engine.get_persisted(meta::APPLIED),
         };
         let row = row.map_err(|e| e.to_string())?;
         let index = match row {

@@ -3,6 +3,7 @@
 //! | owner | file | runs on | owns |
 //! |---|---|---|---|
 //! | raft core | [`raft_core`] | own thread | consensus state, who waits for what |
+//! | log reader | [`log_reader`] | own thread, blocking | a reader of the log |
 //! | WAL writer | [`wal_writer`] | own thread, blocking | log segments |
 //! | applier | [`applier`] | own thread, blocking | the write side of the store |
 //! | reader pool | [`reader_pool`] | two threads, one for hashes | nothing |
@@ -13,8 +14,8 @@
 //! | ticker | [`ticker`] | own thread | nothing |
 //! | kernel | [`kernel`] | caller | wiring, start and stop order, death watch |
 //!
-//! Messages between them are in [`wiring`]. Two things alone are shared: views published whole, and counters. Must never know
-//! a socket or a flag.
+//! Messages between them are in [`wiring`]. Three things alone are shared: views published whole, counters, and the cell in
+//! which the current store's engine is found. Must never know a socket or a flag.
 
 pub mod applier;
 #[cfg(test)]
@@ -27,15 +28,18 @@ pub mod flusher;
 pub mod kernel;
 pub mod lease_manager;
 pub mod limits;
+pub mod log_reader;
 pub mod log_reads;
 pub mod mailbox;
 pub mod maintenance_jobs;
 #[cfg(test)]
 mod maintenance_jobs_tests;
+pub mod peer_inbox;
 pub mod peers;
 pub mod raft_core;
 pub mod reader_pool;
 mod snapshot_streams;
+pub mod store_cell;
 pub mod store_reads;
 pub mod ticker;
 pub mod timer;

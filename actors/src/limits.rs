@@ -12,10 +12,19 @@ pub const DURABLES_IN_FLIGHT: usize = 4;
 /// The raft core's queue of completions: one place for every completion that can be out, so that none ever meets a full queue.
 pub const COMPLETIONS: usize = APPENDS_IN_FLIGHT + APPLIES_IN_FLIGHT;
 
+/// Ranges of the log being read for followers that lag, all together: one for each that a cluster has, and some.
+pub const LOG_READS: usize = 16;
+/// Bytes of one of them: several messages' worth, so that a follower does not wait for the disk after each.
+pub const LOG_READ_BYTES: usize = 4 << 20;
+/// Reports of the peer transport waiting for the core; further ones are dropped.
+pub const PEER_REPORTS: usize = 64;
 /// Ticks waiting: they are coalesced, so one is enough for the clock and one for a stop.
 pub const TICKS: usize = 2;
 /// Lists of proposals waiting for the core. A connection thread that meets a full queue keeps its list.
 pub const PROPOSAL_LISTS: usize = 64;
+/// Bytes of proposals that are handed to raft together. A follower forwards them as one message, which must fit into a frame of the
+/// peer protocol beside whatever one proposal may have.
+pub const PROPOSE_BYTES: usize = 1 << 20;
 /// Lists of reads waiting for the core.
 pub const READ_LISTS: usize = 64;
 /// Control orders waiting for the core.
@@ -68,18 +77,67 @@ pub const HUB_READ_BYTES: usize = 256 << 10;
 pub const HUB_SENT_BYTES: usize = 16 << 20;
 /// Several events of one revision with more bytes than this are pulled by the clients instead of being held in memory.
 pub const OVERSIZED_REVISION_BYTES: usize = 1 << 20;
-const _: () = assert!(OVERSIZED_REVISION_BYTES < HUB_RING_BYTES && HUB_READ_BYTES * 4 <= OVERSIZED_REVISION_BYTES);
 
 /// Bytes of answers that are collected before they are sent (sorted ranges, keys of leases), all calls together.
 pub const COLLECTED_BYTES: usize = 128 << 20;
 
-/// Bytes that the owners together may hold besides RocksDB: the log's tail and what waits before it; a batch with its effects,
-/// as rows and as the engine's batch; events of the hub in its ring, on their way to it, pending there, read, and sent.
-pub const OWNERS_BYTES: usize = LOG_TAIL_BYTES as usize
-    + UNCOMMITTED_BYTES as usize
-    + 4 * (APPLY_BATCH_BYTES as usize + storage::apply::CHUNK_BYTES)
-    + 2 * HUB_RING_BYTES
-    + HUB_BACKLOG_BYTES
-    + 8 * OVERSIZED_REVISION_BYTES
-    + HUB_SENT_BYTES
-    + COLLECTED_BYTES;
+/// Byte budgets of the owners. A node with less memory has less of each; the constants of this file are the default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnerBudgets {
+    /// [`LOG_TAIL_BYTES`].
+    pub log_tail: u64,
+    /// [`UNCOMMITTED_BYTES`].
+    pub uncommitted: u64,
+    /// [`APPLY_BATCH_BYTES`].
+    pub apply_batch: u64,
+    /// [`storage::apply::CHUNK_BYTES`].
+    pub apply_chunk: usize,
+    /// [`HUB_BACKLOG_BYTES`].
+    pub hub_backlog: usize,
+    /// [`HUB_RING_BYTES`].
+    pub hub_ring: usize,
+    /// [`HUB_READ_BYTES`].
+    pub hub_read: usize,
+    /// [`OVERSIZED_REVISION_BYTES`].
+    pub oversized_revision: usize,
+    /// [`HUB_SENT_BYTES`].
+    pub hub_sent: usize,
+    /// [`COLLECTED_BYTES`].
+    pub collected: usize,
+}
+
+impl OwnerBudgets {
+    /// Those of a node that has what it wants.
+    pub const DEFAULT: Self = Self {
+        log_tail: LOG_TAIL_BYTES,
+        uncommitted: UNCOMMITTED_BYTES,
+        apply_batch: APPLY_BATCH_BYTES,
+        apply_chunk: storage::apply::CHUNK_BYTES,
+        hub_backlog: HUB_BACKLOG_BYTES,
+        hub_ring: HUB_RING_BYTES,
+        hub_read: HUB_READ_BYTES,
+        oversized_revision: OVERSIZED_REVISION_BYTES,
+        hub_sent: HUB_SENT_BYTES,
+        collected: COLLECTED_BYTES,
+    };
+
+    /// Bytes that the owners together may hold besides RocksDB: the log's tail and what waits before it; a batch with its effects,
+    /// as rows and as the engine's batch; events of the hub in its ring, on their way to it, pending there, read, and sent.
+    pub const fn total(&self) -> usize {
+        self.log_tail as usize
+            + self.uncommitted as usize
+            + 4 * (self.apply_batch as usize + self.apply_chunk)
+            + 2 * self.hub_ring
+            + self.hub_backlog
+            + 8 * self.oversized_revision
+            + self.hub_sent
+            + self.collected
+    }
+
+    /// A revision that the hub holds fits into its ring, and a read at its largest is one such revision.
+    pub const fn are_sound(&self) -> bool {
+        self.oversized_revision < self.hub_ring && self.hub_read * 4 <= self.oversized_revision
+    }
+}
+
+const _: () = assert!(OwnerBudgets::DEFAULT.are_sound());

@@ -7,6 +7,7 @@ use crate::cancellable::Cancellable;
 use crate::death_watch::DeathWatch;
 use crate::limits::{OPEN_SNAPSHOTS, SNAPSHOT_STALL};
 use crate::snapshot_streams::{self, Checkpoint, CheckpointDir, StreamState};
+use crate::store_cell::StoreCell;
 use crossbeam_channel::{Receiver, select};
 use messages::admin::{MaintenanceJob, RunJob};
 use messages::reply::SnapshotAnswer;
@@ -27,8 +28,8 @@ pub struct MaintenanceParts<E: Engine> {
     pub inbox: Receiver<RunJob>,
     /// Ends it when its other end is dropped.
     pub stop: Receiver<()>,
-    /// The store's engine.
-    pub engine: Arc<E>,
+    /// Where the store's engine is found.
+    pub store: Arc<StoreCell<E>>,
     /// Opens a checkpoint.
     pub open: OpenEngine<E>,
     /// Called before a defragmentation: gives it room where the disk is short of it.
@@ -99,9 +100,10 @@ impl<E: Engine> MaintenanceJobs<E> {
         let gauges = &self.parts.gauges;
         gauges.defragmenting.store(true, Release);
         (self.parts.make_room)();
-        let done = self.parts.engine.compact_files(&|| !gauges.stopping.load(Relaxed));
+        let engine = self.parts.store.load();
+        let done = engine.compact_files(&|| !gauges.stopping.load(Relaxed));
         gauges.defragmenting.store(false, Release);
-        gauges.disk_bytes.store(self.parts.engine.disk_bytes(), Relaxed);
+        gauges.disk_bytes.store(engine.disk_bytes(), Relaxed);
         match done {
             Ok(()) if gauges.stopping.load(Acquire) => Err(RequestError::Stopped),
             Ok(()) => Ok(()),
@@ -142,7 +144,7 @@ impl<E: Engine> MaintenanceJobs<E> {
         std::fs::create_dir_all(&self.parts.scratch).map_err(|e| e.to_string())?;
         self.made += 1;
         let dir = CheckpointDir(self.parts.scratch.join(format!("checkpoint-{}", self.made)));
-        self.parts.engine.checkpoint(&dir.0).map_err(|e| e.to_string())?;
+        self.parts.store.load().checkpoint(&dir.0).map_err(|e| e.to_string())?;
         let engine = (self.parts.open)(&dir.0).map_err(|e| e.to_string())?;
         let snapshot = Cancellable::new(engine.snapshot(), self.parts.gauges.clone());
         let header = StreamHeader::read(&snapshot, &self.parts.server_version).map_err(|e| e.to_string())?;

@@ -2,9 +2,10 @@
 
 use crate::cancellable::Cancellable;
 use crate::death_watch::{DeathWatch, ExitCell};
-use crate::limits::{OPEN_SNAPSHOTS, SNAPSHOT_STALL};
+use crate::limits::{COLLECTED_BYTES, OPEN_SNAPSHOTS, SNAPSHOT_STALL};
 use crate::maintenance_jobs::{MaintenanceJobs, MaintenanceParts};
 use crate::reader_pool::{self, PoolReads};
+use crate::store_cell::StoreCell;
 use crate::store_reads::StoreReads;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use messages::admin::{MaintenanceJob, RunJob};
@@ -71,7 +72,7 @@ impl Rig {
         let parts = MaintenanceParts {
             inbox,
             stop: stopped,
-            engine: store().0,
+            store: Arc::new(StoreCell::new(store().0)),
             open: Box::new(SimEngine::open),
             make_room: Box::new(|| {}),
             scratch: dir.path().join("scratch"),
@@ -153,7 +154,7 @@ fn ranges_of_the_past_are_left_to_the_pool() {
     let now = 7;
     let mut view = store().1.view();
     view.status.revision = now;
-    let reads = StoreReads::new(Arc::new(Views::new(view)), Arc::default());
+    let reads = StoreReads::new(Arc::new(Views::new(view)), Arc::default(), COLLECTED_BYTES);
     let range = |revision, range_end: &'static str, count_only| {
         let request = RangeRequest {
             key: "a".into(),

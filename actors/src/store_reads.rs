@@ -3,7 +3,6 @@
 //! Must never write, and never hold a view between two calls.
 
 use crate::cancellable::Cancellable;
-use crate::limits::COLLECTED_BYTES;
 use crate::reader_pool::PoolReads;
 use bytes::{BufMut, Bytes, BytesMut};
 use messages::read::{ChunkSource, INLINE_BYTES, MemberInfo, RangePlan, Reads, RunQuery, TxnPlan, TxnRange, Work};
@@ -40,9 +39,10 @@ impl<S> Clone for StoreReads<S> {
 }
 
 impl<S: Snapshot> StoreReads<S> {
-    /// Over these views; long walks end when the gauges say that the node stops.
-    pub fn new(views: Arc<Views<S>>, gauges: Arc<Gauges>) -> Self {
-        Self { views, gauges, budget: MemoryBudget::new(COLLECTED_BYTES) }
+    /// Over these views; long walks end when the gauges say that the node stops. Answers that are collected before they are sent have
+    /// `collected` bytes together.
+    pub fn new(views: Arc<Views<S>>, gauges: Arc<Gauges>, collected: usize) -> Self {
+        Self { views, gauges, budget: MemoryBudget::new(collected) }
     }
 
     /// The newest view, for a walk that may be long.

@@ -3,13 +3,13 @@
 //! Must never release anything before the sync that covers it returned, and never retry a failed one: the node stops.
 
 use crate::death_watch::DeathWatch;
-use crate::peers::PeerPort;
 use crate::raft_core::inbox::InnerPort;
 use crate::wiring::advance::{Advance, Persisted};
 use crate::wiring::flush::ToFlusher;
 use crate::wiring::wal::{AppendBatch, ToWal};
 use crossbeam_channel::{Receiver, Sender};
 use messages::Gauges;
+use messages::peer::PeerSender;
 use model::mutant::{self, Mutant};
 use raft::Message;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub struct WalParts {
     /// Completions go here.
     pub core: InnerPort,
     /// Peer messages that waited for a sync.
-    pub peers: Arc<dyn PeerPort>,
+    pub peers: Arc<dyn PeerSender>,
     /// Zero-fills segments.
     pub flusher: Sender<ToFlusher>,
     /// Shared counters.

@@ -15,7 +15,7 @@ fi
 
 # Flags as lines of: name, "value" where it takes one, text; divided by tabs. Those that are refused, or have no effect, are left out.
 flags() {
-    awk '/^ +(-[a-z], )?--[a-z]/ && !/\((not offered yet|accepted, no effect)\)/ {
+    awk '/^ +(-[a-z], )?--[a-z]/ && !/\[(not offered|no effect)\]/ {
         match($0, /--[a-z0-9-]+/); flag = substr($0, RSTART, RLENGTH)
         rest = substr($0, RSTART + RLENGTH); text = ""; takes = "-"
         if (match(rest, /  +/)) { text = substr(rest, RSTART + RLENGTH); rest = substr(rest, 1, RSTART - 1) }

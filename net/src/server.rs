@@ -6,8 +6,7 @@ use crate::door::{
     Door, DoorLimits, HttpHandler, ListenSpec, Listener, LoopHandle, LoopHooks, LoopRunner, LoopSender, LoopSetup,
     Status,
 };
-use crate::http::metrics::Observer;
-use crate::http::{Http, Metrics};
+use crate::http::{Http, HttpConfig, Metrics, Observer};
 use crate::services::{self, ClientServices, ServiceConfig};
 use actix_rt::{Arbiter, ArbiterHandle};
 use messages::{Ports, Reply, ReplySink, SinkId};
@@ -54,14 +53,14 @@ struct Service {
 
 impl Loops {
     /// Prepares `threads` loops.
-    pub fn new(limits: &DoorLimits, threads: usize) -> Self {
+    pub fn new(limits: &DoorLimits, threads: usize, http: HttpConfig) -> Self {
         let service: Arc<OnceLock<Service>> = Arc::default();
         let metrics = Metrics::new(threads.max(1));
         let known = service.clone();
         let counters = metrics.clone();
         let setup = Arc::new(move |handle: LoopHandle, _: LoopSender<Reply>| {
             let service = known.get().expect("loops are run after the actors have started");
-            set_up(service, handle, &counters)
+            set_up(service, handle, &counters, http.clone())
         });
         let limits = DoorLimits { busy: crate::services::status::BUSY, ..limits.clone() };
         let (door, runners, senders) = Door::new(&limits, threads.max(1), MAX_CONNECTIONS, setup);
@@ -176,14 +175,14 @@ impl Drop for Doors {
     }
 }
 
-fn set_up(service: &Service, handle: LoopHandle, metrics: &Metrics) -> LoopSetup<Reply> {
+fn set_up(service: &Service, handle: LoopHandle, metrics: &Metrics, http: HttpConfig) -> LoopSetup<Reply> {
     let index = handle.index();
     let sink = SinkId(service.first_sink + index as u32);
     let this = ClientServices::new(handle, service.ports.clone(), sink, service.config.clone());
     let methods = services::methods(&this);
     let counters = metrics.0[index].clone();
     counters.name_methods(methods.infos());
-    let http: Rc<dyn HttpHandler> = Rc::new(Http::new(this.clone(), metrics.clone()));
+    let http: Rc<dyn HttpHandler> = Rc::new(Http::new(this.clone(), metrics.clone(), http));
     LoopSetup { methods, http, hooks: Rc::new(Hooks(this)), observer: Rc::new(Observer(counters)) }
 }
 

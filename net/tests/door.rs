@@ -1,7 +1,11 @@
 //! The door against real clients: tonic for calls and streams, raw h2 and raw TCP for what a polite client never does.
 
+#[path = "door/authority.rs"]
+mod authority;
 #[path = "door/client.rs"]
 mod client;
+#[path = "door/compress.rs"]
+mod compress;
 #[path = "door/echo.rs"]
 mod echo;
 #[path = "door/limits.rs"]

@@ -17,10 +17,7 @@ fn main() -> ExitCode {
     let root = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| ".".into()));
     let mut offences = edges::check(&root);
     offences.extend(sizes::check(&root));
-    // being redrawn: an offence as soon as the last one is gone
-    for circle in circles::check(&root) {
-        eprintln!("tidy: warning: {circle}");
-    }
+    offences.extend(circles::check(&root));
     offences.extend(owners::check(&root));
     offences.extend(citations::check(&root));
     for offence in &offences {

@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | [`propose`] | client → raft core | propc |
 //! | [`receive`] | peers → raft core | recvc |
+//! | [`peer`] | core, WAL writer, applier ↔ peer transport | – |
 //! | [`read`] | client ↔ raft core, client ↔ reader pool | readStateC |
 //! | [`watch`] | client ↔ watch hub | – |
 //! | [`lease`] | client ↔ lease manager | – |
@@ -18,6 +19,7 @@
 pub mod admin;
 pub mod ids;
 pub mod lease;
+pub mod peer;
 pub mod ports;
 pub mod propose;
 pub mod read;

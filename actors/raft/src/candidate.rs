@@ -80,7 +80,7 @@ impl<S: Storage, T: Trace> Node<S, T> {
             }
             Body::Heartbeat { commit, read_round } => {
                 self.become_follower(term, from);
-                self.on_heartbeat(from, commit, read_round);
+                self.on_heartbeat(from, commit, read_round)?;
             }
             Body::Snapshot(snapshot) => {
                 self.become_follower(term, from);

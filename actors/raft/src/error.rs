@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::types::{Index, NodeId};
+
 /// Why [`Node::step`](crate::Node::step) refuses a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StepError {
@@ -11,6 +13,16 @@ pub enum StepError {
     Malformed,
     /// A forwarded proposal that cannot be taken.
     Dropped(ProposalDropped),
+    /// The leader knows that this member once held its log up to `acknowledged`, and now it ends earlier: entries that
+    /// were acknowledged are lost. Nothing was changed. This member must stop, and must never vote again as what it was.
+    LogLost {
+        /// The leader.
+        leader: NodeId,
+        /// Index up to which this member had acknowledged the log.
+        acknowledged: Index,
+        /// Where the log ends now.
+        last: Index,
+    },
 }
 
 /// Why proposals were not taken. They are certainly not in the log and may be proposed again.
@@ -42,6 +54,12 @@ impl fmt::Display for StepError {
             StepError::PeerNotFound => f.write_str("raft: cannot step as peer not found"),
             StepError::Malformed => f.write_str("raft: cannot step malformed message"),
             StepError::Dropped(why) => why.fmt(f),
+            StepError::LogLost { leader, acknowledged, last } => write!(
+                f,
+                "the log of this member ends at entry {last}, but it had acknowledged entries up to {acknowledged} to \
+                 leader {leader:x}: the end of the log was lost, truncated or replaced by an older copy; remove this \
+                 member from the cluster, empty its data folder and add it again"
+            ),
         }
     }
 }

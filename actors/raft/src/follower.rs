@@ -27,7 +27,7 @@ impl<S: Storage, T: Trace> Node<S, T> {
             }
             Body::Heartbeat { commit, read_round } => {
                 self.hear_leader(from);
-                self.on_heartbeat(from, commit, read_round);
+                self.on_heartbeat(from, commit, read_round)?;
             }
             Body::Snapshot(snapshot) => {
                 self.hear_leader(from);
@@ -119,9 +119,16 @@ impl<S: Storage, T: Trace> Node<S, T> {
         self.send(from, Body::AppendRejected { index: prev.index, hint_index, hint_term });
     }
 
-    pub(crate) fn on_heartbeat(&mut self, from: NodeId, commit: Index, read_round: u64) {
+    /// The commit index of a heartbeat is never beyond what this member acknowledged in the leader's term. One that is
+    /// beyond the log therefore says that acknowledged entries are gone.
+    pub(crate) fn on_heartbeat(&mut self, from: NodeId, commit: Index, read_round: u64) -> Result<(), StepError> {
+        let last = self.log.last_index();
+        if commit > last {
+            return Err(StepError::LogLost { leader: from, acknowledged: commit, last });
+        }
         self.log.commit_to(commit);
         self.send(from, Body::HeartbeatAck { read_round });
+        Ok(())
     }
 
     pub(crate) fn trace_stable(&mut self, id: LogId, outcome: StableOutcome) {

@@ -1,8 +1,9 @@
-//! Sans-IO raft: messages, ticks and completions in, a [`Ready`] out. No clock, no randomness, no thread, no socket.
+//! Sans-IO raft: messages, ticks and completions in, work out. No clock, no randomness, no thread, no socket.
 //!
 //! - Inputs are calls on [`Node`]. Each runs to completion; afterwards [`Node::has_ready`] says whether there is work.
-//! - A [`Ready`] has independent parts: messages to send now, an [`Append`] for the log, [`Apply`] for the state machine, granted
-//!   reads. Append and apply carry a token that comes back when they are done, and an append carries the messages that may only
+//! - Work comes in four parts that are taken separately, so that none waits for another: messages to send now, granted
+//!   reads, an [`Append`] for the log, an [`Apply`] for the state machine. ([`Ready`] is all four at once.) Append and
+//!   apply carry a token that comes back when they are done, and an append carries the messages that may only
 //!   go out once it is durable.
 //! - Appends are written, and their tokens given back, in order; so are applies. Between the two there is no order: only
 //!   durable entries are handed out for applying.
@@ -51,6 +52,7 @@ pub use message::{Body, Message, MessageKind, Proposal, VoteRequest};
 pub use node::{Node, Proposed};
 pub use progress::{Progress, ProgressMap, ProgressState};
 pub use ready::{Append, AppliedToken, Apply, PersistedToken, Ready};
+pub use restore::next_membership;
 pub use status::{BasicStatus, Status};
 pub use storage::{Storage, StorageError};
 pub use trace::{NoTrace, Trace, TraceEvent};

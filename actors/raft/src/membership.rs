@@ -48,6 +48,7 @@ impl<S: Storage, T: Trace> Node<S, T> {
             electable: true,
             previous_soft: SoftState::default(),
             previous_hard: HardState::default(),
+            commit_due: false,
             appends_out: 0,
             appends_back: 0,
             config,

@@ -1,8 +1,8 @@
 //! The core: one member's view of consensus, and the calls its shell makes.
 //!
-//! Every call runs to completion without waiting; what must be done outside comes out of [`Node::ready`]. Must never
-//! read a clock, draw randomness from outside its seed, touch a disk or a socket. Rules live in the files named after
-//! the roles.
+//! Every call runs to completion without waiting; what must be done outside comes out of [`Node::take_messages`],
+//! [`Node::take_reads`], [`Node::take_append`] and [`Node::take_apply`]. Must never read a clock, draw randomness from
+//! outside its seed, touch a disk or a socket. Rules live in the files named after the roles.
 
 use bytes::Bytes;
 
@@ -78,6 +78,8 @@ pub struct Node<S: Storage, T: Trace = NoTrace> {
     pub(crate) electable: bool,
     pub(crate) previous_soft: SoftState,
     pub(crate) previous_hard: HardState,
+    /// The commit index is to be written although nothing else is.
+    pub(crate) commit_due: bool,
     /// Number of the next append to be handed out, and of the lowest that may still be given back.
     pub(crate) appends_out: u64,
     pub(crate) appends_back: u64,
@@ -147,8 +149,8 @@ impl<S: Storage, T: Trace> Node<S, T> {
         changer::change(&self.tracker, self.log.last_index(), change).map(|(membership, _)| membership)
     }
 
-    /// Asks for an index that makes a read linearizable; the answer is a [`ReadState`] in a later
-    /// [`Ready`](crate::Ready), or never (leader unknown or lost): ask again after a timeout. Reads asked before a
+    /// Asks for an index that makes a read linearizable; the answer is a [`ReadState`] that
+    /// [`take_reads`](Self::take_reads) hands out later, or never (leader unknown or lost): ask again after a timeout. Reads asked before a
     /// heartbeat round starts share it.
     pub fn read_index(&mut self, tag: ReadTag) {
         let id = self.config.id;
@@ -190,6 +192,12 @@ impl<S: Storage, T: Trace> Node<S, T> {
     pub fn report_snapshot(&mut self, peer: NodeId, delivered: bool) {
         self.on_snapshot_status(peer, delivered);
         self.check_invariants();
+    }
+
+    /// Asks for the commit index to be made durable, although [`Config::lazy_commit`] leaves it to the next append. For what
+    /// may only be answered once a restart alone would find it committed.
+    pub fn demand_commit(&mut self) {
+        self.commit_due = self.hard_state().commit != self.previous_hard.commit;
     }
 
     /// Says whether this member may campaign and be handed leadership; starts as `true`. A member with a stalled disk

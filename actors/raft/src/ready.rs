@@ -5,7 +5,7 @@
 use crate::message::Message;
 use crate::types::{Entry, HardState, Index, LogId, ReadState, Snapshot, SoftState, Term};
 
-/// Work taken from the core by [`Node::ready`](crate::Node::ready). Everything in it is handed out once.
+/// All work of one moment, as [`Node::ready`](crate::Node::ready) takes it. Everything in it is handed out once.
 #[derive(Debug, Default)]
 pub struct Ready {
     /// Present when leader or role changed.

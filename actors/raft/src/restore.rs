@@ -3,10 +3,19 @@
 //! Goes through the same changes that could have led there, so that nothing can be restored that could not be reached.
 
 use crate::changer::{self, ChangeError};
-use crate::confchange::{ConfChangeKind, ConfChangeSingle};
+use crate::confchange::{ConfChangeKind, ConfChangeSingle, ConfChangeV2};
 use crate::progress::ProgressMap;
 use crate::tracker::Tracker;
 use crate::types::{ConfState, Index, NodeId};
+
+/// The membership that a change leads to, or why it cannot be carried out: for state machines that store memberships and
+/// have no core at hand. The same answer as [`Node::preview_conf_change`](crate::Node::preview_conf_change) of every member
+/// whose membership this is.
+pub fn next_membership(present: &ConfState, change: &ConfChangeV2) -> Result<ConfState, ChangeError> {
+    let mut tracker = Tracker::new(1, u64::MAX);
+    (tracker.membership, tracker.progress) = restore(&tracker.clone(), 1, present)?;
+    changer::change(&tracker, 1, change).map(|(membership, _)| membership)
+}
 
 /// Membership and progress for `conf_state`. `empty` gives limits and must have no members.
 pub fn restore(

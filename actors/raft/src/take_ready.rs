@@ -1,14 +1,16 @@
 //! Handing work out and taking its completions back.
 //!
-//! Each part of a [`Ready`] is handed out once; must never hand out a promise (vote, acknowledgement) before the
-//! state it is about is on its way to the disk in the same or an earlier append.
+//! There are four things to take: messages and granted reads, which can leave at any time, an append for the log and an
+//! apply for the state machine, which the shell takes when it has room for them. Each is handed out once; must never hand
+//! out a promise (vote, acknowledgement) before the state it is about is on its way to the disk in the same or an earlier
+//! append.
 
 use crate::message::Message;
 use crate::node::Node;
 use crate::ready::{Append, AppliedToken, Apply, PersistedToken, Ready};
 use crate::storage::Storage;
 use crate::trace::{Trace, TraceEvent, trace};
-use crate::types::{HardState, encoded_len, payload_len};
+use crate::types::{HardState, ReadState, encoded_len, payload_len};
 
 impl<S: Storage, T: Trace> Node<S, T> {
     /// Whether [`ready`](Self::ready) has anything to say. Cheap.
@@ -22,18 +24,30 @@ impl<S: Storage, T: Trace> Node<S, T> {
             || self.log.has_next_committed(!self.config.async_storage_writes)
     }
 
-    /// Takes all work that is there now. With `async_storage_writes`, parts are carried out independently and
+    /// Takes messages to other members, to be sent at once. Neither a full disk queue nor a slow state machine may keep
+    /// them: they carry signs of life, requests for votes and answers to heartbeats. Order per receiver should be kept.
+    pub fn take_messages(&mut self) -> Vec<Message> {
+        std::mem::take(&mut self.messages)
+    }
+
+    /// Takes the reads granted since the last call.
+    pub fn take_reads(&mut self) -> Vec<ReadState> {
+        std::mem::take(&mut self.read_states)
+    }
+
+    /// Takes everything there is to do at once: the four takes, and whether leader or role changed. For shells that carry
+    /// a whole out before they take the next one. With `async_storage_writes`, parts are carried out independently and
     /// completed by [`on_persisted`](Self::on_persisted) and [`on_applied`](Self::on_applied); otherwise the whole is
     /// carried out (append, then apply, then responses) and completed by [`advance`](Self::advance) before the next
     /// one is taken.
     pub fn ready(&mut self) -> Ready {
-        let mut ready = Ready { messages: std::mem::take(&mut self.messages), ..Ready::default() };
+        let mut ready = Ready { messages: self.take_messages(), ..Ready::default() };
         let soft = self.soft_state();
         if soft != self.previous_soft {
             ready.soft_state = Some(soft);
             self.previous_soft = soft;
         }
-        ready.read_states = std::mem::take(&mut self.read_states);
+        ready.read_states = self.take_reads();
         // Entries to apply are chosen before the unstable ones are accepted, as both look at the same log.
         ready.apply = self.take_apply();
         ready.append = self.take_append();
@@ -75,7 +89,9 @@ impl<S: Storage, T: Trace> Node<S, T> {
         self.check_invariants();
     }
 
-    fn take_apply(&mut self) -> Option<Apply> {
+    /// Takes committed entries to be applied, if there are any and fewer bytes are being applied than the configuration
+    /// allows.
+    pub fn take_apply(&mut self) -> Option<Apply> {
         let allow_unstable = !self.config.async_storage_writes;
         let entries = self.log.next_committed(allow_unstable);
         let index = entries.last()?.index;
@@ -88,10 +104,11 @@ impl<S: Storage, T: Trace> Node<S, T> {
     fn hard_state_is_due(&self) -> bool {
         let (hard, previous) = (self.hard_state(), self.previous_hard);
         let moved = (hard.term, hard.vote) != (previous.term, previous.vote);
-        moved || (hard.commit != previous.commit && !self.config.lazy_commit)
+        moved || (hard.commit != previous.commit && (!self.config.lazy_commit || self.commit_due))
     }
 
-    fn take_append(&mut self) -> Option<Append> {
+    /// Takes what is to be written to the log, if there is anything, with the promises to be released once it is durable.
+    pub fn take_append(&mut self) -> Option<Append> {
         if !self.log.has_next_unstable() && !self.hard_state_is_due() && self.after_append.is_empty() {
             return None;
         }
@@ -99,7 +116,8 @@ impl<S: Storage, T: Trace> Node<S, T> {
         let previous = std::mem::replace(&mut self.previous_hard, hard);
         let hard_state: Option<HardState> = (hard != previous).then_some(hard);
         let (entries, snapshot) = self.log.take_unstable();
-        let must_sync = !entries.is_empty() || hard.vote != previous.vote || hard.term != previous.term;
+        let commit_due = std::mem::take(&mut self.commit_due) && hard.commit != previous.commit;
+        let must_sync = !entries.is_empty() || commit_due || hard.vote != previous.vote || hard.term != previous.term;
         let (responses, local) = self.split_after_append();
         let token = PersistedToken {
             sequence: self.appends_out,

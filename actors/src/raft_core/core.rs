@@ -1,26 +1,25 @@
-//! One handler per inbound message; every round ends in `turn`, and nothing else dispatches.
+//! The round: what waits in the queues, in their order, each with its handler; then `drive_ready`, and nothing else dispatches.
 //!
 //! Time is counted in ticks that arrive as messages. Must never read a clock.
 
 use super::inbox::Inbox;
 use super::log_tail::LogTail;
-use super::pending::{PendingProposals, PendingReads};
+use super::pending::PendingProposals;
+use super::pending_reads::{Opening, PendingReads};
 use crate::death_watch::DeathWatch;
-use crate::limits::{LOG_TAIL_BYTES, LONE_TAIL_BYTES, UNAPPLIED_ENTRIES};
+use crate::limits::{LOG_READS, LONE_TAIL_BYTES};
 use crate::mailbox::Mailbox;
-use crate::peers::PeerPort;
 use crate::wiring::advance::Advance;
 use crate::wiring::apply::ToApplier;
 use crate::wiring::leases::RoleChanged;
+use crate::wiring::log::{LogRead, ReadLog};
 use crate::wiring::wal::ToWal;
 use crossbeam_channel::Sender;
 use messages::admin::Control;
-use messages::propose::Propose;
-use messages::read::ReadIndex;
+use messages::peer::PeerSender;
 use messages::reply::Outbox;
-use messages::{Gauges, Reply, ReplyBody, RequestError, SinkId, Sinks, Token};
-use model::{Envelope, Origin};
-use raft::{AppliedToken, Index, LogId, Node, PersistedToken, ProposalDropped, Proposed, Role, Storage};
+use messages::{Gauges, Reply, ReplyBody, RequestError, Sinks};
+use raft::{AppliedToken, Index, LogId, Node, PersistedToken, Role, Storage};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -37,6 +36,8 @@ pub struct CoreConfig {
     pub request_ticks: u64,
     /// Entries kept in the log behind what is durable in the store, for followers that lag.
     pub catch_up_entries: u64,
+    /// Bytes of applied entries kept in memory for followers.
+    pub tail_bytes: u64,
     /// How long to spin for a completion before sleeping, while exactly one append is out.
     pub spin: Duration,
 }
@@ -49,27 +50,16 @@ pub struct CoreParts {
     pub wal: Sender<ToWal>,
     /// To the applier.
     pub applier: Sender<ToApplier>,
+    /// To the log reader.
+    pub log: Sender<ReadLog>,
     /// To the peer transport.
-    pub peers: Arc<dyn PeerPort>,
+    pub peers: Arc<dyn PeerSender>,
     /// To the lease manager.
     pub leases: Box<dyn Mailbox<RoleChanged>>,
     /// Answers.
     pub sinks: Arc<Sinks>,
     /// Shared counters.
     pub gauges: Arc<Gauges>,
-}
-
-/// The way to the start of service: no read is granted before this member knows what was committed before it started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Opening {
-    /// No leader was seen yet.
-    NoLeader,
-    /// A read index was asked for.
-    Asked { tag: u64 },
-    /// It is this index, which must be applied.
-    Granted { index: Index },
-    /// Service is open, for good.
-    Open,
 }
 
 /// The raft core.
@@ -86,14 +76,22 @@ pub struct RaftCore {
     pub(super) next_apply: u64,
     /// Ticks since start.
     pub(super) now: u64,
-    next_tag: u64,
+    pub(super) next_tag: u64,
     pub(super) opening: Opening,
+    /// Term and id of the leader that open read rounds were asked of.
+    pub(super) asked_of: (u64, u64),
     pub(super) was_leading: bool,
     pub(super) last_leader: u64,
     /// The store holds everything up to here for good.
     durable: Index,
     released: Index,
     stopping: bool,
+    /// Ranges of the log that are being read.
+    pub(super) log_reads: usize,
+    /// Tick at which a member that was removed leaves.
+    pub(super) leaves_at: Option<u64>,
+    /// Why this member must not go on.
+    pub(super) failure: Option<String>,
 }
 
 impl RaftCore {
@@ -118,18 +116,22 @@ impl RaftCore {
             next_apply: 1,
             now: 0,
             opening: Opening::NoLeader,
+            asked_of: (0, 0),
             was_leading: false,
             last_leader: 0,
             durable: 0,
             released: 0,
             stopping: false,
+            log_reads: 0,
+            leaves_at: None,
+            failure: None,
         })
     }
 
     /// Runs until it is told to stop.
-    pub fn run(mut self, watch: DeathWatch) {
+    pub fn run(mut self, mut watch: DeathWatch) {
         self.start();
-        while !self.stopping {
+        while !self.stopping && self.failure.is_none() {
             let spin = if self.appends.len() + self.applies.len() == 1 { self.config.spin } else { Duration::ZERO };
             if !self.parts.inbox.has_more() && !self.parts.inbox.wait(spin) {
                 break;
@@ -137,7 +139,10 @@ impl RaftCore {
             self.round();
         }
         self.end();
-        watch.finish();
+        match self.failure {
+            Some(why) => watch.fail(why),
+            None => watch.finish(),
+        }
     }
 
     /// What comes before the first round: a sole voter asks nobody.
@@ -145,7 +150,7 @@ impl RaftCore {
         if self.is_sole_voter() {
             self.node.campaign();
         }
-        self.turn();
+        self.drive_ready();
     }
 
     /// Takes what waits in the queues, in their order, and dispatches what follows from it. Never waits.
@@ -156,28 +161,36 @@ impl RaftCore {
         while let Ok(notice) = self.parts.inbox.durable.try_recv() {
             self.on_advance(notice);
         }
-        while let Ok(tick) = self.parts.inbox.tick.try_recv() {
-            self.on_tick(tick.count);
+        while let Ok(read) = self.parts.inbox.log.try_recv() {
+            self.on_log_read(read);
         }
+        self.on_reports();
+        let ticks = self.parts.inbox.tick.try_iter().map(|tick| tick.count).sum();
         while let Ok(order) = self.parts.inbox.control.try_recv() {
             self.on_control(order);
         }
-        let peers: Vec<_> =
-            Inbox::take(&self.parts.inbox.peer_control).chain(Inbox::take(&self.parts.inbox.peer_data)).collect();
-        for message in peers.into_iter().flat_map(|list| list.messages) {
-            // a message of somebody who is not a member, or a forwarded proposal that cannot be taken: its sender times out
-            let _ = self.node.step(message);
+        self.on_peers(ticks);
+        if ticks > 0 {
+            self.on_tick(ticks);
+        }
+        if self.failure.is_some() {
+            return;
         }
         let reads: Vec<_> = Inbox::take(&self.parts.inbox.read).collect();
-        self.on_reads(reads);
+        self.on_reads(reads.into_iter());
         let lists: Vec<_> = Inbox::take(&self.parts.inbox.propose).collect();
         self.on_proposals(lists);
-        self.turn();
+        self.drive_ready();
     }
 
     /// The consensus state, for who checks it.
     pub fn node(&self) -> &Node<LogTail> {
         &self.node
+    }
+
+    /// Why this member must not go on, once it must not.
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
     }
 
     fn on_advance(&mut self, completion: Advance) {
@@ -194,13 +207,34 @@ impl RaftCore {
                     self.node.on_applied(token);
                 }
                 self.parts.gauges.applied.store(done.index, Release);
-                let tail = if self.is_alone() { LONE_TAIL_BYTES } else { LOG_TAIL_BYTES };
+                let most = self.config.tail_bytes;
+                let tail = if self.is_alone() { most.min(LONE_TAIL_BYTES) } else { most };
                 self.node.storage_mut().trim(done.index, tail);
                 self.reads.applied(done.index, &mut self.out);
             }
             Advance::Durable(done) => {
                 self.durable = done.index;
                 self.release_log();
+            }
+        }
+    }
+
+    /// Entries for a follower that lags were read back, or cannot be any more: raft looks again.
+    fn on_log_read(&mut self, read: LogRead) {
+        self.log_reads -= 1;
+        self.node.storage_mut().loaded(read.lo, read.entries);
+        self.node.on_entries_loaded();
+    }
+
+    /// Asks the log reader for what raft found missing in memory.
+    pub(super) fn ask_for_log(&mut self) {
+        let last = self.node.storage().last_index();
+        for lo in self.node.storage_mut().take_wanted() {
+            if self.log_reads < LOG_READS && self.parts.log.try_send(ReadLog { lo, last }).is_ok() {
+                self.log_reads += 1;
+            } else {
+                // raft asks again when it next hears from the follower
+                self.node.storage_mut().not_loaded(lo);
             }
         }
     }
@@ -227,22 +261,19 @@ impl RaftCore {
         if self.parts.gauges.disk_low.load(Relaxed) {
             self.release_log();
         }
-        for _ in 0..count {
-            self.now += 1;
+        self.now += u64::from(count);
+        // Whoever was paused has heard nobody meanwhile, and must not take that for silence of the others.
+        for _ in 0..u64::from(count).min(half_election) {
             self.node.tick();
         }
         let why = if self.node.leader() == 0 { RequestError::TimeoutLeaderLost } else { RequestError::Timeout };
         let failed = self.proposals.expire(self.now, why, &mut self.out);
         self.parts.gauges.proposals_failed.fetch_add(failed, Relaxed);
         self.reads.expire(self.now, why, &mut self.out);
-        // a round can be lost with a leader or a message: ask again twice per election timeout, also when ticks come in lumps
+        self.leave_if_removed();
+        // twice per election timeout, also when ticks come in lumps
         if self.now / half_election != round {
-            for tag in self.reads.unconfirmed().collect::<Vec<_>>() {
-                self.node.read_index(tag);
-            }
-            if let Opening::Asked { tag } = self.opening {
-                self.node.read_index(tag);
-            }
+            self.ask_again();
         }
     }
 
@@ -258,70 +289,6 @@ impl RaftCore {
             }
             Control::Stop => self.stopping = true,
         }
-    }
-
-    fn on_reads(&mut self, lists: Vec<ReadIndex>) {
-        if lists.is_empty() {
-            return;
-        }
-        let tag = self.tag();
-        let waiters = lists.into_iter().map(|list| (list.sink, list.tokens)).collect();
-        self.reads.open(tag, self.now + self.config.request_ticks, waiters);
-        self.node.read_index(tag);
-    }
-
-    pub(super) fn tag(&mut self) -> u64 {
-        self.next_tag += 1;
-        self.next_tag
-    }
-
-    fn on_proposals(&mut self, lists: Vec<Propose>) {
-        let unapplied = self.node.committed().saturating_sub(self.node.applied());
-        let mut payloads = Vec::with_capacity(lists.iter().map(|l| l.proposals.len()).sum());
-        let mut waiters: Vec<(SinkId, Token)> = Vec::with_capacity(payloads.capacity());
-        let deadline = self.now + self.config.request_ticks;
-        for Propose { sink, proposals } in lists {
-            for proposal in proposals {
-                if unapplied > UNAPPLIED_ENTRIES {
-                    self.refuse(sink, proposal.token, RequestError::TooManyRequests);
-                    continue;
-                }
-                let sequence = self.proposals.add(sink, proposal.token, deadline);
-                let origin = Origin { member: self.config.raft.id, epoch: self.config.epoch, sequence };
-                let envelope = Envelope { origin, only_in_term: proposal.only_in_term, command: proposal.command };
-                payloads.push(envelope.encode());
-                waiters.push((sink, sequence));
-            }
-        }
-        if payloads.is_empty() {
-            return;
-        }
-        match self.node.propose(payloads) {
-            Ok(Proposed::Appended { term, first, .. }) => self.proposals.placed(first, term, waiters.len()),
-            Ok(Proposed::Forwarded { .. }) => {}
-            Err(why) => self.refuse_dropped(&waiters, why),
-        }
-    }
-
-    /// The whole list was not taken: certainly not applied.
-    fn refuse_dropped(&mut self, waiters: &[(SinkId, u64)], why: ProposalDropped) {
-        let error = match why {
-            ProposalDropped::TooMuchUncommitted => RequestError::TooManyRequests,
-            ProposalDropped::NoLeader | ProposalDropped::NotForwarding => RequestError::NoLeader,
-            ProposalDropped::Transferring | ProposalDropped::NotMember | ProposalDropped::BadConfChange => {
-                RequestError::LeaderChanged
-            }
-        };
-        for (_, sequence) in waiters {
-            if let Some((sink, token)) = self.proposals.take(*sequence) {
-                self.refuse(sink, token, error);
-            }
-        }
-    }
-
-    fn refuse(&mut self, sink: SinkId, token: Token, why: RequestError) {
-        self.parts.gauges.proposals_failed.fetch_add(1, Relaxed);
-        self.out.push(sink, Reply { token, body: ReplyBody::Applied(Err(why)) });
     }
 
     /// Whether anything waits in the queues.

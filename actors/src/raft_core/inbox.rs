@@ -4,9 +4,12 @@
 //! [`TAKE_PER_TURN`] lists.
 
 use crate::limits::{
-    COMPLETIONS, CONTROLS, DURABLES_IN_FLIGHT, PROPOSAL_LISTS, READ_LISTS, RECEIVES, TAKE_PER_TURN, TICKS,
+    COMPLETIONS, CONTROLS, DURABLES_IN_FLIGHT, LOG_READS, PEER_REPORTS, PROPOSAL_LISTS, READ_LISTS, RECEIVES,
+    TAKE_PER_TURN, TICKS,
 };
 use crate::wiring::advance::Advance;
+use crate::wiring::log::LogRead;
+use crate::wiring::peers::PeerReport;
 use crate::wiring::tick::Tick;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use messages::admin::Control;
@@ -21,6 +24,8 @@ pub struct Inbox {
     bell: Receiver<()>,
     pub(crate) advance: Receiver<Advance>,
     pub(crate) durable: Receiver<Advance>,
+    pub(crate) log: Receiver<LogRead>,
+    pub(crate) reports: Receiver<PeerReport>,
     pub(crate) tick: Receiver<Tick>,
     pub(crate) control: Receiver<Control>,
     pub(crate) peer_control: Receiver<Receive>,
@@ -35,6 +40,8 @@ pub struct InnerPort {
     bell: Bell,
     advance: Sender<Advance>,
     durable: Sender<Advance>,
+    log: Sender<LogRead>,
+    reports: Sender<PeerReport>,
     tick: Sender<Tick>,
     peer_control: Sender<Receive>,
     peer_data: Sender<Receive>,
@@ -55,6 +62,24 @@ impl InnerPort {
     /// Reports how far the store is durable. Only a notice: one that meets a full queue is repeated with the next flush.
     pub fn durable(&self, notice: Advance) {
         if self.durable.try_send(notice).is_ok() {
+            self.bell.ring();
+        }
+    }
+
+    /// Hands over what was read of the log.
+    ///
+    /// # Panics
+    /// When the queue is full: no more reads are asked for than it holds (AI-CREDITS).
+    pub fn log_read(&self, read: LogRead) {
+        match self.log.try_send(read) {
+            Err(TrySendError::Full(_)) => panic!("AI-CREDITS: more reads of the log than were asked for"),
+            Err(TrySendError::Disconnected(_)) | Ok(()) => self.bell.ring(),
+        }
+    }
+
+    /// Reports something of a peer; dropped when the core has too much to do.
+    pub fn report(&self, report: PeerReport) {
+        if self.reports.try_send(report).is_ok() {
             self.bell.ring();
         }
     }
@@ -81,6 +106,8 @@ impl Inbox {
         let (bell, rung) = Bell::new();
         let (advance, advance_in) = bounded(COMPLETIONS);
         let (durable, durable_in) = bounded(DURABLES_IN_FLIGHT);
+        let (log, log_in) = bounded(LOG_READS);
+        let (reports, reports_in) = bounded(PEER_REPORTS);
         let (tick, tick_in) = bounded(TICKS);
         let (control, control_in) = bounded(CONTROLS);
         let (peer_control, peer_control_in) = bounded(RECEIVES);
@@ -91,6 +118,8 @@ impl Inbox {
             bell: rung,
             advance: advance_in,
             durable: durable_in,
+            log: log_in,
+            reports: reports_in,
             tick: tick_in,
             control: control_in,
             peer_control: peer_control_in,
@@ -99,7 +128,7 @@ impl Inbox {
             propose: propose_in,
         };
         let port = CorePort { propose, read, control, bell: bell.clone() };
-        (inbox, port, InnerPort { bell, advance, durable, tick, peer_control, peer_data })
+        (inbox, port, InnerPort { bell, advance, durable, log, reports, tick, peer_control, peer_data })
     }
 
     /// Sleeps until somebody rings, staying awake for up to `spin` first. False when everybody who could ring is gone.
@@ -127,6 +156,8 @@ impl Inbox {
         self.has_more()
             || !self.advance.is_empty()
             || !self.durable.is_empty()
+            || !self.log.is_empty()
+            || !self.reports.is_empty()
             || !self.tick.is_empty()
             || !self.control.is_empty()
     }

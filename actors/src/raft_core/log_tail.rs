@@ -1,9 +1,11 @@
 //! The raft core's view of the durable log: a tail of entries in memory, and the terms of everything behind it.
 //!
-//! Must never read a disk: what is not in memory is "temporarily unavailable" and fetched by a log-reader job.
+//! Must never read a disk: what is not in memory is "temporarily unavailable", and fetched by the log reader.
 
-use raft::{ConfState, Entry, HardState, Index, LogId, NodeId, Snapshot, Storage, StorageError, Term};
+use super::log_windows::LogWindows;
+use raft::{ConfState, Entry, HardState, Index, NodeId, Snapshot, Storage, StorageError, Term};
 use std::collections::VecDeque;
+use storage::boot::LogStart;
 
 /// Consecutive indices of one term.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,28 +27,27 @@ pub struct LogTail {
     tail: VecDeque<Entry>,
     /// Encoded bytes of `tail`.
     tail_bytes: u64,
+    /// What was read back for followers that need older entries.
+    windows: LogWindows,
     last: Index,
 }
 
 impl LogTail {
-    /// From what WAL and store say at start: `compacted` stands before the first entry, `terms` name the first index of each
-    /// term behind it, `tail` holds the entries up to `last` that are kept in memory.
-    pub fn new(
-        hard_state: HardState,
-        conf_state: ConfState,
-        compacted: LogId,
-        terms: &[LogId],
-        last: Index,
-        tail: Vec<Entry>,
-    ) -> Self {
-        assert!(tail.last().is_none_or(|e| e.index == last), "RI-LOG-GAPLESS: the tail ends before the log does");
+    /// From what log and store said at start.
+    ///
+    /// # Panics
+    /// When the entries end before the log does (RI-LOG-GAPLESS).
+    pub fn new(start: LogStart) -> Self {
+        let LogStart { hard_state, conf_state, truncated, terms, last, entries } = start;
+        assert!(entries.last().is_none_or(|e| e.index == last), "RI-LOG-GAPLESS: the tail ends before the log does");
         Self {
             hard_state,
             conf_state,
-            compacted: (compacted.index, compacted.term),
+            compacted: (truncated.index, truncated.term),
             runs: terms.iter().map(|id| Run { first: id.index, term: id.term }).collect(),
-            tail_bytes: tail.iter().map(Entry::encoded_len).sum(),
-            tail: tail.into(),
+            tail_bytes: entries.iter().map(Entry::encoded_len).sum(),
+            tail: entries.into(),
+            windows: LogWindows::default(),
             last,
         }
     }
@@ -68,6 +69,7 @@ impl LogTail {
             let cut = self.tail.pop_back().expect("just seen");
             self.tail_bytes -= cut.encoded_len();
         }
+        self.windows.cut(first.index);
         while self.runs.back().is_some_and(|r| r.first >= first.index) {
             self.runs.pop_back();
         }
@@ -97,6 +99,7 @@ impl LogTail {
         }
         let term = self.term(index).expect("inside the log");
         self.compacted = (index, term);
+        self.windows.compact(index);
         while self.tail.front().is_some_and(|e| e.index <= index) {
             let dropped = self.tail.pop_front().expect("just seen");
             self.tail_bytes -= dropped.encoded_len();
@@ -113,7 +116,26 @@ impl LogTail {
 
     /// Encoded bytes of the entries in memory.
     pub fn bytes(&self) -> u64 {
-        self.tail_bytes
+        self.tail_bytes + self.windows.bytes()
+    }
+
+    /// First indices of ranges that raft asked for and that are not in memory. Each is to be answered by
+    /// [`Self::loaded`], or given back by [`Self::not_loaded`].
+    pub fn take_wanted(&mut self) -> Vec<Index> {
+        self.windows.take_wanted()
+    }
+
+    /// A range could not be asked for now.
+    pub fn not_loaded(&mut self, lo: Index) {
+        self.windows.unasked(lo);
+    }
+
+    /// A range was read back. Entries that the log has replaced or forgotten meanwhile are left out.
+    pub fn loaded(&mut self, lo: Index, mut entries: Vec<Entry>) {
+        let fits = |entry: &Entry| self.term(entry.index) == Ok(entry.term);
+        let stale = entries.iter().position(|entry| !fits(entry)).unwrap_or(entries.len());
+        entries.truncate(stale);
+        self.windows.answer(lo, entries);
     }
 }
 
@@ -130,7 +152,7 @@ impl Storage for LogTail {
             return Err(StorageError::Unavailable);
         }
         let Some(front) = self.tail.front().map(|e| e.index).filter(|front| *front <= lo) else {
-            return Err(StorageError::TemporarilyUnavailable);
+            return self.windows.read(lo, hi, max_bytes).ok_or(StorageError::TemporarilyUnavailable);
         };
         let mut out = Vec::new();
         let mut bytes = 0;
@@ -176,7 +198,7 @@ impl Storage for LogTail {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use raft::EntryKind;
+    use raft::{EntryKind, LogId};
 
     fn entry(index: Index, term: Term) -> Entry {
         Entry { term, index, kind: EntryKind::Normal, data: Bytes::from_static(b"0123456789") }
@@ -185,8 +207,8 @@ mod tests {
     fn log() -> LogTail {
         let entries = vec![entry(6, 1), entry(7, 1), entry(8, 3), entry(9, 3), entry(10, 4)];
         let id = |term, index| LogId { term, index };
-        let terms = [id(1, 6), id(3, 8), id(4, 10)];
-        LogTail::new(HardState::default(), ConfState::default(), id(1, 5), &terms, 10, entries)
+        let terms = vec![id(1, 6), id(3, 8), id(4, 10)];
+        LogTail::new(LogStart { truncated: id(1, 5), terms, last: 10, entries, ..LogStart::default() })
     }
 
     #[test]
@@ -198,6 +220,30 @@ mod tests {
         assert_eq!(terms, [1, 1, 1, 3, 3, 4]);
         assert_eq!(log.term(4), Err(StorageError::Compacted));
         assert_eq!(log.term(11), Err(StorageError::Unavailable));
+    }
+
+    #[test]
+    fn what_was_read_back_can_be_read_as_long_as_the_log_has_it() {
+        let mut log = log();
+        log.trim(10, 0);
+        assert_eq!(log.entries(7, 11, u64::MAX), Err(StorageError::TemporarilyUnavailable));
+        assert_eq!(log.take_wanted(), [7]);
+        log.loaded(7, vec![entry(7, 1), entry(8, 3), entry(9, 3)]);
+        assert_eq!(log.entries(7, 11, u64::MAX).expect("loaded").len(), 3);
+        log.append(&[entry(9, 5)]);
+        assert_eq!(log.entries(7, 9, u64::MAX).expect("still there").len(), 2);
+        log.compact(8);
+        assert_eq!(log.entries(8, 9, u64::MAX), Err(StorageError::Compacted));
+    }
+
+    #[test]
+    fn entries_that_were_replaced_while_they_were_read_are_left_out() {
+        let mut log = log();
+        log.trim(10, 0);
+        assert!(log.entries(6, 11, u64::MAX).is_err());
+        log.append(&[entry(8, 5)]);
+        log.loaded(6, vec![entry(6, 1), entry(7, 1), entry(8, 3), entry(9, 3)]);
+        assert_eq!(log.entries(6, 8, u64::MAX).expect("loaded").iter().map(|e| e.index).collect::<Vec<_>>(), [6, 7]);
     }
 
     #[test]

@@ -1,13 +1,35 @@
 //! The raft core's shell: owns the consensus state and who waits for it; its own thread.
 //!
-//! `inbox` orders what comes in, `core` turns each message into a call, `turn` hands out what raft wants done, `pending`
-//! and `log_tail` are its memory. Must never wait for the disk, the store or a socket.
+//! | file | idea |
+//! |---|---|
+//! | [`core`] | the round: which queue is looked at when |
+//! | [`inbox`] | the queues |
+//! | `intake` | what other members say, what is proposed |
+//! | `forwarded` | the checked door for proposals of other members |
+//! | `reads` | read-index rounds, the start of service |
+//! | `dispatch` | what raft wants done goes to the other owners |
+//! | [`pending`] | who waits for which proposal |
+//! | `pending_reads` | who waits for which read-index round |
+//! | [`log_tail`] | the log as raft reads it |
+//! | `log_windows` | what was read back for followers that lag |
+//! | `peers` | what the transport reports |
+//!
+//! Must never wait for the disk, the store or a socket.
 
 pub mod core;
+#[cfg(test)]
+mod core_tests;
+mod dispatch;
+mod forwarded;
 pub mod inbox;
+mod intake;
 pub mod log_tail;
+mod log_windows;
+mod peers;
 pub mod pending;
-pub mod recover;
-mod turn;
+mod pending_reads;
+mod reads;
+#[cfg(test)]
+mod testing;
 
 pub use core::{CoreConfig, CoreParts, RaftCore};

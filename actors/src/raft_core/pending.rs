@@ -1,4 +1,4 @@
-//! Who waits for what: proposals by sequence, reads by round. Decides which answer a waiter gets, never when time passes.
+//! Who waits for which proposal, by sequence. Decides which answer a waiter gets, never when time passes.
 //!
 //! A proposal is attempted once. Its waiter gets exactly one answer: applied (from the applier), certainly not applied, or
 //! unknown after the deadline.
@@ -75,6 +75,20 @@ impl PendingProposals {
         }
     }
 
+    /// A snapshot that covers everything up to `index` took the place of the log: what became of own proposals that stood there
+    /// cannot be known. They may have been applied.
+    pub fn installed(&mut self, index: Index, why: RequestError, out: &mut Outbox) -> u64 {
+        let covered = self.places.partition_point(|place| place.index <= index);
+        let mut unknown = 0;
+        for place in self.places.drain(..covered).collect::<Vec<_>>() {
+            if let Some((sink, token)) = self.take(place.sequence) {
+                out.push(sink, Reply { token, body: ReplyBody::Applied(Err(why)) });
+                unknown += 1;
+            }
+        }
+        unknown
+    }
+
     /// Answers waiters whose deadline has passed: the outcome is unknown.
     pub fn expire(&mut self, now: u64, why: RequestError, out: &mut Outbox) -> u64 {
         let mut expired = 0;
@@ -99,69 +113,6 @@ impl PendingProposals {
     }
 }
 
-/// One round of reads: all that were asked before it began share it.
-#[derive(Debug)]
-struct Round {
-    tag: u64,
-    /// Index that must be applied, once the round is confirmed.
-    index: Option<Index>,
-    deadline: u64,
-    waiters: Vec<(SinkId, Vec<Token>)>,
-}
-
-/// Reads that wait for a quorum's word or for the applier.
-#[derive(Debug, Default)]
-pub struct PendingReads {
-    rounds: VecDeque<Round>,
-}
-
-impl PendingReads {
-    /// Opens a round.
-    pub fn open(&mut self, tag: u64, deadline: u64, waiters: Vec<(SinkId, Vec<Token>)>) {
-        self.rounds.push_back(Round { tag, index: None, deadline, waiters });
-    }
-
-    /// A round was confirmed. Confirms every earlier one as well: they were asked before.
-    pub fn confirm(&mut self, tag: u64, index: Index) {
-        let Some(at) = self.rounds.iter().position(|r| r.tag == tag) else { return };
-        for round in self.rounds.range_mut(..=at) {
-            round.index = Some(round.index.map_or(index, |i| i.min(index)));
-        }
-    }
-
-    /// Grants rounds whose index is applied.
-    pub fn applied(&mut self, applied: Index, out: &mut Outbox) {
-        while self.rounds.front().is_some_and(|r| r.index.is_some_and(|i| i <= applied)) {
-            Self::answer(self.rounds.pop_front().expect("just seen"), Ok(()), out);
-        }
-    }
-
-    /// Refuses rounds whose deadline has passed.
-    pub fn expire(&mut self, now: u64, why: RequestError, out: &mut Outbox) {
-        while self.rounds.front().is_some_and(|r| r.deadline <= now) {
-            Self::answer(self.rounds.pop_front().expect("just seen"), Err(why), out);
-        }
-    }
-
-    /// Tags that were not confirmed yet, newest last: asked again after a while, because a round can be lost.
-    pub fn unconfirmed(&self) -> impl Iterator<Item = u64> + '_ {
-        self.rounds.iter().filter(|r| r.index.is_none()).map(|r| r.tag)
-    }
-
-    /// No round waits.
-    pub fn is_empty(&self) -> bool {
-        self.rounds.is_empty()
-    }
-
-    fn answer(round: Round, result: Result<(), RequestError>, out: &mut Outbox) {
-        for (sink, tokens) in round.waiters {
-            for token in tokens {
-                out.push(sink, Reply { token, body: ReplyBody::ReadGranted(result) });
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,12 +127,9 @@ mod tests {
     impl ReplySink for Seen {
         fn deliver(&self, replies: Vec<Reply>) {
             for reply in replies {
-                let why = match reply.body {
-                    ReplyBody::Applied(result) => result.err(),
-                    ReplyBody::ReadGranted(result) => result.err(),
-                    _ => continue,
-                };
-                self.0.lock().expect("not poisoned").push((reply.token, why));
+                if let ReplyBody::Applied(result) = reply.body {
+                    self.0.lock().expect("not poisoned").push((reply.token, result.err()));
+                }
             }
         }
     }
@@ -213,6 +161,20 @@ mod tests {
     }
 
     #[test]
+    fn what_an_installed_snapshot_covers_is_unknown_and_never_called_not_applied() {
+        let (mut pending, mut out) = (PendingProposals::default(), Outbox::default());
+        for token in 10..13 {
+            pending.add(SINK, token, 100);
+        }
+        pending.placed(5, 2, 3);
+        assert_eq!(pending.installed(6, RequestError::Timeout, &mut out), 2);
+        // the leader of the snapshot goes on in a later term
+        pending.committed(&entry(7, 3), &mut out);
+        let timeout = Some(RequestError::Timeout);
+        assert_eq!(answers(out), [(10, timeout), (11, timeout), (12, Some(RequestError::LeaderChanged))]);
+    }
+
+    #[test]
     fn the_deadline_answers_unknown_once_and_in_order() {
         let (mut pending, mut out) = (PendingProposals::default(), Outbox::default());
         let sequences: Vec<_> = (0..3).map(|i| pending.add(SINK, i, 10 + i)).collect();
@@ -221,17 +183,5 @@ mod tests {
         assert_eq!((answers(out), pending.waiting()), (vec![(0, Some(RequestError::Timeout))], 1));
         assert_eq!(pending.take(sequences[0]), None);
         assert_eq!(pending.take(sequences[2]), Some((SINK, 2)));
-    }
-
-    #[test]
-    fn a_later_round_confirms_the_earlier_ones_and_apply_grants_them() {
-        let (mut reads, mut out) = (PendingReads::default(), Outbox::default());
-        reads.open(1, 10, vec![(SINK, vec![1])]);
-        reads.open(2, 10, vec![(SINK, vec![2, 3])]);
-        reads.confirm(2, 7);
-        reads.applied(6, &mut out);
-        assert!(!reads.is_empty());
-        reads.applied(7, &mut out);
-        assert_eq!(answers(out), [(1, None), (2, None), (3, None)]);
     }
 }

@@ -93,8 +93,9 @@ impl MeasureJob {
     }
 }
 
-/// The lengths that are not known, all of before or all of after a compaction at the revision itself, which takes the previous
-/// key-values away (then true). What is remembered may be of before one that the hub has not heard of.
+/// Measures what is not known, in one state of the store. A compaction at the revision itself takes its previous key-values
+/// away: all lengths are of before it, or all of after it (then true is returned as well). A remembered length may be older
+/// than a compaction that the hub has not heard of, so it does not count once there was one.
 fn measure_in_one_state(
     logs: &dyn LogReads,
     revision: i64,

@@ -9,6 +9,8 @@
 //! | [`tick`] | ticker → raft core | tickc |
 //! | [`flush`] | applier, WAL writer → flusher | – |
 //! | [`leases`] | applier, raft core → lease manager | – |
+//! | [`peers`] | peer transport → raft core | recvc |
+//! | [`log`] | raft core ↔ log reader | – |
 //! | [`events`] | applier → watch hub | – |
 
 pub mod advance;
@@ -16,5 +18,7 @@ pub mod apply;
 pub mod events;
 pub mod flush;
 pub mod leases;
+pub mod log;
+pub mod peers;
 pub mod tick;
 pub mod wal;

@@ -1,23 +1,24 @@
-//! From a data folder to what the actors start with: a new member, or the one that lives there.
-//!
-//! Order on disk for a new member: log, then store. So a log without a store is a first start that was interrupted, and is
-//! finished; a store without a log is refused, because the store alone may lack what was acknowledged. Must never change a folder that belongs to somebody else.
+//! From a data folder to what the actors start with: the part of a start that only a real machine has. Folders and their
+//! modes, RocksDB, randomness, the clock. What is on the disk, and in which order, is `storage::boot`'s.
 
 use crate::config::Config;
-use crate::space::Room;
+use crate::disk_monitor::DiskMonitor;
 use actors::raft_core::log_tail::LogTail;
-use actors::raft_core::recover::{self, TailError};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use messages::NodeIdentity;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use storage::apply::{self, Bootstrap, OpenError, StateMachine};
+use std::time::{SystemTime, UNIX_EPOCH};
+use storage::apply::StateMachine;
+use storage::boot::{Boot, BootError, Stores};
 use storage::disk::space::Space;
 use storage::disk::{Disk, OsDisk};
 use storage::engine::EngineError;
 use storage::engine::rocks::{RocksEngine, RocksMemory, RocksOptions};
-use storage::member::{ClusterError, Folders, Founders, RESTORING, create_log, founders};
-use storage::wal::{ReadError, Recovered, UncheckedWal, Wal, WalConfig, WalError};
+use storage::member::pointer::is_store_name;
+use storage::member::{Folders, Founders, RESTORING, founders};
+use storage::wal::{Wal, WalConfig};
 
 /// Why a data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -28,26 +29,11 @@ pub enum BootstrapError {
         /// The folder.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
     },
-    /// This member is not in its own initial cluster.
-    #[error(transparent)]
-    NotInCluster(#[from] ClusterError),
     /// The folder is not a member's yet.
     #[error("{} is left over from a restore that was interrupted; remove the data folder and restore the snapshot again", .0.display())]
     Restoring(PathBuf),
-    /// The store.
-    #[error(transparent)]
-    Store(#[from] OpenError),
-    /// The engine below it.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    /// The log.
-    #[error(transparent)]
-    Wal(#[from] WalError),
-    /// The log, while reading its entries.
-    #[error("write-ahead log: {0}")]
-    WalRead(#[from] ReadError),
     /// Log and store do not fit together.
     #[error("log and store in {} do not fit together: {why}; restore this member from a snapshot, or remove it from the cluster and add it again", path.display())]
     Mismatch {
@@ -56,6 +42,9 @@ pub enum BootstrapError {
         /// How.
         why: String,
     },
+    /// What is in it.
+    #[error(transparent)]
+    Boot(BootError),
     /// No randomness from the operating system.
     #[error("the operating system gives no random numbers")]
     Random,
@@ -77,10 +66,39 @@ pub struct Booted {
     pub disk: Arc<dyn Disk>,
     /// The log as the raft core sees it.
     pub tail: LogTail,
-    /// Applied index of the store.
-    pub applied: u64,
+    /// Greater than that of every earlier start of this member.
+    pub boot_epoch: u64,
     /// Folders.
     pub folders: Folders,
+}
+
+/// The stores of a member as RocksDB keeps them: folders beside the log.
+struct RocksStores {
+    member: PathBuf,
+    options: RocksOptions,
+    memory: RocksMemory,
+}
+
+impl Stores for RocksStores {
+    type Engine = RocksEngine;
+
+    fn open(&self, name: &str) -> Result<Arc<RocksEngine>, EngineError> {
+        Ok(Arc::new(RocksEngine::open_sharing(&self.member.join(name), &self.options, &self.memory)?))
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let names = std::fs::read_dir(&self.member)?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        Ok(names.filter(|name| is_store_name(name)).collect())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        std::fs::remove_dir_all(self.member.join(name))
+    }
+}
+
+/// Whether a member lives in this data folder already. What a first start is told is ignored then.
+pub fn holds_member(data_dir: &Path) -> bool {
+    Folders::of(data_dir, None).store.exists()
 }
 
 /// Opens or makes the member that the configuration describes. Blocking.
@@ -96,36 +114,50 @@ pub fn boot(config: &Config) -> Result<Booted, BootstrapError> {
     for dir in [&config.data_dir, &folders.store] {
         make_private(dir)?;
     }
-    Room::before_start(&folders.member);
-    let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+    DiskMonitor::before_start(&folders.member);
     let options =
         Space::of(&folders.store).map_or_else(|_| RocksOptions::default(), |disk| RocksOptions::on_disk_of(disk.total));
+    let budgets = config.budgets();
+    let options = options.within(budgets.block_cache, budgets.memtables);
     let memory = RocksMemory::new(&options);
-    let engine = Arc::new(RocksEngine::open_sharing(&folders.store, &options, &memory)?);
-    let (wal, recovered, store) = match StateMachine::open(engine.clone()) {
-        Ok(store) => {
-            let (wal, recovered) = open_wal(&disk, &folders, config, store.identity())?;
-            (wal, recovered, store)
-        }
-        Err(OpenError::Empty) => found(&disk, &folders, config, engine.clone())?,
-        Err(why) => return Err(why.into()),
+    let stores = RocksStores { member: folders.member.clone(), options, memory: memory.clone() };
+    let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+    let boot = Boot {
+        disk: disk.clone(),
+        member: &folders.member,
+        wal_dir: &folders.wal,
+        stores: &stores,
+        wal: wal_config(&folders),
+        chunk_bytes: budgets.owners.apply_chunk,
+        log_id: random()?,
+        epoch_floor: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs()),
     };
-    let identity = store.identity();
-    let applied = store.applied();
-    let tail = tail(&wal, &recovered, &store, config)?;
+    let booted = boot.start(|| {
+        founders(Founders {
+            cluster: &config.initial_cluster,
+            token: &config.initial_cluster_token,
+            name: &config.name,
+        })
+    });
+    let booted = booted.map_err(|why| match why {
+        BootError::Mismatch(why) => BootstrapError::Mismatch { path: config.data_dir.clone(), why },
+        BootError::Folder { path, source } => BootstrapError::Folder { path, source },
+        why => BootstrapError::Boot(why),
+    })?;
+    let identity = booted.store.identity();
     Ok(Booted {
         identity: NodeIdentity {
             cluster_id: identity.cluster_id,
             member_id: identity.member_id,
             name: config.name.clone(),
         },
-        engine,
+        engine: booted.engine,
         memory,
-        store,
-        wal,
+        store: booted.store,
+        wal: booted.wal,
         disk,
-        tail,
-        applied: applied.index,
+        tail: LogTail::new(booted.log),
+        boot_epoch: booted.boot_epoch,
         folders,
     })
 }
@@ -141,85 +173,11 @@ fn make_private(dir: &Path) -> Result<(), BootstrapError> {
     Ok(())
 }
 
-/// Makes a new member, log first: a log without a store is a first start that was interrupted, a store without a log has
-/// lost what only the log holds.
-fn found(
-    disk: &Arc<dyn Disk>,
-    folders: &Folders,
-    config: &Config,
-    engine: Arc<RocksEngine>,
-) -> Result<(Wal, Recovered, StateMachine<RocksEngine>), BootstrapError> {
-    let first = founders(Founders {
-        cluster: &config.initial_cluster,
-        token: &config.initial_cluster_token,
-        name: &config.name,
-    })?;
-    let (wal, recovered) = match open_wal(disk, folders, config, first.identity) {
-        Err(BootstrapError::Mismatch { .. }) => create_wal(disk, folders, &first)?,
-        opened => opened?,
-    };
-    if recovered.truncated != first.applied {
-        let why = format!("the log begins behind entry {} and there is no store", recovered.truncated.index);
-        return Err(BootstrapError::Mismatch { path: config.data_dir.clone(), why });
-    }
-    let identity = first.identity;
-    let store = StateMachine::bootstrap(engine, &first)?;
-    tracing::info!(
-        "local-member-id" = format!("{:x}", identity.member_id),
-        "cluster-id" = format!("{:x}", identity.cluster_id),
-        "made a new member"
-    );
-    Ok((wal, recovered, store))
-}
-
-/// Opens the log of a member that has one.
-fn open_wal(
-    disk: &Arc<dyn Disk>,
-    folders: &Folders,
-    config: &Config,
-    identity: apply::MemberIds,
-) -> Result<(Wal, Recovered), BootstrapError> {
-    let unchecked = match UncheckedWal::open(disk.clone(), &folders.wal, WalConfig::default()) {
-        Err(WalError::Missing { .. }) => {
-            let why = format!("there is no log in {}; is its disk mounted, is --wal-dir right?", folders.wal.display());
-            return Err(BootstrapError::Mismatch { path: config.data_dir.clone(), why });
-        }
-        opened => opened?,
-    };
-    unchecked.expect(identity.cluster_id, identity.member_id)?;
-    let (wal, recovered) = unchecked.recover()?;
-    if let Some(cut) = &recovered.cut {
-        tracing::warn!(file = %cut.file.display(), offset = cut.offset, "cut a torn, never acknowledged write off the log");
-    }
-    Ok((wal, recovered))
-}
-
-fn create_wal(disk: &Arc<dyn Disk>, folders: &Folders, first: &Bootstrap) -> Result<(Wal, Recovered), BootstrapError> {
-    let at = first.applied;
-    let (wal, meta, hard_state) = create_log(disk.clone(), &folders.wal, first, random()?)?;
-    sync_parents(disk.as_ref(), &folders.wal)?;
-    Ok((wal, Recovered { meta, hard_state, truncated: at, last: at, ..Recovered::default() }))
-}
-
-/// Makes the names of new folders durable, up to the first one that is not ours.
-fn sync_parents(disk: &dyn Disk, dir: &Path) -> Result<(), BootstrapError> {
-    for parent in dir.ancestors().skip(1).take(3).filter(|p| !p.as_os_str().is_empty()) {
-        disk.sync_dir(parent).map_err(|source| BootstrapError::Folder { path: parent.to_owned(), source })?;
-    }
-    Ok(())
-}
-
-/// The log as the core reads it.
-fn tail(
-    wal: &Wal,
-    recovered: &Recovered,
-    store: &StateMachine<RocksEngine>,
-    config: &Config,
-) -> Result<LogTail, BootstrapError> {
-    recover::tail(wal, recovered, store.conf_state().clone(), store.applied()).map_err(|why| match why {
-        TailError::Mismatch(why) => BootstrapError::Mismatch { path: config.data_dir.clone(), why },
-        TailError::Read(why) => why.into(),
-    })
+/// Sizes of the log's files, by the disk that it lies on, or will.
+fn wal_config(folders: &Folders) -> WalConfig {
+    let mut dirs = folders.wal.ancestors().filter(|dir| dir.exists());
+    let disk = dirs.next().and_then(|dir| Space::of(dir).ok());
+    disk.map_or_else(WalConfig::default, |disk| WalConfig::on_disk_of(disk.total))
 }
 
 /// A random number from the operating system.

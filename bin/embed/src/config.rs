@@ -2,9 +2,12 @@
 //!
 //! Must never read flags, files or the environment: that is the daemon's.
 
+use crate::budgets::Budgets;
 use crate::listen::{SocketOptions, TlsSettings};
 use net::door::DoorLimits;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use storage::member::InitialMember;
 
@@ -40,6 +43,8 @@ pub struct Config {
     pub client_http_urls: Vec<String>,
     /// Where only health and metrics are served, besides `client_urls`.
     pub metrics_urls: Vec<String>,
+    /// Origins whose pages may call the HTTP pages from a browser; `*` or none at all for everybody.
+    pub cors: Vec<String>,
     /// How sockets are bound.
     pub sockets: SocketOptions,
     /// Time between heartbeats, and length of a tick.
@@ -65,8 +70,12 @@ pub struct Config {
     pub auto_compaction: Option<AutoCompaction>,
     /// Pause between two steps of a compaction.
     pub compaction_pause: Duration,
-    /// Bounds of the door.
+    /// Bytes of all memory budgets together, see [`Budgets`]; less than [`Budgets::LEAST_BYTES`] counts as that.
+    pub memory_budget: usize,
+    /// Bounds of the door. Its byte budgets are never more than [`Self::memory_budget`] leaves for them.
     pub door: DoorLimits,
+    /// Lines of its log that the host had to drop, for the metrics.
+    pub dropped_log_lines: Arc<AtomicU64>,
     /// Connection threads; zero for one per core.
     pub connection_threads: usize,
 }
@@ -88,6 +97,7 @@ impl Config {
             client_tls: None,
             client_http_urls: Vec::new(),
             metrics_urls: Vec::new(),
+            cors: vec!["*".into()],
             sockets: SocketOptions::default(),
             heartbeat: Duration::from_millis(100),
             election: Duration::from_secs(1),
@@ -100,7 +110,9 @@ impl Config {
             watch_progress: Duration::from_secs(600),
             auto_compaction: None,
             compaction_pause: Duration::from_millis(10),
+            memory_budget: Budgets::DEFAULT_BYTES,
             door: DoorLimits::default(),
+            dropped_log_lines: Arc::default(),
             connection_threads: 0,
         }
     }
@@ -109,7 +121,13 @@ impl Config {
     pub(crate) fn door_limits(&self) -> DoorLimits {
         // etcd takes half a mebibyte more than a request may have, so that the request itself is refused with a clear text
         const OVERHEAD: usize = 512 << 10;
-        DoorLimits { max_recv_message: self.max_request_bytes + OVERHEAD, ..self.door.clone() }
+        let door = DoorLimits { max_recv_message: self.max_request_bytes + OVERHEAD, ..self.door.clone() };
+        self.budgets().door.bound(&door)
+    }
+
+    /// Memory budgets.
+    pub(crate) fn budgets(&self) -> Budgets {
+        Budgets::of(self.memory_budget)
     }
 
     /// Ticks of an election timeout.

@@ -12,17 +12,19 @@
 
 mod auto_compaction;
 pub mod bootstrap;
+pub mod budgets;
 mod certificates;
 pub mod client;
 pub mod config;
+mod disk_monitor;
 pub mod listen;
 pub mod node;
 #[cfg(test)]
 mod node_tests;
-mod space;
 pub mod version;
 
 pub use actors::death_watch::{ExitCell, NodeExit};
+pub use bootstrap::holds_member;
 pub use client::{Client, ClientError, Watch};
 pub use config::{AutoCompaction, Config};
 pub use node::{Node, StartError};

@@ -113,15 +113,6 @@ pub fn bind(urls: &[String], tls: Option<&ServerTls>, options: SocketOptions) ->
     Ok(listens)
 }
 
-/// As [`bind`], for sockets that serve HTTP but no gRPC.
-///
-/// # Errors
-/// [`ListenError`].
-pub fn bind_http(urls: &[String], tls: Option<&ServerTls>, options: SocketOptions) -> Result<Vec<Listen>, ListenError> {
-    let listens = bind(urls, tls, options)?;
-    Ok(listens.into_iter().map(|l| Listen { spec: l.spec.http_only(), ..l }).collect())
-}
-
 /// Hosts of the URLs, for a self-made certificate.
 fn hosts(urls: &[String]) -> Result<Vec<String>, ListenError> {
     let mut hosts = Vec::new();

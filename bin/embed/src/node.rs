@@ -7,8 +7,8 @@ use crate::bootstrap::{self, Booted, BootstrapError};
 use crate::certificates;
 use crate::client::{Client, ClientError, ClientSink};
 use crate::config::Config;
+use crate::disk_monitor::{self, DiskMonitor};
 use crate::listen::{self, ListenError};
-use crate::space::{self, Room};
 use crate::version::{CLUSTER_VERSION, SERVER_VERSION, STORAGE_VERSION};
 use actors::death_watch::{DeathWatch, ExitCell, NodeExit};
 use actors::kernel::{Assembly, FIRST_CLIENT_SINK, Kernel};
@@ -18,14 +18,16 @@ use messages::{ReplySink, SinkId};
 use model::Command;
 use model::request::{ClusterVersionSetRequest, MemberAttrSetRequest, MemberAttributes};
 use net::door::Status;
+use net::http::HttpConfig;
 use net::services::ServiceConfig;
-use net::{Doors, LoopGuard, Loops};
+use net::{Doors, Listen, LoopGuard, Loops};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Release;
 use std::time::Duration;
 use storage::engine::rocks::{RocksEngine, RocksOptions};
+use storage::member::ForeignData;
 use tokio::task::JoinHandle;
 
 /// How long a node may take to elect itself and apply what its log holds.
@@ -39,6 +41,9 @@ pub enum StartError {
     /// Sockets.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// Somebody else's data folder.
+    #[error(transparent)]
+    Foreign(#[from] ForeignData),
     /// Data folder.
     #[error(transparent)]
     Bootstrap(#[from] BootstrapError),
@@ -83,26 +88,30 @@ impl Node {
     /// # Errors
     /// [`StartError`].
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let http_only = [config.client_http_urls.as_slice(), &config.metrics_urls].concat();
-        let all_urls = [config.client_urls.as_slice(), &http_only].concat();
+        // before anything else: sockets and self-made certificates may lie in the data folder
+        storage::member::refuse_foreign(&config.data_dir, config.wal_dir.as_deref())?;
+        let all_urls = [config.client_urls.as_slice(), &config.client_http_urls, &config.metrics_urls].concat();
         let tls = listen::secure(&all_urls, config.client_tls.as_ref())?;
         let listeners = listen::bind(&config.client_urls, tls.as_ref(), config.sockets)?;
-        let metrics = listen::bind_http(&http_only, tls.as_ref(), config.sockets)?;
+        let client_http = listen::bind(&config.client_http_urls, tls.as_ref(), config.sockets)?;
+        let metrics = listen::bind(&config.metrics_urls, tls.as_ref(), config.sockets)?;
         let addresses = listeners.iter().filter_map(net::Listen::address).collect();
         let at = config.clone();
         let booted = tokio::task::spawn_blocking(move || bootstrap::boot(&at));
         let booted = booted.await.map_err(|_| StartError::Interrupted)??;
-        let room = Room::new(&booted.folders.member, &booted.folders.wal, &booted.memory);
+        let monitor = DiskMonitor::new(&booted.folders.member, &booted.folders.wal, &booted.memory);
 
         let threads = match config.connection_threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             threads => threads,
         };
-        let loops = Loops::new(&config.door_limits(), threads);
+        let limits = config.door_limits();
+        let budgets = config.budgets().loops(threads, limits.max_recv_message);
+        let loops = Loops::new(&limits, budgets, HttpConfig { origins: config.cors.clone() });
         let sink = Arc::new(ClientSink::default());
         let mut client_sinks: Vec<Arc<dyn ReplySink>> = vec![sink.clone()];
         client_sinks.extend(loops.sinks());
-        let kernel = Kernel::start(assemble(&config, booted, &room, client_sinks)?)?;
+        let kernel = Kernel::start(assemble(&config, booted, &monitor, client_sinks)?)?;
         let ports = kernel.ports().clone();
         let exit = kernel.exit().clone();
         let guard = move || -> Box<dyn LoopGuard> { Box::new(Guard(DeathWatch::new("client loop", exit.clone()))) };
@@ -117,22 +126,20 @@ impl Node {
         });
         let mut node = Self { kernel, doors, client, addresses, background: Vec::new() };
         // before service: a member that starts on a full disk serves reads and deletes from the first moment
-        node.run(space::watch(node.client(), room));
+        node.run(disk_monitor::watch(node.client(), monitor));
         if let Some(tls) = tls {
             node.run(certificates::watch(node.client.ports().clone(), tls.identity));
         }
-        if let Err(why) = node.settle(&config).await {
+        if let Err(why) = node.wait_until_published(&config).await {
             node.stop().await;
             return Err(why);
         }
         if let Some(keep) = config.auto_compaction {
             node.run(auto_compaction::run(node.client(), keep));
         }
-        let metrics = metrics.into_iter().map(|mut listen| {
-            listen.spec = listen.spec.http_only();
-            listen
-        });
-        for listen in listeners.into_iter().chain(metrics) {
+        let client_http = client_http.into_iter().map(|l| Listen { spec: l.spec.http_only(), ..l });
+        let metrics = metrics.into_iter().map(|l| Listen { spec: l.spec.metrics_only(), ..l });
+        for listen in listeners.into_iter().chain(client_http).chain(metrics) {
             node.doors.open(listen);
         }
         Ok(node)
@@ -143,10 +150,10 @@ impl Node {
     }
 
     /// Waits for leadership and tells the cluster who this member is.
-    async fn settle(&self, config: &Config) -> Result<(), StartError> {
+    async fn wait_until_published(&self, config: &Config) -> Result<(), StartError> {
         tokio::select! {
             exit = self.kernel.exit().wait() => Err(StartError::Died(exit)),
-            settled = self.publish(config) => settled,
+            published = self.publish(config) => published,
         }
     }
 
@@ -230,6 +237,7 @@ fn service_config(config: &Config) -> Result<ServiceConfig, BootstrapError> {
         min_lease_ttl: config.min_lease_ttl(),
         server_version: SERVER_VERSION.into(),
         storage_version: STORAGE_VERSION.into(),
+        dropped_log_lines: config.dropped_log_lines.clone(),
         request_id_seed: bootstrap::random()?,
     })
 }
@@ -237,29 +245,34 @@ fn service_config(config: &Config) -> Result<ServiceConfig, BootstrapError> {
 fn assemble(
     config: &Config,
     booted: Booted,
-    room: &Room,
+    monitor: &DiskMonitor,
     client_sinks: Vec<Arc<dyn ReplySink>>,
 ) -> Result<Assembly<RocksEngine>, BootstrapError> {
-    let Booted { identity, engine, memory, store, wal, disk, tail, applied, folders } = booted;
+    let Booted { identity, engine, memory, store, wal, disk, tail, boot_epoch: _, folders } = booted;
+    let budgets = config.budgets().owners;
     let mut raft = raft::Config::new(identity.member_id);
     raft.election_tick = config.election_ticks();
     raft.seed = bootstrap::random()?;
-    raft.applied = applied;
+    raft.applied = store.applied().index;
     raft.check_quorum = true;
     raft.pre_vote = config.pre_vote;
     raft.max_size_per_msg = 1 << 20;
-    raft.max_committed_size_per_ready = actors::limits::APPLY_BATCH_BYTES;
-    raft.max_uncommitted_size = actors::limits::UNCOMMITTED_BYTES;
+    raft.max_committed_size_per_ready = budgets.apply_batch;
+    raft.max_uncommitted_size = budgets.uncommitted;
     raft.max_inflight_bytes = 8 << 20;
     raft.step_down_on_removal = true;
     let hub = HubConfig {
         progress_interval: config.watch_progress.as_millis() as u64,
+        ring_bytes: budgets.hub_ring,
+        read_bytes: budgets.hub_read,
+        oversized_bytes: budgets.oversized_revision,
+        sent_bytes: budgets.hub_sent,
         ..HubConfig::for_requests(config.max_request_bytes)
     };
     // a checkpoint is read and then removed: nothing in it is worth a flush
     let checkpoint = RocksOptions { flush_on_close: false, ..RocksOptions::default() };
     let open = move |dir: &Path| RocksEngine::open_sharing(dir, &checkpoint, &memory);
-    let room = room.clone();
+    let monitor = monitor.clone();
     Ok(Assembly {
         identity,
         engine,
@@ -273,15 +286,18 @@ fn assemble(
             epoch: bootstrap::random()?,
             request_ticks: (config.request_timeout().as_millis() / config.heartbeat.as_millis().max(1)) as u64,
             catch_up_entries: config.catch_up_entries,
+            tail_bytes: budgets.log_tail,
             spin: config.spin,
         },
         tick: config.heartbeat,
         hub,
         compaction_pause: config.compaction_pause,
-        make_room: Box::new(move || room.for_defragmentation()),
+        budgets,
+        make_room: Box::new(move || monitor.for_defragmentation()),
         scratch: folders.scratch,
         // etcd's snapshot files carry the version of their storage, and tools print it
         server_version: STORAGE_VERSION.into(),
+        connect_peers: None,
         client_sinks,
     })
 }

@@ -29,7 +29,11 @@ async fn soon<T>(what: impl Future<Output = T>) -> T {
 }
 
 async fn put(client: &Client, key: &'static str) -> Result<(), ClientError> {
-    let put = PutRequest { key: key.into(), value: "v".into(), ..PutRequest::default() };
+    put_value(client, key, b"v".to_vec()).await
+}
+
+async fn put_value(client: &Client, key: &'static str, value: Vec<u8>) -> Result<(), ClientError> {
+    let put = PutRequest { key: key.into(), value: value.into(), ..PutRequest::default() };
     client.execute(Command::Put(put)).await.map(|_| ())
 }
 
@@ -128,12 +132,19 @@ fn automatic_compaction_does_not_hold_the_folder() {
     });
 }
 
+/// A node with the least memory does what any other one does.
 #[test]
-fn the_door_lets_in_less_than_the_core_refuses() {
-    let door = net::door::DoorLimits::default();
-    assert!(2 * door.request_bytes as u64 <= actors::limits::UNCOMMITTED_BYTES, "clients must wait, not be refused");
-    assert!(
-        door.total() + actors::limits::OWNERS_BYTES <= 520 << 20,
-        "docs/architecture.md says what all budgets come to"
-    );
+fn the_least_memory_budget_serves() {
+    let dir = TempDir::new().expect("a folder");
+    in_system(async {
+        let config = Config { memory_budget: 0, ..quick(&dir) };
+        let largest = config.max_request_bytes - 1024;
+        let node = Node::start(config).await.expect("it starts");
+        let client = node.client();
+        for round in 0..8 {
+            let value = vec![round; largest];
+            put_value(&client, "a large value", value).await.expect("the largest request finds room");
+        }
+        node.stop().await;
+    });
 }

@@ -1,5 +1,7 @@
-//! What of the daemon can be called as a function: the reading of flags, variables and the configuration file.
+//! What of the daemon can be called as a function: the reading of flags, variables and the configuration file, and the rule that
+//! turns them into a memory budget.
 //!
 //! For the daemon itself, and for tests that feed it anything. Must never hold state or touch what is global.
 
 pub mod flags;
+pub mod memory;

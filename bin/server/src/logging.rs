@@ -1,19 +1,19 @@
 //! From log flags to a logger.
 
-use crate::flags::{Given, value};
-use crate::log::output::Sink;
+use crate::flags::Given;
 use crate::log::rotate::Rotation;
+use crate::log::sink::Sink;
 use crate::log::{Format, Level, Logger};
 use std::path::Path;
 
 /// Names that are no files.
 const STREAMS: &[&str] = &["default", "stderr", "stdout", "systemd/journal"];
 
-/// Makes the logger that the flags describe.
+/// Makes the logger that the flags describe; what it leaves out is added to the warnings.
 ///
 /// # Errors
 /// etcd's texts.
-pub fn logger(given: &Given) -> Result<Logger, String> {
+pub fn logger(given: &mut Given) -> Result<Logger, String> {
     match given.text("logger") {
         "zap" => {}
         "capnslog" => return Err("--logger=capnslog is removed in v3.5".into()),
@@ -26,7 +26,8 @@ pub fn logger(given: &Given) -> Result<Logger, String> {
         "console" => Format::Console,
         other => return Err(format!("unknown log format: {other}, supported values json, console")),
     };
-    let outputs: Vec<&str> = value::list(given.text("log-outputs")).collect();
+    let texts = given.list("log-outputs");
+    let outputs: Vec<&str> = texts.iter().map(String::as_str).collect();
     if outputs.len() > 1 && outputs.contains(&"default") {
         return Err("multi logoutput for \"default\" is not supported yet".into());
     }
@@ -34,17 +35,19 @@ pub fn logger(given: &Given) -> Result<Logger, String> {
     let mut sinks = Vec::new();
     for output in if outputs.is_empty() { vec!["default"] } else { outputs } {
         sinks.push(match output {
-            "stdout" => Sink::Stdout,
+            "stdout" => Sink::stdout().map_err(|why| format!("cannot write logs to standard output: {why}"))?,
             // journald reads standard error
-            "default" | "stderr" | "systemd/journal" => Sink::Stderr,
+            "default" | "stderr" | "systemd/journal" => {
+                Sink::stderr().map_err(|why| format!("cannot write logs to standard error: {why}"))?
+            }
             path => Sink::file(Path::new(path), rotation.as_ref())
                 .map_err(|why| format!("cannot write log file {path}: {why}; see --log-outputs"))?,
         });
     }
-    Ok(Logger::new(level, format, sinks))
+    Logger::new(level, format, sinks).map_err(|why| format!("cannot start the thread that writes logs: {why}"))
 }
 
-fn rotation(given: &Given, outputs: &[&str]) -> Result<Option<Rotation>, String> {
+fn rotation(given: &mut Given, outputs: &[&str]) -> Result<Option<Rotation>, String> {
     if !given.flag("enable-log-rotation") {
         return Ok(None);
     }
@@ -54,8 +57,13 @@ fn rotation(given: &Given, outputs: &[&str]) -> Result<Option<Rotation>, String>
     }
     let parsed: Rotation = serde_json::from_str(given.text("log-rotation-config-json"))
         .map_err(|why| format!("improperly formatted log rotation config: {why}"))?;
-    if parsed.compress || parsed.localtime {
-        return Err("--log-rotation-config-json: compress and localtime are not offered; set both to false".into());
+    for (name, on) in [("compress", parsed.compress), ("localtime", parsed.localtime)] {
+        if on {
+            let text = format!(
+                "--log-rotation-config-json: {name} has no effect: old files are kept as they are, named in UTC"
+            );
+            given.warnings.push(text);
+        }
     }
     Ok(Some(parsed))
 }
@@ -69,13 +77,14 @@ mod tests {
         for (flag, text) in pairs {
             given.set(flag, text).unwrap();
         }
-        logger(&given)
+        logger(&mut given)
     }
 
     #[test]
     fn what_etcd_says() {
         assert_eq!(with(&[]).unwrap().level(), Level::Info);
         let words = |pairs: &[(&str, &str)]| with(pairs).err().unwrap();
+        assert_eq!(with(&[("log-level", "WARN")]).unwrap().level(), Level::Warn);
         assert_eq!(words(&[("log-level", "foo")]), "unrecognized level: \"foo\"");
         assert_eq!(words(&[("log-format", "foo")]), "unknown log format: foo, supported values json, console");
         assert_eq!(words(&[("logger", "capnslog")]), "--logger=capnslog is removed in v3.5");
@@ -95,6 +104,7 @@ mod tests {
         let logger = with(&pairs).unwrap();
         logger.log(Level::Info, "below the level", &[]);
         logger.log(Level::Fatal, "above", &[]);
+        assert!(logger.flush(std::time::Duration::from_secs(20)));
         assert_eq!(std::fs::read_to_string(path).unwrap().lines().count(), 1);
     }
 }

@@ -32,7 +32,8 @@ pub async fn run(logger: &Logger, settings: Settings) -> Ended {
         Ok(signals) => signals,
         Err(why) => return Ended::Failed("cannot handle signals", why.to_string()),
     };
-    let (client_urls, advertised) = (settings.node.client_urls.clone(), settings.node.advertise_client_urls.clone());
+    let client_urls = settings.node.client_urls.clone();
+    let advertised = settings.node.advertise_client_urls.clone();
     let name = settings.node.name.clone();
     let data_dir = settings.node.data_dir.display().to_string();
     let node = tokio::select! {
@@ -117,7 +118,8 @@ fn signal_name(signal: i32) -> &'static str {
 
 /// One line with the effective configuration, under the keys that people search etcd's logs for.
 pub fn announce(logger: &Logger, settings: &Settings) {
-    let (node, given) = (&settings.node, &settings.given);
+    let node = &settings.node;
+    let given = &settings.given;
     let cluster: Vec<String> = node
         .initial_cluster
         .iter()
@@ -152,6 +154,7 @@ pub fn announce(logger: &Logger, settings: &Settings) {
         ("initial-cluster-token", json!(node.initial_cluster_token)),
         ("quota-backend-bytes", json!(node.quota_bytes)),
         ("max-request-bytes", json!(node.max_request_bytes)),
+        ("memory-budget-bytes", json!(node.memory_budget)),
         ("max-concurrent-streams", number(given, "max-concurrent-streams")),
         ("pre-vote", json!(node.pre_vote)),
         ("feature-gates", json!(given.text("feature-gates"))),

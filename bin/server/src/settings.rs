@@ -3,12 +3,13 @@
 //! Must never open a socket or write a file.
 
 use crate::cluster;
-use crate::flags::spec::Here;
-use crate::flags::{Given, gates, table, value};
+use crate::flags::spec::{Area, Here};
+use crate::flags::{Given, gates, syntax, table};
 use embed::config::AutoCompaction;
 use embed::listen::{
     AllowedNames, AutoTls, ClientUrl, Side, SocketOptions, TlsSettings, UrlTarget, bind_address, parse_url,
 };
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -40,16 +41,17 @@ pub struct Settings {
 ///
 /// # Errors
 /// One sentence that says what is wrong and, where etcd has no text of its own, what to do.
-pub fn settle(mut given: Given) -> Result<Settings, String> {
+pub fn resolve(mut given: Given) -> Result<Settings, String> {
     let mut warnings = std::mem::take(&mut given.warnings);
-    refuse(&given)?;
-    note_harmless(&given, &mut warnings);
     check_urls(&given)?;
     check_advertised(&given)?;
-    let (heartbeat, election) = timing(&given)?;
-    if given.is_set("listen-client-urls") && !given.is_set("advertise-client-urls") {
+    let timing = timing(&given)?;
+    // in a file, etcd falls back to the default of what is advertised
+    if !given.from_file && given.is_set("listen-client-urls") && !given.is_set("advertise-client-urls") {
         return Err("--advertise-client-urls is required when --listen-client-urls is set explicitly".into());
     }
+    warn_of_unreachable(&given, "listen-client-urls", "advertise-client-urls", &mut warnings);
+    warn_of_unreachable(&given, "listen-peer-urls", "initial-advertise-peer-urls", &mut warnings);
     let name = given.text("name").to_owned();
     if name == table::find("name").map_or("", |flag| flag.default) {
         warnings.push("it isn't recommended to use default name, please set a value for --name".into());
@@ -58,17 +60,21 @@ pub fn settle(mut given: Given) -> Result<Settings, String> {
         warnings.push(format!("'data-dir' was empty; using default: {name}.etcd"));
         PathBuf::from(format!("{name}.etcd"))
     });
+    let has_data = has_data(&data_dir);
+    refuse(&given, has_data, &mut warnings)?;
+    note_harmless(&given, &mut warnings);
     let mut node = embed::Config::new(name, data_dir);
     node.auto_compaction = auto_compaction(&given)?;
     check_gates(&given)?;
     node.client_tls = client_tls(&given, &node.data_dir)?;
-    check_peer_files(&given)?;
-    node.initial_cluster = cluster::members(&given, &node.name, has_data(&node.data_dir))?;
+    check_peer_files(&given, &mut warnings)?;
+    node.initial_cluster = cluster::members(&given, &node.name, has_data)?;
     node.initial_cluster_token = given.text("initial-cluster-token").to_owned();
     node.wal_dir = given.path("wal-dir");
     node.client_urls = given.list("listen-client-urls");
     node.client_http_urls = given.list("listen-client-http-urls");
     node.metrics_urls = given.list("listen-metrics-urls");
+    node.cors = given.list("cors");
     node.advertise_client_urls = given.list("advertise-client-urls");
     for url in &node.client_urls {
         if node.client_tls.is_some() && (url.starts_with("http:") || url.starts_with("unix:")) {
@@ -80,7 +86,8 @@ pub fn settle(mut given: Given) -> Result<Settings, String> {
         reuse_port: given.flag("socket-reuse-port"),
         reuse_address: given.flag("socket-reuse-address"),
     };
-    (node.heartbeat, node.election) = (heartbeat, election);
+    node.heartbeat = timing.heartbeat;
+    node.election = timing.election;
     node.pre_vote = given.flag("pre-vote");
     node.catch_up_entries = given.number("snapshot-catchup-entries");
     limits(&given, &mut node, &mut warnings);
@@ -89,10 +96,11 @@ pub fn settle(mut given: Given) -> Result<Settings, String> {
 
 /// Whether a member lives here already: flags about the first start are ignored then.
 fn has_data(data_dir: &Path) -> bool {
-    data_dir.join("member").join("store").exists()
+    embed::holds_member(data_dir)
 }
 
-fn refuse(given: &Given) -> Result<(), String> {
+/// Ends the start for what is not offered. Flags of discovery are about the first start: a member that has data ignores them.
+fn refuse(given: &Given, has_data: bool, warnings: &mut Vec<String>) -> Result<(), String> {
     let sources = ["initial-cluster", "discovery-endpoints", "discovery-srv"];
     if sources.iter().filter(|name| !given.text(name).is_empty()).count() > 1 {
         return Err("multiple discovery or bootstrap flags are set. Choose one of \"initial-cluster\", \
@@ -105,7 +113,12 @@ fn refuse(given: &Given) -> Result<(), String> {
     for flag in table::flags() {
         if let Here::Refused(what_to_do) = flag.here
             && given.is_changed(flag.name)
+            && !given.text(flag.name).is_empty()
         {
+            if flag.area == Area::Discovery && has_data {
+                warnings.push(format!("--{} is ignored: this member has been initialized before", flag.name));
+                continue;
+            }
             return Err(format!("--{}={}: {what_to_do}", flag.name, given.text(flag.name)));
         }
     }
@@ -114,7 +127,15 @@ fn refuse(given: &Given) -> Result<(), String> {
 
 /// Says of switches without effect that they have none, when somebody turned them on.
 fn note_harmless(given: &Given, warnings: &mut Vec<String>) {
-    for name in ["enable-pprof", "memory-mlock", "peer-auto-tls"] {
+    let switches = [
+        "enable-distributed-tracing",
+        "enable-pprof",
+        "force-new-cluster",
+        "memory-mlock",
+        "peer-auto-tls",
+        "unsafe-no-fsync",
+    ];
+    for name in switches {
         if let Some(Here::Harmless(why)) = table::find(name).map(|flag| flag.here)
             && given.flag(name)
         {
@@ -157,8 +178,40 @@ fn check_advertised(given: &Given) -> Result<(), String> {
     Ok(())
 }
 
-fn timing(given: &Given) -> Result<(Duration, Duration), String> {
-    let (heartbeat, election): (u64, u64) = (given.number("heartbeat-interval"), given.number("election-timeout"));
+/// Says of advertised URLs that clients on other machines cannot use, when some are to come from there: they would be told such a
+/// URL by `member list` or a balancer, and reach themselves or nobody.
+fn warn_of_unreachable(given: &Given, listen: &str, advertise: &str, warnings: &mut Vec<String>) {
+    let host_of = |url: &String| parse_url(url).ok().and_then(|url| url.host().map(str::to_owned));
+    let is_loopback = |host: &str| match host.parse::<IpAddr>() {
+        Ok(ip) => ip.is_loopback(),
+        Err(_) => host == "localhost",
+    };
+    let serves_others = given.list(listen).iter().filter_map(host_of).any(|host| !is_loopback(&host));
+    for url in given.list(advertise) {
+        let Some(host) = host_of(&url) else { continue };
+        let is_unspecified = host.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified());
+        if is_unspecified {
+            warnings.push(format!(
+                "--{advertise} names {url}: nobody can connect to {host}; name an address under which this machine is reached"
+            ));
+        } else if serves_others && is_loopback(&host) {
+            let from = given.text(listen);
+            warnings.push(format!(
+                "--{advertise} names {url} although --{listen} is {from}: on another machine {host} is that machine itself; \
+                 name an address under which this one is reached"
+            ));
+        }
+    }
+}
+
+struct Timing {
+    heartbeat: Duration,
+    election: Duration,
+}
+
+fn timing(given: &Given) -> Result<Timing, String> {
+    let heartbeat: u64 = given.number("heartbeat-interval");
+    let election: u64 = given.number("election-timeout");
     if heartbeat == 0 {
         return Err("--heartbeat-interval must be >0 (set to 0ms)".into());
     }
@@ -175,7 +228,7 @@ fn timing(given: &Given) -> Result<(Duration, Duration), String> {
             "--election-timeout[{election}ms] is too long, and should be set less than {MAX_ELECTION}ms"
         ));
     }
-    Ok((Duration::from_millis(heartbeat), Duration::from_millis(election)))
+    Ok(Timing { heartbeat: Duration::from_millis(heartbeat), election: Duration::from_millis(election) })
 }
 
 fn auto_compaction(given: &Given) -> Result<Option<AutoCompaction>, String> {
@@ -186,13 +239,13 @@ fn auto_compaction(given: &Given) -> Result<Option<AutoCompaction>, String> {
     let bad = || format!("error parsing CompactionRetention: time: invalid duration {retention:?}");
     match given.text("auto-compaction-mode") {
         "periodic" => {
-            let length = match value::number::<u32>(retention) {
+            let length = match syntax::number::<u32>(retention) {
                 Some(hours) => Duration::from_secs(u64::from(hours) * 3600),
                 None => units::duration(retention).map_err(|_| bad())?,
             };
             Ok(Some(length).filter(|length| !length.is_zero()).map(AutoCompaction::Periodic))
         }
-        "revision" => match value::number::<i64>(retention) {
+        "revision" => match syntax::number::<i64>(retention) {
             Some(count) if count >= 0 => Ok(Some(count).filter(|count| *count > 0).map(AutoCompaction::Revision)),
             _ => Err(format!("--auto-compaction-retention={retention}: revision mode needs a plain number")),
         },
@@ -216,7 +269,8 @@ fn client_tls(given: &Given, data_dir: &Path) -> Result<Option<TlsSettings>, Str
     if years == 0 {
         return Err("selfSignedCertValidity is invalid,it should be greater than 0".into());
     }
-    let (cert_file, key_file) = (given.path("cert-file"), given.path("key-file"));
+    let cert_file = given.path("cert-file");
+    let key_file = given.path("key-file");
     let own = cert_file.is_some() || key_file.is_some();
     let max = Some(given.text("tls-max-version")).filter(|text| !text.is_empty());
     let version = |text: &str| text.parse().map_err(|why: embed::listen::TlsError| why.to_string());
@@ -256,8 +310,11 @@ fn client_tls(given: &Given, data_dir: &Path) -> Result<Option<TlsSettings>, Str
     Ok(None)
 }
 
-/// Nothing reads these files yet; a wrong path would still be a surprise on the day something does.
-fn check_peer_files(given: &Given) -> Result<(), String> {
+/// Nothing reads these files yet; a wrong path would still be a surprise on the day something does. Without a TLS URL it is none:
+/// etcd ignores them then.
+fn check_peer_files(given: &Given, warnings: &mut Vec<String>) -> Result<(), String> {
+    let is_secure =
+        given.list("listen-peer-urls").iter().any(|url| url.starts_with("https") || url.starts_with("unixs"));
     let names = [
         "peer-cert-file",
         "peer-key-file",
@@ -270,7 +327,11 @@ fn check_peer_files(given: &Given) -> Result<(), String> {
         if let Some(path) = given.path(name)
             && let Err(why) = std::fs::File::open(&path)
         {
-            return Err(format!("--{name}: cannot read {}: {why}", path.display()));
+            let text = format!("--{name}: cannot read {}: {why}", path.display());
+            match is_secure {
+                true => return Err(text),
+                false => warnings.push(format!("{text}; ignored, because no peer URL is https")),
+            }
         }
     }
     Ok(())

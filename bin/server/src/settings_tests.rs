@@ -1,7 +1,7 @@
 //! Settings: defaults, and every refusal with its words.
 
 use crate::flags::Given;
-use crate::settings::{Settings, settle};
+use crate::settings::{Settings, resolve};
 use embed::config::AutoCompaction;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ fn with(pairs: &[(&str, &str)]) -> Result<Settings, String> {
     for (flag, text) in pairs {
         given.set(flag, text).unwrap();
     }
-    settle(given)
+    resolve(given)
 }
 
 fn words(pairs: &[(&str, &str)]) -> String {
@@ -111,7 +111,11 @@ fn tls_and_gates() {
         metrics.starts_with("client TLS key/cert (--cert-file, --key-file) must be provided for metrics secure url")
     );
     assert!(with(&[https[0], https[1], ("auto-tls", "true")]).unwrap().node.client_tls.unwrap().auto.is_some());
-    assert!(words(&[("peer-cert-file", "/nowhere")]).contains("--peer-cert-file: cannot read /nowhere"));
+    let nowhere = ("peer-cert-file", "/nowhere");
+    let secure = words(&[nowhere, ("listen-peer-urls", "https://127.0.0.1:2380")]);
+    assert!(secure.contains("--peer-cert-file: cannot read /nowhere"));
+    let ignored = with(&[nowhere]).expect("etcd ignores the file of a plain URL").warnings;
+    assert!(ignored.iter().any(|text| text.contains("cannot read /nowhere")), "{ignored:?}");
     let gate = words(&[("feature-gates", "LeaseCheckpointPersist=true")]);
     assert_eq!(gate, "enabling feature gate LeaseCheckpointPersist requires enabling feature gate LeaseCheckpoint");
 }
@@ -120,10 +124,10 @@ fn tls_and_gates() {
 fn what_is_not_offered_says_so() {
     for (flag, text) in [
         ("discovery-srv", "example.com"),
-        ("force-new-cluster", "true"),
         ("auth-token", "jwt,pub-key=a"),
-        ("enable-distributed-tracing", "true"),
-        ("unsafe-no-fsync", "true"),
+        ("host-whitelist", "a.example"),
+        ("enable-v2", "true"),
+        ("proxy", "on"),
     ] {
         let said = words(&[(flag, text)]);
         assert!(said.starts_with(&format!("--{flag}={text}: ")), "{said}");
@@ -131,4 +135,55 @@ fn what_is_not_offered_says_so() {
     let twice = words(&[("discovery-srv", "a"), ("initial-cluster", "default=http://localhost:2380")]);
     assert!(twice.starts_with("multiple discovery or bootstrap flags are set."));
     assert!(with(&[("auth-token", "simple"), ("enable-v2", "false")]).is_ok());
+}
+
+/// What promises less than this server gives, or only lets somebody look on, is no reason not to serve.
+#[test]
+fn switches_without_effect_are_said_and_never_refuse_a_start() {
+    for flag in ["unsafe-no-fsync", "force-new-cluster", "enable-distributed-tracing", "memory-mlock", "enable-pprof"] {
+        let warnings = with(&[(flag, "true")]).unwrap_or_else(|why| panic!("--{flag}: {why}")).warnings;
+        assert!(warnings.iter().any(|text| text.starts_with(&format!("--{flag} has no effect: "))), "{warnings:?}");
+        let silent = with(&[(flag, "false")]).unwrap().warnings;
+        assert!(!silent.iter().any(|text| text.contains(flag)), "{silent:?}");
+    }
+    for empty in ["host-whitelist", "auth-token", "discovery-srv", "discovery"] {
+        assert!(with(&[(empty, "")]).is_ok(), "--{empty} is empty");
+    }
+}
+
+#[test]
+fn discovery_is_about_the_first_start_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let pairs = [("discovery-srv", "example.com"), ("data-dir", data.to_str().unwrap())];
+    assert!(words(&pairs).starts_with("--discovery-srv=example.com: "));
+    std::fs::create_dir_all(data.join("member/store")).unwrap();
+    let warnings = with(&pairs).expect("a member with data ignores it").warnings;
+    assert!(warnings.iter().any(|text| text.starts_with("--discovery-srv is ignored")), "{warnings:?}");
+}
+
+#[test]
+fn addresses_that_others_cannot_use_are_said() {
+    let warned = |listen: &str, advertise: &str| {
+        let pairs = [("listen-client-urls", listen), ("advertise-client-urls", advertise)];
+        let warnings = with(&pairs).unwrap().warnings;
+        warnings.into_iter().filter(|text| text.contains("advertise-client-urls names")).count()
+    };
+    assert_eq!(warned("http://0.0.0.0:2379", "http://localhost:2379"), 1);
+    assert_eq!(warned("http://[::]:2379", "http://127.0.0.1:2379,http://[::1]:2379"), 2);
+    assert_eq!(warned("http://10.0.0.1:2379", "http://localhost:2379"), 1);
+    assert_eq!(warned("http://0.0.0.0:2379", "http://0.0.0.0:2379"), 1);
+    assert_eq!(warned("http://127.0.0.1:2379", "http://[::]:2379"), 1);
+    assert_eq!(warned("http://0.0.0.0:2379", "http://etcd-0.example:2379"), 0);
+    assert_eq!(warned("http://localhost:2379", "http://127.0.0.1:2379"), 0);
+    assert_eq!(warned("unix:///tmp/x", "unix:///tmp/x"), 0);
+}
+
+/// etcd takes its default for what is advertised there.
+#[test]
+fn a_file_need_not_say_what_is_advertised() {
+    let given = crate::flags::file::parse("listen-client-urls: http://0.0.0.0:2379\nenable-v2: true").unwrap();
+    let settings = resolve(given).expect("etcd starts with it");
+    assert_eq!(settings.node.advertise_client_urls, ["http://localhost:2379"]);
+    assert_eq!(settings.warnings.iter().filter(|text| text.contains("localhost is that machine itself")).count(), 1);
 }

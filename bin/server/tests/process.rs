@@ -1,6 +1,6 @@
 //! The daemon as a process: exit codes, output, start, stop, ports. Needs loopback only.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -49,7 +49,11 @@ struct Running {
 
 impl Running {
     fn start(args: &[String]) -> Self {
-        let mut child = conclave().args(args).stderr(Stdio::piped()).spawn().unwrap();
+        Self::start_as(conclave().args(args))
+    }
+
+    fn start_as(command: &mut Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, lines) = mpsc::channel();
         std::thread::spawn(move || {
@@ -247,8 +251,9 @@ fn settings_from_a_file_and_the_environment() {
         log.display()
     );
     std::fs::write(&file, yaml).unwrap();
-    let mut child =
-        conclave().env("ETCD_CONFIG_FILE", &file).env("ETCD_NAME", "ignored").stderr(Stdio::piped()).spawn().unwrap();
+    let mut command = conclave();
+    command.env("ETCD_CONFIG_FILE", &file).env("ETCD_NAME", "ignored").env("ETCD_UNKNOWN", "x");
+    let mut child = command.arg("--heartbeat-interval=50").stderr(Stdio::piped()).spawn().unwrap();
     let end = Instant::now() + Duration::from_secs(30);
     let written = loop {
         let written = std::fs::read_to_string(&log).unwrap_or_default();
@@ -260,7 +265,127 @@ fn settings_from_a_file_and_the_environment() {
     let _ = child.kill();
     let _ = child.wait();
     assert!(written.contains("\"name\":\"from-file\"") && written.contains(READY), "{written}");
+    let ignored = written.lines().find(|line| line.contains("ignored, because all settings are read from"));
+    let ignored =
+        ignored.unwrap_or_else(|| panic!("flags and variables beside the file are ignored in silence: {written}"));
+    assert!(ignored.contains("\"warn\"") && ignored.contains(": --heartbeat-interval, ETCD_NAME\""), "{ignored}");
     let mut said = String::new();
     child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     assert_eq!(said, "", "everything goes to the file");
+}
+
+/// Variables that images and unit files carry, and a file that etcd 3.7.1 takes: each is said, none is a reason not to serve.
+#[test]
+fn settings_of_older_releases_do_not_refuse_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let vars = [
+        ("ETCD_ENABLE_V2", "true"),
+        ("ETCD_PROXY", "on"),
+        ("ETCD_EXPERIMENTAL_ENABLE_V2V3", "/x"),
+        ("ETCD_UNSAFE_NO_FSYNC", "true"),
+        ("ETCD_FORCE_NEW_CLUSTER", "true"),
+        ("ETCD_VERSION", "v3.5.9"),
+        ("ETCD_DISCOVERY", "https://discovery.etcd.io/x"),
+        ("ETCD_LOG_LEVEL", "WARN"),
+    ];
+    let args = member(dir.path(), free_port());
+    let running = Running::start_as(conclave().envs(vars).args(args));
+    assert_serves(
+        running,
+        &["ETCD_ENABLE_V2=true", "ETCD_PROXY=on", "/x", "--unsafe-no-fsync", "v3.5.9", "ETCD_DISCOVERY"],
+    );
+
+    let file = dir.path().join("conf.yml");
+    let url = format!("http://127.0.0.1:{}", free_port());
+    let data = dir.path().join("other").display().to_string();
+    let yaml = format!(
+        "Data-Dir: {data}\nlisten-client-urls: {url}\nenable-v2: true\nproxy: 'on'\nlog-level: WARN\n\
+         quota-backend-bytes: 8.0e9\nlog-rotation-config-json: '{{\"compress\": true}}'\n"
+    );
+    std::fs::write(&file, yaml).unwrap();
+    let running = Running::start_as(conclave().arg("--config-file").arg(&file));
+    assert_serves(running, &["enable-v2=true", "proxy=on"]);
+    assert!(dir.path().join("other/member").exists(), "keys of a file may be written in any case");
+}
+
+/// Waits until a member that logs warnings alone serves, which it says of plain connections only with a higher level.
+fn assert_serves(mut running: Running, warnings: &[&str]) {
+    let end = Instant::now() + Duration::from_secs(30);
+    let serves = |running: &mut Running| {
+        running.seen.extend(running.lines.try_iter());
+        if let Some(status) = running.child.try_wait().unwrap() {
+            panic!("ended, {status}: {}", running.seen.join("\n"));
+        }
+        warnings.iter().all(|words| running.seen.iter().any(|line| line.contains(words)))
+    };
+    while !serves(&mut running) {
+        assert!(Instant::now() < end, "{warnings:?} are not all said: {}", running.seen.join("\n"));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(serves(&mut running));
+    let (signal, _) = running.terminate();
+    assert_eq!(signal, Some(SIGTERM), "{}", running.seen.join("\n"));
+    assert!(!running.seen.iter().any(|line| line.contains("\"fatal\"")), "{}", running.seen.join("\n"));
+}
+
+#[test]
+fn the_soft_limit_of_open_files_is_raised_at_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut shell = Command::new("sh");
+    shell.env_clear().stdin(Stdio::null());
+    // only the soft limit is lowered; there is always a higher hard one to go back to
+    shell.arg("-c").arg("ulimit -Sn 256; exec \"$@\"").arg("sh").arg(env!("CARGO_BIN_EXE_conclave"));
+    let mut running = Running::start_as(shell.args(member(dir.path(), free_port())));
+    running.until(READY);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", running.child.id())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let words: Vec<&str> = line.split_whitespace().collect();
+    assert_eq!(words[3], words[4], "soft and hard limit: {line}");
+    assert_ne!(words[3], "256");
+    assert!(running.seen.iter().any(|line| line.contains("raised the limit of open files")), "{:?}", running.seen);
+}
+
+/// A full pipe holds up nobody: neither a start that fails, nor one that succeeds, nor the end by a signal.
+#[test]
+fn a_log_that_nobody_reads_holds_up_neither_start_nor_stop() {
+    let dir = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    // as full as it gets: whoever writes another byte waits
+    fill(&writer);
+    let mut child = conclave().args(member(dir.path(), port)).stderr(writer).spawn().unwrap();
+    let end = Instant::now() + Duration::from_secs(30);
+    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(Instant::now() < end, "it does not serve");
+        assert!(child.try_wait().unwrap().is_none(), "it ended");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    let begin = Instant::now();
+    assert!(Command::new("kill").arg("-TERM").arg(child.id().to_string()).status().unwrap().success());
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if begin.elapsed() > Duration::from_secs(20) {
+            let _ = child.kill();
+            panic!("SIGTERM is not heard while the log is stuck");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert_eq!(status.signal(), Some(SIGTERM));
+    let mut rest = String::new();
+    reader.read_to_string(&mut rest).unwrap();
+    assert!(!rest.contains(READY), "the pipe was full");
+}
+
+/// Fills a pipe without waiting for a reader.
+fn fill(pipe: &std::io::PipeWriter) {
+    let mut writer = pipe;
+    rustix::io::ioctl_fionbio(pipe, true).unwrap();
+    for size in [4096, 1] {
+        while writer.write(&vec![b'.'; size]).is_ok() {}
+    }
+    rustix::io::ioctl_fionbio(pipe, false).unwrap();
 }

@@ -8,4 +8,4 @@ mod size;
 
 pub use calendar::{utc_micros, utc_seconds};
 pub use duration::{DurationError, duration, show_duration, signed_duration};
-pub use size::size;
+pub use size::{SizeError, parse_size, size};

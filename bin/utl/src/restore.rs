@@ -21,6 +21,7 @@ use storage::member::{
     Folders, Founders, InitialMember, RESTORING, create_log, founders, own_member, parse_cluster, parse_url,
 };
 use storage::snapshot::{Hash, Summary};
+use storage::wal::WalConfig;
 use units::size;
 
 /// Carries out the command.
@@ -165,7 +166,7 @@ impl Drop for Making {
 fn log(dir: &Path, first: &Bootstrap) -> Result<(), Failure> {
     let mut id = [0; 8];
     SystemRandom::new().fill(&mut id).map_err(|_| Failure::new("the operating system gives no random numbers"))?;
-    create_log(OsDisk::shared(), dir, first, u64::from_be_bytes(id))?;
+    create_log(OsDisk::shared(), dir, WalConfig::default(), first, u64::from_be_bytes(id))?;
     Ok(())
 }
 

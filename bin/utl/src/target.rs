@@ -161,8 +161,8 @@ pub fn view(rows: RocksSnapshot) -> Result<View<RocksSnapshot>, Failure> {
         compact_revision: state.compact,
         applied_index: state.applied.index,
         applied_term: state.applied.term,
-        logical_bytes: state.log_bytes + state.cur_bytes,
-        live_bytes: state.live_log_bytes + state.cur_bytes,
+        logical_bytes: state.logical_bytes(),
+        live_bytes: state.in_use_bytes(),
         keys: state.keys,
         alarms: std::sync::Arc::default(),
     };

@@ -2,11 +2,13 @@
 //!
 //! Runs as one short task per connection on its loop (HTTP/1.1 connections stay in it). Must not read more than it needs to decide.
 
-use super::call::{Peer, PeerTls};
-use super::conn;
-use super::ctx::LoopCtx;
+use super::calls::LoopCtx;
+use super::conn::ConnPermit;
+use super::flood_protection;
+use super::h2_input::PREFACE;
 use super::http::{self, HttpHandler};
 use super::io::{Io, IoKind, IoStats, Sock, SockKind};
+use super::peer::{Peer, PeerTls};
 use crate::throttle::Throttle;
 use bytes::{Bytes, BytesMut};
 use hyper::service::service_fn;
@@ -16,14 +18,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// First byte of a TLS handshake record.
 const TLS_HANDSHAKE: u8 = 0x16;
 
@@ -41,19 +41,21 @@ pub struct ListenSpec {
     pub plain: bool,
     /// gRPC is served.
     pub grpc: bool,
+    /// Scrapers and probes are served, and nobody else.
+    pub metrics_only: bool,
 }
 
 impl ListenSpec {
     /// Plain only.
     pub fn plain(number: u32) -> Self {
-        Self { number, tls: None, plain: true, grpc: true }
+        Self { number, tls: None, plain: true, grpc: true, metrics_only: false }
     }
 
     /// TLS only.
     pub fn tls(number: u32, config: &rustls::ServerConfig) -> Self {
         let mut config = config.clone();
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Self { number, tls: Some(Arc::new(config)), plain: false, grpc: true }
+        Self { number, tls: Some(Arc::new(config)), plain: false, grpc: true, metrics_only: false }
     }
 
     /// Takes plain connections as well.
@@ -62,19 +64,16 @@ impl ListenSpec {
         self
     }
 
-    /// Serves HTTP but no gRPC (`--listen-client-http-urls`, `--listen-metrics-urls`).
+    /// Serves HTTP but no gRPC (`--listen-client-http-urls`).
     pub fn http_only(mut self) -> Self {
         self.grpc = false;
         self
     }
-}
 
-/// One of the connections a door allows; given back when dropped.
-pub(super) struct Permit(pub(super) Arc<AtomicUsize>);
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+    /// Serves what scrapers and probes ask for (`--listen-metrics-urls`).
+    pub fn metrics_only(mut self) -> Self {
+        self.metrics_only = true;
+        self.http_only()
     }
 }
 
@@ -82,7 +81,7 @@ impl Drop for Permit {
 pub(super) struct Socket {
     pub(super) kind: StdSocket,
     pub(super) spec: Arc<ListenSpec>,
-    pub(super) permit: Permit,
+    pub(super) permit: ConnPermit,
 }
 
 pub(super) enum StdSocket {
@@ -92,20 +91,20 @@ pub(super) enum StdSocket {
 }
 
 /// An HTTP/2 connection whose handshake is done.
-pub(super) struct Fresh {
+pub(super) struct NewConnection {
     pub(super) h2: h2::server::Connection<Io, Bytes>,
     pub(super) peer: Rc<Peer>,
     pub(super) stats: Rc<IoStats>,
-    pub(super) permit: Permit,
+    pub(super) permit: ConnPermit,
     /// Receive window it was given.
     pub(super) window: u32,
 }
 
 /// Where the connection will live.
-pub(super) struct Place {
+pub(super) struct Destination {
     pub(super) ctx: Rc<LoopCtx>,
     pub(super) http: Rc<dyn HttpHandler>,
-    pub(super) fresh: Rc<RefCell<Vec<Fresh>>>,
+    pub(super) fresh: Rc<RefCell<Vec<NewConnection>>>,
     pub(super) tasks: Rc<Cell<usize>>,
     pub(super) stop: watch::Receiver<bool>,
 }
@@ -121,35 +120,36 @@ impl Drop for Task {
 }
 
 /// Starts the task that finds out what a socket speaks.
-pub(super) fn start(socket: Socket, place: Place) {
-    place.tasks.set(place.tasks.get() + 1);
-    let task = Task(place.tasks.clone(), place.ctx.clone());
+pub(super) fn start(socket: Socket, destination: Destination) {
+    destination.tasks.set(destination.tasks.get() + 1);
+    let task = Task(destination.tasks.clone(), destination.ctx.clone());
     tokio::task::spawn_local(async move {
-        if let Err(error) = serve(socket, place).await {
+        if let Err(error) = serve(socket, destination).await {
             tracing::debug!(%error, "client connection refused");
         }
         drop(task);
     });
 }
 
-async fn serve(socket: Socket, place: Place) -> io::Result<()> {
-    let limit = place.ctx.limits.handshake_timeout;
+async fn serve(socket: Socket, destination: Destination) -> io::Result<()> {
+    let limit = destination.ctx.limits.handshake_timeout;
     let (mut io, peer, alpn) = timeout(limit, secure(&socket.spec, socket.kind)).await??;
     let peer = Rc::new(peer);
     let is_h2 = match alpn {
         Some(is_h2) => is_h2,
         // a plain connection may stay silent as long as an HTTP/1.1 head may take
-        None => timeout(place.ctx.limits.http1_header_timeout, sniff(&mut io)).await??,
+        None => timeout(destination.ctx.limits.http1_header_timeout, sniff(&mut io)).await??,
     };
     if !is_h2 {
-        return serve_http1(io, peer, place).await;
+        return serve_http1(io, peer, destination).await;
     }
+    io.speaks_h2();
     let stats = io.stats.clone();
-    let window = place.ctx.window();
-    let handshake = conn::builder(&place.ctx.limits, window).handshake(io);
+    let window = destination.ctx.window();
+    let handshake = flood_protection::builder(&destination.ctx.limits, window).handshake(io);
     let h2 = timeout(limit, handshake).await?.map_err(io::Error::other)?;
-    place.fresh.borrow_mut().push(Fresh { h2, peer, stats, permit: socket.permit, window });
-    place.ctx.ready.wake_loop();
+    destination.fresh.borrow_mut().push(NewConnection { h2, peer, stats, permit: socket.permit, window });
+    destination.ctx.ready.wake_loop();
     Ok(())
 }
 
@@ -169,8 +169,7 @@ async fn secure(spec: &ListenSpec, socket: StdSocket) -> io::Result<(Io, Peer, O
         }
     };
     let mut sock = Sock { ahead: Bytes::new(), inner };
-    let mut peer = Peer { addr, tls: None, listener: spec.number, grpc: spec.grpc };
-    let stats = Rc::new(IoStats::default());
+    let mut peer = Peer { addr, tls: None, listener: spec.number, grpc: spec.grpc, metrics_only: spec.metrics_only };
     let tls = match &spec.tls {
         Some(config) if spec.plain => {
             let mut first = [0];
@@ -181,7 +180,7 @@ async fn secure(spec: &ListenSpec, socket: StdSocket) -> io::Result<(Io, Peer, O
         config => config.as_ref(),
     };
     let Some(config) = tls else {
-        return Ok((Io { stats, ahead: Bytes::new(), kind: IoKind::Plain(sock) }, peer, None));
+        return Ok((Io::new(IoKind::Plain(sock)), peer, None));
     };
     let stream = match TlsAcceptor::from(config.clone()).accept(sock).await {
         Ok(stream) => stream,
@@ -193,7 +192,7 @@ async fn secure(spec: &ListenSpec, socket: StdSocket) -> io::Result<(Io, Peer, O
         server_name: session.server_name().map(str::to_owned),
     });
     let alpn = session.alpn_protocol().map(|p| p == b"h2");
-    Ok((Io { stats, ahead: Bytes::new(), kind: IoKind::Tls(Box::new(stream)) }, peer, alpn))
+    Ok((Io::new(IoKind::Tls(Box::new(stream))), peer, alpn))
 }
 
 /// Says why a handshake failed, once in a while per cause: a client that retries does so for ever.
@@ -227,16 +226,16 @@ async fn sniff(io: &mut Io) -> io::Result<bool> {
     Ok(io.ahead == PREFACE[..])
 }
 
-async fn serve_http1(io: Io, peer: Rc<Peer>, mut place: Place) -> io::Result<()> {
-    let limits = place.ctx.limits.clone();
-    let ctx = place.ctx.clone();
-    let service = service_fn(|request| http::serve_h1(place.http.clone(), peer.clone(), ctx.clone(), request));
+async fn serve_http1(io: Io, peer: Rc<Peer>, mut destination: Destination) -> io::Result<()> {
+    let limits = destination.ctx.limits.clone();
+    let state = destination.ctx.state.clone();
+    let service = service_fn(|request| http::serve_h1(destination.http.clone(), peer.clone(), state.clone(), request));
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(limits.http1_header_timeout);
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(io), service));
     let result = tokio::select! {
         result = connection.as_mut() => result,
-        _ = place.stop.wait_for(|stop| *stop) => {
+        _ = destination.stop.wait_for(|stop| *stop) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

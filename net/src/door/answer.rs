@@ -46,12 +46,12 @@ impl Message {
     }
 
     /// The frames to write: gRPC prefix and bytes, small pieces merged.
-    pub(super) fn into_frames(self, mut write: impl FnMut(Bytes)) {
+    pub(super) fn into_frames(self, is_compressed: bool, mut write: impl FnMut(Bytes)) {
         let len = self.len();
         let mut head = BytesMut::with_capacity(5 + len.min(SPLICE));
         match &self {
-            Self::One(_) | Self::Many(_) => put_prefix(&mut head, len),
-            Self::First(total, _) => put_prefix(&mut head, *total),
+            Self::One(_) | Self::Many(_) => put_prefix(&mut head, is_compressed, len),
+            Self::First(total, _) => put_prefix(&mut head, is_compressed, *total),
             Self::More(_) => {}
         }
         let mut push = |chunk: Bytes| {
@@ -95,9 +95,9 @@ impl From<Vec<Bytes>> for Message {
     }
 }
 
-/// Writes the 5-byte gRPC prefix of an uncompressed message.
-pub(super) fn put_prefix(out: &mut BytesMut, len: usize) {
-    out.put_u8(0);
+/// Writes the 5-byte gRPC prefix of a message.
+pub(super) fn put_prefix(out: &mut BytesMut, is_compressed: bool, len: usize) {
+    out.put_u8(is_compressed.into());
     // a message cannot exceed 4 GiB: sources are bounded far below
     out.put_u32(u32::try_from(len).unwrap_or(u32::MAX));
 }
@@ -170,7 +170,7 @@ impl Answer {
         match self.body {
             Body::Message(message) => Ok(message),
             Body::Status(status) => Err(status),
-            Body::Source(_) => Err(Status::new(super::Code::Internal, "a streamed answer was asked for at once")),
+            Body::Source(_) => Err(Status::new(super::Code::Internal, "a streamed answer cannot be had at once")),
         }
     }
 }
@@ -187,7 +187,7 @@ mod tests {
 
     fn frames(message: Message) -> Vec<Bytes> {
         let mut out = Vec::new();
-        message.into_frames(|b| out.push(b));
+        message.into_frames(false, |b| out.push(b));
         out
     }
 

@@ -3,173 +3,25 @@
 //! Dropping a [`Call`] unanswered answers it with `Internal`, so that no client waits for a forgotten request.
 
 use super::answer::Answer;
-use super::ctx::{ConnGuard, ConnShared, LoopCtx};
-use super::long_calls::LongCall;
-use super::method::MethodInfo;
+use super::calls::{Entry, LoopCtx, Responder, State};
+use super::meta::CallMeta;
+use super::open::Open;
 use super::respond;
 use super::status::{Code, Status};
-use super::table::{Entry, State};
-use bytes::Bytes;
-use h2::server::SendResponse;
-use http::{HeaderMap, HeaderValue};
-use rustls::pki_types::CertificateDer;
-use std::net::SocketAddr;
+use super::token::CallToken;
 use std::rc::Rc;
-use tokio::time::Instant;
-
-/// Name of a deferred call or a stream on its loop. Never reused for another call of the same loop (until 2^32 calls have used one slot).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct CallToken {
-    pub(super) index: u32,
-    pub(super) generation: u32,
-}
-
-impl CallToken {
-    /// Reverse of [`Self::as_u64`].
-    pub fn from_u64(token: u64) -> Self {
-        Self { index: token as u32, generation: (token >> 32) as u32 }
-    }
-
-    /// As one number, for logs and for keys.
-    pub fn as_u64(self) -> u64 {
-        u64::from(self.generation) << 32 | u64::from(self.index)
-    }
-}
-
-/// Who is at the other end.
-#[derive(Clone, Debug)]
-pub struct Peer {
-    /// Address of the peer; `None` on a unix socket or inside the process.
-    pub addr: Option<SocketAddr>,
-    /// What TLS knows of it; `None` for a plain connection.
-    pub tls: Option<PeerTls>,
-    /// The number its listener was given, see [`ListenSpec`](super::ListenSpec).
-    pub listener: u32,
-    /// False on a listener for plain HTTP only.
-    pub grpc: bool,
-}
-
-/// TLS facts of a peer.
-#[derive(Clone, Debug)]
-pub struct PeerTls {
-    /// Verified client certificates, leaf first; empty when none was sent.
-    pub certs: Vec<CertificateDer<'static>>,
-    /// Server name the client asked for.
-    pub server_name: Option<String>,
-}
-
-/// What came with a call besides its message.
-#[derive(Clone, Debug)]
-pub struct CallMeta {
-    pub(super) method: Rc<MethodInfo>,
-    pub(super) headers: HeaderMap,
-    pub(super) authority: Option<http::uri::Authority>,
-    pub(super) deadline: Option<Instant>,
-    pub(super) peer: Rc<Peer>,
-}
-
-impl CallMeta {
-    /// The method called.
-    pub fn method(&self) -> &MethodInfo {
-        &self.method
-    }
-
-    /// All headers as they came (gRPC's own included).
-    pub fn metadata(&self) -> &HeaderMap {
-        &self.headers
-    }
-
-    /// First value of a metadata key (lower case).
-    pub fn get(&self, key: &str) -> Option<&[u8]> {
-        self.headers.get(key).map(HeaderValue::as_bytes)
-    }
-
-    /// `:authority`, as the client wrote it.
-    pub fn authority(&self) -> Option<&str> {
-        self.authority.as_ref().map(http::uri::Authority::as_str)
-    }
-
-    /// When the client stops waiting. The door answers by itself then.
-    pub fn deadline(&self) -> Option<Instant> {
-        self.deadline
-    }
-
-    /// The other end.
-    pub fn peer(&self) -> &Rc<Peer> {
-        &self.peer
-    }
-}
-
-/// Book-keeping of a call that is not over: given back and reported when dropped.
-pub(super) struct Open {
-    pub(super) ctx: Rc<LoopCtx>,
-    /// Counts the call against its connection; `None` for a call from inside.
-    pub(super) conn: Option<ConnGuard>,
-    pub(super) method: Rc<MethodInfo>,
-    pub(super) started: Instant,
-    pub(super) deadline: Option<Instant>,
-    /// Request bytes counted against the loop.
-    pub(super) charged: usize,
-    /// Set for a stream, and for a call that waits for others.
-    pub(super) long: Option<LongCall>,
-    /// How it ended; `Canceled` unless set.
-    pub(super) code: Code,
-}
-
-impl Open {
-    /// A call begins: counted until it is dropped.
-    pub(super) fn new(
-        ctx: &Rc<LoopCtx>,
-        conn: Option<ConnGuard>,
-        method: &Rc<MethodInfo>,
-        deadline: Option<Instant>,
-    ) -> Self {
-        ctx.observer().started(method);
-        ctx.calls.set(ctx.calls.get() + 1);
-        let started = ctx.now();
-        let method = method.clone();
-        Self { ctx: ctx.clone(), conn, method, started, deadline, charged: 0, long: None, code: Code::Canceled }
-    }
-
-    /// The connection it came on; `None` for a call from inside.
-    pub(super) fn connection(&self) -> Option<&Rc<ConnShared>> {
-        self.conn.as_ref().map(|guard| &guard.0)
-    }
-
-    /// Counts the call as long; false when its connection has as many long calls as it may have.
-    pub(super) fn become_long(&mut self) -> bool {
-        let Some(conn) = self.conn.as_ref().map(|guard| &guard.0) else { return true };
-        if self.long.is_none() {
-            self.long = LongCall::begin(conn, &self.ctx.limits);
-        }
-        self.long.is_some()
-    }
-
-    pub(super) fn charge(&mut self, bytes: usize) {
-        self.charged += bytes;
-        self.ctx.request_bytes.set(self.ctx.request_bytes.get() + bytes);
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        let ctx = &self.ctx;
-        ctx.request_bytes.set(ctx.request_bytes.get() - self.charged);
-        ctx.calls.set(ctx.calls.get() - 1);
-        ctx.observer().handled(&self.method, self.code, ctx.now().saturating_duration_since(self.started));
-    }
-}
-
-/// Where an answer goes.
-pub(super) enum Responder {
-    H2(SendResponse<Bytes>),
-    Local(Box<dyn FnOnce(Answer)>),
-}
 
 /// A unary call: its metadata and the right to answer it.
 pub struct Call {
-    pub(super) meta: CallMeta,
-    pub(super) right: Option<(Open, Responder)>,
+    meta: CallMeta,
+    right: Option<RightToAnswer>,
+}
+
+/// Given away once.
+struct RightToAnswer {
+    ctx: Rc<LoopCtx>,
+    open: Open,
+    responder: Responder,
 }
 
 impl std::ops::Deref for Call {
@@ -181,14 +33,23 @@ impl std::ops::Deref for Call {
 }
 
 impl Call {
+    pub(super) fn new(ctx: &Rc<LoopCtx>, open: Open, meta: CallMeta, responder: Responder) -> Self {
+        Self { meta, right: Some(RightToAnswer { ctx: ctx.clone(), open, responder }) }
+    }
+
     /// Answers now. The bytes leave at the end of the loop's round, together with all others.
     pub fn reply(mut self, answer: impl Into<Answer>) {
-        if let Some((open, responder)) = self.right.take() {
-            respond::answer(open, responder, answer.into());
+        self.answer(answer.into());
+    }
+
+    fn answer(&mut self, answer: Answer) {
+        if let Some(right) = self.right.take() {
+            respond::answer(&right.ctx, right.open, right.responder, answer);
         }
     }
 
-    /// Keeps the right to answer for [`LoopHandle::complete`](super::LoopHandle::complete). When the deadline passes the door answers by itself.
+    /// Keeps the right to answer for [`LoopHandle::complete`](super::LoopHandle::complete). When the deadline passes the door
+    /// answers by itself.
     pub fn defer(self) -> CallToken {
         self.put(None)
     }
@@ -196,7 +57,7 @@ impl Call {
     /// Says that the call may wait long, for [`Self::defer_with`]. False when its connection has so many streams and waiting
     /// calls that another one would leave no room for short calls: then refuse it.
     pub fn may_wait(&mut self) -> bool {
-        self.right.as_mut().is_some_and(|(open, _)| open.become_long())
+        self.right.as_mut().is_some_and(|right| right.open.become_long())
     }
 
     /// As [`Self::defer`], and `on_cancel` is called when the client gives up, its deadline passes or its connection goes:
@@ -206,8 +67,8 @@ impl Call {
     }
 
     fn put(mut self, on_cancel: Option<Box<dyn FnOnce()>>) -> CallToken {
-        let (open, responder) = self.right.take().unwrap_or_else(|| unreachable!("a call is answered once"));
-        let ctx = open.ctx.clone();
+        let right = self.right.take().unwrap_or_else(|| unreachable!("a call is answered once"));
+        let RightToAnswer { ctx, open, responder } = right;
         let watched = on_cancel.is_some();
         let token = ctx.insert(Entry { open, waker: None, state: State::Waiting { responder, on_cancel } });
         if watched {
@@ -219,9 +80,6 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        if let Some((open, responder)) = self.right.take() {
-            let status = Status::new(Code::Internal, "the service gave no answer");
-            respond::answer(open, responder, status.into());
-        }
+        self.answer(Status::new(Code::Internal, "the service gave no answer").into());
     }
 }

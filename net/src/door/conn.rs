@@ -2,21 +2,37 @@
 //!
 //! Must not call services: it only collects what was accepted.
 
-use super::accept::Permit;
-use super::ctx::{ConnGuard, ConnShared, LoopCtx};
+use super::calls::LoopCtx;
+use super::conn_shared::{ConnGuard, ConnShared};
+use super::h2_input::PREFACE;
 use super::io::{Io, IoStats};
 use super::limits::DoorLimits;
 use super::long_calls;
-use super::read::Accepted;
 use bytes::Bytes;
-use h2::{Ping, PingPong};
+use h2::server::SendResponse;
+use h2::{Ping, PingPong, RecvStream};
+use http::Request;
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use tokio::time::Instant;
 
-/// Bytes every HTTP/2 client starts with; its settings must follow.
-const PREFACE_LEN: u64 = 24;
+/// A request as h2 hands it out.
+pub(super) struct Accepted {
+    pub(super) conn: ConnGuard,
+    pub(super) request: Request<RecvStream>,
+    pub(super) respond: SendResponse<Bytes>,
+}
+
+/// One of the connections a door allows; given back when dropped.
+pub(super) struct ConnPermit(pub(super) Arc<AtomicUsize>);
+
+impl Drop for ConnPermit {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
 
 pub(super) struct Conn {
     h2: h2::server::Connection<Io, Bytes>,
@@ -32,24 +48,10 @@ pub(super) struct Conn {
     pinged: Option<Instant>,
     /// Receive window it was given.
     window: u32,
-    /// Counted in [`LoopCtx::blocked`].
+    /// Counted in [`LoopState::blocked`](super::state::LoopState::blocked).
     counted: bool,
     /// Counts the connection against the door's limit while it lives.
-    _permit: Permit,
-}
-
-/// h2 with the door's limits.
-pub(super) fn builder(limits: &DoorLimits, window: u32) -> h2::server::Builder {
-    let mut builder = h2::server::Builder::new();
-    builder
-        .initial_window_size(limits.stream_window)
-        .initial_connection_window_size(window)
-        .max_concurrent_streams(limits.max_concurrent_streams)
-        .max_header_list_size(limits.max_header_list)
-        .max_send_buffer_size(limits.max_send_buffer)
-        .max_pending_accept_reset_streams(limits.max_pending_reset)
-        .max_local_error_reset_streams(Some(limits.max_error_reset));
-    builder
+    _permit: ConnPermit,
 }
 
 impl Conn {
@@ -57,7 +59,7 @@ impl Conn {
         mut h2: h2::server::Connection<Io, Bytes>,
         shared: Rc<ConnShared>,
         stats: Rc<IoStats>,
-        permit: Permit,
+        permit: ConnPermit,
         now: Instant,
         window: u32,
     ) -> Self {
@@ -86,7 +88,7 @@ impl Conn {
         let blocked = alive && self.stats.blocked.get();
         self.count_blocked(ctx, blocked);
         if !blocked {
-            self.shared.flushed(ctx);
+            ctx.flushed(&self.shared);
         }
         alive
     }
@@ -152,15 +154,15 @@ impl Conn {
     /// Looks for stalls and silence; called about once a second. False when the connection must be closed.
     pub(super) fn sweep(&mut self, ctx: &LoopCtx, now: Instant) -> bool {
         let limits = &ctx.limits;
-        let (read, written) = (self.stats.read.get(), self.stats.written.get());
-        ctx.observer().bytes_in(read - self.seen_read);
-        ctx.observer().bytes_out(written - self.seen_written);
+        let read = self.stats.read.get();
+        let written = self.stats.written.get();
         let took = written != self.seen_written;
         if read != self.seen_read {
             self.last_read = now;
         }
-        (self.seen_read, self.seen_written) = (read, written);
-        // the fewer connections, the larger their windows; what a peer was told already is not taken back
+        self.seen_read = read;
+        self.seen_written = written;
+        // the fewer connections, the larger their windows; what was announced to a peer is not taken back
         let window = ctx.window();
         if window != self.window {
             self.window = window;
@@ -176,7 +178,7 @@ impl Conn {
             tracing::info!(peer = ?self.shared.peer.addr, "client takes no bytes: closing its connection");
             return false;
         }
-        if read <= PREFACE_LEN && now - self.last_read > limits.handshake_timeout {
+        if read <= PREFACE.len() as u64 && now - self.last_read > limits.handshake_timeout {
             tracing::debug!(peer = ?self.shared.peer.addr, "client says nothing behind the preface: closing its connection");
             return false;
         }

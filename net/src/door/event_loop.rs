@@ -4,32 +4,36 @@
 //! to the services, deliver stream events, then say `end_of_round`. Answers given in a round are flushed by the next one,
 //! which runs at once. Must not block, and must not be a task per connection or per request.
 
-use super::accept::{self, Fresh, Socket};
+use super::accept::{self, NewConnection, Socket};
 use super::answer::Answer;
-use super::call::CallToken;
-use super::conn::Conn;
-use super::ctx::{ConnShared, LoopCtx, LoopHandle};
+use super::calls::{Entry, LoopCtx, State};
+use super::conn::{Accepted, Conn};
+use super::conn_shared::ConnShared;
+use super::expiry;
 use super::http::{self, HttpHandler};
 use super::inbox::{Inbox, LoopSender};
 use super::limits::DoorLimits;
-use super::method::MethodTable;
+use super::loop_handle::LoopHandle;
+use super::method::{MethodTable, Methods};
 use super::observer::{DoorObserver, NoObserver};
-use super::read::{self, Accepted};
+use super::read;
 use super::respond;
 use super::send;
 use super::status::{Code, Status};
 use super::stream;
-use super::table::{Entry, State};
+use super::token::CallToken;
 use super::wake::{ConnWaker, ReadyList};
+use super::wakeups;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
+use tokio::task::yield_now;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Rounds before other tasks of the thread get a turn.
@@ -65,7 +69,7 @@ pub struct LoopSetup<M> {
 pub type SetupFn<M> = dyn Fn(LoopHandle, LoopSender<M>) -> LoopSetup<M> + Send + Sync;
 
 /// What the door tells a loop.
-pub(super) enum Ctl {
+pub(super) enum Control {
     Accept(Socket),
     Stop { grace: Duration, status: Status },
 }
@@ -75,7 +79,7 @@ pub struct LoopRunner<M> {
     pub(super) index: usize,
     pub(super) limits: DoorLimits,
     pub(super) ready: Arc<ReadyList>,
-    pub(super) ctl: Inbox<Ctl>,
+    pub(super) ctl: Inbox<Control>,
     pub(super) inbox: Inbox<M>,
     pub(super) sender: LoopSender<M>,
     pub(super) setup: Arc<SetupFn<M>>,
@@ -87,14 +91,16 @@ impl<M: 'static> LoopRunner<M> {
     /// of a current-thread runtime with I/O and time enabled.
     pub async fn run(self) {
         let ctx = Rc::new(LoopCtx::new(self.index, self.limits, self.ready));
-        let setup = (self.setup)(LoopHandle { ctx: ctx.clone() }, self.sender);
-        ctx.methods.replace(Rc::new(setup.methods));
+        let methods = Rc::new(Methods::default());
+        let setup = (self.setup)(LoopHandle { ctx: ctx.clone(), methods: methods.clone() }, self.sender);
+        methods.replace(setup.methods);
         ctx.observer.replace(setup.observer);
         let (stop, _) = watch::channel(false);
         let mut core = Core {
             fresh: Rc::new(RefCell::new(Vec::new())),
             tasks: Rc::new(Cell::new(0)),
             ctx,
+            methods,
             http: setup.http,
             hooks: setup.hooks,
             ctl: self.ctl,
@@ -119,14 +125,15 @@ impl<M: 'static> LoopRunner<M> {
 
 struct Core<M> {
     ctx: Rc<LoopCtx>,
+    methods: Rc<Methods>,
     http: Rc<dyn HttpHandler>,
     hooks: Rc<dyn LoopHooks<M>>,
-    ctl: Inbox<Ctl>,
+    ctl: Inbox<Control>,
     inbox: Inbox<M>,
     conns: Vec<Option<Conn>>,
     free: Vec<usize>,
     /// Connections whose handshake is done.
-    fresh: Rc<RefCell<Vec<Fresh>>>,
+    fresh: Rc<RefCell<Vec<NewConnection>>>,
     /// Handshakes and HTTP/1.1 connections that run as tasks.
     tasks: Rc<Cell<usize>>,
     ready_conns: Vec<usize>,
@@ -154,6 +161,9 @@ impl<M: 'static> Core<M> {
         }
         if ready.end() || more {
             cx.waker().wake_by_ref();
+        } else if read::inflates_on(&self.ctx) {
+            // goes on only after the sockets were looked at: that is what inflating in rounds is for
+            let _ = pin!(yield_now()).poll(cx);
         }
         self.arm(cx);
         Poll::Pending
@@ -162,10 +172,12 @@ impl<M: 'static> Core<M> {
     /// One round; true when somebody became ready in it.
     fn round(&mut self) -> bool {
         let ctx = self.ctx.clone();
-        ctx.now.set(Instant::now());
+        let methods = self.methods.table();
+        ctx.begin_round();
         self.control();
         let mut busy = self.take_messages() | ctx.called.take();
         self.admit();
+        busy |= read::inflate(&ctx, &methods);
 
         ctx.ready.take_conns(&mut self.ready_conns);
         for key in self.ready_conns.drain(..) {
@@ -177,14 +189,14 @@ impl<M: 'static> Core<M> {
         }
         busy |= !self.accepted.is_empty();
         for accepted in self.accepted.drain(..) {
-            if let Some(other) = read::accept(&ctx, accepted) {
-                tokio::task::spawn_local(http::serve_h2(self.http.clone(), other, ctx.clone()));
+            if let Some(other) = read::accept(&ctx, &methods, accepted) {
+                tokio::task::spawn_local(http::serve_h2(self.http.clone(), other, ctx.state.clone()));
             }
         }
         ctx.ready.take_calls(&mut self.ready_calls);
         busy |= !self.ready_calls.is_empty();
         for token in self.ready_calls.drain(..) {
-            respond::woken(&ctx, token);
+            wakeups::woken(&ctx, &methods, token);
         }
         if busy {
             self.hooks.end_of_round();
@@ -250,18 +262,18 @@ impl<M: 'static> Core<M> {
         while let Some(list) = self.ctl.next() {
             for ctl in list {
                 match ctl {
-                    Ctl::Accept(socket) if self.stop_at.is_none() => {
-                        let place = accept::Place {
+                    Control::Accept(socket) if self.stop_at.is_none() => {
+                        let destination = accept::Destination {
                             ctx: self.ctx.clone(),
                             http: self.http.clone(),
                             fresh: self.fresh.clone(),
                             tasks: self.tasks.clone(),
                             stop: self.stop.subscribe(),
                         };
-                        accept::start(socket, place);
+                        accept::start(socket, destination);
                     }
-                    Ctl::Accept(_) => {}
-                    Ctl::Stop { grace, status } => self.begin_stop(grace, &status),
+                    Control::Accept(_) => {}
+                    Control::Stop { grace, status } => self.begin_stop(grace, &status),
                 }
             }
         }
@@ -325,9 +337,9 @@ impl<M: 'static> Core<M> {
         }
         let due = ctx.table.borrow().tokens(|e| e.open.deadline.is_some_and(|d| d <= now));
         for token in due {
-            respond::expire(ctx, token, &Status::deadline());
+            expiry::expire(ctx, token, &Status::deadline());
         }
-        let next = ctx.table.borrow().first_deadline();
+        let next = ctx.first_deadline();
         ctx.next_deadline.set(next);
     }
 
@@ -341,7 +353,7 @@ impl<M: 'static> Core<M> {
                 self.free.push(key);
             }
         }
-        read::sweep(&ctx, now);
+        expiry::sweep_reads(&ctx, now);
         send::sweep(&ctx, now);
     }
 
@@ -349,7 +361,7 @@ impl<M: 'static> Core<M> {
     fn clear(&mut self) {
         self.conns.clear();
         let ctx = &self.ctx;
-        ctx.methods.replace(Rc::default());
+        self.methods.replace(MethodTable::new());
         loop {
             let left = ctx.table.borrow().tokens(|_| true);
             if left.is_empty() {
@@ -361,7 +373,7 @@ impl<M: 'static> Core<M> {
                 match waiting {
                     Some((open, responder)) => {
                         let gone = Status::new(Code::Unavailable, "the server is shutting down");
-                        respond::answer(open, responder, Answer::status(gone));
+                        respond::answer(ctx, open, responder, Answer::status(gone));
                     }
                     None => {
                         stream::abort(ctx, token, &Status::canceled());

@@ -2,6 +2,7 @@
 //!
 //! Pure: takes headers, gives a verdict. Texts are grpc-go's.
 
+use super::compress::Encoding;
 use super::status::{Code, Status};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+const GZIP: HeaderValue = HeaderValue::from_static("gzip");
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 
 /// What kind of request a header block opens.
@@ -30,16 +32,16 @@ fn is_grpc(content_type: &[u8]) -> bool {
         && matches!(content_type.get(BASE.len()), None | Some(b'+' | b';'))
 }
 
-/// Judges a header block; `known_path` says that a gRPC method has that path.
-pub(super) fn judge(method: &Method, headers: &HeaderMap, known_path: impl FnOnce() -> bool) -> Head {
+/// Judges a header block. Without TLS gRPC has HTTP/2 for itself, as in etcd (`secure` is false); over TLS it shares it.
+pub(super) fn judge(method: &Method, headers: &HeaderMap, secure: bool) -> Head {
     let content_type = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
     if !is_grpc(content_type) {
-        if method == Method::POST && (content_type.starts_with(b"application/grpc") || known_path()) {
-            let text = format!("invalid gRPC request content-type {:?}", String::from_utf8_lossy(content_type));
-            let status = Status::new(Code::InvalidArgument, text);
-            return Head::Refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, status);
+        if secure && !content_type.starts_with(b"application/grpc") {
+            return Head::Http;
         }
-        return Head::Http;
+        let text = format!("invalid gRPC request content-type {:?}", String::from_utf8_lossy(content_type));
+        let status = Status::new(Code::InvalidArgument, text);
+        return Head::Refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, status);
     }
     if headers.get_all(http::header::HOST).iter().nth(1).is_some() {
         let text = "num values of :authority: 1, num values of host: 2, both must only have 1 value as per HTTP/2 spec";
@@ -59,15 +61,19 @@ pub(super) fn judge(method: &Method, headers: &HeaderMap, known_path: impl FnOnc
     Head::Grpc(timeout)
 }
 
-/// etcd registers no compressor, so any encoding but identity is refused, as there.
-pub(super) fn check_encoding(headers: &HeaderMap) -> Result<(), Status> {
-    match headers.get(GRPC_ENCODING) {
-        Some(encoding) if !encoding.is_empty() && encoding != "identity" => {
-            let name = String::from_utf8_lossy(encoding.as_bytes());
+/// How the messages of a call are encoded.
+///
+/// # Errors
+/// etcd registers gzip and nothing else: grpc-go's refusal of any other encoding.
+pub(super) fn encoding(headers: &HeaderMap) -> Result<Encoding, Status> {
+    match headers.get(GRPC_ENCODING).map(HeaderValue::as_bytes) {
+        None | Some(b"" | b"identity") => Ok(Encoding::Identity),
+        Some(b"gzip") => Ok(Encoding::Gzip),
+        Some(other) => {
+            let name = String::from_utf8_lossy(other);
             let text = format!("grpc: Decompressor is not installed for grpc-encoding {name:?}");
             Err(Status::new(Code::Unimplemented, text))
         }
-        _ => Ok(()),
     }
 }
 
@@ -99,15 +105,18 @@ fn parse_timeout(value: &HeaderValue) -> Result<Duration, String> {
 }
 
 /// Header block of a successful answer.
-pub(super) fn ok() -> Response<()> {
+pub(super) fn ok(encoding: Encoding) -> Response<()> {
     let mut response = Response::new(());
     response.headers_mut().insert(CONTENT_TYPE, GRPC);
+    if encoding == Encoding::Gzip {
+        response.headers_mut().insert(GRPC_ENCODING, GZIP);
+    }
     response
 }
 
 /// Header block that is also the trailer: a status and nothing else.
 pub(super) fn trailers_only(http: StatusCode, status: &Status, trailers: Option<Box<HeaderMap>>) -> Response<()> {
-    let mut response = ok();
+    let mut response = ok(Encoding::Identity);
     *response.status_mut() = http;
     if let Some(more) = trailers {
         response.headers_mut().extend(*more);
@@ -127,20 +136,29 @@ mod tests {
     #[test]
     fn content_types() {
         for ok in ["application/grpc", "application/grpc+proto", "Application/gRPC;x=y"] {
-            assert_eq!(judge(&Method::POST, &headers(&[("content-type", ok)]), || true), Head::Grpc(None), "{ok}");
+            assert_eq!(judge(&Method::POST, &headers(&[("content-type", ok)]), false), Head::Grpc(None), "{ok}");
         }
-        let refused = judge(&Method::POST, &headers(&[("content-type", "application/grpcx")]), || false);
-        assert!(matches!(refused, Head::Refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, _)));
+        let wrong = headers(&[("content-type", "application/grpcx")]);
+        for secure in [false, true] {
+            let refused = judge(&Method::POST, &wrong, secure);
+            assert!(matches!(refused, Head::Refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, _)));
+        }
+    }
+
+    #[test]
+    fn plain_http_shares_http2_with_grpc_over_tls_alone() {
         let json = headers(&[("content-type", "application/json")]);
-        assert_eq!(judge(&Method::POST, &json, || false), Head::Http);
-        assert!(matches!(judge(&Method::POST, &json, || true), Head::Refused(..)));
-        assert_eq!(judge(&Method::GET, &HeaderMap::new(), || false), Head::Http);
+        assert_eq!(judge(&Method::POST, &json, true), Head::Http);
+        assert_eq!(judge(&Method::GET, &HeaderMap::new(), true), Head::Http);
+        let status = Status::new(Code::InvalidArgument, "invalid gRPC request content-type \"\"");
+        let refused = Head::Refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, status);
+        assert_eq!(judge(&Method::GET, &HeaderMap::new(), false), refused);
     }
 
     #[test]
     fn timeouts() {
         let grpc =
-            |t| judge(&Method::POST, &headers(&[("content-type", "application/grpc"), ("grpc-timeout", t)]), || true);
+            |t| judge(&Method::POST, &headers(&[("content-type", "application/grpc"), ("grpc-timeout", t)]), true);
         assert_eq!(grpc("5S"), Head::Grpc(Some(Duration::from_secs(5))));
         assert_eq!(grpc("99999999H"), Head::Grpc(Some(Duration::from_secs(99_999_999 * 3600))));
         assert_eq!(grpc("250m"), Head::Grpc(Some(Duration::from_millis(250))));
@@ -151,14 +169,17 @@ mod tests {
 
     #[test]
     fn only_post_carries_grpc() {
-        let got = judge(&Method::GET, &headers(&[("content-type", "application/grpc")]), || true);
+        let got = judge(&Method::GET, &headers(&[("content-type", "application/grpc")]), true);
         assert!(matches!(got, Head::Refused(StatusCode::METHOD_NOT_ALLOWED, _)));
     }
 
     #[test]
-    fn compression_is_refused_as_etcd_does() {
-        assert!(check_encoding(&headers(&[("grpc-encoding", "identity")])).is_ok());
-        let status = check_encoding(&headers(&[("grpc-encoding", "gzip")])).expect_err("refused");
-        assert_eq!(status.message, "grpc: Decompressor is not installed for grpc-encoding \"gzip\"");
+    fn gzip_is_the_one_encoding_as_in_etcd() {
+        assert_eq!(encoding(&HeaderMap::new()), Ok(Encoding::Identity));
+        assert_eq!(encoding(&headers(&[("grpc-encoding", "identity")])), Ok(Encoding::Identity));
+        assert_eq!(encoding(&headers(&[("grpc-encoding", "gzip")])), Ok(Encoding::Gzip));
+        let status = encoding(&headers(&[("grpc-encoding", "deflate")])).expect_err("refused");
+        assert_eq!(status.code, Code::Unimplemented);
+        assert_eq!(status.message, "grpc: Decompressor is not installed for grpc-encoding \"deflate\"");
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! Not a hot path: requests are collected, handlers are futures. Must not know any URL.
 
-use super::call::Peer;
-use super::ctx::LoopCtx;
-use super::read::{Accepted, Place};
+use super::conn::Accepted;
+use super::peer::Peer;
+use super::reservation::AssemblyPermit;
+use super::state::LoopState;
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
 use futures_util::StreamExt;
@@ -48,7 +49,7 @@ pub trait HttpHandler {
     /// Answers one request.
     fn handle(&self, request: HttpRequest) -> LocalBoxFuture<'static, Response<HttpBody>>;
 
-    /// Whether this `Host` may be asked for; a refused one gets 421. `secure` is true over TLS.
+    /// Whether requests for this `Host` are served; a refused one gets 421. `secure` is true over TLS.
     fn allow_host(&self, host: &str, secure: bool) -> bool {
         let _ = (host, secure);
         true
@@ -85,24 +86,27 @@ async fn answer(
     handler.handle(request).await
 }
 
-/// A place to put a body together; none is needed where nothing comes.
-fn place(ctx: &Rc<LoopCtx>, empty: bool) -> Result<Option<Place>, StatusCode> {
-    let bytes = ctx.limits.http_body.min(ctx.limits.assembly_bytes);
-    if empty { Ok(None) } else { Place::take(ctx, bytes).map(Some).ok_or(StatusCode::SERVICE_UNAVAILABLE) }
+/// The permit to put a body together; none is needed where nothing comes.
+fn permit(state: &Rc<LoopState>, empty: bool) -> Result<Option<AssemblyPermit>, StatusCode> {
+    if empty {
+        return Ok(None);
+    }
+    let bytes = state.limits.http_body.min(state.limits.assembly_bytes);
+    AssemblyPermit::take(state, bytes).map(Some).ok_or(StatusCode::SERVICE_UNAVAILABLE)
 }
 
 /// Serves a non-gRPC request that came over HTTP/2.
-pub(super) async fn serve_h2(handler: Rc<dyn HttpHandler>, accepted: Accepted, ctx: Rc<LoopCtx>) {
+pub(super) async fn serve_h2(handler: Rc<dyn HttpHandler>, accepted: Accepted, state: Rc<LoopState>) {
     let Accepted { conn, request, mut respond } = accepted;
     let peer = conn.0.peer.clone();
     let (head, mut rx) = request.into_parts();
-    let body = match place(&ctx, rx.is_end_stream()) {
+    let body = match permit(&state, rx.is_end_stream()) {
         Err(busy) => Err(busy),
-        Ok(_place) => {
+        Ok(_permit) => {
             let mut body = BytesMut::new();
             loop {
                 match rx.data().await {
-                    Some(Ok(chunk)) if body.len() + chunk.len() > ctx.limits.http_body => {
+                    Some(Ok(chunk)) if body.len() + chunk.len() > state.limits.http_body => {
                         break Err(StatusCode::PAYLOAD_TOO_LARGE);
                     }
                     Some(Ok(chunk)) => {
@@ -115,9 +119,15 @@ pub(super) async fn serve_h2(handler: Rc<dyn HttpHandler>, accepted: Accepted, c
             }
         }
     };
+    let without_body = head.method == Method::HEAD;
     let response = answer(&*handler, peer, head, body).await;
     let (mut head, body) = response.into_parts();
     head.version = http::Version::HTTP_2;
+    if without_body {
+        // an error means that the peer is gone
+        let _ = respond.send_response(Response::from_parts(head, ()), true);
+        return;
+    }
     let Ok(mut tx) = respond.send_response(Response::from_parts(head, ()), false) else { return };
     let sent = match body {
         HttpBody::Full(bytes) => send_all(&mut tx, bytes).await,
@@ -141,11 +151,11 @@ pub(super) async fn serve_h2(handler: Rc<dyn HttpHandler>, accepted: Accepted, c
 async fn send_all(tx: &mut SendStream<Bytes>, mut bytes: Bytes) -> Option<()> {
     while !bytes.is_empty() {
         tx.reserve_capacity(bytes.len().min(64 << 10));
-        let mut room = tx.capacity();
-        if room == 0 {
-            room = poll_fn(|cx| tx.poll_capacity(cx)).await?.ok()?;
+        let mut window = tx.capacity();
+        if window == 0 {
+            window = poll_fn(|cx| tx.poll_capacity(cx)).await?.ok()?;
         }
-        tx.send_data(bytes.split_to(room.min(bytes.len())), false).ok()?;
+        tx.send_data(bytes.split_to(window.min(bytes.len())), false).ok()?;
     }
     Some(())
 }
@@ -191,13 +201,13 @@ impl Body for H1Body {
 pub(super) async fn serve_h1(
     handler: Rc<dyn HttpHandler>,
     peer: Rc<Peer>,
-    ctx: Rc<LoopCtx>,
+    state: Rc<LoopState>,
     request: Request<Incoming>,
 ) -> Result<Response<H1Body>, Box<dyn std::error::Error + Send + Sync>> {
     let (head, body) = request.into_parts();
-    let body = match place(&ctx, body.is_end_stream()) {
+    let body = match permit(&state, body.is_end_stream()) {
         Err(busy) => Err(busy),
-        Ok(_place) => match Limited::new(body, ctx.limits.http_body).collect().await {
+        Ok(_permit) => match Limited::new(body, state.limits.http_body).collect().await {
             Ok(body) => Ok(body.to_bytes()),
             Err(e) if e.is::<LengthLimitError>() => Err(StatusCode::PAYLOAD_TOO_LARGE),
             Err(e) => return Err(e),

@@ -1,7 +1,8 @@
 //! The byte streams a connection can run on, with counters and a memory of bytes read ahead.
 //!
-//! Must not interpret bytes beyond handing back those that were peeked.
+//! Must not interpret bytes: those that were peeked are handed back, and those for HTTP/2 are shown to [`H2Input`].
 
+use super::h2_input::{H2Input, PREFACE, Passed};
 use bytes::{Buf, Bytes};
 use std::cell::Cell;
 use std::io::{self, IoSlice};
@@ -40,6 +41,8 @@ pub(super) struct Io {
     pub(super) stats: Rc<IoStats>,
     pub(super) ahead: Bytes,
     pub(super) kind: IoKind,
+    /// Set when HTTP/2 is spoken.
+    pub(super) h2_input: Option<Box<H2Input>>,
 }
 
 pub(super) enum IoKind {
@@ -106,6 +109,16 @@ impl AsyncWrite for Sock {
 }
 
 impl Io {
+    pub(super) fn new(kind: IoKind) -> Self {
+        Self { stats: Rc::new(IoStats::default()), ahead: Bytes::new(), kind, h2_input: None }
+    }
+
+    /// HTTP/2 follows. The preface is no frame; when it was read ahead, it is behind us.
+    pub(super) fn speaks_h2(&mut self) {
+        let preface = if self.ahead.is_empty() { PREFACE.len() } else { 0 };
+        self.h2_input = Some(Box::new(H2Input::new(preface)));
+    }
+
     fn note_write(stats: &IoStats, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &result {
             Poll::Ready(Ok(n)) => {
@@ -127,15 +140,34 @@ macro_rules! io {
 
 impl AsyncRead for Io {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
         if serve_ahead(&mut self.ahead, buf) {
             return Poll::Ready(Ok(()));
         }
         let me = self.get_mut();
-        let result = io!(me, s => Pin::new(s).poll_read(cx, buf));
-        let n = buf.filled().len() - before;
-        me.stats.read.set(me.stats.read.get() + n as u64);
-        result
+        let before = buf.filled().len();
+        loop {
+            std::task::ready!(io!(me, s => Pin::new(s).poll_read(cx, buf)))?;
+            let read = buf.filled().len() - before;
+            me.stats.read.set(me.stats.read.get() + read as u64);
+            let Some(input) = &mut me.h2_input else { return Poll::Ready(Ok(())) };
+            if read == 0 {
+                me.ahead = input.end().into();
+                serve_ahead(&mut me.ahead, buf);
+                return Poll::Ready(Ok(()));
+            }
+            match input.pass(&buf.filled()[before..]) {
+                Passed::Same(bytes) => buf.set_filled(before + bytes),
+                Passed::Instead(bytes) => {
+                    buf.set_filled(before);
+                    me.ahead = bytes.into();
+                    serve_ahead(&mut me.ahead, buf);
+                }
+            }
+            // nothing to hand on is no end: read on
+            if buf.filled().len() > before {
+                return Poll::Ready(Ok(()));
+            }
+        }
     }
 }
 

@@ -28,7 +28,7 @@ pub struct DoorLimits {
     pub hold_body: usize,
     /// Request bytes of the door that wait for an answer; beyond it no further call is accepted, and windows fill up.
     pub request_bytes: usize,
-    /// Messages up to this many bytes are put together without a place in [`Self::assembly_bytes`].
+    /// Messages up to this many bytes are put together without a permit of [`Self::assembly_bytes`].
     pub free_assembly: usize,
     /// Declared bytes of the door's messages that are being put together; a message beyond it waits in its window.
     pub assembly_bytes: usize,
@@ -57,6 +57,10 @@ pub struct DoorLimits {
     pub max_send_buffer: usize,
     /// Answers above this many bytes are pulled against flow control instead of being handed to h2 at once.
     pub direct_answer: usize,
+    /// Bytes that a loop inflates in one round: what goes beyond waits for the next one, so that others are served in between.
+    pub inflate_round: usize,
+    /// Bytes of answers that a loop compresses in one round: what goes beyond leaves as it is, which gRPC allows.
+    pub compress_round: usize,
     /// Streams reset by the peer before we accepted them (rapid reset): above it the connection is closed.
     pub max_pending_reset: usize,
     /// Streams we had to reset for protocol errors on one connection: above it the connection is closed.
@@ -73,9 +77,9 @@ pub struct DoorLimits {
     pub keepalive_interval: Duration,
     /// Time the peer has to answer that ping.
     pub keepalive_timeout: Duration,
-    /// Largest body of a plain HTTP request in bytes; it takes a place in [`Self::assembly_bytes`].
+    /// Largest body of a plain HTTP request in bytes; it takes a permit of [`Self::assembly_bytes`].
     pub http_body: usize,
-    /// What a call is told that finds no room.
+    /// The answer to a call for which a budget has nothing left.
     pub busy: Status,
 }
 
@@ -148,6 +152,8 @@ impl Default for DoorLimits {
             max_calls: 131_072,
             max_send_buffer: 256 << 10,
             direct_answer: 16 << 10,
+            inflate_round: 1 << 20,
+            compress_round: 1 << 20,
             max_pending_reset: 256,
             max_error_reset: 1024,
             handshake_timeout: Duration::from_secs(10),

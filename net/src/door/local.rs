@@ -3,50 +3,25 @@
 //! Same table, same credit, same accounting as a call from outside. Must not bypass a service's own checks.
 
 use super::answer::{Answer, Message};
-use super::call::{Call, CallMeta, CallToken, Open, Peer, Responder};
-use super::ctx::{LoopCtx, LoopHandle};
+use super::call::Call;
+use super::calls::{LoopCtx, Responder, Rx, StreamHandle, Tx};
 use super::frame::Decoder;
+use super::loop_handle::LoopHandle;
+use super::meta::CallMeta;
 use super::method::{Handler, Method};
+use super::open::Open;
+use super::peer::Peer;
+use super::pipe::Pipe;
 use super::status::{Code, Status};
-use super::stream::{self, Rx, StreamHandle, Tx};
+use super::stream;
+use super::token::CallToken;
 use bytes::Bytes;
 use futures_util::Stream;
 use http::HeaderMap;
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
-
-/// Both directions of a stream inside the process.
-#[derive(Default)]
-pub(super) struct Pipe {
-    /// Messages of the service that have not been taken yet.
-    pub(super) out: VecDeque<Message>,
-    pub(super) end: Option<Status>,
-    reader: Option<Waker>,
-    /// Messages for the service.
-    pub(super) inward: VecDeque<Bytes>,
-    pub(super) ended: bool,
-}
-
-impl Pipe {
-    pub(super) fn push(&mut self, message: Message) {
-        self.out.push_back(message);
-        self.wake();
-    }
-
-    pub(super) fn finish(&mut self, status: Status) {
-        self.end = Some(status);
-        self.wake();
-    }
-
-    fn wake(&mut self) {
-        if let Some(reader) = self.reader.take() {
-            reader.wake();
-        }
-    }
-}
+use std::task::{Context, Poll};
 
 /// A stream opened from inside: a source of the service's messages, ended by its status. Dropping it cancels the stream.
 ///
@@ -121,7 +96,7 @@ impl LoopHandle {
         body: Bytes,
         on_answer: impl FnOnce(Answer) + 'static,
     ) {
-        let methods = self.ctx.methods();
+        let methods = self.methods.table();
         let Some(method) = methods.find(path) else {
             return on_answer(methods.unknown(path).into());
         };
@@ -132,7 +107,7 @@ impl LoopHandle {
         let (mut open, meta) = self.begin(method, headers, peer);
         self.ctx.observer().msg_received(&method.info, body.len());
         open.charge(body.len());
-        handler.call(Call { meta, right: Some((open, Responder::Local(Box::new(on_answer)))) }, body);
+        handler.call(Call::new(&self.ctx, open, meta, Responder::Local(Box::new(on_answer))), body);
     }
 
     /// Opens a stream of this loop from inside. `body` is the request of a server stream; a bidi method gets it as its first message.
@@ -140,7 +115,7 @@ impl LoopHandle {
     /// # Errors
     /// `Unimplemented` for unary methods and unknown paths.
     pub fn open(&self, path: &str, headers: HeaderMap, peer: Rc<Peer>, body: Bytes) -> Result<LocalStream, Status> {
-        let methods = self.ctx.methods();
+        let methods = self.methods.table();
         let method = methods.find(path).ok_or_else(|| methods.unknown(path))?;
         if let Handler::Unary(_) = method.handler {
             return Err(Status::new(Code::Unimplemented, format!("{path} is not a stream")));
@@ -148,7 +123,7 @@ impl LoopHandle {
         let (open, meta) = self.begin(method, headers, peer);
         let pipe = Rc::new(RefCell::new(Pipe::default()));
         let rx = matches!(method.handler, Handler::Bidi(_)).then(|| Rx::Local(pipe.clone()));
-        let handle = stream::insert(&self.ctx, open, Tx::Local(pipe.clone()), rx, Decoder::new(0));
+        let handle = stream::insert(&self.ctx, open, Tx::Local(pipe.clone()), rx, Decoder::closed());
         let local = LocalStream { ctx: self.ctx.clone(), token: handle.token(), pipe, over: false };
         let events = match &method.handler {
             Handler::Bidi(handler) => {
@@ -170,7 +145,7 @@ impl LoopHandle {
         // the caller is a task of its own: have the loop run a round, so that what the service collects is handed on
         ctx.called.set(true);
         ctx.ready.wake_loop();
-        let open = Open::new(ctx, None, &method.info, None);
-        (open, CallMeta { method: method.info.clone(), headers, authority: None, deadline: None, peer })
+        let open = Open::new(&ctx.state, None, &method.info, None);
+        (open, CallMeta { method: method.info.clone(), headers, deadline: None, peer })
     }
 }

@@ -4,7 +4,7 @@
 //! before it opens another. So long calls may never take all of them, and the log names the peer whose calls are refused
 //! or must wait.
 
-use super::ctx::ConnShared;
+use super::conn_shared::ConnShared;
 use super::limits::DoorLimits;
 use std::rc::Rc;
 

@@ -2,49 +2,15 @@
 //!
 //! The door calls a service with bytes and gets bytes back; it must not know what they mean.
 
-use super::call::{Call, CallMeta};
+use super::call::Call;
+use super::calls::{StreamEvents, StreamHandle};
+use super::meta::CallMeta;
+use super::method_info::{MethodInfo, MethodKind};
 use super::status::{Code, Status};
-use super::stream::StreamHandle;
 use bytes::Bytes;
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
-
-/// How many messages flow, as grpc-go's metrics name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum MethodKind {
-    /// One request, one answer.
-    Unary,
-    /// One request, many answers.
-    ServerStream,
-    /// Many requests, many (or one) answers.
-    Bidi,
-}
-
-impl MethodKind {
-    /// Label `grpc_type`.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Unary => "unary",
-            Self::ServerStream => "server_stream",
-            Self::Bidi => "bidi_stream",
-        }
-    }
-}
-
-/// Name and place of a method.
-#[derive(Clone, Debug)]
-pub struct MethodInfo {
-    /// Place in the table, counting from 0 in order of registration: an index for arrays of counters.
-    pub index: usize,
-    /// `/package.Service/Method`.
-    pub path: String,
-    /// `package.Service`.
-    pub service: String,
-    /// `Method`.
-    pub method: String,
-    /// Its kind.
-    pub kind: MethodKind,
-}
 
 /// A unary method. Implemented by closures `Fn(Call, Bytes)`.
 pub trait UnaryHandler {
@@ -81,30 +47,6 @@ impl<F: Fn(CallMeta, StreamHandle) -> Box<dyn StreamEvents>> BidiHandler for F {
     fn open(&self, meta: CallMeta, stream: StreamHandle) -> Box<dyn StreamEvents> {
         self(meta, stream)
     }
-}
-
-/// Whether a stream wants its next message now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Inbound {
-    /// Go on reading.
-    Continue,
-    /// Read nothing more until [`StreamHandle::resume`]; the peer's window fills up and holds it back.
-    Pause,
-}
-
-/// What happens on one stream. Called on the loop, never while another call into the same object runs.
-#[allow(unused_variables)]
-pub trait StreamEvents {
-    /// A message came in.
-    fn on_message(&mut self, stream: &StreamHandle, message: Bytes) -> Inbound {
-        Inbound::Continue
-    }
-    /// The peer will send nothing more.
-    fn on_half_close(&mut self, stream: &StreamHandle) {}
-    /// Credit is back after `try_send` refused a message or left none.
-    fn on_ready(&mut self, stream: &StreamHandle) {}
-    /// The stream ended without our `finish`: reset, deadline, connection gone or shutdown. The handle is dead.
-    fn on_cancel(&mut self) {}
 }
 
 #[derive(Clone)]
@@ -168,6 +110,11 @@ impl MethodTable {
         self
     }
 
+    /// The handler of a method.
+    pub(super) fn handler(&self, info: &MethodInfo) -> Option<&Handler> {
+        self.methods.get(info.index).map(|m| &m.handler)
+    }
+
     pub(super) fn find(&self, path: &str) -> Option<&Method> {
         self.paths.get(path).map(|&i| &self.methods[i])
     }
@@ -182,6 +129,20 @@ impl MethodTable {
             Some((service, _)) => format!("unknown service {service}"),
         };
         Status::new(Code::Unimplemented, message)
+    }
+}
+
+/// The methods of a running loop. Services hold handles of the loop, so they are emptied when it ends.
+#[derive(Default)]
+pub(super) struct Methods(RefCell<Rc<MethodTable>>);
+
+impl Methods {
+    pub(super) fn table(&self) -> Rc<MethodTable> {
+        self.0.borrow().clone()
+    }
+
+    pub(super) fn replace(&self, table: MethodTable) {
+        self.0.replace(Rc::new(table));
     }
 }
 

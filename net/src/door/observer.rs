@@ -2,7 +2,7 @@
 //!
 //! Must stay cheap: it is called several times per request, on the loop, without locks.
 
-use super::method::MethodInfo;
+use super::method_info::MethodInfo;
 use super::status::Code;
 use std::time::Duration;
 
@@ -15,14 +15,10 @@ pub trait DoorObserver {
     fn started(&self, method: &MethodInfo) {}
     /// It ended (`grpc_server_handled_total`, `grpc_server_handling_seconds`).
     fn handled(&self, method: &MethodInfo, code: Code, took: Duration) {}
-    /// A message came in (`grpc_server_msg_received_total`), of so many bytes.
+    /// A message came in (`grpc_server_msg_received_total`), of so many bytes when it is not compressed.
     fn msg_received(&self, method: &MethodInfo, bytes: usize) {}
-    /// A message went out (`grpc_server_msg_sent_total`), of so many bytes.
+    /// A message went out (`grpc_server_msg_sent_total`), of so many bytes before it was compressed.
     fn msg_sent(&self, method: &MethodInfo, bytes: usize) {}
-    /// Bytes read from sockets since the last call.
-    fn bytes_in(&self, bytes: u64) {}
-    /// Bytes written to sockets since the last call.
-    fn bytes_out(&self, bytes: u64) {}
     /// A connection was opened on this loop.
     fn connection_opened(&self) {}
     /// It was closed.

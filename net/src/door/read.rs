@@ -2,40 +2,35 @@
 //!
 //! A message that is there as a whole goes straight to its service; the table is used only when it is not.
 
-use super::call::{Call, CallMeta, CallToken, Open, Responder};
-use super::ctx::{ConnGuard, LoopCtx};
+use super::call::Call;
+use super::calls::{Entry, LoopCtx, Reading, Responder, Rx, State, Tx};
+use super::conn::Accepted;
 use super::frame::{Decoder, PREFIX};
 use super::head::{self, Head};
 use super::long_calls;
-use super::method::Handler;
+use super::meta::CallMeta;
+use super::method::{Handler, MethodTable};
+use super::open::Open;
+use super::reservation::AssemblyPermit;
 use super::respond;
 use super::status::{Code, Status};
-use super::stream::{self, Rx, Tx};
-use super::table::{Entry, Reading, State};
+use super::stream;
+use super::token::CallToken;
 use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::SendResponse;
-use http::{Request, StatusCode};
+use http::StatusCode;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use tokio::time::Instant;
-
-/// A request as h2 hands it out.
-pub(super) struct Accepted {
-    pub(super) conn: ConnGuard,
-    pub(super) request: Request<RecvStream>,
-    pub(super) respond: SendResponse<Bytes>,
-}
 
 /// Starts a request; gives it back when it is not gRPC.
-pub(super) fn accept(ctx: &Rc<LoopCtx>, accepted: Accepted) -> Option<Accepted> {
+pub(super) fn accept(ctx: &Rc<LoopCtx>, methods: &MethodTable, accepted: Accepted) -> Option<Accepted> {
     let request = &accepted.request;
     if !accepted.conn.0.peer.grpc {
         return Some(accepted);
     }
-    let methods = ctx.methods();
-    let method = methods.find(request.uri().path());
-    let timeout = match head::judge(request.method(), request.headers(), || method.is_some()) {
+    let secure = accepted.conn.0.peer.tls.is_some();
+    let timeout = match head::judge(request.method(), request.headers(), secure) {
         Head::Http => return Some(accepted),
         Head::Refused(http, status) => {
             refuse(accepted.respond, http, &status);
@@ -43,7 +38,7 @@ pub(super) fn accept(ctx: &Rc<LoopCtx>, accepted: Accepted) -> Option<Accepted> 
         }
         Head::Grpc(timeout) => timeout,
     };
-    let Some(method) = method else {
+    let Some(method) = methods.find(request.uri().path()) else {
         let status = methods.unknown(request.uri().path());
         refuse(accepted.respond, StatusCode::OK, &status);
         return None;
@@ -57,24 +52,27 @@ pub(super) fn accept(ctx: &Rc<LoopCtx>, accepted: Accepted) -> Option<Accepted> 
     }
     let deadline = timeout.and_then(|t| ctx.now().checked_add(t));
     let peer = conn.0.peer.clone();
-    let mut open = Open::new(ctx, Some(conn), &method.info, deadline);
-    if let Err(status) = head::check_encoding(&parts.headers) {
-        respond::answer(open, Responder::H2(respond), status.into());
-        return None;
+    let mut open = Open::new(&ctx.state, Some(conn), &method.info, deadline);
+    match head::encoding(&parts.headers) {
+        Ok(encoding) => open.encoding = encoding,
+        Err(status) => {
+            respond::answer(ctx, open, Responder::H2(respond), status.into());
+            return None;
+        }
     }
-    let authority = parts.uri.into_parts().authority;
-    let meta = CallMeta { method: method.info.clone(), headers: parts.headers, authority, deadline, peer };
+    let meta = CallMeta { method: method.info.clone(), headers: parts.headers, deadline, peer };
     match &method.handler {
         Handler::Bidi(_) | Handler::ServerStream(_) if !open.become_long() => {
-            respond::answer(open, Responder::H2(respond), ctx.limits.busy.clone().into());
+            respond::answer(ctx, open, Responder::H2(respond), ctx.limits.busy.clone().into());
         }
         Handler::Bidi(handler) => {
-            let (handler, decoder) = (handler.clone(), Decoder::new(ctx.limits.max_recv_message));
+            let handler = handler.clone();
+            let decoder = Decoder::new(ctx.limits.max_recv_message, open.encoding);
             let handle = stream::insert(ctx, open, Tx::Unsent(respond), Some(Rx::H2(body)), decoder);
             let events = handler.open(meta, handle.clone());
             stream::start(ctx, handle.token, events);
         }
-        handler => first_look(ctx, open, meta, handler.clone(), respond, body),
+        handler => first_look(ctx, methods, handler, Request { open, meta, respond, body }),
     }
     None
 }
@@ -85,31 +83,42 @@ fn refuse(mut respond: SendResponse<Bytes>, http: StatusCode, status: &Status) {
     let _ = respond.send_response(head::trailers_only(http, status, None), true);
 }
 
-/// The usual case: the whole request came in one DATA frame, which ended the stream.
-fn first_look(
-    ctx: &Rc<LoopCtx>,
+/// A request whose head was judged.
+struct Request {
     open: Open,
     meta: CallMeta,
-    handler: Handler,
     respond: SendResponse<Bytes>,
-    mut body: RecvStream,
-) {
-    let mut decoder = Decoder::new(ctx.limits.max_recv_message);
+    body: RecvStream,
+}
+
+/// The usual case: the whole request came in one DATA frame, which ended the stream.
+fn first_look(ctx: &Rc<LoopCtx>, methods: &MethodTable, handler: &Handler, mut request: Request) {
+    let mut decoder = Decoder::new(ctx.limits.max_recv_message, request.open.encoding);
     let mut held = 0;
-    if let Poll::Ready(Some(Ok(chunk))) = body.poll_data(&mut Context::from_waker(Waker::noop())) {
+    if let Poll::Ready(Some(Ok(chunk))) = request.body.poll_data(&mut Context::from_waker(Waker::noop())) {
         if let Some(message) = whole(&chunk, ctx)
-            && body.is_end_stream()
+            && request.body.is_end_stream()
         {
-            return dispatch(ctx, open, meta, &handler, respond, message);
+            return dispatch(ctx, handler, request.open, request.meta, request.respond, message);
         }
         held = chunk.len();
         decoder.push(chunk);
     }
-    let (message, place, waits) = (None, None, None);
-    let last_progress = ctx.now();
-    let reading = Reading { meta, handler, respond, body, decoder, message, held, place, waits, last_progress };
-    let token = ctx.insert(Entry { open, waker: None, state: State::Reading(Box::new(reading)) });
-    more(ctx, token);
+    let reading = Reading {
+        meta: request.meta,
+        respond: request.respond,
+        body: request.body,
+        decoder,
+        message: None,
+        compressed: None,
+        held,
+        permit: None,
+        waits: None,
+        last_progress: ctx.now(),
+    };
+    let entry = Entry { open: request.open, waker: None, state: State::Reading(Box::new(reading)) };
+    let token = ctx.insert(entry);
+    more(ctx, methods, token);
 }
 
 /// The message, when `chunk` is exactly one uncompressed message small enough to keep its window.
@@ -121,98 +130,95 @@ fn whole(chunk: &Bytes, ctx: &LoopCtx) -> Option<Bytes> {
 }
 
 /// Reads on; hands over when the message is whole and the peer has ended its side.
-pub(super) fn more(ctx: &Rc<LoopCtx>, token: CallToken) {
+pub(super) fn more(ctx: &Rc<LoopCtx>, methods: &MethodTable, token: CallToken) {
     let Some(waker) = ctx.waker(token) else { return };
     let Some(State::Reading(mut r)) = ctx.table.borrow_mut().take_state(token) else { return };
     let outcome = read_some(ctx, token, &mut r, &mut Context::from_waker(&waker));
+    if let Poll::Ready(Read::Compressed(message)) = outcome {
+        // it waits for its turn in a round
+        r.compressed = Some(message);
+        ctx.to_inflate.borrow_mut().push_back(token);
+        ctx.table.borrow_mut().put_state(token, State::Reading(r));
+        return;
+    }
     if outcome.is_pending() {
         ctx.table.borrow_mut().put_state(token, State::Reading(r));
         return;
     }
     let entry = ctx.table.borrow_mut().remove(token);
     let Some(Entry { open, .. }) = entry else { return };
-    r.place = None;
+    r.permit = None;
     match outcome {
-        Poll::Ready(Read::Message(message)) => dispatch(ctx, open, r.meta, &r.handler, r.respond, message),
-        Poll::Ready(Read::Fail(status)) => respond::answer(open, Responder::H2(r.respond), status.into()),
-        Poll::Ready(Read::Gone) | Poll::Pending => {}
-    }
-}
-
-/// A place among the messages of a loop that are being put together; given back when dropped.
-pub(super) struct Place {
-    ctx: Rc<LoopCtx>,
-    bytes: usize,
-    since: Instant,
-}
-
-impl Place {
-    /// A place of so many bytes, when there is room.
-    pub(super) fn take(ctx: &Rc<LoopCtx>, bytes: usize) -> Option<Self> {
-        let total = ctx.assembly_bytes.get() + bytes;
-        if total > ctx.limits.assembly_bytes {
-            return None;
+        Poll::Ready(Read::Message(message)) => {
+            // without methods the loop has ended
+            if let Some(handler) = methods.handler(r.meta.method()) {
+                dispatch(ctx, handler, open, r.meta, r.respond, message);
+            }
         }
-        ctx.assembly_bytes.set(total);
-        Some(Self { ctx: ctx.clone(), bytes, since: ctx.now() })
+        Poll::Ready(Read::Fail(status)) => respond::answer(ctx, open, Responder::H2(r.respond), status.into()),
+        Poll::Ready(Read::Gone | Read::Compressed(_)) | Poll::Pending => {}
     }
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        let ctx = &self.ctx;
-        ctx.assembly_bytes.set(ctx.assembly_bytes.get() - self.bytes);
-        if !ctx.unassembled.borrow().is_empty() {
-            // plain HTTP gives places back outside of rounds
-            ctx.ready.wake_loop();
+/// Inflates messages that wait for it, as far as this round goes. True when there were any.
+pub(super) fn inflate(ctx: &Rc<LoopCtx>, methods: &MethodTable) -> bool {
+    let mut any = false;
+    while ctx.may_inflate() {
+        let Some(token) = ctx.to_inflate.borrow_mut().pop_front() else { break };
+        any = true;
+        let streams = matches!(ctx.table.borrow().get(token).map(|e| &e.state), Some(State::Streaming(_)));
+        if streams { stream::inflate(ctx, token) } else { inflate_request(ctx, methods, token) }
+    }
+    any
+}
+
+/// True when the next round can go on with that.
+pub(super) fn inflates_on(ctx: &LoopCtx) -> bool {
+    ctx.has_room() && !ctx.to_inflate.borrow().is_empty()
+}
+
+fn inflate_request(ctx: &Rc<LoopCtx>, methods: &MethodTable, token: CallToken) {
+    let mut table = ctx.table.borrow_mut();
+    // its deadline may have passed meanwhile
+    if !matches!(table.get(token).map(|e| &e.state), Some(State::Reading(_))) {
+        return;
+    }
+    let entry = table.remove(token);
+    drop(table);
+    let Some(Entry { open, state: State::Reading(mut r), .. }) = entry else { return };
+    let Some(compressed) = r.compressed.take() else { return };
+    match ctx.inflate(&compressed) {
+        Ok(message) => {
+            r.permit = None;
+            if let Some(handler) = methods.handler(r.meta.method()) {
+                dispatch(ctx, handler, open, r.meta, r.respond, message);
+            }
         }
+        Err(status) => respond::answer(ctx, open, Responder::H2(r.respond), status.into()),
     }
 }
 
-/// Goes on with messages that waited for a place.
+/// Goes on with messages that waited for a permit.
 pub(super) fn assemble_on(ctx: &LoopCtx) {
     if !ctx.unassembled.borrow().is_empty() {
         let limits = &ctx.limits;
-        let room = limits.assembly_bytes.saturating_sub(ctx.assembly_bytes.get());
-        ctx.wake_waiting(&ctx.unassembled, room, limits.max_recv_message);
-    }
-}
-
-/// Ends reads that make no progress, those that wait in vain for a place, and while others wait those that are slow.
-pub(super) fn sweep(ctx: &LoopCtx, now: Instant) {
-    let limits = &ctx.limits;
-    let crowded = !ctx.unassembled.borrow().is_empty();
-    let (mut stuck, mut in_vain) = (Vec::new(), Vec::new());
-    let select = |e: &Entry| match &e.state {
-        State::Reading(r) => match (&r.waits, &r.place) {
-            (Some(since), _) => now - *since > limits.assembly_wait,
-            (None, Some(place)) if crowded && now - place.since > limits.body_idle => true,
-            _ => now - r.last_progress > limits.body_idle,
-        },
-        _ => false,
-    };
-    let due = ctx.table.borrow().tokens(select);
-    for token in due {
-        let waits =
-            matches!(ctx.table.borrow().get(token).map(|e| &e.state), Some(State::Reading(r)) if r.waits.is_some());
-        if waits { in_vain.push(token) } else { stuck.push(token) }
-    }
-    for token in in_vain {
-        respond::expire(ctx, token, &limits.busy);
-    }
-    for token in stuck {
-        let status = Status::new(Code::DeadlineExceeded, "the request message did not arrive in time");
-        respond::expire(ctx, token, &status);
+        let left = limits.assembly_bytes.saturating_sub(ctx.assembly_bytes.get());
+        ctx.wake_waiting(&ctx.unassembled, left, limits.max_recv_message);
     }
 }
 
 enum Read {
     Message(Bytes),
+    /// Compressed.
+    Compressed(Bytes),
     Fail(Status),
     Gone,
 }
 
 fn read_some(ctx: &Rc<LoopCtx>, token: CallToken, r: &mut Reading, cx: &mut Context<'_>) -> Poll<Read> {
+    if r.compressed.is_some() {
+        return Poll::Pending;
+    }
     loop {
         if r.message.is_none() {
             match r.decoder.next() {
@@ -220,9 +226,9 @@ fn read_some(ctx: &Rc<LoopCtx>, token: CallToken, r: &mut Reading, cx: &mut Cont
                 Err(status) => return Poll::Ready(Read::Fail(status)),
             }
         }
-        if r.message.is_none() && r.place.is_none() && r.decoder.declared() > ctx.limits.free_assembly {
-            r.place = Place::take(ctx, r.decoder.declared());
-            if r.place.is_none() {
+        if r.message.is_none() && r.permit.is_none() && r.decoder.declared() > ctx.limits.free_assembly {
+            r.permit = AssemblyPermit::take(&ctx.state, r.decoder.declared());
+            if r.permit.is_none() {
                 // what has come lies in the peer's window: it sends no more than that
                 r.waits.get_or_insert(ctx.now());
                 ctx.unassembled.borrow_mut().push_back(token);
@@ -248,7 +254,8 @@ fn read_some(ctx: &Rc<LoopCtx>, token: CallToken, r: &mut Reading, cx: &mut Cont
             Poll::Ready(Some(Err(_))) => return Poll::Ready(Read::Gone),
             Poll::Ready(None) => {
                 return Poll::Ready(match r.message.take() {
-                    Some(message) => Read::Message(message),
+                    Some(message) if message.is_compressed => Read::Compressed(message.bytes),
+                    Some(message) => Read::Message(message.bytes),
                     // grpc-go reports the reader's error as it is
                     None if r.decoder.is_partial() => Read::Fail(Status::new(Code::Unknown, "unexpected EOF")),
                     None => Read::Fail(Status::new(Code::Unknown, "EOF")),
@@ -262,9 +269,9 @@ fn read_some(ctx: &Rc<LoopCtx>, token: CallToken, r: &mut Reading, cx: &mut Cont
 /// Hands a whole request to its service.
 fn dispatch(
     ctx: &Rc<LoopCtx>,
+    handler: &Handler,
     mut open: Open,
     meta: CallMeta,
-    handler: &Handler,
     respond: SendResponse<Bytes>,
     message: Bytes,
 ) {
@@ -272,10 +279,10 @@ fn dispatch(
     match handler {
         Handler::Unary(handler) => {
             open.charge(message.len());
-            handler.call(Call { meta, right: Some((open, Responder::H2(respond))) }, message);
+            handler.call(Call::new(ctx, open, meta, Responder::H2(respond)), message);
         }
         Handler::ServerStream(handler) => {
-            let handle = stream::insert(ctx, open, Tx::Unsent(respond), None, Decoder::new(0));
+            let handle = stream::insert(ctx, open, Tx::Unsent(respond), None, Decoder::closed());
             let events = handler.open(meta, message, handle.clone());
             stream::start(ctx, handle.token, events);
         }

@@ -2,25 +2,21 @@
 //!
 //! Small answers go to h2 at once; large ones are [`send`](super::send)'s.
 
-use super::answer::{Answer, Body, Message};
-use super::call::{CallToken, Open, Responder};
-use super::ctx::LoopCtx;
+use super::answer::{Answer, Body};
+use super::calls::{Entry, LoopCtx, Responder, State};
+use super::compress::Outgoing;
 use super::head;
-use super::read;
-use super::send;
+use super::open::Open;
+use super::send::{self, ok_trailers};
 use super::status::{Code, Status};
-use super::stream;
-use super::table::{Entry, State};
+use super::token::CallToken;
 use bytes::Bytes;
-use h2::Reason;
 use h2::server::SendResponse;
-use http::{HeaderMap, StatusCode};
-use std::rc::Rc;
-use std::sync::atomic::Ordering;
+use http::{HeaderMap, Response, StatusCode};
 use std::task::Context;
 
 /// Answers a call. Errors of h2 mean that the peer is gone: the answer is dropped.
-pub(super) fn answer(mut open: Open, responder: Responder, answer: Answer) {
+pub(super) fn answer(ctx: &LoopCtx, mut open: Open, responder: Responder, answer: Answer) {
     open.code = match &answer.body {
         Body::Status(status) => status.code,
         Body::Message(_) | Body::Source(_) => Code::Ok,
@@ -37,40 +33,39 @@ pub(super) fn answer(mut open: Open, responder: Responder, answer: Answer) {
         Body::Status(status) => {
             let _ = respond.send_response(head::trailers_only(StatusCode::OK, &status, trailers), true);
         }
-        Body::Message(message) if message.len() <= open.ctx.limits.direct_answer => {
-            open.ctx.observer().msg_sent(&open.method, message.len());
-            if let Some(conn) = open.connection() {
-                conn.handed(message.len());
+        Body::Message(message) => {
+            ctx.observer().msg_sent(&open.method, message.len());
+            let outgoing = ctx.encode(open.encoding, message);
+            let bytes = outgoing.message.len();
+            if bytes > ctx.limits.direct_answer {
+                return send::whole(ctx, open, respond, outgoing, trailers);
             }
-            if write_whole(&mut respond, message, trailers).is_err() {
+            if let Some(conn) = open.connection() {
+                conn.handed(bytes);
+            }
+            if write_whole(&mut respond, head::ok(open.encoding), outgoing, trailers).is_err() {
                 open.code = Code::Canceled;
             }
         }
-        Body::Message(message) => send::whole(open, respond, message, trailers),
-        Body::Source(source) => send::pulled(open, respond, source, trailers),
+        Body::Source(source) => send::pulled(ctx, open, respond, source, trailers),
     }
 }
 
 fn write_whole(
     respond: &mut SendResponse<Bytes>,
-    message: Message,
+    head: Response<()>,
+    outgoing: Outgoing,
     trailers: Option<Box<HeaderMap>>,
 ) -> Result<(), h2::Error> {
-    let mut tx = respond.send_response(head::ok(), false)?;
+    let mut tx = respond.send_response(head, false)?;
     let mut result = Ok(());
-    message.into_frames(|frame| {
+    outgoing.into_frames(|frame| {
         if result.is_ok() {
             result = tx.send_data(frame, false);
         }
     });
     result?;
     tx.send_trailers(ok_trailers(trailers))
-}
-
-pub(super) fn ok_trailers(trailers: Option<Box<HeaderMap>>) -> HeaderMap {
-    let mut map = trailers.map_or_else(|| HeaderMap::with_capacity(1), |b| *b);
-    Status::OK.write(&mut map);
-    map
 }
 
 /// Registers interest in the peer's reset of a waiting call; cancels it when that has come already.
@@ -87,76 +82,16 @@ pub(super) fn watch_reset(ctx: &LoopCtx, token: CallToken) {
     }
 }
 
-/// Ends a waiting call and tells the service that asked to be told.
+/// Ends a waiting call, and says so to its service when that wants to know.
 pub(super) fn cancel_waiting(ctx: &LoopCtx, token: CallToken, status: Option<Status>) {
     let entry = ctx.table.borrow_mut().remove(token);
     let Some(Entry { open, state: State::Waiting { responder, on_cancel }, .. }) = entry else { return };
     if let Some(status) = status {
-        answer(open, responder, status.into());
+        answer(ctx, open, responder, status.into());
     }
-    if let Some(tell) = on_cancel {
-        tell();
+    if let Some(on_cancel) = on_cancel {
+        on_cancel();
         // this may be outside a round, and what the service says now must not wait for the next busy one
         ctx.called.set(true);
-    }
-}
-
-/// A call's waker fired.
-pub(super) fn woken(ctx: &Rc<LoopCtx>, token: CallToken) {
-    enum Kind {
-        Reading,
-        Waiting,
-        Sending,
-        Streaming,
-    }
-    let kind = {
-        let table = ctx.table.borrow();
-        let Some(entry) = table.get(token) else { return };
-        if let Some(waker) = &entry.waker {
-            waker.queued.store(false, Ordering::Release);
-        }
-        match entry.state {
-            State::Reading(_) => Kind::Reading,
-            State::Waiting { .. } => Kind::Waiting,
-            State::Sending(_) => Kind::Sending,
-            State::Streaming(_) => Kind::Streaming,
-            State::Taken => return,
-        }
-    };
-    match kind {
-        Kind::Reading => read::more(ctx, token),
-        Kind::Waiting => watch_reset(ctx, token),
-        Kind::Sending => send::pump(ctx, token),
-        Kind::Streaming => stream::deliver(ctx, token),
-    }
-}
-
-/// Ends a call whose deadline passed, whatever it is doing.
-pub(super) fn expire(ctx: &LoopCtx, token: CallToken, status: &Status) {
-    let mut table = ctx.table.borrow_mut();
-    match table.get(token).map(|e| &e.state) {
-        Some(State::Waiting { .. }) => {
-            drop(table);
-            cancel_waiting(ctx, token, Some(status.clone()));
-        }
-        Some(State::Streaming(_)) => {
-            drop(table);
-            stream::abort(ctx, token, status);
-        }
-        Some(State::Reading(_) | State::Sending(_)) => {
-            let entry = table.remove(token);
-            drop(table);
-            match entry {
-                Some(Entry { open, state: State::Reading(r), .. }) => {
-                    answer(open, Responder::H2(r.respond), status.clone().into());
-                }
-                Some(Entry { mut open, state: State::Sending(mut s), .. }) => {
-                    open.code = status.code;
-                    s.tx.send_reset(Reason::CANCEL);
-                }
-                _ => {}
-            }
-        }
-        Some(State::Taken) | None => {}
     }
 }

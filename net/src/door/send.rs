@@ -3,19 +3,20 @@
 //! A chunk is read only when the window has room for some of it and the door's budget for all of it, so that a peer who takes
 //! nothing costs nothing. Must never hold more of an answer than one chunk, unless it came whole.
 
-use super::answer::{AnswerSource, Message, Ready, put_prefix};
-use super::call::{CallToken, Open};
-use super::ctx::{ConnShared, LoopCtx};
+use super::answer::{AnswerSource, Ready, put_prefix};
+use super::calls::{Entry, LoopCtx, Sending, State};
+use super::compress::Outgoing;
+use super::conn_shared::ConnShared;
 use super::frame::PREFIX;
 use super::head;
-use super::respond::ok_trailers;
-use super::status::Code;
-use super::table::{Entry, Sending, State};
+use super::open::Open;
+use super::reservation::AnswerReservation;
+use super::status::{Code, Status};
+use super::token::CallToken;
 use bytes::{Bytes, BytesMut};
 use h2::Reason;
 use h2::server::SendResponse;
 use http::HeaderMap;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 use tokio::time::Instant;
 
@@ -24,84 +25,79 @@ const CHUNK: usize = 256 << 10;
 /// A chunk has at least so many bytes, even if the window takes fewer: reading has a price of its own.
 const LEAST: usize = 64 << 10;
 
-/// Bytes of an answer that lie in memory, counted against loop and connection while this lives.
-pub(super) struct Held {
-    ctx: Rc<LoopCtx>,
-    conn: Option<Rc<ConnShared>>,
-    bytes: usize,
-    /// Since when some of them lie there.
-    since: Instant,
-}
-
-impl Held {
-    fn new(open: &Open) -> Self {
-        Self { ctx: open.ctx.clone(), conn: open.connection().cloned(), bytes: 0, since: open.ctx.now() }
-    }
-
-    fn set(&mut self, bytes: usize) {
-        if self.bytes == 0 {
-            self.since = self.ctx.now();
-        }
-        let all = &self.ctx.answer_bytes;
-        all.set(all.get() + bytes - self.bytes);
-        if let Some(conn) = &self.conn {
-            conn.answers.set(conn.answers.get() + bytes - self.bytes);
-        }
-        self.bytes = bytes;
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.set(0);
-    }
-}
-
 /// Starts an answer that lies in memory as a whole.
 pub(super) fn whole(
+    ctx: &LoopCtx,
     mut open: Open,
     mut respond: SendResponse<Bytes>,
-    message: Message,
+    outgoing: Outgoing,
     trailers: Option<Box<HeaderMap>>,
 ) {
     // so many whole answers are only ever left over by peers who take none
-    if open.ctx.answer_bytes.get() > 2 * open.ctx.limits.answer_bytes {
+    if ctx.answer_bytes.get() > 2 * ctx.limits.answer_bytes {
         open.code = Code::ResourceExhausted;
         return respond.send_reset(Reason::ENHANCE_YOUR_CALM);
     }
-    let mut held = Held::new(&open);
-    held.set(message.len());
-    start(open, respond, Box::new(Ready(message.into_pieces().into_iter())), held, true, trailers);
+    let mut reservation = AnswerReservation::new(&open);
+    reservation.set(outgoing.message.len());
+    let source = Box::new(Ready(outgoing.message.into_pieces().into_iter()));
+    let form = Form { is_whole: true, is_compressed: outgoing.is_compressed };
+    start(ctx, open, respond, source, reservation, form, trailers);
 }
 
 /// Starts an answer that is read while it is written.
 pub(super) fn pulled(
+    ctx: &LoopCtx,
     open: Open,
     respond: SendResponse<Bytes>,
     source: Box<dyn AnswerSource>,
     trailers: Option<Box<HeaderMap>>,
 ) {
-    let held = Held::new(&open);
-    start(open, respond, source, held, false, trailers);
+    let reservation = AnswerReservation::new(&open);
+    ctx.observer().msg_sent(&open.method, source.total_len());
+    // its length is promised before it is read, so it leaves as it is
+    start(ctx, open, respond, source, reservation, Form { is_whole: false, is_compressed: false }, trailers);
+}
+
+/// What a large answer is like.
+struct Form {
+    /// All of it has lain in memory from the start.
+    is_whole: bool,
+    is_compressed: bool,
 }
 
 fn start(
+    ctx: &LoopCtx,
     open: Open,
     mut respond: SendResponse<Bytes>,
     source: Box<dyn AnswerSource>,
-    held: Held,
-    whole: bool,
+    reservation: AnswerReservation,
+    form: Form,
     trailers: Option<Box<HeaderMap>>,
 ) {
-    let Ok(tx) = respond.send_response(head::ok(), false) else { return };
+    let Ok(tx) = respond.send_response(head::ok(open.encoding), false) else { return };
     let left = source.total_len();
-    open.ctx.observer().msg_sent(&open.method, left);
     let mut prefix = BytesMut::with_capacity(PREFIX);
-    put_prefix(&mut prefix, left);
-    let ctx = open.ctx.clone();
-    let sending = Sending { tx, source, left, chunk: prefix.freeze(), held, whole, asked: false, trailers };
+    put_prefix(&mut prefix, form.is_compressed, left);
+    let sending = Sending {
+        tx,
+        source,
+        left,
+        chunk: prefix.freeze(),
+        reservation,
+        is_whole: form.is_whole,
+        is_pending: false,
+        trailers,
+    };
     let token = ctx.insert(Entry { open, waker: None, state: State::Sending(Box::new(sending)) });
-    pump(&ctx, token);
+    pump(ctx, token);
+}
+
+/// Trailers of a success.
+pub(super) fn ok_trailers(trailers: Option<Box<HeaderMap>>) -> HeaderMap {
+    let mut map = trailers.map_or_else(|| HeaderMap::with_capacity(1), |b| *b);
+    Status::OK.write(&mut map);
+    map
 }
 
 /// Moves a large answer on as far as window, socket and budget go.
@@ -138,25 +134,25 @@ fn pump_some(
             let trailers = ok_trailers(s.trailers.take());
             return Poll::Ready(s.tx.send_trailers(trailers).map_err(|_| Code::Canceled));
         }
-        if conn.is_some_and(|conn| conn.stalls(ctx, token)) {
+        if conn.is_some_and(|conn| conn.stalls(ctx.socket_share(), token)) {
             return Poll::Pending;
         }
         let wanted = if s.chunk.is_empty() { s.left.min(CHUNK) } else { s.chunk.len() };
-        let room = match std::task::ready!(room(&mut s.tx, wanted, cx)) {
-            Some(room) => room,
+        let window = match std::task::ready!(window(&mut s.tx, wanted, cx)) {
+            Some(window) => window,
             None => return Poll::Ready(Err(Code::Canceled)),
         };
         if s.chunk.is_empty() {
-            match std::task::ready!(read(ctx, token, s, room.max(LEAST).min(wanted), cx)) {
+            match std::task::ready!(read(ctx, token, s, window.max(LEAST).min(wanted), cx)) {
                 Ok(()) => continue,
                 Err(code) => return reset(s, code),
             }
         }
-        let part = s.chunk.split_to(room.min(s.chunk.len()));
+        let part = s.chunk.split_to(window.min(s.chunk.len()));
         if let Some(conn) = conn {
             conn.handed(part.len());
         }
-        s.held.set(s.held.bytes.saturating_sub(part.len()));
+        s.reservation.set(s.reservation.bytes.saturating_sub(part.len()));
         if s.tx.send_data(part, false).is_err() {
             return Poll::Ready(Err(Code::Canceled));
         }
@@ -164,11 +160,11 @@ fn pump_some(
 }
 
 /// Bytes that the peer's window takes now; `None` when the peer is gone.
-fn room(tx: &mut h2::SendStream<Bytes>, wanted: usize, cx: &mut Context<'_>) -> Poll<Option<usize>> {
+fn window(tx: &mut h2::SendStream<Bytes>, wanted: usize, cx: &mut Context<'_>) -> Poll<Option<usize>> {
     tx.reserve_capacity(wanted);
     match tx.capacity() {
-        0 => tx.poll_capacity(cx).map(|room| room.and_then(Result::ok)),
-        room => Poll::Ready(Some(room)),
+        0 => tx.poll_capacity(cx).map(|window| window.and_then(Result::ok)),
+        window => Poll::Ready(Some(window)),
     }
 }
 
@@ -180,21 +176,21 @@ fn read(
     wanted: usize,
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), Code>> {
-    if !s.whole && !s.asked {
+    if !s.is_whole && !s.is_pending {
         let total = ctx.answer_bytes.get();
         if total > 0 && total + wanted > ctx.limits.answer_bytes {
             ctx.unread.borrow_mut().push_back(token);
             return Poll::Pending;
         }
-        s.held.set(wanted);
-        s.asked = true;
+        s.reservation.set(wanted);
+        s.is_pending = true;
     }
     let chunk = std::task::ready!(s.source.poll_chunk(wanted, cx));
-    s.asked = false;
+    s.is_pending = false;
     Poll::Ready(match chunk {
         Some(Ok(chunk)) if chunk.len() <= s.left => {
-            if !s.whole {
-                s.held.set(chunk.len());
+            if !s.is_whole {
+                s.reservation.set(chunk.len());
             }
             s.left -= chunk.len();
             s.chunk = chunk;
@@ -216,10 +212,10 @@ pub(super) fn read_on(ctx: &LoopCtx) {
     if ctx.unread.borrow().is_empty() {
         return;
     }
-    let room = ctx.limits.answer_bytes.saturating_sub(ctx.answer_bytes.get());
+    let left = ctx.limits.answer_bytes.saturating_sub(ctx.answer_bytes.get());
     // with nothing in memory one may always go on
-    let room = if ctx.answer_bytes.get() == 0 { room.max(CHUNK) } else { room };
-    ctx.wake_waiting(&ctx.unread, room, CHUNK);
+    let left = if ctx.answer_bytes.get() == 0 { left.max(CHUNK) } else { left };
+    ctx.wake_waiting(&ctx.unread, left, CHUNK);
 }
 
 /// While others wait for the budget: ends answers that do not get rid of what was read of them.
@@ -228,7 +224,11 @@ pub(super) fn sweep(ctx: &LoopCtx, now: Instant) {
         return;
     }
     let limit = ctx.limits.answer_stall;
-    let stuck = |e: &Entry| matches!(&e.state, State::Sending(s) if s.held.bytes > 0 && !s.asked && now.saturating_duration_since(s.held.since) > limit);
+    let stuck = |entry: &Entry| {
+        let State::Sending(s) = &entry.state else { return false };
+        let since = s.reservation.since;
+        s.reservation.bytes > 0 && !s.is_pending && now.saturating_duration_since(since) > limit
+    };
     let due = ctx.table.borrow().tokens(stuck);
     for token in due {
         let entry = ctx.table.borrow_mut().remove(token);

@@ -2,8 +2,9 @@
 //!
 //! Runtime-agnostic: the caller decides where loops and acceptors run. Must hold no state of connections.
 
-use super::accept::{ListenSpec, Permit, Socket, StdSocket};
-use super::event_loop::{Ctl, LoopRunner, SetupFn};
+use super::accept::{ListenSpec, Socket, StdSocket};
+use super::conn::ConnPermit;
+use super::event_loop::{Control, LoopRunner, SetupFn};
 use super::inbox::{LoopSender, inbox};
 use super::limits::DoorLimits;
 use super::status::Status;
@@ -30,7 +31,7 @@ pub enum Listener {
 
 /// A gRPC and HTTP server over several loops.
 pub struct Door {
-    loops: Vec<LoopSender<Ctl>>,
+    loops: Vec<LoopSender<Control>>,
     next: AtomicUsize,
     open: Arc<AtomicUsize>,
     max_connections: usize,
@@ -49,7 +50,10 @@ impl Door {
         max_connections: usize,
         setup: Arc<SetupFn<M>>,
     ) -> (Arc<Self>, Vec<LoopRunner<M>>, Vec<LoopSender<M>>) {
-        let (mut ctls, mut runners, mut senders, mut done) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut ctls = Vec::new();
+        let mut runners = Vec::new();
+        let mut senders = Vec::new();
+        let mut done = Vec::new();
         for index in 0..loops.max(1) {
             let ready = Arc::new(ReadyList::default());
             let (ctl_tx, ctl) = inbox(&ready);
@@ -101,9 +105,9 @@ impl Door {
             match accepted {
                 Ok(kind) => {
                     self.open.fetch_add(1, Ordering::AcqRel);
-                    let permit = Permit(self.open.clone());
+                    let permit = ConnPermit(self.open.clone());
                     let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.loops.len();
-                    self.loops[turn].send(vec![Ctl::Accept(Socket { kind, spec: spec.clone(), permit })]);
+                    self.loops[turn].send(vec![Control::Accept(Socket { kind, spec: spec.clone(), permit })]);
                 }
                 Err(error) => {
                     if let Some(left_out) = self.accept_errors.admit(&error.to_string()) {
@@ -126,7 +130,7 @@ impl Door {
     pub async fn shutdown(&self, grace: Duration, status: Status) {
         self.stop.send_replace(true);
         for ctl in &self.loops {
-            ctl.send(vec![Ctl::Stop { grace, status: status.clone() }]);
+            ctl.send(vec![Control::Stop { grace, status: status.clone() }]);
         }
         let done = std::mem::take(&mut *self.done.lock().unwrap_or_else(PoisonError::into_inner));
         for done in done {

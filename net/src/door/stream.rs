@@ -3,55 +3,18 @@
 //! Must never hold more of a slow reader's messages than its credit, and must not borrow the call table while a service runs.
 
 use super::answer::Message;
-use super::call::{CallToken, Open};
-use super::ctx::{ConnShared, LoopCtx};
+use super::calls::{Entry, Inbound, LoopCtx, Rx, State, StreamEvents, StreamHandle, Streaming, Tx};
+use super::conn_shared::ConnShared;
 use super::frame::Decoder;
 use super::head;
-use super::local::Pipe;
-use super::method::{Inbound, StreamEvents};
-use super::read::Place;
+use super::open::Open;
+use super::reservation::AssemblyPermit;
 use super::status::{Code, Status};
-use super::table::{Entry, State};
+use super::token::CallToken;
 use bytes::Bytes;
-use h2::server::SendResponse;
-use h2::{RecvStream, SendStream};
 use http::{HeaderMap, StatusCode};
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-
-/// State of a stream in the table.
-pub(super) struct Streaming {
-    pub(super) tx: Tx,
-    /// `None` once the peer has ended its side.
-    pub(super) rx: Option<Rx>,
-    pub(super) decoder: Decoder,
-    /// Taken out while it is being called.
-    pub(super) events: Option<Box<dyn StreamEvents>>,
-    pub(super) paused: bool,
-    /// Bytes handed to h2 and not known to be covered by the peer's window.
-    pub(super) outstanding: usize,
-    /// A place for the message that is being put together, when it is a large one.
-    pub(super) place: Option<Place>,
-    /// `on_ready` is owed.
-    pub(super) wants_ready: bool,
-}
-
-/// The sending side; headers go out with the first message, as grpc-go does.
-pub(super) enum Tx {
-    Unsent(SendResponse<Bytes>),
-    Open(SendStream<Bytes>),
-    /// The peer is inside the process.
-    Local(Rc<RefCell<Pipe>>),
-    /// The response could not be started: the stream is being torn down.
-    Dead,
-}
-
-/// The receiving side.
-pub(super) enum Rx {
-    H2(RecvStream),
-    Local(Rc<RefCell<Pipe>>),
-}
 
 /// Why a message was not taken.
 #[derive(Debug)]
@@ -60,13 +23,6 @@ pub enum SendError {
     Full(Message),
     /// The stream is over.
     Closed,
-}
-
-/// A service's handle of a stream. Cheap to clone; not `Send`.
-#[derive(Clone)]
-pub struct StreamHandle {
-    pub(super) ctx: Rc<LoopCtx>,
-    pub(super) token: CallToken,
 }
 
 impl StreamHandle {
@@ -88,14 +44,14 @@ impl StreamHandle {
         let Some(Entry { open, state: State::Streaming(s), .. }) = table.get_mut(self.token) else {
             return Err(SendError::Closed);
         };
-        let stalls = open.connection().is_some_and(|conn| conn.stalls(ctx, self.token));
-        if stalls || (!s.has_room(ctx) && !s.settle(ctx)) {
+        let stalls = open.connection().is_some_and(|conn| conn.stalls(ctx.socket_share(), self.token));
+        if stalls || (!s.has_room(ctx) && !s.is_covered(ctx)) {
             s.wants_ready = true;
             s.watch_capacity(&mut Context::from_waker(&waker));
             return Err(SendError::Full(message));
         }
         let len = message.len();
-        if s.write(message).is_err() {
+        if s.write(ctx, message).is_err() {
             return Err(SendError::Closed);
         }
         ctx.observer().msg_sent(&open.method, len);
@@ -104,7 +60,7 @@ impl StreamHandle {
         }
         s.owe(ctx, s.outstanding + len + super::frame::PREFIX);
         let limit = ctx.stream_share();
-        if s.outstanding > limit / 4 && !s.settle(ctx) {
+        if s.outstanding > limit / 4 && !s.is_covered(ctx) {
             s.watch_capacity(&mut Context::from_waker(&waker));
             s.wants_ready |= !s.has_room(ctx);
         }
@@ -117,7 +73,7 @@ impl StreamHandle {
         let Some(waker) = ctx.waker(self.token) else { return true };
         let mut table = ctx.table.borrow_mut();
         let Some(Entry { state: State::Streaming(s), .. }) = table.get_mut(self.token) else { return true };
-        if s.outstanding <= ctx.stream_share() / 4 || s.settle(ctx) {
+        if s.outstanding <= ctx.stream_share() / 4 || s.is_covered(ctx) {
             return true;
         }
         s.wants_ready = true;
@@ -202,10 +158,10 @@ impl Streaming {
         self.outstanding = bytes;
     }
 
-    fn write(&mut self, message: Message) -> Result<(), h2::Error> {
+    fn write(&mut self, ctx: &LoopCtx, message: Message) -> Result<(), h2::Error> {
         if let Tx::Unsent(_) = self.tx {
             let Tx::Unsent(mut respond) = std::mem::replace(&mut self.tx, Tx::Dead) else { return Ok(()) };
-            self.tx = Tx::Open(respond.send_response(head::ok(), false)?);
+            self.tx = Tx::Open(respond.send_response(head::ok(self.encoding), false)?);
         }
         let tx = match &mut self.tx {
             Tx::Open(tx) => tx,
@@ -216,7 +172,7 @@ impl Streaming {
             Tx::Unsent(_) | Tx::Dead => return Err(h2::Reason::CANCEL.into()),
         };
         let mut result = Ok(());
-        message.into_frames(|frame| {
+        ctx.encode(self.encoding, message).into_frames(|frame| {
             if result.is_ok() {
                 result = tx.send_data(frame, false);
             }
@@ -225,7 +181,7 @@ impl Streaming {
     }
 
     /// True when everything sent is covered by the peer's window and the socket takes it: then nothing is outstanding.
-    fn settle(&mut self, ctx: &LoopCtx) -> bool {
+    fn is_covered(&mut self, ctx: &LoopCtx) -> bool {
         match &mut self.tx {
             Tx::Open(tx) => {
                 // one byte above what is buffered is assigned only when all of that is covered
@@ -273,8 +229,8 @@ impl Streaming {
             return Happened::Cancel;
         }
         if self.wants_ready || self.outstanding > ctx.stream_share() / 4 {
-            if self.settle(ctx) {
-                let stalls = self.wants_ready && conn.is_some_and(|conn| conn.stalls(ctx, token));
+            if self.is_covered(ctx) {
+                let stalls = self.wants_ready && conn.is_some_and(|conn| conn.stalls(ctx.socket_share(), token));
                 if !stalls && std::mem::take(&mut self.wants_ready) {
                     return Happened::Ready;
                 }
@@ -283,56 +239,77 @@ impl Streaming {
             }
         }
         while !self.paused {
-            match self.decoder.next() {
-                Ok(Some(message)) => {
-                    self.place = None;
-                    return Happened::Message(message);
-                }
-                Ok(None) => {}
-                Err(status) => return Happened::Fail(status),
-            }
-            if self.place.is_none() && self.decoder.declared() > ctx.limits.free_assembly {
-                self.place = Place::take(ctx, self.decoder.declared());
-                if self.place.is_none() {
-                    return Happened::Fail(ctx.limits.busy.clone());
-                }
-            }
-            let rx = match &mut self.rx {
-                Some(Rx::H2(rx)) => rx,
-                Some(Rx::Local(pipe)) => {
-                    let (message, ended) = {
-                        let mut pipe = pipe.borrow_mut();
-                        (pipe.inward.pop_front(), pipe.ended)
-                    };
-                    if let Some(message) = message {
-                        return Happened::Message(message);
-                    }
-                    if ended {
-                        self.rx = None;
-                        return Happened::HalfClose;
-                    }
-                    break;
-                }
-                None => break,
-            };
-            match rx.poll_data(cx) {
-                Poll::Ready(Some(Ok(chunk))) => {
-                    // the peer may send as much again: what we hold is one message at most, and a large one has its place
-                    let _ = rx.flow_control().release_capacity(chunk.len());
-                    self.decoder.push(chunk);
-                }
-                Poll::Ready(Some(Err(_))) => return Happened::Cancel,
-                Poll::Ready(None) => {
-                    self.rx = None;
-                    if self.decoder.is_partial() {
-                        return Happened::Fail(Status::new(Code::Internal, "unexpected EOF"));
-                    }
-                    return Happened::HalfClose;
-                }
-                Poll::Pending => break,
+            if let Some(happened) = self.assemble(ctx, token).or_else(|| self.read(cx)) {
+                return happened;
             }
         }
         Happened::Nothing
+    }
+
+    /// What the bytes that have come make up; `None` when more of them are needed.
+    fn assemble(&mut self, ctx: &Rc<LoopCtx>, token: CallToken) -> Option<Happened> {
+        if let Some(inflated) = self.inflated.take() {
+            return Some(inflated.map_or_else(Happened::Fail, Happened::Message));
+        }
+        if self.compressed.is_some() {
+            return Some(Happened::Nothing);
+        }
+        match self.decoder.next() {
+            Ok(Some(message)) => {
+                self.permit = None;
+                if message.is_compressed {
+                    self.compressed = Some(message.bytes);
+                    ctx.to_inflate.borrow_mut().push_back(token);
+                    return Some(Happened::Nothing);
+                }
+                return Some(Happened::Message(message.bytes));
+            }
+            Ok(None) => {}
+            Err(status) => return Some(Happened::Fail(status)),
+        }
+        if self.permit.is_none() && self.decoder.declared() > ctx.limits.free_assembly {
+            self.permit = AssemblyPermit::take(&ctx.state, self.decoder.declared());
+            if self.permit.is_none() {
+                return Some(Happened::Fail(ctx.limits.busy.clone()));
+            }
+        }
+        None
+    }
+
+    /// Reads on; `None` when bytes have come.
+    fn read(&mut self, cx: &mut Context<'_>) -> Option<Happened> {
+        let rx = match &mut self.rx {
+            Some(Rx::H2(rx)) => rx,
+            Some(Rx::Local(pipe)) => {
+                let message = pipe.borrow_mut().inward.pop_front();
+                if let Some(message) = message {
+                    return Some(Happened::Message(message));
+                }
+                if !pipe.borrow().ended {
+                    return Some(Happened::Nothing);
+                }
+                self.rx = None;
+                return Some(Happened::HalfClose);
+            }
+            None => return Some(Happened::Nothing),
+        };
+        match rx.poll_data(cx) {
+            Poll::Ready(Some(Ok(chunk))) => {
+                // the peer may send as much again: what we hold is one message at most, and a large one has its permit
+                let _ = rx.flow_control().release_capacity(chunk.len());
+                self.decoder.push(chunk);
+                None
+            }
+            Poll::Ready(Some(Err(_))) => Some(Happened::Cancel),
+            Poll::Ready(None) => {
+                self.rx = None;
+                if self.decoder.is_partial() {
+                    return Some(Happened::Fail(Status::new(Code::Internal, "unexpected EOF")));
+                }
+                Some(Happened::HalfClose)
+            }
+            Poll::Pending => Some(Happened::Nothing),
+        }
     }
 }
 
@@ -386,6 +363,20 @@ pub(super) fn deliver(ctx: &Rc<LoopCtx>, token: CallToken) {
     }
 }
 
+/// The turn of a stream whose message waited to be inflated.
+pub(super) fn inflate(ctx: &Rc<LoopCtx>, token: CallToken) {
+    let compressed = match ctx.table.borrow_mut().get_mut(token).map(|e| &mut e.state) {
+        Some(State::Streaming(s)) => s.compressed.take(),
+        _ => None,
+    };
+    let Some(compressed) = compressed else { return };
+    let inflated = ctx.inflate(&compressed);
+    if let Some(Entry { state: State::Streaming(s), .. }) = ctx.table.borrow_mut().get_mut(token) {
+        s.inflated = Some(inflated);
+    }
+    deliver(ctx, token);
+}
+
 /// Puts the event object back, or drops it when the stream is over.
 fn give_back(ctx: &LoopCtx, token: CallToken, events: Box<dyn StreamEvents>) {
     let mut spare = Some(events);
@@ -396,8 +387,19 @@ fn give_back(ctx: &LoopCtx, token: CallToken, events: Box<dyn StreamEvents>) {
 
 /// Puts a new stream into the table.
 pub(super) fn insert(ctx: &Rc<LoopCtx>, open: Open, tx: Tx, rx: Option<Rx>, decoder: Decoder) -> StreamHandle {
-    let streaming =
-        Streaming { tx, rx, decoder, events: None, paused: false, outstanding: 0, place: None, wants_ready: false };
+    let streaming = Streaming {
+        tx,
+        rx,
+        decoder,
+        compressed: None,
+        inflated: None,
+        encoding: open.encoding,
+        events: None,
+        paused: false,
+        outstanding: 0,
+        permit: None,
+        wants_ready: false,
+    };
     let token = ctx.insert(Entry { open, waker: None, state: State::Streaming(Box::new(streaming)) });
     StreamHandle { ctx: ctx.clone(), token }
 }

@@ -2,7 +2,7 @@
 //!
 //! Wakers are called from h2 and the runtime on the loop's own thread, and from other threads by answer sources.
 
-use super::call::CallToken;
+use super::token::CallToken;
 use futures_util::task::AtomicWaker;
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -2,10 +2,10 @@
 //!
 //! A linearizable check takes the same road as a read; it ends after five seconds at the latest.
 
-use super::{json, refusal};
+use super::answer::{json_string, only_get, refusal};
 use crate::door::{HttpBody, HttpRequest, text};
 use crate::services::{ClientServices, maintenance, status};
-use http::{Method, Response, StatusCode};
+use http::{HeaderValue, Method, Response, StatusCode, header};
 use messages::RequestError;
 use messages::read::INLINE_BYTES;
 use model::request::{AlarmType, RangeRequest};
@@ -19,16 +19,16 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// `/health`.
 pub(super) async fn health(this: ClientServices, request: HttpRequest) -> Response<HttpBody> {
     if request.method != Method::GET {
-        return super::not_allowed("GET");
+        return only_get();
     }
     let query = Query::of(&request);
     let serializable = query.has("serializable", "true");
     match unhealthy(&this, &query, serializable).await {
-        None => json(StatusCode::OK, "{\"health\":\"true\",\"reason\":\"\"}".into()),
+        None => text(StatusCode::OK, "{\"health\":\"true\",\"reason\":\"\"}"),
         Some(reason) => {
             tracing::warn!(reason, "serving /health false");
-            let reason = reason.replace('"', "'");
-            json(StatusCode::SERVICE_UNAVAILABLE, format!("{{\"health\":\"false\",\"reason\":\"{reason}\"}}"))
+            let body = format!("{{\"health\":\"false\",\"reason\":{}}}", json_string(&reason));
+            refusal(StatusCode::SERVICE_UNAVAILABLE, &body)
         }
     }
 }
@@ -57,14 +57,14 @@ fn serializable_read(this: &ClientServices) -> Result<(), String> {
 
 async fn linearizable_read(this: &ClientServices) -> Result<(), String> {
     if this.ports().gauges.stopping.load(Relaxed) {
-        return Err(refusal(RequestError::Stopped));
+        return Err(failure_text(RequestError::Stopped));
     }
     if !this.reads_are_free() {
         let (granted, wait) = oneshot::channel();
         this.probe_read_index(granted);
         match tokio::time::timeout(PATIENCE, wait).await {
             Err(_) => return Err("context deadline exceeded".into()),
-            Ok(Err(_)) => return Err(refusal(RequestError::Stopped)),
+            Ok(Err(_)) => return Err(failure_text(RequestError::Stopped)),
             Ok(Ok(Err(why))) => return Err(why.message.into_owned()),
             Ok(Ok(Ok(()))) => {}
         }
@@ -72,38 +72,61 @@ async fn linearizable_read(this: &ClientServices) -> Result<(), String> {
     serializable_read(this)
 }
 
-/// `/livez`, `/readyz` and their single checks.
-pub(super) async fn probe(this: ClientServices, request: HttpRequest) -> Response<HttpBody> {
-    if request.method != Method::GET {
-        return super::not_allowed("GET");
+/// Text of a failure, as etcd's health answers carry it.
+fn failure_text(why: RequestError) -> String {
+    status::of_request(why).message.into_owned()
+}
+
+/// `/livez`, `/readyz` or one of their checks.
+pub(super) struct Probe {
+    name: &'static str,
+    checks: &'static [&'static str],
+    /// One check, asked for by its name.
+    is_single: bool,
+}
+
+const PROBES: [(&str, &[&str]); 2] = [
+    ("livez", &["serializable_read"]),
+    ("readyz", &["data_corruption", "serializable_read", "linearizable_read", "non_learner"]),
+];
+
+impl Probe {
+    /// The probe of a path, which must name a check that there is.
+    pub(super) fn of(path: &str) -> Option<Self> {
+        let path = path.strip_prefix('/')?;
+        let probe = path.split_once('/').map_or(path, |(probe, _)| probe);
+        let (name, checks) = PROBES.into_iter().find(|(name, _)| *name == probe)?;
+        let Some((_, single)) = path.split_once('/') else { return Some(Self { name, checks, is_single: false }) };
+        let at = checks.iter().position(|check| *check == single)?;
+        Some(Self { name, checks: &checks[at..=at], is_single: true })
     }
-    let path = request.uri.path().trim_start_matches('/').to_owned();
-    let (probe, single) = path.split_once('/').map_or((path.as_str(), None), |(p, s)| (p, Some(s)));
-    let checks: &[&str] = match probe {
-        "livez" => &["serializable_read"],
-        _ => &["data_corruption", "serializable_read", "linearizable_read", "non_learner"],
-    };
-    let query = Query::of(&request);
-    let wanted: Vec<&str> = match single {
-        Some(name) if checks.contains(&name) => vec![name],
-        Some(_) => return text(StatusCode::NOT_FOUND, "404 page not found\n"),
-        None => checks.iter().copied().filter(|name| !query.has("exclude", name)).collect(),
-    };
-    let (mut lines, mut failed) = (String::new(), false);
-    for name in wanted {
-        match check(&this, name).await {
-            Ok(()) => lines += &format!("[+]{name} ok\n"),
-            Err(why) => {
-                failed = true;
-                lines += &format!("[-]{name} failed: {why}\n");
+
+    /// Runs the checks and reports on them.
+    pub(super) async fn run(self, this: ClientServices, request: HttpRequest) -> Response<HttpBody> {
+        if request.method != Method::GET {
+            return only_get();
+        }
+        let query = Query::of(&request);
+        let mut lines = String::new();
+        let mut failed = false;
+        for name in self.checks.iter().filter(|name| self.is_single || !query.has("exclude", name)) {
+            match check(&this, name).await {
+                Ok(()) => lines += &format!("[+]{name} ok\n"),
+                Err(why) => {
+                    failed = true;
+                    lines += &format!("[-]{name} failed: {why}\n");
+                }
             }
         }
+        if failed {
+            tracing::warn!(probe = self.name, details = lines, "probe failed");
+            return refusal(StatusCode::SERVICE_UNAVAILABLE, &lines);
+        }
+        let details = if query.contains("verbose") { lines } else { String::new() };
+        let mut response = text(StatusCode::OK, details + "ok\n");
+        response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        response
     }
-    if failed {
-        tracing::warn!(probe, details = lines, "probe failed");
-        return text(StatusCode::SERVICE_UNAVAILABLE, lines);
-    }
-    if query.contains("verbose") { text(StatusCode::OK, lines + "ok\n") } else { text(StatusCode::OK, "ok\n") }
 }
 
 async fn check(this: &ClientServices, name: &str) -> Result<(), String> {

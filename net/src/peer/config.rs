@@ -63,7 +63,7 @@ impl Default for PeerLimits {
             append_queue: 32 << 20,
             call_queue: 16 << 20,
             receive: 32 << 20,
-            bulk_rate: 0,
+            bulk_rate: 128 << 20,
             strangers: 64,
         }
     }

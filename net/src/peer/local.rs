@@ -7,8 +7,8 @@ use crate::peer::codec::lane::Lane;
 use crate::peer::codec::talk::Call;
 use crate::peer::lanes::queue::Weigh;
 use crate::peer::port::{
-    BulkError, BulkHeader, BulkSource, CallDone, CallError, Held, Inbound, Parcel, Peers, Question, Responder,
-    Transport, Vitals,
+    BulkError, BulkHeader, BulkSource, CallDone, CallError, Held, Inbound, Parcel, PeerSender, Peers, Question,
+    Responder, Transport, Vitals,
 };
 use raft::{Message, NodeId};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -99,7 +99,7 @@ impl LocalTransport {
     }
 }
 
-impl Transport for LocalTransport {
+impl PeerSender for LocalTransport {
     fn send(&self, messages: Vec<Message>) {
         let mut lists: BTreeMap<(NodeId, bool), Vec<Message>> = BTreeMap::new();
         for message in messages {
@@ -113,7 +113,9 @@ impl Transport for LocalTransport {
             }
         }
     }
+}
 
+impl Transport for LocalTransport {
     fn set_vitals(&self, vitals: Vitals) {
         let peers: Vec<NodeId> = lock(&self.node.peers).iter().copied().collect();
         for peer in peers {

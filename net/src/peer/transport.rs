@@ -14,7 +14,9 @@ use crate::peer::listen::accepted::Strangers;
 use crate::peer::listen::tcp::TcpPort;
 use crate::peer::listen::{quic, tcp};
 use crate::peer::metrics::PeerMetrics;
-use crate::peer::port::{BulkError, CallDone, Inbound, Parcel, PeerAddress, Peers, Question, Transport, Vitals};
+use crate::peer::port::{
+    BulkError, CallDone, Inbound, Parcel, PeerAddress, PeerSender, Peers, Question, Transport, Vitals,
+};
 use crate::peer::session::context::Context;
 use crate::peer::session::registry::Registry;
 use crate::peer::session::throttle::Throttle;
@@ -184,7 +186,7 @@ impl Drop for PeerTransport {
     }
 }
 
-impl Transport for PeerTransport {
+impl PeerSender for PeerTransport {
     fn send(&self, messages: Vec<Message>) {
         let outboxes = self.outboxes.load();
         let mut refused: BTreeMap<NodeId, Vec<Message>> = BTreeMap::new();
@@ -202,7 +204,9 @@ impl Transport for PeerTransport {
             self.inbound.unreachable(peer, never_left);
         }
     }
+}
 
+impl Transport for PeerTransport {
     fn set_vitals(&self, vitals: Vitals) {
         self.vitals.store(Arc::new(vitals));
     }

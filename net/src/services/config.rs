@@ -1,5 +1,8 @@
 //! Settings of the services. Whoever starts the member fills them in; nothing is read from the environment here.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
 /// Settings of the services.
 #[derive(Clone, Debug)]
 pub struct ServiceConfig {
@@ -15,6 +18,8 @@ pub struct ServiceConfig {
     pub server_version: String,
     /// The version of the storage format that clients are told.
     pub storage_version: String,
+    /// Lines of the host's log that it had to drop.
+    pub dropped_log_lines: Arc<AtomicU64>,
     /// The first request id, drawn at random so that members, and runs of one member, use different ones.
     pub request_id_seed: u64,
 }

@@ -20,9 +20,12 @@ pub(super) trait ReadCall: 'static {
 pub(super) enum Served {
     /// With this.
     Now(Answer),
-    /// By the reply to a question, which this function asks for the token of the deferred call.
-    Later(Box<dyn FnOnce(&ClientServices, Token)>),
+    /// By the reply to a question.
+    Later(Question),
 }
+
+/// Asks somebody else, under the token of the deferred call that the reply is for.
+type Question = Box<dyn FnOnce(&ClientServices, Token)>;
 
 impl Served {
     /// See [`Self::Later`].

@@ -89,7 +89,8 @@ impl HttpHandler for Pages {
 
 /// Calls the other methods without a socket, as the JSON gateway does.
 async fn inside(handle: LoopHandle, request: HttpRequest) -> http::Response<HttpBody> {
-    let (peer, none) = (request.peer, http::HeaderMap::new());
+    let peer = request.peer;
+    let none = http::HeaderMap::new();
     let (tx, rx) = tokio::sync::oneshot::channel();
     handle.call("/test.Echo/Hop", none.clone(), peer.clone(), request.body.clone(), |answer| {
         let _ = tx.send(answer.into_message().map(|m| m.len()));

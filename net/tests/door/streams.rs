@@ -3,13 +3,13 @@
 use crate::client::{bidi, connect, echo, server_stream};
 use crate::echo::start;
 use crate::unary::eventually;
-use crate::wire::{ask, grpc, h2_to};
+use crate::wire::{grpc, h2_to, http1};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use http::Request;
 use net::door::{DoorLimits, ListenSpec};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::net::TcpStream;
 
 fn flood(count: u32, len: u32) -> Bytes {
     [count.to_be_bytes(), len.to_be_bytes()].concat().into()
@@ -20,7 +20,8 @@ async fn a_slow_reader_costs_no_more_than_its_credit() {
     let limits = DoorLimits::default();
     let server = start(&limits, ListenSpec::plain(1));
     let channel = connect(server.addr).await;
-    let (count, len) = (16_384, 4096);
+    let count = 16_384;
+    let len = 4096;
     let mut messages = server_stream(&channel, "/test.Echo/Flood", flood(count, len)).await.expect("starts");
     messages.next().await.expect("one message").expect("good");
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -99,10 +100,10 @@ async fn a_dropped_stream_is_told_to_its_service() {
 #[tokio::test]
 async fn calls_from_inside_use_the_same_methods() {
     let server = start(&DoorLimits::default(), ListenSpec::plain(1));
-    let mut client = h2_to(server.addr).await;
-    let request = Request::post("http://localhost/inside").body(()).expect("request");
-    let (_, body, _) = ask(&mut client, request, b"12345").await;
-    assert_eq!(String::from_utf8_lossy(&body), "5 5 OK 2000");
+    let tcp = TcpStream::connect(server.addr).await.expect("connects");
+    let request = "POST /inside HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\nconnection: close\r\n\r\n12345";
+    let answer = http1(tcp, request).await;
+    assert!(answer.ends_with("\r\n\r\n5 5 OK 2000"), "{answer}");
     assert_eq!(server.seen.cancelled.load(Ordering::Relaxed), 1, "the dropped stream was told");
     let seen = &server.seen;
     assert_eq!(seen.started.load(Ordering::Relaxed), seen.handled.load(Ordering::Relaxed));

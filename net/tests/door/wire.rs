@@ -58,7 +58,8 @@ pub fn grpc(path: &str) -> http::request::Builder {
     Request::post(format!("http://localhost{path}")).header("content-type", "application/grpc").header("te", "trailers")
 }
 
-async fn http1(mut io: impl AsyncRead + AsyncWrite + Unpin, request: &str) -> String {
+/// Sends one HTTP/1.1 request and reads to the end.
+pub async fn http1(mut io: impl AsyncRead + AsyncWrite + Unpin, request: &str) -> String {
     io.write_all(request.as_bytes()).await.expect("writes");
     let mut out = String::new();
     io.read_to_string(&mut out).await.expect("reads");
@@ -78,14 +79,27 @@ async fn one_port_speaks_http1_http2_and_grpc() {
     assert!(answer.starts_with("HTTP/1.1 421"), "{answer}");
 
     let mut client = h2_to(server.addr).await;
-    let get = Request::get("http://localhost/health").body(()).expect("request");
-    let (head, body, _) = ask(&mut client, get, b"").await;
-    assert_eq!((head.status(), &body[..]), (StatusCode::OK, &b"GET /health 0"[..]));
     let request = grpc("/test.Echo/Inline").body(()).expect("request");
     let (head, body, trailers) = ask(&mut client, request, b"\0\0\0\0\x01z").await;
     assert_eq!((head.status(), &body[..]), (StatusCode::OK, &b"\0\0\0\0\x01z"[..]));
     assert_eq!(trailers["grpc-status"], "0");
     assert_eq!(head.headers().len(), 1, "only content-type: {:?}", head.headers());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn http2_is_for_grpc_alone_without_tls() {
+    let server = plain();
+    let mut client = h2_to(server.addr).await;
+    for method in [http::Method::GET, http::Method::POST] {
+        let request = Request::builder().method(method).uri("http://localhost/health").body(()).expect("request");
+        let (head, body, _) = ask(&mut client, request, b"").await;
+        assert_eq!(head.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+        assert_eq!(head.headers()["content-type"], "application/grpc");
+        assert_eq!(head.headers()["grpc-status"], "3");
+        assert_eq!(head.headers()["grpc-message"], "invalid gRPC request content-type \"\"");
+        assert!(body.is_empty());
+    }
     server.stop().await;
 }
 
@@ -96,8 +110,9 @@ async fn bad_requests_get_grpc_gos_answers() {
     let wrong = Request::post("http://localhost/test.Echo/Inline").header("content-type", "text/plain").body(());
     let (head, ..) = ask(&mut client, wrong.expect("request"), b"").await;
     assert_eq!(head.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
-    let cases: [(&str, &str, &'static [u8], &str); 5] = [
-        ("grpc-encoding", "gzip", b"\x01\0\0\0\x01z", "12"),
+    let cases: [(&str, &str, &'static [u8], &str); 6] = [
+        ("grpc-encoding", "deflate", b"\x01\0\0\0\x01z", "12"),
+        ("grpc-encoding", "gzip", b"\x01\0\0\0\x01z", "13"),
         ("grpc-timeout", "soon", b"\0\0\0\0\0", "13"),
         ("x", "y", b"\x01\0\0\0\x01z", "13"),
         ("x", "y", b"", "2"),
@@ -197,6 +212,12 @@ async fn tls_and_plain_share_a_port() {
             let mut client = h2_client(tls).await;
             let request = grpc("/test.Echo/Inline").body(()).expect("request");
             assert_eq!(ask(&mut client, request, b"\0\0\0\0\x01z").await.1, b"\0\0\0\0\x01z");
+            let get = Request::get("https://localhost/health").body(()).expect("request");
+            let (head, body, _) = ask(&mut client, get, b"").await;
+            assert_eq!((head.status(), &body[..]), (StatusCode::OK, &b"GET /health 0"[..]));
+            let only_head = Request::head("https://localhost/health").body(()).expect("request");
+            let (head, body, _) = ask(&mut client, only_head, b"").await;
+            assert_eq!((head.status(), &body[..]), (StatusCode::OK, &b""[..]));
         } else {
             let answer = http1(tls, "GET /health HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
             assert!(answer.ends_with("GET /health 0"), "{answer}");

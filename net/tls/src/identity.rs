@@ -38,6 +38,12 @@ impl Identity {
     /// # Errors
     /// Files that cannot be read, are no pair or hold a key that cannot be used.
     pub fn new(cert: PathBuf, key: PathBuf) -> Result<Self, TlsError> {
+        let identity = Self::load(cert, key, None)?;
+        identity.look();
+        Ok(identity)
+    }
+
+    fn load(cert: PathBuf, key: PathBuf, auto: Option<(AutoTls, Vec<String>)>) -> Result<Self, TlsError> {
         let files = vec![(CERT, cert.clone()), (KEY, key.clone())];
         let at = cert.clone();
         let beside = key;
@@ -48,9 +54,7 @@ impl Identity {
                 PairError::Mismatch => bad(KEY, &beside, format!("it does not belong to certificate {}", at.display())),
             })
         })?;
-        let identity = Self { own, cert, auto: None, warned: Mutex::new(None) };
-        identity.look();
-        Ok(identity)
+        Ok(Self { own, cert, auto, warned: Mutex::new(None) })
     }
 
     /// Self-made, for these hosts; made when there is none yet, or when the one that is there ends soon.
@@ -59,8 +63,7 @@ impl Identity {
     /// As [`Self::new`], and folders that cannot be written.
     pub fn self_made(auto: &AutoTls, hosts: &[String]) -> Result<Self, TlsError> {
         let (cert, key) = auto::certificate(auto, hosts)?;
-        let mut identity = Self::new(cert, key)?;
-        identity.auto = Some((auto.clone(), hosts.to_vec()));
+        let identity = Self::load(cert, key, Some((auto.clone(), hosts.to_vec())))?;
         identity.look();
         Ok(identity)
     }
@@ -82,7 +85,14 @@ impl Identity {
             }
             return;
         }
-        self.warn(own.not_after, now, "");
+        self.remind(&own, now);
+    }
+
+    /// A pair that is made again by itself needs nobody's hand.
+    fn remind(&self, own: &Own, now: i64) {
+        if self.auto.is_none() || !own.is_self_made {
+            self.warn(own.not_after, now, "");
+        }
     }
 
     fn warn(&self, not_after: i64, now: i64, why: &str) {
@@ -107,7 +117,7 @@ impl Identity {
 
     fn certified(&self) -> Arc<CertifiedKey> {
         let own = self.own.current();
-        self.warn(own.not_after, seconds_since_1970(), "");
+        self.remind(&own, seconds_since_1970());
         Arc::clone(&own.certified)
     }
 }

@@ -4,9 +4,9 @@
 //! nobody asks for it. Must never be written to the engine.
 
 use super::StateMachine;
+use super::failure::Run;
 use super::overlay::Written;
 use super::rows::{head_of, key_value};
-use super::run::Run;
 use super::slot::Slot;
 use crate::engine::Engine;
 use crate::read::overlay::Touched;

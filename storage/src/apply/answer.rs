@@ -4,7 +4,7 @@
 //! setting, and never dependent on what else runs or on what a compiler makes of a type.
 
 use super::ahead::Ahead;
-use super::run::Run;
+use super::failure::Run;
 use super::{ApplyFatal, StateMachine};
 use crate::engine::Engine;
 use crate::read::memory_budget::MemoryBudget;

@@ -5,9 +5,9 @@
 
 use super::decoded::decode;
 use super::entry_cursor::EntryCursor;
+use super::failure::Run;
 use super::machine::Effects;
 use super::meta_rows::ChunkRow;
-use super::run::Run;
 use super::{ApplyFatal, StateMachine};
 use crate::engine::{Engine, Family};
 use crate::schema::meta;

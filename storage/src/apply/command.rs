@@ -3,8 +3,8 @@
 //! Must never look at anything but the entry and replicated state.
 
 use super::entry_cursor::EntryCursor;
+use super::failure::{Run, answer};
 use super::overlay::Written;
-use super::run::{Run, answer};
 use super::{ApplyFatal, Committed, StateMachine};
 use crate::engine::Engine;
 use crate::schema::Damaged;

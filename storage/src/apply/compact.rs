@@ -2,8 +2,8 @@
 //!
 //! What may go is planned by `read`. Must never delete what the compact revision does not cover.
 
+use super::failure::Run;
 use super::meta_rows::Compacting;
-use super::run::Run;
 use super::{ApplyFatal, CompactionProgress, StateMachine};
 use crate::count::forget_changes;
 use crate::engine::Engine;

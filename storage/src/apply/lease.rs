@@ -3,8 +3,8 @@
 //! Must never know what time it is: when a lease ends is decided by the lease manager, which proposes its revocation.
 
 use super::entry_cursor::EntryCursor;
+use super::failure::Run;
 use super::present::PIECE_BYTES;
-use super::run::Run;
 use super::{ApplyFatal, LeaseChange, LeaseRow, StateMachine};
 use crate::engine::{Direction, Engine, Family, Scan, Snapshot};
 use crate::schema::{Damaged, meta};

@@ -184,8 +184,8 @@ impl<E: Engine> StateMachine<E> {
             compact_revision: self.saved.compact,
             applied_index: self.saved.applied.index,
             applied_term: self.saved.applied.term,
-            logical_bytes: self.saved.log_bytes + self.saved.cur_bytes,
-            live_bytes: self.saved.live_log_bytes + self.saved.cur_bytes,
+            logical_bytes: self.saved.logical_bytes(),
+            live_bytes: self.saved.in_use_bytes(),
             keys: self.saved.keys,
             alarms: self.alarms.clone(),
         };

@@ -2,7 +2,7 @@
 //!
 //! Fixed integers are big-endian, structures with lists are protobuf. Readers return [`Damaged`], they never panic.
 
-use crate::schema::Damaged;
+use crate::schema::{Damaged, meta};
 use bytes::{BufMut, Bytes};
 use model::Revision;
 use prost::Message;
@@ -31,6 +31,13 @@ fn row(ints: &[i64]) -> Bytes {
     ints.iter().for_each(|i| out.put_i64(*i));
     out.into()
 }
+
+/// Bytes of the rows that a store has as long as it lives: format, identity, applied index, revisions and sizes.
+pub const OWN_BYTES: i64 = {
+    const KEYS: usize =
+        meta::FORMAT.len() + meta::IDENTITY.len() + meta::APPLIED.len() + meta::REVISIONS.len() + meta::SIZES.len();
+    (KEYS + 4 + 8 * (2 + 2 + 6 + 5)) as i64
+};
 
 /// Bytes of the numbers that every row `meta::SIZES` has.
 const SIZES: usize = 5 * 8;
@@ -124,6 +131,18 @@ impl State {
             live_log_bytes: 0,
             history: Some(HistoryRows::default()),
         }
+    }
+
+    /// Bytes of keys and values, history included, and of the rows that every store has: what the quota is about.
+    pub fn logical_bytes(&self) -> i64 {
+        OWN_BYTES + self.log_bytes + self.cur_bytes
+    }
+
+    /// The part of [`Self::logical_bytes`] that is in use. History is, until a compaction gives it up: of one up to the current
+    /// revision it is known before the deletion behind it is done.
+    pub fn in_use_bytes(&self) -> i64 {
+        let is_all_given_up = self.compact == self.revision;
+        OWN_BYTES + self.cur_bytes + if is_all_given_up { self.live_log_bytes } else { self.log_bytes }
     }
 
     pub(crate) fn applied_row(&self) -> Bytes {

@@ -24,6 +24,7 @@ mod compact;
 pub(crate) mod compare;
 mod decoded;
 mod entry_cursor;
+mod failure;
 mod heads;
 mod lease;
 mod machine;
@@ -36,7 +37,6 @@ mod present;
 mod rehome;
 mod report;
 mod rows;
-mod run;
 mod slot;
 mod txn;
 

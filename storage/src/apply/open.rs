@@ -119,6 +119,11 @@ impl<E: Engine> StateMachine<E> {
         Self::open_with(engine, CHUNK_BYTES)
     }
 
+    /// From now on effects beyond so many bytes are written in chunks. Rows and outcomes do not depend on it.
+    pub fn with_chunk_bytes(self, chunk_bytes: usize) -> Self {
+        Self { chunk_bytes, ..self }
+    }
+
     /// As [`Self::open`] with another size of chunks, for tests. Rows and outcomes do not depend on it.
     #[doc(hidden)]
     pub fn open_with(engine: Arc<E>, chunk_bytes: usize) -> Result<Self, OpenError> {

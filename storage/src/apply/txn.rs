@@ -5,8 +5,8 @@
 
 use super::compare::{branch, compares_ranges};
 use super::entry_cursor::EntryCursor;
+use super::failure::Run;
 use super::overlay::Written;
-use super::run::Run;
 use super::slot::Slot;
 use super::{ApplyFatal, StateMachine};
 use crate::engine::Engine;

@@ -20,14 +20,29 @@ pub struct Space {
 }
 
 impl Space {
+    /// Of a file system that has no size of its own, such as ramfs, or tmpfs with `size=0`: it takes what memory there is.
+    const UNLIMITED: Self = Self { total: u64::MAX, free: u64::MAX };
+
     /// Of the file system that holds `dir`.
     ///
     /// # Errors
     /// Those of `statvfs`.
     pub fn of(dir: &Path) -> io::Result<Self> {
         let stat = rustix::fs::statvfs(dir)?;
-        let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
-        Ok(Self { total: bytes(stat.f_blocks), free: bytes(stat.f_bavail) })
+        Ok(Self::of_blocks(stat.f_frsize, stat.f_blocks, stat.f_bavail))
+    }
+
+    /// Of blocks of so many bytes. No blocks at all is how a file system without a size answers.
+    fn of_blocks(size: u64, total: u64, free: u64) -> Self {
+        if total == 0 {
+            return Self::UNLIMITED;
+        }
+        Self { total: total.saturating_mul(size), free: free.saturating_mul(size) }
+    }
+
+    /// The file system has a size.
+    pub fn is_limited(self) -> bool {
+        self != Self::UNLIMITED
     }
 
     /// What is kept free for deletes, compaction and the next start.
@@ -50,9 +65,9 @@ impl Space {
         self.free < self.margin() / 4
     }
 
-    /// The reserve can be filled again without being low afterwards.
+    /// The reserve can be filled again without being low afterwards. Without a size there is nothing to reserve.
     pub fn can_reserve(self, unflushed: u64) -> bool {
-        self.free > 3 * self.margin() + unflushed
+        self.is_limited() && self.free > 3 * self.margin() + unflushed
     }
 }
 
@@ -74,6 +89,15 @@ mod tests {
         let small = |free| Space { total: 64 * MIB, free };
         assert_eq!(small(0).margin(), 4 * MIB);
         assert!(!small(5 * MIB).is_low(0) && small(3 * MIB).is_low(0));
+    }
+
+    #[test]
+    fn a_file_system_without_a_size_is_never_low() {
+        let disk = Space::of_blocks(4096, 0, 0);
+        assert!(!disk.is_limited() && !disk.is_low(1 << 40) && !disk.needs_reserve() && !disk.can_reserve(0));
+        assert!(disk.can_rewrite(1 << 40, 1 << 40));
+        let full = Space::of_blocks(4096, 1 << 20, 0);
+        assert!(full.is_limited() && full.is_low(0) && full.needs_reserve());
     }
 
     #[test]

@@ -45,19 +45,22 @@ pub fn founders(new: Founders<'_>) -> Result<Bootstrap, ClusterError> {
     Ok(Bootstrap { identity, applied, conf_state, members })
 }
 
-/// Makes the log that belongs to such a start, with the hard state it was made with. `log_id` is random.
+/// Makes the log that belongs to such a start, of segments of these sizes, with the hard state it was made with. `log_id` is
+/// random.
 ///
 /// # Errors
 /// [`WalError`].
 pub fn create_log(
     disk: Arc<dyn Disk>,
     dir: &Path,
+    config: WalConfig,
     first: &Bootstrap,
     log_id: u64,
 ) -> Result<(Wal, WalMeta, HardState), WalError> {
-    let (at, identity) = (first.applied, first.identity);
+    let at = first.applied;
+    let identity = first.identity;
     let meta = WalMeta { cluster: identity.cluster_id, member: identity.member_id, log_id };
     let hard_state = HardState { term: at.term, vote: 0, commit: at.index };
-    let wal = Wal::create(disk, dir, WalConfig::default(), meta, Start { at, hard_state })?;
+    let wal = Wal::create(disk, dir, config, meta, Start { at, hard_state })?;
     Ok((wal, meta, hard_state))
 }

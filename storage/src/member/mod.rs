@@ -5,13 +5,16 @@
 
 mod cluster;
 mod folders;
+mod foreign;
 mod found;
 mod ids;
 mod lock;
+pub mod pointer;
 mod url;
 
 pub use cluster::{ClusterError, InitialMember, own_member, parse_cluster};
 pub use folders::{Folders, RESTORING};
+pub use foreign::{ForeignData, refuse_foreign};
 pub use found::{Founders, create_log, founders};
 pub use ids::{cluster_id, member_id};
 pub use lock::{HeldMember, LockError, hold};

@@ -120,6 +120,15 @@ impl Default for WalConfig {
 }
 
 impl WalConfig {
+    /// Of a log on a disk of `total` bytes. On a small one segments and spares are a share of it: at its largest the log is what is
+    /// not flushed, the segment at hand, a prepared one and the spares.
+    pub fn on_disk_of(total: u64) -> Self {
+        let whole = Self::default();
+        let max_segment = (total / 32 / BLOCK * BLOCK).clamp(1 << 20, whole.max_segment);
+        let max_spares = if total < 1 << 30 { 1 } else { whole.max_spares };
+        Self { min_segment: whole.min_segment.min(max_segment), max_segment, max_spares, ..whole }
+    }
+
     /// Size of the segment after one of `size` bytes, which must take `need` bytes.
     fn next_size(&self, size: u64, need: u64) -> u64 {
         (size * 2).clamp(self.min_segment, self.max_segment).max(need).next_multiple_of(BLOCK)

@@ -76,7 +76,7 @@ pub(super) async fn never_reads(target: &Target, scale: Scale, outcome: &mut Out
     for n in 0..clients {
         // closed windows, small ones, and ones so large that only the socket holds the server back
         let window = [65_535, 0, 1 << 30][n % 3];
-        let Ok(wire) = Silent::open(target.address, window).await else { continue };
+        let Ok(wire) = Silent::open(target.address, window, &everything()).await else { continue };
         kept.push(wire);
     }
     let mut other = Raw::connect(target.address, 1 << 20).await.expect("connect");
@@ -103,36 +103,33 @@ async fn load_big(target: &Target) {
 }
 
 /// Answers, or a wrong end when they do not come.
-async fn soon(call: impl Future<Output = Ended>) -> Ended {
+pub(super) async fn soon(call: impl Future<Output = Ended>) -> Ended {
     let late = |_| Ended { text: "no answer within 60 s".into(), ..Ended::default() };
     tokio::time::timeout(Duration::from_secs(60), call).await.unwrap_or_else(late)
 }
 
 /// A client that sends requests and never reads a byte.
-struct Silent {
+pub(super) struct Silent {
     _wire: crate::wire::Wire,
 }
 
 impl Silent {
-    async fn open(address: std::net::SocketAddr, window: u32) -> Result<Self, String> {
+    /// Connects with this window, and sends the calls: path, message, and whether nothing follows it.
+    pub(super) async fn open(
+        address: std::net::SocketAddr,
+        window: u32,
+        calls: &[(&str, Vec<u8>, bool)],
+    ) -> Result<Self, String> {
         use crate::wire::{END_HEADERS, END_STREAM, Wire, call_headers, frame, kind};
         let settings = [&[0, 4][..], &window.to_be_bytes()].concat();
         let mut wire = Wire::open(address, &settings).await;
         if window > 65_535 {
             wire.send(&frame(kind::WINDOW_UPDATE, 0, 0, &(window - 65_535).to_be_bytes())).await;
         }
-        let calls: [(&str, Vec<u8>, bool); 6] = [
-            (RANGE, raw_of(&all()), true),
-            (STREAM, raw_of(&all()), true),
-            (WATCH, raw_of(&creating(data::watch(&[0], &[0], 1))), false),
-            (SNAPSHOT, raw_of(&pb::SnapshotRequest::default()), true),
-            (RANGE, raw_of(&get(b"big")), true),
-            (RANGE, raw_of(&get(b"big")), true),
-        ];
-        for (n, (path, request, last)) in calls.into_iter().enumerate() {
+        for (n, (path, request, last)) in calls.iter().enumerate() {
             let stream = 2 * n as u32 + 1;
             let mut out = frame(kind::HEADERS, END_HEADERS, stream, &call_headers(path));
-            out.extend(frame(kind::DATA, if last { END_STREAM } else { 0 }, stream, &request));
+            out.extend(frame(kind::DATA, if *last { END_STREAM } else { 0 }, stream, request));
             if !wire.send(&out).await {
                 return Err("closed".into());
             }
@@ -141,7 +138,19 @@ impl Silent {
     }
 }
 
-fn raw_of(message: &impl prost::Message) -> Vec<u8> {
+/// Everything in every way.
+fn everything() -> Vec<(&'static str, Vec<u8>, bool)> {
+    vec![
+        (RANGE, raw_of(&all()), true),
+        (STREAM, raw_of(&all()), true),
+        (WATCH, raw_of(&creating(data::watch(&[0], &[0], 1))), false),
+        (SNAPSHOT, raw_of(&pb::SnapshotRequest::default()), true),
+        (RANGE, raw_of(&get(b"big")), true),
+        (RANGE, raw_of(&get(b"big")), true),
+    ]
+}
+
+pub(super) fn raw_of(message: &impl prost::Message) -> Vec<u8> {
     super::raw::framed(message).to_vec()
 }
 

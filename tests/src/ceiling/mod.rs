@@ -2,6 +2,7 @@
 //!
 //! A scenario loads a fresh server, does its worst, and tells what came of it. Must never judge: tests and `make ceiling` do.
 
+mod cramped;
 mod data;
 mod flood;
 mod greedy;
@@ -90,11 +91,13 @@ pub enum Scenario {
     ReadTxns,
     /// Snapshots taken slowly.
     Snapshots,
+    /// A small cgroup, and everything at once.
+    Cramped,
 }
 
 impl Scenario {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Lists,
         Self::Delete,
         Self::Watchers,
@@ -103,6 +106,7 @@ impl Scenario {
         Self::Idle,
         Self::ReadTxns,
         Self::Snapshots,
+        Self::Cramped,
     ];
 
     /// Its name.
@@ -116,12 +120,16 @@ impl Scenario {
             Self::Idle => "idle",
             Self::ReadTxns => "read-txns",
             Self::Snapshots => "snapshots",
+            Self::Cramped => "cramped",
         }
     }
 
     /// Runs it against a fresh server, bounded by the kernel to `limit` bytes where that can be done.
     pub async fn run(self, kind: &Kind, scale: Scale, limit: Option<u64>) -> Outcome {
-        let target = Target::start(kind, limit, &[]).await;
+        // the ceiling is that of the default budgets; a cramped member finds its own
+        let whole = *kind == Kind::Conclave && self != Self::Cramped;
+        let flags: &[&str] = if whole { &["--memory-budget=704MiB"] } else { &[] };
+        let target = Target::start(kind, limit, flags).await;
         let mut outcome = Outcome { name: self.name(), limited: target.is_limited(), ..Outcome::default() };
         match self {
             Self::Lists => greedy::lists(&target, scale, &mut outcome).await,
@@ -132,6 +140,7 @@ impl Scenario {
             Self::Idle => flood::idle(&target, scale, &mut outcome).await,
             Self::ReadTxns => greedy::read_txns(&target, scale, &mut outcome).await,
             Self::Snapshots => greedy::snapshots(&target, scale, &mut outcome).await,
+            Self::Cramped => cramped::cramped(&target, scale, &mut outcome).await,
         }
         outcome
     }

@@ -5,6 +5,7 @@
 use crate::daemon::{Settings, binary};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// Which server.
@@ -35,7 +36,7 @@ pub struct Memory {
 }
 
 impl Target {
-    /// Starts one. With a limit it runs in a memory cgroup of its own, where this process may make one: beyond the limit the
+    /// Starts one. With a limit it is started in a memory cgroup of its own, where this process may make one: beyond the limit the
     /// kernel kills it.
     ///
     /// # Panics
@@ -48,7 +49,16 @@ impl Target {
             Kind::Etcd(path) => path.clone(),
         };
         let url = |port: u16| format!("http://127.0.0.1:{port}");
-        let mut command = Command::new(program);
+        let cgroup = limit.and_then(cgroup);
+        let mut command = match &cgroup {
+            Some(group) => {
+                let mut shell = Command::new("sh");
+                let procs = group.join("cgroup.procs");
+                shell.arg("-c").arg("echo $$ > \"$0\" && exec \"$@\"").arg(procs).arg(program);
+                shell
+            }
+            None => Command::new(program),
+        };
         command.arg("--name").arg("default").arg("--data-dir").arg(&settings.data).arg("--log-level").arg("error");
         for name in ["listen-client-urls", "advertise-client-urls"] {
             command.arg(format!("--{name}={}", url(settings.client)));
@@ -61,7 +71,6 @@ impl Target {
         let log = std::fs::File::create(folder.path().join("log")).expect("a log");
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a log")).stderr(log);
         let child = command.spawn().expect("start the server");
-        let cgroup = limit.and_then(|limit| cgroup(child.id(), limit));
         let target = Self { address: settings.address(), child, cgroup, folder };
         let start = Instant::now();
         while crate::Stubs::connect(&target.address.to_string(), Duration::ZERO).await.is_err() {
@@ -125,15 +134,16 @@ impl Drop for Target {
     }
 }
 
-/// A group of its own with a limit, by either version of the interface; `None` where that is not allowed.
-fn cgroup(id: u32, limit: u64) -> Option<PathBuf> {
-    let name = format!("conclave-ceiling-{id}");
+/// An empty group with a limit, by either version of the interface; `None` where that is not allowed.
+fn cgroup(limit: u64) -> Option<PathBuf> {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Relaxed);
+    let name = format!("conclave-ceiling-{}-{number}", std::process::id());
     let tries = [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")];
     tries.into_iter().find_map(|(root, file)| {
         let group = Path::new(root).join(&name);
         std::fs::create_dir(&group).ok()?;
-        let set = std::fs::write(group.join(file), limit.to_string())
-            .and_then(|()| std::fs::write(group.join("cgroup.procs"), id.to_string()));
+        let set = std::fs::write(group.join(file), limit.to_string());
         if set.is_err() {
             let _ = std::fs::remove_dir(&group);
         }

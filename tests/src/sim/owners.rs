@@ -53,14 +53,7 @@ impl World {
                 }
             }
             Owner::Lease => {
-                match run.lease_mail.try_recv() {
-                    Ok(LeaseMail::Advanced(message)) => run.leases.advanced(message, now),
-                    Ok(LeaseMail::Role(message)) => run.leases.role(message, now),
-                    Ok(LeaseMail::Requests(message)) => run.leases.requests(message, now),
-                    Ok(LeaseMail::Answers(replies)) => run.leases.answers(replies, now),
-                    Ok(LeaseMail::Tick) => run.leases.tick(now),
-                    Err(_) => {}
-                }
+                read_lease_mail(run, now);
                 Ok(())
             }
             Owner::Tick => {
@@ -80,6 +73,13 @@ impl World {
                 self.own_at(self.now + 1_000_000, Owner::HubTick);
                 self.unflood();
                 self.hub_frames()
+            }
+            Owner::LogRead => {
+                let Ok(ask) = run.to_log.try_recv() else { return Ok(()) };
+                match run.log.serve(ask) {
+                    Ok(()) => Ok(()),
+                    Err(why) => self.failed("log reader", &why.to_string(), Doing::Idle),
+                }
             }
             Owner::Snapshot => self.send_snapshot(),
         }
@@ -290,6 +290,18 @@ fn tick(run: &mut Running, now: u64) {
     if count > 0 && run.inner.tick(Tick { count }).is_err() {
         // merged into the next one
         run.next_tick -= TICK * u64::from(count);
+    }
+}
+
+/// The lease manager takes one message.
+fn read_lease_mail(run: &mut Running, now: u64) {
+    match run.lease_mail.try_recv() {
+        Ok(LeaseMail::Advanced(message)) => run.leases.advanced(message, now),
+        Ok(LeaseMail::Role(message)) => run.leases.role(message, now),
+        Ok(LeaseMail::Requests(message)) => run.leases.requests(message, now),
+        Ok(LeaseMail::Answers(replies)) => run.leases.answers(replies, now),
+        Ok(LeaseMail::Tick) => run.leases.tick(now),
+        Err(_) => {}
     }
 }
 

@@ -4,11 +4,11 @@
 //! a queue is looked at is the world's choice.
 
 use actors::mailbox::Mailbox;
-use actors::peers::PeerPort;
 use actors::wiring::events::Advanced;
 use actors::wiring::leases::{LeasesAdvanced, RoleChanged};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use messages::lease::LeaseRequests;
+use messages::peer::PeerSender;
 use messages::watch::WatchRequests;
 use messages::{Reply, ReplySink};
 use raft::Message;
@@ -102,7 +102,7 @@ impl SimPeers {
     }
 }
 
-impl PeerPort for SimPeers {
+impl PeerSender for SimPeers {
     fn send(&self, messages: Vec<Message>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(messages);
     }

@@ -1,17 +1,21 @@
-//! A start: store and log are opened as `bootstrap.rs` of the embedded node does it, on the simulated disk.
+//! A start: the boot path of the daemon, on the simulated disk and engine.
 //!
 //! Must never go on where the daemon would refuse.
 
 use super::engine::StepEngine;
 use super::params::Params;
 use super::running::Recovered;
-use actors::raft_core::recover;
-use raft::{ConfState, HardState, LogId};
+use actors::raft_core::log_tail::LogTail;
+use raft::{ConfState, LogId};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use storage::apply::{Bootstrap, MemberIds, OpenError, StateMachine};
-use storage::disk::{Disk, SimDisk};
-use storage::wal::{Recovered as Log, Start, UncheckedWal, Wal, WalError, WalMeta};
+use storage::apply::{Bootstrap, MemberIds};
+use storage::boot::{Boot, Stores};
+use storage::disk::SimDisk;
+use storage::engine::EngineError;
+use storage::member::pointer::FIRST_STORE;
+use storage::wal::{Recovered as Log, UncheckedWal, Wal, WalError};
 
 /// Where the log lies.
 pub const LOG: &str = "/member/wal";
@@ -32,6 +36,27 @@ pub struct Start1 {
     pub log: Log,
     /// Applied index of the store.
     pub applied: u64,
+    /// Number of the start.
+    pub boot_epoch: u64,
+}
+
+/// The one store of a member to which no snapshot is ever sent.
+struct OneStore<'a>(&'a StepEngine);
+
+impl Stores for OneStore<'_> {
+    type Engine = StepEngine;
+
+    fn open(&self, _name: &str) -> Result<Arc<StepEngine>, EngineError> {
+        Ok(Arc::new(self.0.clone()))
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        Ok(vec![FIRST_STORE.to_owned()])
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        panic!("the only store, {name}, is never removed")
+    }
 }
 
 /// Opens or makes the member. Errors are texts for the operator.
@@ -39,18 +64,29 @@ pub struct Start1 {
 /// # Errors
 /// As the daemon's.
 pub fn start(disk: &SimDisk, engine: &StepEngine, params: &Params, log_id: u64) -> Result<Start1, String> {
-    let shared = Arc::new(engine.clone());
-    let (wal, log, store) = match StateMachine::open_with(shared.clone(), params.chunk_bytes) {
-        Ok(store) => {
-            let (wal, log) = open(disk, params).map_err(|e| e.to_string())?;
-            (wal, log, store)
-        }
-        Err(OpenError::Empty) => found(disk, shared, params, log_id)?,
-        Err(why) => return Err(why.to_string()),
+    let boot = Boot {
+        disk: disk.shared(),
+        member: Path::new("/member"),
+        wal_dir: Path::new(LOG),
+        stores: &OneStore(engine),
+        wal: params.wal,
+        chunk_bytes: params.chunk_bytes,
+        log_id,
+        epoch_floor: 0,
     };
-    let applied = store.applied();
-    let tail = recover::tail(&wal, &log, store.conf_state().clone(), applied).map_err(|e| e.to_string())?;
-    Ok(Start1 { recovered: Recovered { store, wal, tail }, log, applied: applied.index })
+    let booted = boot.start(|| {
+        Ok(Bootstrap {
+            identity: MemberIds { cluster_id: CLUSTER, member_id: MEMBER },
+            applied: FIRST,
+            conf_state: ConfState { voters: vec![MEMBER], learners: vec![LEARNER], ..ConfState::default() },
+            members: Vec::new(),
+        })
+    });
+    let booted = booted.map_err(|why| why.to_string())?;
+    let applied = booted.store.applied().index;
+    let boot_epoch = booted.boot_epoch;
+    let recovered = Recovered { store: booted.store, wal: booted.wal, tail: LogTail::new(booted.log) };
+    Ok(Start1 { recovered, log: booted.recovered, applied, boot_epoch })
 }
 
 /// Opens the log alone.
@@ -61,40 +97,4 @@ pub fn open(disk: &SimDisk, params: &Params) -> Result<(Wal, Log), WalError> {
     let unchecked = UncheckedWal::open(disk.shared(), Path::new(LOG), params.wal)?;
     unchecked.expect(CLUSTER, MEMBER)?;
     unchecked.recover()
-}
-
-/// Log first, then store: a log without a store is a first start that was interrupted.
-fn found(
-    disk: &SimDisk,
-    engine: Arc<StepEngine>,
-    params: &Params,
-    log_id: u64,
-) -> Result<(Wal, Log, StateMachine<StepEngine>), String> {
-    let (wal, log) = match open(disk, params) {
-        Err(WalError::Missing { .. }) => make(disk, params, log_id)?,
-        opened => opened.map_err(|e| e.to_string())?,
-    };
-    if log.truncated != FIRST {
-        return Err(format!("the log begins behind entry {} and there is no store", log.truncated.index));
-    }
-    let first = Bootstrap {
-        identity: MemberIds { cluster_id: CLUSTER, member_id: MEMBER },
-        applied: FIRST,
-        conf_state: ConfState { voters: vec![MEMBER], learners: vec![LEARNER], ..ConfState::default() },
-        members: Vec::new(),
-    };
-    storage::apply::bootstrap(engine.as_ref(), &first).map_err(|e| e.to_string())?;
-    let store = StateMachine::open_with(engine, params.chunk_bytes).map_err(|e| e.to_string())?;
-    Ok((wal, log, store))
-}
-
-fn make(disk: &SimDisk, params: &Params, log_id: u64) -> Result<(Wal, Log), String> {
-    let meta = WalMeta { cluster: CLUSTER, member: MEMBER, log_id };
-    let hard_state = HardState { term: FIRST.term, vote: 0, commit: FIRST.index };
-    let start = Start { at: FIRST, hard_state };
-    let wal = Wal::create(disk.shared(), Path::new(LOG), params.wal, meta, start).map_err(|e| e.to_string())?;
-    for dir in ["/member", "/"] {
-        disk.sync_dir(Path::new(dir)).map_err(|e| e.to_string())?;
-    }
-    Ok((wal, Log { meta, hard_state, truncated: FIRST, last: FIRST, ..Log::default() }))
 }

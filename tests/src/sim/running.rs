@@ -9,16 +9,22 @@ use actors::applier::{Applier, ApplierPace, ApplierParts};
 use actors::flusher::{Flusher, FlusherParts};
 use actors::kernel::{FIRST_CLIENT_SINK, LEASE_SINK};
 use actors::lease_manager::{LeaseService, LeaseServiceParts, StoredLease};
-use actors::limits::{APPLIER_QUEUE, APPLY_BATCH_BYTES, FLUSHER_QUEUE, UNCOMMITTED_BYTES, WAL_QUEUE};
+use actors::limits::{
+    APPLIER_QUEUE, APPLY_BATCH_BYTES, COLLECTED_BYTES, FLUSHER_QUEUE, HUB_BACKLOG_BYTES, LOG_READS, LOG_TAIL_BYTES,
+    OVERSIZED_REVISION_BYTES, UNCOMMITTED_BYTES, WAL_QUEUE,
+};
+use actors::log_reader::LogReader;
 use actors::raft_core::inbox::{Inbox, InnerPort};
 use actors::raft_core::log_tail::LogTail;
 use actors::raft_core::{CoreConfig, CoreParts, RaftCore};
+use actors::store_cell::StoreCell;
 use actors::wal_writer::{WalParts, WalWriter};
 use actors::watch_hub::{Hub, Position, ReadDone, ReadJob};
 use actors::wiring::apply::ToApplier;
 use actors::wiring::flush::ToFlusher;
+use actors::wiring::log::ReadLog;
 use actors::wiring::wal::ToWal;
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use messages::ports::CorePort;
 use messages::{Gauges, ReplySink, SinkId, Sinks};
 use std::collections::VecDeque;
@@ -53,6 +59,10 @@ pub struct Running {
     pub wal: WalWriter,
     /// The applier.
     pub applier: Applier<StepEngine>,
+    /// The log reader.
+    pub log: LogReader,
+    /// Its queue.
+    pub to_log: Receiver<ReadLog>,
     /// The flusher.
     pub flusher: Flusher<StepEngine>,
     /// The lease manager.
@@ -103,10 +113,7 @@ pub struct Running {
 struct Wiring {
     inner: InnerPort,
     port: CorePort,
-    wal_end: Sender<ToWal>,
-    flusher_end: Sender<ToFlusher>,
-    to_leases: Sender<LeaseMail>,
-    to_hub: Sender<HubMail>,
+    ends: Ends,
     views: Arc<Views<SimSnapshot>>,
     gauges: Arc<Gauges>,
     sinks: Arc<Sinks>,
@@ -114,14 +121,24 @@ struct Wiring {
     backlog: Arc<AtomicUsize>,
 }
 
+/// Sending ends of the owners' queues.
+struct Ends {
+    wal_end: Sender<ToWal>,
+    log_end: Sender<ReadLog>,
+    flusher_end: Sender<ToFlusher>,
+    to_leases: Sender<LeaseMail>,
+    to_hub: Sender<HubMail>,
+}
+
 impl Wiring {
     fn core_parts(&self, inbox: Inbox, applier: Sender<ToApplier>) -> CoreParts {
         CoreParts {
             inbox,
-            wal: self.wal_end.clone(),
+            wal: self.ends.wal_end.clone(),
             applier,
+            log: self.ends.log_end.clone(),
             peers: Arc::new(self.peers.clone()),
-            leases: Box::new(ToLeases(self.to_leases.clone())),
+            leases: Box::new(ToLeases(self.ends.to_leases.clone())),
             sinks: self.sinks.clone(),
             gauges: self.gauges.clone(),
         }
@@ -132,7 +149,7 @@ impl Wiring {
             inbox,
             core: self.inner.clone(),
             peers: Arc::new(self.peers.clone()),
-            flusher: self.flusher_end.clone(),
+            flusher: self.ends.flusher_end.clone(),
             gauges: self.gauges.clone(),
         }
     }
@@ -143,14 +160,18 @@ impl Wiring {
             core: self.inner.clone(),
             views: self.views.clone(),
             sinks: self.sinks.clone(),
-            hub: Box::new(ToHub(self.to_hub.clone())),
+            hub: Box::new(ToHub(self.ends.to_hub.clone())),
             hub_backlog: self.backlog.clone(),
-            leases: Box::new(ToLeases(self.to_leases.clone())),
-            flusher: self.flusher_end.clone(),
+            leases: Box::new(ToLeases(self.ends.to_leases.clone())),
+            // nobody has to be told
+            members: Box::new(unbounded().0),
+            flusher: self.ends.flusher_end.clone(),
             pace: ApplierPace {
                 compaction_pause: Duration::ZERO,
                 compaction_rows: params.compaction_rows,
                 durable_check: params.durable_check,
+                hub_backlog: HUB_BACKLOG_BYTES,
+                oversized_revision: OVERSIZED_REVISION_BYTES,
             },
         }
     }
@@ -164,10 +185,10 @@ impl Wiring {
     ) -> FlusherParts<StepEngine> {
         FlusherParts {
             inbox,
-            engine: Arc::new(engine),
+            store: Arc::new(StoreCell::new(Arc::new(engine))),
             disk: disk.shared(),
             core: self.inner.clone(),
-            wal: self.wal_end.clone(),
+            wal: self.ends.wal_end.clone(),
             gauges: self.gauges.clone(),
             flush_entries: params.flush_entries,
             fill_pause: Duration::ZERO,
@@ -207,24 +228,31 @@ impl Running {
         let (wal_end, to_wal) = bounded(WAL_QUEUE);
         let (applier_end, to_applier) = bounded(APPLIER_QUEUE);
         let (flusher_end, to_flusher) = bounded(FLUSHER_QUEUE);
+        let (log_end, to_log) = bounded(LOG_READS);
         let (to_leases, lease_mail) = mailbox();
         let (to_hub, hub_mail) = mailbox();
         let views = Arc::new(Views::new(store.view()));
-        let (gauges, replies, sinks) =
-            (Arc::<Gauges>::default(), Arc::<ClientSink>::default(), Arc::<Sinks>::default());
+        let gauges = Arc::<Gauges>::default();
+        let replies = Arc::<ClientSink>::default();
+        let sinks = Arc::<Sinks>::default();
         gauges.applied.store(store.applied().index, Release);
         let lease_sink: Arc<dyn ReplySink> = Arc::new(ToLeases(to_leases.clone()));
         sinks.register(vec![lease_sink, replies.clone()]);
         engine.watch(views.clone());
-        let (peers, backlog) = (SimPeers::default(), Arc::default());
+        let ends = Ends { wal_end, log_end, flusher_end, to_leases, to_hub };
         let wiring =
-            Wiring { inner, port, wal_end, flusher_end, to_leases, to_hub, views, gauges, sinks, peers, backlog };
+            Wiring { inner, port, ends, views, gauges, sinks, peers: SimPeers::default(), backlog: Arc::default() };
         let view = wiring.views.load();
         let at = Position { revision: view.status.revision, compact_revision: view.status.compact_revision };
         let config = core_config(&store, params, epoch);
         let core = RaftCore::new(config, tail, wiring.core_parts(inbox, applier_end)).map_err(|e| e.to_string())?;
+        // it is stepped by the world, which needs no end to stop it by
+        let (_, never) = bounded(0);
+        let log = LogReader::new(wal.reader(), to_log.clone(), never, wiring.inner.clone());
         Ok(Self {
             core,
+            log,
+            to_log,
             wal: WalWriter::new(wal, wiring.wal_parts(to_wal.clone())),
             applier: Applier::new(store, wiring.applier_parts(to_applier.clone(), params)),
             flusher: Flusher::new(wiring.flusher_parts(to_flusher.clone(), engine, disk, params)),
@@ -237,12 +265,12 @@ impl Running {
             to_flusher,
             lease_mail,
             hub_mail,
-            reads: Arc::new(Reads::new(wiring.views.clone(), wiring.gauges.clone())),
+            reads: Arc::new(Reads::new(wiring.views.clone(), wiring.gauges.clone(), COLLECTED_BYTES)),
             replies,
             port: wiring.port,
             inner: wiring.inner,
-            to_leases: wiring.to_leases,
-            to_hub: wiring.to_hub,
+            to_leases: wiring.ends.to_leases,
+            to_hub: wiring.ends.to_hub,
             views: wiring.views,
             gauges: wiring.gauges,
             peers: wiring.peers,
@@ -270,5 +298,12 @@ fn core_config(store: &Store<StepEngine>, params: &Params, epoch: u64) -> CoreCo
     raft.max_uncommitted_size = UNCOMMITTED_BYTES;
     raft.max_inflight_bytes = 8 << 20;
     raft.step_down_on_removal = true;
-    CoreConfig { raft, epoch, request_ticks: 70, catch_up_entries: params.catch_up, spin: Duration::ZERO }
+    CoreConfig {
+        raft,
+        epoch,
+        request_ticks: 70,
+        catch_up_entries: params.catch_up,
+        tail_bytes: LOG_TAIL_BYTES,
+        spin: Duration::ZERO,
+    }
 }

@@ -7,6 +7,7 @@ use super::violation::{Checked, hold};
 use super::world::World;
 use actors::limits::HUB_BACKLOG_BYTES;
 use actors::wiring::wal::ToWal;
+use messages::peer::Held;
 use messages::receive::Receive;
 use raft::{Body, Message, VoteRequest};
 use std::path::{Path, PathBuf};
@@ -97,7 +98,8 @@ impl World {
                 Body::Vote(VoteRequest { last_index, last_term: node.term(), transfer: true })
             }
         };
-        run.inner.receive(Receive { messages: vec![Message { from: LEARNER, to: MEMBER, term, body }] }, true);
+        let messages = vec![Message { from: LEARNER, to: MEMBER, term, body }];
+        run.inner.receive(Receive { messages, held: Held::default() }, true);
     }
 
     /// The hub has more to take than fits, so the applier leaves events out and the hub reads the store.

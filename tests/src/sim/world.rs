@@ -36,6 +36,7 @@ pub(super) enum Owner {
     Tick,
     LeaseTick,
     HubTick,
+    LogRead,
     Snapshot,
 }
 
@@ -128,6 +129,8 @@ pub struct World {
     pub(super) promised: HardState,
     pub(super) promising: HardState,
     pub(super) flooded: bool,
+    /// Of the last start that succeeded.
+    boot_epoch: u64,
     faults_left: u64,
     fault_gap: u64,
 }
@@ -166,6 +169,7 @@ impl World {
             promised: HardState::default(),
             promising: HardState::default(),
             flooded: false,
+            boot_epoch: 0,
             faults_left: params.faults,
             fault_gap,
             rng,
@@ -291,6 +295,7 @@ impl World {
             (Owner::HubWork, !run.work.is_empty()),
             (Owner::HubDone, !run.done.is_empty()),
             (Owner::Lease, !run.lease_mail.is_empty()),
+            (Owner::LogRead, !run.to_log.is_empty()),
             (Owner::Snapshot, self.sending.is_some()),
         ];
         for (owner, _) in busy.into_iter().filter(|(_, busy)| *busy) {
@@ -386,6 +391,10 @@ impl World {
             format!("start: store at {}, log {}..={last} {hard_state:?}", found.applied, found.log.truncated.index)
         });
         checks::log(&found.recovered, &found.log, &self.replay)?;
+        let epoch = found.boot_epoch;
+        let last_epoch = self.boot_epoch;
+        hold("SIM-EPOCH-GROWS", epoch > last_epoch, || format!("boot epoch {epoch} follows {last_epoch}"))?;
+        self.boot_epoch = epoch;
         let promised = self.promised;
         let kept = hard_state.term > promised.term
             || (hard_state.term == promised.term && (promised.vote == 0 || hard_state.vote == promised.vote));

@@ -64,6 +64,19 @@ async fn transactions_of_big_ranges_are_read_while_they_are_sent() {
     assert_eq!(done.refused, 0);
 }
 
+/// Budgets follow the cgroup: full lists that nobody reads and large writes cost refusals at most, never the process.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_in_a_small_cgroup_is_never_killed() {
+    for limit in [128 << 20, 256 << 20] {
+        let done = Scenario::Cramped.run(&Kind::Conclave, Scale::Small, Some(limit)).await;
+        println!("{} MiB: {done:?}", limit >> 20);
+        assert!(done.wrong.is_empty(), "{done:?}");
+        assert!(done.right > 0, "{done:?}");
+        // where no cgroup can be made, the machine's memory is the limit
+        assert!(!done.limited || done.peak < limit, "{done:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_snapshots_are_taken_or_refused() {
     run(Scenario::Snapshots).await;

@@ -1,7 +1,7 @@
 //! Starting again from what was durable.
 
 use bytes::Bytes;
-use raft::{ConfChangeKind, ConfChangeSingle, ConfChangeV2, Config, Entry, EntryKind, Node, Storage};
+use raft::{ConfChangeKind, ConfChangeSingle, ConfChangeV2, Config, Entry, EntryKind, Node, StepError, Storage};
 
 use crate::group::{Group, payload, storage};
 
@@ -24,6 +24,24 @@ fn what_is_applied_is_committed() {
 fn a_lost_log_is_noticed() {
     let disk = storage(&[1]);
     let _ = Node::new(Config { applied: 3, ..Config::new(1) }, disk, raft::NoTrace);
+}
+
+#[test]
+fn a_heartbeat_beyond_the_log_says_that_acknowledged_entries_are_lost() {
+    let mut group = Group::led(3, |_| {});
+    group.node(1).propose(payload("a")).expect("a leader");
+    group.settle();
+    let acknowledged = group.node(1).committed();
+    // Member 2 comes back from an older copy of its disk.
+    let fresh = Node::new(Config { applied: 1, ..Config::new(2) }, storage(&[1, 2, 3]), raft::NoTrace);
+    *group.node(2) = fresh.expect("a valid configuration");
+    group.node(1).tick();
+    let beats = group.node(1).take_messages();
+    let beat = beats.into_iter().find(|m| m.to == 2).expect("a heartbeat to 2");
+    let lost = StepError::LogLost { leader: 1, acknowledged, last: 1 };
+    assert_eq!(group.node(2).step(beat), Err(lost));
+    assert!(group.node(2).take_messages().is_empty(), "nothing is acknowledged");
+    assert!(lost.to_string().contains("add it again"));
 }
 
 #[test]
@@ -82,6 +100,20 @@ fn commit_travels_with_the_next_entries() {
     let committed = group.node(1).committed();
     let append = group.node(1).ready().append.expect("entries");
     assert_eq!(append.hard_state.map(|hs| hs.commit), Some(committed));
+}
+
+#[test]
+fn a_commit_that_is_demanded_is_written_and_synced_by_itself() {
+    let mut group = Group::led(1, |_| {});
+    group.node(1).propose(payload("a")).expect("a leader");
+    group.settle();
+    group.node(1).demand_commit();
+    let append = group.node(1).take_append().expect("it was demanded");
+    assert!(append.must_sync && append.entries.is_empty());
+    assert_eq!(append.hard_state.map(|hard| hard.commit), Some(group.node(1).committed()));
+    group.node(1).on_persisted(append.token);
+    group.node(1).demand_commit();
+    assert!(group.node(1).take_append().is_none(), "it is on its way already");
 }
 
 #[test]

@@ -134,3 +134,25 @@ fn a_snapshot_waits_for_what_is_being_applied() {
     group.node(3).on_applied(apply.token);
     assert_eq!(group.node(3).committed(), committed + 5);
 }
+
+#[test]
+fn messages_and_reads_leave_without_an_append_or_an_apply() {
+    let mut group = Group::led(3, |_| {});
+    group.node(1).propose(payload("a")).expect("a leader");
+    group.node(1).read_index(7);
+    group.node(1).tick();
+    let beats = group.node(1).take_messages();
+    assert!(beats.iter().any(|m| m.to == 2 && matches!(m.body, Body::Heartbeat { .. })));
+    for message in beats.into_iter().filter(|m| m.to == 2) {
+        group.node(2).step(message).expect("taken");
+    }
+    let answers = group.node(2).take_messages();
+    assert!(answers.iter().all(|m| matches!(m.body, Body::HeartbeatAck { .. })), "only what promises nothing");
+    for message in answers {
+        group.node(1).step(message).expect("taken");
+    }
+    assert_eq!(group.node(1).take_reads().iter().map(|read| read.tag).collect::<Vec<_>>(), [7]);
+    let append = group.node(1).take_append().expect("the entry is still to be written");
+    assert_eq!(append.entries.len(), 1);
+    assert!(group.node(1).take_apply().is_none());
+}

@@ -113,6 +113,16 @@ proptest! {
     }
 
     #[test]
+    fn a_state_machine_finds_the_membership_that_the_core_finds(state in conf_state(), steps in steps(2), t in 0..3u8) {
+        let transition = [Transition::Auto, Transition::JointImplicit, Transition::JointExplicit][usize::from(t)];
+        let change = ConfChangeV2 { transition, changes: steps, context: Bytes::new() };
+        let mut tracker = empty();
+        (tracker.membership, tracker.progress) = restore(&empty(), LAST_INDEX, &state).expect("a reachable membership");
+        let by_core = changer::change(&tracker, LAST_INDEX, &change).map(|(membership, _)| membership);
+        prop_assert_eq!(raft::next_membership(&state, &change), by_core);
+    }
+
+    #[test]
     fn joint_changes_survive_a_restart(others in founders(), steps in steps(6), auto_leave: bool) {
         let mut tracker = group(&others);
         let joint = changer::enter_joint(&tracker, LAST_INDEX, auto_leave, &steps).expect("member 1 stays");

@@ -9,6 +9,10 @@ use raft::{Append, Apply, ConfChangeV2, Config, LogId, Message, Node, NodeId, Re
 use crate::disk::Disk;
 use crate::oracle::Oracle;
 
+/// Appends, and applies, that may be out at once.
+const APPENDS_OUT: usize = 3;
+const APPLIES_OUT: usize = 2;
+
 /// See the file header.
 pub(crate) struct Member {
     pub(crate) config: Config,
@@ -52,12 +56,17 @@ impl Member {
         let Some(node) = self.node.as_mut().filter(|node| node.has_ready()) else {
             return Default::default();
         };
-        let Ready { mut messages, append, apply, read_states, .. } = node.ready();
         if self.config.async_storage_writes {
-            self.appends.extend(append);
-            self.applies.extend(apply);
-            return (messages, read_states);
+            // Each under its own bound, as a shell does it: a full disk or state machine holds nothing else back.
+            if self.appends.len() < APPENDS_OUT {
+                self.appends.extend(node.take_append());
+            }
+            if self.applies.len() < APPLIES_OUT {
+                self.applies.extend(node.take_apply());
+            }
+            return (node.take_messages(), node.take_reads());
         }
+        let Ready { mut messages, append, apply, read_states, .. } = node.ready();
         let append_token = append.map(|append| {
             self.disk.write(&append);
             messages.extend(append.responses);

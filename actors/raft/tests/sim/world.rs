@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
-use raft::{ConfChangeKind, ConfChangeSingle, ConfChangeV2, Config, Message, NodeId, ReadOnly, Transition};
+use raft::{ConfChangeKind, ConfChangeSingle, ConfChangeV2, Config, Message, NodeId, ReadOnly, StepError, Transition};
 
 use crate::disk::Disk;
 use crate::member::Member;
@@ -163,7 +163,8 @@ impl World {
             return;
         };
         // Answers of former members and proposals without a leader are refused.
-        let _ = node.step(message);
+        let done = node.step(message);
+        assert!(!matches!(done, Err(StepError::LogLost { .. })), "no disk is ever lost here: {done:?}");
     }
 
     fn finish_append(&mut self) {

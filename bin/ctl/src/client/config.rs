@@ -1,28 +1,11 @@
 //! What a client is made of, read from the flags.
 
 use super::srv;
-use super::tls::{self, Tls};
+use super::tls::{self, Secure, Tls};
 use crate::cli::Input;
 use crate::exit::{BAD_ARGS, ERROR, Exit};
 use crate::term::password;
 use std::time::Duration;
-
-/// Files and switches of TLS.
-#[derive(Clone, Debug, Default)]
-pub struct Secure {
-    /// `--cert`.
-    pub cert: String,
-    /// `--key`.
-    pub key: String,
-    /// `--cacert`.
-    pub cacert: String,
-    /// Name that certificates must have, when it is not the endpoint's host.
-    pub server_name: String,
-    /// `--insecure-transport`.
-    pub insecure_transport: bool,
-    /// `--insecure-skip-tls-verify`.
-    pub skip_verify: bool,
-}
 
 /// Who logs in.
 #[derive(Clone, Debug, Default)]

@@ -2,6 +2,7 @@
 
 use super::Config;
 use super::endpoint::{Address, Endpoint, Security, authority, check_host_port, read};
+use super::io_text::io_text;
 use super::preface::{First, Noticed};
 use super::proxy;
 use super::tls::{self, Tls};
@@ -122,14 +123,6 @@ async fn tcp(address: &str, host: &str) -> Result<TcpStream, String> {
         }
     }
     Err(last)
-}
-
-/// An error of the system in Go's words: small letters, no number.
-pub fn io_text(why: &io::Error) -> String {
-    let text = why.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    let mut chars = text.chars();
-    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
 }
 
 /// A socket of any kind.

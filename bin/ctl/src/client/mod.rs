@@ -6,6 +6,7 @@ pub mod config;
 pub mod dial;
 pub mod endpoint;
 pub mod failure;
+mod io_text;
 pub mod keep_alive;
 pub mod method;
 mod pool;
@@ -18,7 +19,8 @@ mod tls;
 mod tls_text;
 pub mod watch;
 
+pub use self::tls::Secure;
 pub use config::Config;
-pub use dial::io_text;
 pub use failure::Failure;
+pub use io_text::io_text;
 pub use pool::{Client, Until};

@@ -1,6 +1,6 @@
 //! TLS of the client: certificates, what is trusted, and not looking at all when that is asked for.
 
-use super::config::Secure;
+use super::io_text::io_text;
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -8,6 +8,23 @@ use rustls::sign::SingleCertAndKey;
 use std::sync::Arc;
 use tls::verify::{AnyServer, Roots, ServerVerifier};
 use tls::{Own, provider};
+
+/// Files and switches of TLS.
+#[derive(Clone, Debug, Default)]
+pub struct Secure {
+    /// `--cert`.
+    pub cert: String,
+    /// `--key`.
+    pub key: String,
+    /// `--cacert`.
+    pub cacert: String,
+    /// Name that certificates must have, when it is not the endpoint's host.
+    pub server_name: String,
+    /// `--insecure-transport`.
+    pub insecure_transport: bool,
+    /// `--insecure-skip-tls-verify`.
+    pub skip_verify: bool,
+}
 
 /// How TLS is spoken.
 #[derive(Clone, Debug)]
@@ -79,5 +96,5 @@ fn roots(cacert: &str) -> Result<Roots, String> {
 }
 
 fn file(path: &str) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|why| format!("open {path}: {}", super::dial::io_text(&why)))
+    std::fs::read(path).map_err(|why| format!("open {path}: {}", io_text(&why)))
 }

@@ -1,6 +1,6 @@
 //! What is wrong with TLS, in the words of Go's library: scripts and people know those.
 
-use super::dial::io_text;
+use super::io_text::io_text;
 use std::io;
 
 /// What became of a handshake or of the first bytes behind it.

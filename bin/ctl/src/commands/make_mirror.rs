@@ -3,7 +3,8 @@
 use super::session::Session;
 use crate::cli::Input;
 use crate::cli::spec::{Command, Flag, Group, Kind};
-use crate::client::config::{Login, Secure, login};
+use crate::client::Secure;
+use crate::client::config::{Login, login};
 use crate::client::method::{PUT, RANGE, TXN};
 use crate::client::range::prefix;
 use crate::client::watch::{Spec, Watches};

@@ -2,9 +2,11 @@
 //!
 //! Lengths of time are whole nanoseconds as in etcd; texts such as `10m` are taken too.
 
+use super::env;
 use super::given::{self, Given};
 use super::spec::Kind;
-use serde_yaml_ng::Value;
+use super::yaml::Node;
+use std::collections::HashSet;
 use std::path::Path;
 
 /// Sections whose keys are flags with another name: the section, its keys, the flags.
@@ -55,6 +57,9 @@ const SECTIONS: &[(&str, &[(&str, &str)])] = &[
 /// Flags that are no keys of a file in etcd, although its sample file lists some of them.
 const NO_KEYS: &[&str] = &["config-file", "discovery-fallback", "version"];
 
+/// Whatever a file says of it, etcd enforces the default.
+const OVERRIDDEN: &str = "v2-deprecation";
+
 /// Reads a file.
 ///
 /// # Errors
@@ -65,68 +70,93 @@ pub fn read(path: &Path) -> Result<Given, String> {
     parse(&text).map_err(|why| format!("configuration file {}: {why}", path.display()))
 }
 
+/// A sentence about the flags and variables that a configuration file puts out of force, if there are any.
+pub fn ignored(file: &Path, flags: &Given, vars: &[(String, String)]) -> Option<String> {
+    let flags = flags.names().filter(|name| *name != "config-file").map(|name| format!("--{name}"));
+    let vars = vars.iter().filter(|(_, text)| !text.is_empty()).map(|(key, _)| key);
+    let vars = vars.filter(|key| env::flag_of(key).is_some_and(|name| !NO_KEYS.contains(&name.as_str()))).cloned();
+    let names: Vec<String> = flags.chain(vars).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "ignored, because all settings are read from the configuration file {}: {}",
+            file.display(),
+            names.join(", ")
+        )
+    })
+}
+
 /// Reads a file's text.
 ///
 /// # Errors
 /// What is wrong, with the key.
 pub fn parse(text: &str) -> Result<Given, String> {
-    let mut given = Given::default();
-    let top = match serde_yaml_ng::from_str(text).map_err(|why| why.to_string())? {
-        Value::Mapping(top) => top,
-        Value::Null => return Ok(given),
+    let mut given = Given::of_file();
+    let top = match Node::parse(text)? {
+        Node::Map(top) => top,
+        Node::Null => return Ok(given),
         _ => return Err("keys and values are expected, as in `name: n1`".into()),
     };
+    let mut seen = HashSet::new();
     for (key, value) in top {
-        let key = key.as_str().ok_or("a key is not a text")?.to_owned();
+        let key = name_of(&key);
+        if !seen.insert(key.clone()) {
+            given.warnings.push(format!("the configuration file has the key {key} twice, the last one counts"));
+        }
         match SECTIONS.iter().find(|(section, _)| *section == key) {
             Some((_, names)) => section(&mut given, &key, names, value)?,
             None if NO_KEYS.contains(&key.as_str()) => {}
-            None if given::kind(&key).is_some() => set(&mut given, &key, &key, value)?,
+            None if given::kind(&key).is_some() => set(&mut given, &key, &key, &value)?,
             None => given.warnings.push(format!("unknown key in the configuration file: {key}")),
         }
     }
     Ok(given)
 }
 
-fn section(given: &mut Given, section: &str, names: &[(&str, &str)], value: Value) -> Result<(), String> {
-    let Value::Mapping(keys) = value else {
-        return if value.is_null() { Ok(()) } else { Err(format!("{section}: keys and values are expected")) };
+/// A key. Those of etcd are found whatever their case.
+fn name_of(key: &Node) -> String {
+    key.text().unwrap_or_else(|| format!("{key:?}")).to_ascii_lowercase()
+}
+
+fn section(given: &mut Given, section: &str, names: &[(&str, &str)], value: Node) -> Result<(), String> {
+    let keys = match value {
+        Node::Map(keys) => keys,
+        Node::Null => return Ok(()),
+        _ => return Err(format!("{section}: keys and values are expected")),
     };
     for (key, value) in keys {
-        let key = key.as_str().ok_or_else(|| format!("{section}: a key is not a text"))?;
+        let key = name_of(&key);
         match names.iter().find(|(name, _)| *name == key) {
-            Some((_, flag)) => set(given, flag, &format!("{section}.{key}"), value)?,
+            Some((_, flag)) => set(given, flag, &format!("{section}.{key}"), &value)?,
             None => given.warnings.push(format!("unknown key in the configuration file: {section}.{key}")),
         }
     }
     Ok(())
 }
 
-fn set(given: &mut Given, flag: &str, key: &str, value: Value) -> Result<(), String> {
-    let text = match plain(&value) {
-        Some(text) if given::kind(flag) == Some(Kind::Duration) && value.is_number() => format!("{text}ns"),
+fn set(given: &mut Given, flag: &str, key: &str, value: &Node) -> Result<(), String> {
+    let kind = given::kind(flag);
+    let text = match kind {
+        Some(Kind::Bool) => value.boolean(),
+        // etcd's are whole nanoseconds
+        Some(Kind::Duration) if value.is_number() => value.text().map(|number| format!("{number}ns")),
+        _ => value.text(),
+    };
+    let text = match text {
         Some(text) => text,
-        None if value.is_null() => return Ok(()),
+        None if *value == Node::Null => return Ok(()),
         None => return Err(format!("{key}: a text, a number or a list of them is expected")),
     };
     // the sample file lists every key, most of them empty
-    if text.is_empty() && given::kind(flag) != Some(Kind::Text) {
+    if text.is_empty() && kind != Some(Kind::Text) {
         return Ok(());
     }
-    given.set(flag, &text).map_err(|why| format!("invalid value {text:?} for {key}: {why}"))
-}
-
-fn plain(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Bool(on) => Some(on.to_string()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Sequence(parts) => {
-            let parts: Option<Vec<String>> = parts.iter().map(plain).collect();
-            parts.map(|parts| parts.join(","))
-        }
-        _ => None,
+    if flag == OVERRIDDEN {
+        given
+            .warnings
+            .extend(given.clone().set(flag, &text).err().map(|why| format!("{key}={text} is ignored: {why}")));
+        return Ok(());
     }
+    given.set_from(key, flag, &text).map_err(|why| format!("invalid value {text:?} for {key}: {why}"))
 }
 
 #[cfg(test)]
@@ -172,10 +202,47 @@ no-such-key: 1
     #[test]
     fn json_and_mistakes() {
         assert_eq!(parse("{\"name\": \"a\", \"snapshot-count\": 7}").unwrap().number::<u64>("snapshot-count"), 7);
-        assert!(parse("").unwrap() == Given::default());
+        assert_eq!(parse("").unwrap().names().count(), 0);
         assert!(parse("just text").is_err());
         let why = parse("heartbeat-interval: soon").unwrap_err();
         assert_eq!(why, "invalid value \"soon\" for heartbeat-interval: parse error");
         assert!(parse("name: {a: 1}").unwrap_err().starts_with("name: "));
+    }
+
+    /// etcd 3.7.1 starts with each of these: it knows the key no more, or its YAML library reads the value.
+    #[test]
+    fn files_that_etcd_takes_are_taken() {
+        let cases = [
+            ("enable-v2: true", 1),
+            ("proxy: 'on'", 1),
+            ("proxy: on", 1),
+            ("experimental-enable-v2v3: /x", 1),
+            ("experimental-compaction-batch-limit: many", 1),
+            ("discovery: https://discovery.etcd.io/x", 1),
+            ("v2-deprecation: not-yet", 1),
+            ("no-such-key: {a: [1, 2]}", 1),
+            ("7: 7", 1),
+            ("name: a\nname: b", 1),
+            ("enable-v2: false\nproxy: 'off'", 0),
+            ("name: a\n---\nbogus", 0),
+        ];
+        for (yaml, warnings) in cases {
+            let given = parse(yaml).unwrap_or_else(|why| panic!("{yaml}: {why}"));
+            assert_eq!(given.warnings.len(), warnings, "{yaml}: {:?}", given.warnings);
+        }
+        let given = parse(
+            "Name: n\nQUOTA-BACKEND-BYTES: 8.0e9\nsnapshot-count: 1e4\nauto-compaction-retention: 1\n\
+             watch-progress-notify-interval: 6e11\nsocket-options: {Reuse-Port: yes}\npre-vote: off\nlog-level: WARN\n",
+        );
+        let given = given.unwrap();
+        assert_eq!((given.text("name"), given.text("auto-compaction-retention")), ("n", "1"));
+        assert_eq!(
+            (given.number("quota-backend-bytes"), given.number("snapshot-count")),
+            (8_000_000_000u64, 10_000u64)
+        );
+        assert_eq!(given.duration("watch-progress-notify-interval").as_secs(), 600);
+        assert!(given.flag("socket-reuse-port") && !given.flag("pre-vote"));
+        assert!(given.warnings.is_empty(), "{:?}", given.warnings);
+        assert!(parse("quota-backend-bytes: 0.5").is_err());
     }
 }

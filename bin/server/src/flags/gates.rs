@@ -1,6 +1,6 @@
 //! Feature gates: names of etcd 3.7, their stages and defaults.
 
-use super::value;
+use super::syntax;
 use std::collections::BTreeMap;
 
 /// How ripe a feature is.
@@ -45,10 +45,10 @@ pub type Chosen = BTreeMap<String, bool>;
 /// etcd's text.
 pub fn parse(text: &str) -> Result<Chosen, String> {
     let mut chosen = Chosen::new();
-    for part in value::list(text) {
+    for part in syntax::list(text) {
         let (name, on) = part.split_once('=').ok_or_else(|| format!("missing bool value for {part}"))?;
         let (name, on) = (name.trim(), on.trim());
-        let parsed = value::boolean(on).ok_or_else(|| {
+        let parsed = syntax::boolean(on).ok_or_else(|| {
             format!("invalid value of {name}={on}, err: strconv.ParseBool: parsing {on:?}: invalid syntax")
         })?;
         if !matches!(name, "AllAlpha" | "AllBeta") && GATES.iter().all(|gate| gate.name != name) {

@@ -1,9 +1,9 @@
 //! Values as they were given, and defaults for the rest.
 
-use super::spec::Kind;
+use super::spec::{Here, Kind};
 use super::table;
-use super::table_legacy::{EXPERIMENTAL, Now};
-use super::{gates, value};
+use super::table_legacy::{EXPERIMENTAL, Now, is_gone};
+use super::{gates, syntax, value};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -11,11 +11,18 @@ use std::time::Duration;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Given {
     values: BTreeMap<String, String>,
+    /// The values come from a configuration file, for which etcd has some rules of its own.
+    pub from_file: bool,
     /// Sentences to log as warnings once there is a logger.
     pub warnings: Vec<String>,
 }
 
 impl Given {
+    /// Nothing yet, of a configuration file.
+    pub fn of_file() -> Self {
+        Self { from_file: true, ..Self::default() }
+    }
+
     /// Sets a value; the last one wins. `experimental-*` names set what they are called now.
     ///
     /// # Errors
@@ -30,7 +37,7 @@ impl Given {
                 return self.set(now, text);
             }
             Some(Now::Gate(gate)) => {
-                let on = value::boolean(text).ok_or("parse error")?;
+                let on = syntax::boolean(text).ok_or("parse error")?;
                 self.warnings.push(format!("--{name} is deprecated, please use --feature-gates={gate}={on} instead"));
                 let mut all = self.text("feature-gates").to_owned();
                 if !all.is_empty() {
@@ -56,6 +63,31 @@ impl Given {
         Ok(())
     }
 
+    /// Sets a value that a variable or a file carries. As [`Self::set`], but a flag that etcd 3.7 has no more never fails: a value
+    /// that cannot be used is warned about, and forgotten. `source` is what the user wrote: the variable's or the key's name.
+    ///
+    /// # Errors
+    /// As [`Self::set`].
+    ///
+    /// # Panics
+    /// As [`Self::set`].
+    pub fn set_from(&mut self, source: &str, name: &str, text: &str) -> Result<(), String> {
+        let gone = renamed(name).is_some() || table::find(name).is_some_and(|flag| is_gone(&flag));
+        if !gone {
+            return self.set(name, text);
+        }
+        if let Err(why) = refusal(name, text) {
+            self.warnings.push(format!("{source}={text} has no effect: {why}"));
+            return Ok(());
+        }
+        self.set(name, text)
+    }
+
+    /// Names of the flags that were given, in alphabetical order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.values.keys().map(String::as_str)
+    }
+
     /// Whether it was given at all.
     pub fn is_set(&self, name: &str) -> bool {
         self.values.contains_key(name)
@@ -66,7 +98,7 @@ impl Given {
         let Some(flag) = table::find(name) else { return false };
         let Some(given) = self.values.get(name) else { return false };
         match flag.kind {
-            Kind::Bool => value::boolean(given) != value::boolean(flag.default),
+            Kind::Bool => syntax::boolean(given) != syntax::boolean(flag.default),
             Kind::Duration => units::duration(given) != units::duration(flag.default),
             _ => given != flag.default,
         }
@@ -85,12 +117,17 @@ impl Given {
 
     /// A boolean.
     pub fn flag(&self, name: &str) -> bool {
-        value::boolean(self.text(name)).unwrap_or(false)
+        syntax::boolean(self.text(name)).unwrap_or(false)
     }
 
     /// A whole number; those out of range were refused when they were set.
     pub fn number<T: TryFrom<i128> + Default>(&self, name: &str) -> T {
-        value::number(self.text(name)).unwrap_or_default()
+        syntax::number(self.text(name)).unwrap_or_default()
+    }
+
+    /// A number of bytes, none when empty.
+    pub fn size(&self, name: &str) -> Option<u64> {
+        units::parse_size(self.text(name)).ok()
     }
 
     /// A length of time.
@@ -100,7 +137,7 @@ impl Given {
 
     /// Parts of a list.
     pub fn list(&self, name: &str) -> Vec<String> {
-        value::list(self.text(name)).map(str::to_owned).collect()
+        syntax::list(self.text(name)).map(str::to_owned).collect()
     }
 
     /// A path, none when empty.
@@ -111,6 +148,16 @@ impl Given {
     /// The gates that were named.
     pub fn gates(&self) -> gates::Chosen {
         gates::parse(self.text("feature-gates")).unwrap_or_default()
+    }
+}
+
+/// Why a value of a flag would not be taken, or would end the start.
+fn refusal(name: &str, text: &str) -> Result<(), String> {
+    let mut trial = Given::default();
+    trial.set(name, text)?;
+    match table::find(name).map(|flag| flag.here) {
+        Some(Here::Refused(why)) if trial.is_changed(name) => Err(why.to_owned()),
+        _ => Ok(()),
     }
 }
 

@@ -25,21 +25,31 @@ pub fn version() -> String {
     )
 }
 
-const HEAD: &str = "Usage:
+const HEAD: &str = "Conclave: a distributed key-value store that speaks the API of etcd.
 
+Usage:
   conclave [flags]
     Start a member.
-
-  conclave --version
-    Show versions.
-
   conclave --config-file <file>
-    Read settings from a YAML or JSON file; other flags and the environment are then ignored.
+    Start a member with the settings of a YAML or JSON file alone.
+  conclave --version
+    Print the version.
 
-Flags are etcd's: --flag value, --flag=value or -flag value; the last one wins. Each has a variable: --data-dir is ETCD_DATA_DIR.
+A flag is written --flag=value or --flag value; of one that is given twice, the last value counts. Booleans may stand alone.
+Every flag can be set by a variable instead: --data-dir is ETCD_DATA_DIR. Setting both is an error.
+A configuration file has the flags' names as keys; all other flags and variables are ignored then.
+
+Each line below shows a flag, its default and what it does.
+  [no effect]    accepted, because configurations carry it; it changes nothing here.
+  [not offered]  the member does not start when this is set to anything but its default.
 ";
 
-/// The whole help text: one line per flag, by area.
+/// Column at which a description starts.
+const COLUMN: usize = 46;
+/// Where descriptions are wrapped.
+const WIDTH: usize = 118;
+
+/// The whole help text: flags by area, each with its default and what it does.
 pub fn help() -> String {
     let mut out = HEAD.to_owned();
     let mut area = None;
@@ -48,9 +58,31 @@ pub fn help() -> String {
             area = Some(flag.area);
             let _ = write!(out, "\n{}:\n", flag.area.title());
         }
-        let _ = writeln!(out, "  {:<46} {}{}", usage(&flag), flag.help, note(&flag));
+        entry(&mut out, &flag);
     }
     out
+}
+
+fn entry(out: &mut String, flag: &Flag) {
+    let usage = format!("  {}", usage(flag));
+    out.push_str(&usage);
+    // completions and manual pages are made of these lines: the description begins on the flag's own, behind two blanks at least
+    let mut column = COLUMN.max(usage.len() + 2);
+    let _ = write!(out, "{:1$}", "", column - usage.len());
+    let mut is_first = true;
+    for word in format!("{}{}", note(flag), flag.help).split(' ') {
+        if !is_first && column + 1 + word.len() > WIDTH {
+            let _ = write!(out, "\n{:COLUMN$}", "");
+            column = COLUMN;
+        } else if !is_first {
+            out.push(' ');
+            column += 1;
+        }
+        is_first = false;
+        out.push_str(word);
+        column += word.len();
+    }
+    out.push('\n');
 }
 
 fn usage(flag: &Flag) -> String {
@@ -65,12 +97,29 @@ fn usage(flag: &Flag) -> String {
 fn note(flag: &Flag) -> &'static str {
     match flag.here {
         Here::Used => "",
-        Here::Harmless(_) => " (accepted, no effect)",
-        Here::Refused(_) => " (not offered yet)",
+        Here::Harmless(_) => "[no effect] ",
+        Here::Refused(_) => "[not offered] ",
     }
 }
 
 /// What is printed after a mistake on the command line.
 pub fn short() -> &'static str {
-    "Usage:\n\n  conclave [flags]\n    Start a member.\n\n  conclave --help\n    Show every flag.\n"
+    "Usage:\n  conclave [flags]     Start a member.\n  conclave --help      Print every flag.\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_help_fits_on_a_terminal_and_names_every_flag() {
+        let text = help();
+        for line in text.lines() {
+            assert!(line.len() <= WIDTH + 6, "{line}");
+            assert!(!line.ends_with(' '), "{line:?}");
+        }
+        for flag in table::flags() {
+            assert!(text.contains(&format!("\n  {}", usage(&flag))), "{}", flag.name);
+        }
+    }
 }

@@ -9,11 +9,13 @@ pub mod given;
 pub mod help;
 pub mod parse;
 pub mod spec;
+pub mod syntax;
 pub mod table;
 mod table_cluster;
 pub mod table_legacy;
 mod table_security;
 pub mod value;
+mod yaml;
 
 pub use given::Given;
 pub use parse::{Command, FlagError};

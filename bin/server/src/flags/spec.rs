@@ -13,6 +13,8 @@ pub enum Kind {
     Uint,
     /// A whole number of 32 bits without sign.
     Uint32,
+    /// A number of bytes such as `256MiB`, or nothing at all.
+    Size,
     /// A length of time such as `100ms` or `1m30s`.
     Duration,
     /// URLs separated by commas.

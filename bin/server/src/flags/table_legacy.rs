@@ -1,6 +1,6 @@
 //! Names of older releases that start-up scripts still carry.
 
-use super::spec::{Area, Group, Here, Kind, Row};
+use super::spec::{Area, Flag, Group, Here, Kind, Row};
 use Here::{Harmless, Refused};
 use Kind::{Bool, Ignored, Int, Text, Uint, Word};
 
@@ -12,11 +12,17 @@ const V2_WORDS: &[&str] = &["write-only", "write-only-skip-check", "write-only-d
 pub(super) const GROUPS: &[Group] = &[Group(
     Area::Legacy,
     &[
-        Row("max-snapshots", Uint, "5", Harmless("snapshots are not kept as files"), "Snapshot files etcd keeps."),
-        Row("v2-deprecation", Word(V2_WORDS), "write-only", GONE, "How far the v2 store is gone."),
+        Row(
+            "max-snapshots",
+            Uint,
+            "5",
+            Harmless("snapshots are not kept as files"),
+            "Number of snapshot files that etcd keeps.",
+        ),
+        Row("v2-deprecation", Word(V2_WORDS), "write-only", GONE, "Stage of the v2 store's removal."),
         Row("enable-v2", Bool, "false", V2, "Serve the v2 API."),
         Row("experimental-enable-v2v3", Text, "", V2, "Serve the v2 API from v3 data."),
-        Row("proxy", Word(&["off", "on", "readonly"]), "off", V2, "Run as a v2 proxy."),
+        Row("proxy", Word(&["off", "on", "readonly"]), "off", V2, "Run as a proxy of the v2 API."),
         Row("proxy-failure-wait", Uint, "5000", GONE, "Of the v2 proxy."),
         Row("proxy-refresh-interval", Uint, "30000", GONE, "Of the v2 proxy."),
         Row("proxy-dial-timeout", Uint, "1000", GONE, "Of the v2 proxy."),
@@ -38,6 +44,16 @@ pub(super) const GROUPS: &[Group] = &[Group(
         Row("vv", Ignored, "", GONE, "Ignored, as in etcd."),
     ],
 )];
+
+/// Whether etcd 3.7 has a flag no more. Variables and files outlive releases: etcd takes such a name there for one it does not
+/// know, warns at most and starts, so its value must never be a reason to refuse a start.
+pub fn is_gone(flag: &Flag) -> bool {
+    // These two of the older releases' flags are still flags of 3.7; the v2 discovery is not.
+    const STILL_THERE: &[&str] = &["max-snapshots", "v2-deprecation"];
+    const V2_DISCOVERY: &[&str] = &["discovery", "discovery-proxy"];
+    let is_older = flag.area == Area::Legacy && flag.kind != Kind::Ignored && !STILL_THERE.contains(&flag.name);
+    is_older || V2_DISCOVERY.contains(&flag.name)
+}
 
 /// What an `experimental-*` name of etcd 3.6 stands for today.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,9 +1,10 @@
-//! Values in Go's syntax: booleans and numbers; lengths of time are those of `units`.
+//! Whether a text is a value of a kind of flag.
 //!
 //! Error texts are what Go's flag package prints after `invalid value "x" for flag -y: `.
 
 use super::gates;
 use super::spec::Kind;
+use super::syntax::{boolean, list, number};
 use embed::listen::parse_url;
 
 /// Checks a value against its kind.
@@ -17,10 +18,12 @@ pub fn check(kind: Kind, text: &str) -> Result<(), String> {
         Kind::Bool => boolean(text).map(|_| ()).ok_or_else(parse_error),
         Kind::Int => number::<i64>(text).map(|_| ()).ok_or_else(parse_error),
         Kind::Uint => number::<u64>(text).map(|_| ()).ok_or_else(parse_error),
-        Kind::Uint32 => match text.parse::<u32>() {
-            Ok(_) => Ok(()),
-            Err(_) => Err(format!("strconv.ParseUint: parsing {text:?}: invalid syntax")),
+        Kind::Uint32 => match number::<u32>(text) {
+            Some(_) => Ok(()),
+            None => Err(format!("strconv.ParseUint: parsing {text:?}: invalid syntax")),
         },
+        Kind::Size if text.is_empty() => Ok(()),
+        Kind::Size => units::parse_size(text).map(|_| ()).map_err(|why| why.to_string()),
         Kind::Duration => units::duration(text).map(|_| ()).map_err(|_| parse_error()),
         Kind::OptionalUrls if text.is_empty() => Ok(()),
         // etcd takes an empty list here and complains later about what is missing
@@ -35,54 +38,9 @@ pub fn check(kind: Kind, text: &str) -> Result<(), String> {
     }
 }
 
-/// Parts of a list, blanks and empty parts dropped.
-pub fn list(text: &str) -> impl Iterator<Item = &str> {
-    text.split(',').map(str::trim).filter(|part| !part.is_empty())
-}
-
-/// Go's `strconv.ParseBool`.
-pub fn boolean(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
-    }
-}
-
-/// A whole number: decimal, `0x`, `0o`, `0b`, underscores between digits.
-pub fn number<T: TryFrom<i128>>(text: &str) -> Option<T> {
-    let (negative, rest) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
-    };
-    let rest = rest.to_ascii_lowercase();
-    let (digits, radix) = match rest.get(..2) {
-        Some("0x") => (&rest[2..], 16),
-        Some("0o") => (&rest[2..], 8),
-        Some("0b") => (&rest[2..], 2),
-        _ => (rest.as_str(), 10),
-    };
-    if digits.starts_with(['+', '-']) {
-        return None;
-    }
-    let value = i128::from_str_radix(&digits.replace('_', ""), radix).ok()?;
-    T::try_from(if negative { -value } else { value }).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_and_booleans() {
-        assert_eq!(number::<i64>("-0x10"), Some(-16));
-        assert_eq!(number::<u64>("1_000"), Some(1000));
-        assert_eq!(number::<u64>("-1"), None);
-        assert_eq!(number::<u64>("+-1"), None);
-        assert_eq!(number::<u64>("abc"), None);
-        assert_eq!(boolean("T"), Some(true));
-        assert_eq!(boolean("yes"), None);
-    }
 
     #[test]
     fn words_of_refusal() {

@@ -22,14 +22,15 @@ pub enum Level {
 }
 
 impl Level {
-    /// By etcd's name.
+    /// By etcd's name, whatever its case; empty for etcd's default.
     pub fn parse(name: &str) -> Option<Self> {
-        Some(match name {
+        Some(match name.to_ascii_lowercase().as_str() {
             "debug" => Self::Debug,
-            "info" => Self::Info,
-            "warn" => Self::Warn,
+            "info" | "" => Self::Info,
+            "warn" | "warning" => Self::Warn,
             "error" => Self::Error,
-            "panic" => Self::Panic,
+            // zap's panic of development builds
+            "dpanic" | "panic" => Self::Panic,
             "fatal" => Self::Fatal,
             _ => return None,
         })
@@ -121,7 +122,7 @@ pub fn timestamp(now: SystemTime) -> String {
     units::utc_micros(now.duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
-/// The last two parts without `src`, as in `embed/node.rs:12`, from a path such as `bin/embed/src/node.rs`.
+/// The last two parts of a path, `src` left out, and the line: crate and file as a rule.
 pub fn caller(file: Option<&str>, line: Option<u32>) -> String {
     let file = file.unwrap_or("unknown");
     let mut parts: Vec<&str> = file.split('/').filter(|part| *part != "src" && !part.is_empty()).collect();
@@ -145,6 +146,15 @@ mod tests {
             "{\"level\":\"warn\",\"ts\":\"2006-01-02T15:04:05.000120Z\",\"caller\":\"embed/node.rs:7\",\"msg\":\"two\\nlines\",\"name\":\"a\\\"b\\u001b[31m\",\"urls\":[\"x\"],\"n\":7}\n"
         );
         serde_json::from_str::<Value>(&line).unwrap();
+    }
+
+    #[test]
+    fn levels_are_read_as_zap_reads_them() {
+        assert_eq!(Level::parse("WARN"), Some(Level::Warn));
+        assert_eq!(Level::parse("Info"), Some(Level::Info));
+        assert_eq!(Level::parse(""), Some(Level::Info));
+        assert_eq!(Level::parse("dpanic"), Some(Level::Panic));
+        assert_eq!(Level::parse("loud"), None);
     }
 
     #[test]

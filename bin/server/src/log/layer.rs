@@ -1,7 +1,7 @@
 //! From tracing events to lines.
 
 use super::format::{self, Level};
-use super::output::Logger;
+use super::logger::Logger;
 use serde_json::Value;
 use std::fmt::Debug;
 use tracing::field::{Field, Visit};
@@ -9,7 +9,7 @@ use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 
 /// Crates whose events are ours; those of others are shown from warnings on.
-const OWN: &[&str] = &["conclave", "embed", "actors", "storage", "net", "raft", "messages", "model"];
+const OWN: &[&str] = &["conclave", "embed", "actors", "storage", "net", "tls", "raft", "messages", "model"];
 
 /// What passes on the notices of RocksDB.
 const ENGINE: &str = "conclave::rocksdb";
@@ -109,15 +109,15 @@ impl Visit for Fields {
 mod tests {
     use super::*;
     use crate::log::format::Format;
-    use crate::log::output::Sink;
+    use crate::log::sink::Sink;
     use tracing_subscriber::layer::SubscriberExt;
 
     #[test]
     fn events_become_lines() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
-        let logger = Logger::new(Level::Debug, Format::Json, vec![Sink::file(&path, None).unwrap()]);
-        let subscriber = tracing_subscriber::registry().with(Lines(logger));
+        let logger = Logger::new(Level::Debug, Format::Json, vec![Sink::file(&path, None).unwrap()]).unwrap();
+        let subscriber = tracing_subscriber::registry().with(Lines(logger.clone()));
         tracing::subscriber::with_default(subscriber, || {
             let why = std::io::Error::other("no \"luck\"");
             tracing::warn!("local-member-id" = "8e", n = 3, error = %why, "a {}", "b");
@@ -126,6 +126,7 @@ mod tests {
             tracing::debug!(target: "conclave::rocksdb", "a thousand of these");
             tracing::warn!(target: "h2::proto", "somebody else's warning");
         });
+        assert!(logger.flush(std::time::Duration::from_secs(20)));
         let text = std::fs::read_to_string(path).unwrap();
         let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(lines.len(), 2, "{text}");

@@ -1,8 +1,12 @@
 //! A panic is one line like any other. Installed by the daemon's `main` alone.
 
 use super::format::{self, Level};
-use super::output::Logger;
+use super::logger::Logger;
 use serde_json::json;
+use std::time::Duration;
+
+/// Time in which the line must reach the outputs.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// Replaces the default hook, which writes raw text.
 pub fn install(logger: Logger) {
@@ -16,6 +20,8 @@ pub fn install(logger: Logger) {
         let fields = [("thread", json!(thread.name().unwrap_or("unnamed")))];
         let msg = text.unwrap_or_else(|| "a panic without a message".to_owned());
         logger.write(Level::Panic, &caller, &msg, &fields);
+        // a panic of the main thread ends the process behind this hook
+        logger.flush(PATIENCE);
     }));
 }
 
@@ -23,14 +29,14 @@ pub fn install(logger: Logger) {
 mod tests {
     use super::*;
     use crate::log::format::Format;
-    use crate::log::output::Sink;
+    use crate::log::sink::Sink;
 
     #[test]
     fn a_panic_is_one_json_line() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         let before = std::panic::take_hook();
-        install(Logger::new(Level::Info, Format::Json, vec![Sink::file(&path, None).unwrap()]));
+        install(Logger::new(Level::Info, Format::Json, vec![Sink::file(&path, None).unwrap()]).unwrap());
         let caught = std::panic::catch_unwind(|| panic!("two\nlines of {}", "woe"));
         std::panic::set_hook(before);
         assert!(caught.is_err());

@@ -14,7 +14,7 @@ use storage::disk::OsDisk;
 use storage::engine::rocks::{RocksEngine, RocksOptions};
 use storage::member::{Folders, Founders, InitialMember, create_log, founders};
 use storage::snapshot::{SnapshotSource, StreamEnd, StreamHeader};
-use storage::wal::{Batch, Wal};
+use storage::wal::{Batch, Wal, WalConfig};
 use tempfile::TempDir;
 
 /// A member that does not run, in a folder that goes with this.
@@ -39,7 +39,8 @@ impl Member {
         let options = RocksOptions { cache_bytes: 1 << 20, write_buffer_bytes: 4 << 20, ..RocksOptions::default() };
         let engine = Arc::new(RocksEngine::open(&folders.store, &options).expect("a store"));
         let applier = StateMachine::bootstrap(engine, &first).expect("a store");
-        let (wal, ..) = create_log(OsDisk::shared(), &folders.wal, &first, 0x1234_5678).expect("a log");
+        let (wal, ..) =
+            create_log(OsDisk::shared(), &folders.wal, WalConfig::default(), &first, 0x1234_5678).expect("a log");
         Self { dir, applier: Some(applier), wal: Some(wal), index: first.applied.index }
     }
 

@@ -13,7 +13,7 @@ use super::error::{FRAME_VERSION, FrameError};
 use super::lane::Lane;
 use super::talk::{Answer, Call, Vitals};
 use super::{raft_wire, talk};
-use raft::Message;
+use raft::{Body, Message};
 
 /// Bytes in front of an archive.
 pub const PREFIX: usize = 8;
@@ -77,7 +77,22 @@ pub fn encode_raft(message: &Message, lane: Lane, out: &mut Vec<u8>) -> Result<(
     if Lane::of(&message.body) != lane {
         return Err(FrameError::WrongLane(lane));
     }
+    // what is far too large is not even put together
+    let length = payload(&message.body);
+    if length > lane.limit() {
+        return Err(FrameError::TooLarge { length, limit: lane.limit() });
+    }
     framed(Kind::Raft, lane, out, |out| raft_wire::archive(message, out))
+}
+
+/// Bytes of the payloads that a message carries.
+fn payload(body: &Body) -> usize {
+    match body {
+        Body::Append(append) => append.entries.iter().map(|entry| entry.data.len()).sum(),
+        Body::Propose(list) => list.iter().map(|proposal| proposal.data.len()).sum(),
+        Body::Snapshot(snapshot) => snapshot.data.len(),
+        _ => 0,
+    }
 }
 
 fn framed(

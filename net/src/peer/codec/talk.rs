@@ -13,64 +13,11 @@ use rkyv::{Archive, Serialize};
 /// Most running hashes in one [`Vitals`].
 pub const MAX_HASHES: usize = 32;
 
-/// How a member is. Sent with every heartbeat interval, and answered in kind; what is newest counts, the rest may be lost.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Vitals {
-    /// The sender's clock, which means something to the sender alone. Set by the transport.
-    pub stamp: u64,
-    /// The stamp that this answers, zero for none. Set by the transport.
-    pub echo: u64,
-    /// Age of the oldest write that is not yet on the disk, in microseconds; zero when there is none.
-    pub unsynced_micros: u64,
-    /// Applied index.
-    pub applied: u64,
-    /// Version of the build: major, minor, patch.
-    pub version: [u16; 3],
-    /// Running hashes: index and hash of the state there, oldest first. At most [`MAX_HASHES`].
-    pub hashes: Vec<(u64, u64)>,
-}
+pub use messages::peer::{Answer, Call, NoAnswer, Vitals};
 
-/// A question to a member.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Call {
-    /// Chosen by the caller, unique on its connection.
-    pub id: u64,
-    /// What is asked. Kinds are numbered by those who ask and answer.
-    pub kind: u16,
-    /// How long the caller will wait, in milliseconds from now.
-    pub deadline_millis: u32,
-    /// The question.
-    pub body: Bytes,
-}
-
-/// The answer to a [`Call`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// The call's.
-    pub id: u64,
-    /// What came of it.
-    pub result: Result<Bytes, NoAnswer>,
-}
-
-/// Why the other member gave no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoAnswer {
-    /// It does not know this kind of call: an older build.
-    #[error("the member is not capable of this: it runs an older version")]
-    NotCapable = 1,
-    /// It has too much to do.
-    #[error("the member is busy")]
-    Busy = 2,
-    /// It is stopping, or what should have answered is gone.
-    #[error("the member could not answer")]
-    Failed = 3,
-}
-
-impl NoAnswer {
-    fn from_byte(byte: u8) -> Self {
-        // a reason that only newer builds know still means that there is no answer
-        [Self::NotCapable, Self::Busy].into_iter().find(|known| *known as u8 == byte).unwrap_or(Self::Failed)
-    }
+/// A reason that only newer builds know still means that there is no answer.
+fn no_answer(byte: u8) -> NoAnswer {
+    [NoAnswer::NotCapable, NoAnswer::Busy].into_iter().find(|known| *known as u8 == byte).unwrap_or(NoAnswer::Failed)
 }
 
 #[derive(Archive, Serialize)]
@@ -180,7 +127,7 @@ pub(super) fn read_answer(frame: &Bytes) -> Result<Answer, FrameError> {
     let flat = rkyv::access::<ArchivedAnswer1, Error>(frame).map_err(invalid)?;
     let result = match flat.refusal {
         0 => Ok(payload(frame, &flat.body)?),
-        byte => Err(NoAnswer::from_byte(byte)),
+        byte => Err(no_answer(byte)),
     };
     Ok(Answer { id: flat.id.to_native(), result })
 }

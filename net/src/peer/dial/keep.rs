@@ -1,6 +1,6 @@
 //! Keeps the raft connection to one peer up: dials, runs the session, dials again.
 //!
-//! Nobody waits longer than needed: a peer that shows a newer run of itself is dialled at once, whatever pause was under way.
+//! Nobody waits longer than needed: a peer that connects by itself is dialled at once, whatever pause was under way.
 
 use super::backoff::Backoff;
 use super::route::{DialError, Route};
@@ -8,7 +8,8 @@ use crate::peer::codec::hello::Refusal;
 use crate::peer::lanes::outbox::Outbox;
 use crate::peer::session::context::Context;
 use crate::peer::session::sending::{Carrier, End, SendingLink, run};
-use std::cell::RefCell;
+use raft::NodeId;
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,14 +25,17 @@ pub struct Keeper {
     route: Rc<Route>,
     outbox: Arc<Outbox>,
     kick: Rc<Notify>,
+    /// Dials over UDP in a row that stayed without an answer.
     silent: u32,
+    /// UDP did not pass and TCP did: the next dial does not wait for UDP again.
+    tcp_first: bool,
 }
 
 impl Keeper {
     /// Of the peer that `route` leads to.
     pub fn new(context: Rc<Context>, route: Rc<Route>, outbox: Arc<Outbox>) -> Self {
         let kick = context.registry.kick(route.peer);
-        Self { context, route, outbox, kick, silent: 0 }
+        Self { context, route, outbox, kick, silent: 0, tcp_first: false }
     }
 
     /// Runs until `stop` becomes true or its sender is gone.
@@ -39,20 +43,26 @@ impl Keeper {
         let first = self.context.config.heartbeat / 2;
         let most = self.context.config.election.max(Duration::from_secs(1));
         let mut backoff = Backoff::new(first, most);
-        let mut upgrade = None;
         loop {
+            // what a peer of a newer run answers to a dial of before is not waited for
+            let context = self.context.clone();
+            let peer = self.route.peer;
+            let epoch = context.registry.epoch(peer);
+            let kicked = Cell::new(false);
             let kick = self.kick.clone();
             let dialled = tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => return,
-                () = kick.notified() => { backoff.reset(); continue }
-                dialled = self.dial(upgrade.take()) => dialled,
+                () = newer_run(&context, peer, &kick, epoch, &kicked) => {
+                    backoff.reset();
+                    continue;
+                }
+                dialled = self.dial() => dialled,
             };
             match dialled {
                 Ok(link) => {
                     backoff.reset();
-                    let (end, found) = self.session(link, &mut stop).await;
-                    upgrade = found;
+                    let end = self.session(link, &mut stop).await;
                     if matches!(end, End::Closed) && *stop.borrow() {
                         return;
                     }
@@ -61,6 +71,10 @@ impl Keeper {
                     }
                 }
                 Err(why) => self.report(&why),
+            }
+            if kicked.get() {
+                backoff.reset();
+                continue;
             }
             let route = self.route.clone();
             tokio::select! {
@@ -73,37 +87,31 @@ impl Keeper {
         }
     }
 
-    async fn dial(&mut self, ready: Option<SendingLink>) -> Result<SendingLink, DialError> {
-        if let Some(link) = ready {
-            return Ok(link);
+    async fn dial(&mut self) -> Result<SendingLink, DialError> {
+        if !self.context.config.path.udp {
+            return self.route.raft_over_tcp().await;
         }
-        let over_udp = if self.context.config.path.udp {
-            match self.route.raft_over_quic().await {
-                Ok(link) => {
-                    self.silent = 0;
-                    return Ok(link);
-                }
-                Err(why) if why.is_silence() => {
-                    self.silent = self.silent.saturating_add(1);
-                    if self.silent < SILENT_DIALS {
-                        return Err(why);
-                    }
-                    Some(why)
-                }
-                Err(why) => return Err(why),
-            }
-        } else {
-            None
-        };
-        match self.route.raft_over_tcp().await {
+        if self.tcp_first {
+            let dialled = self.route.raft_over_tcp().await;
+            self.tcp_first = dialled.is_ok();
+            return dialled;
+        }
+        let silence = match self.route.raft_over_quic().await {
             Ok(link) => {
-                if over_udp.is_some() {
-                    self.name_udp();
-                }
-                Ok(link)
+                self.silent = 0;
+                return Ok(link);
             }
-            Err(why) => Err(over_udp.unwrap_or(why)),
+            Err(why) if why.is_silence() => why,
+            Err(why) => return Err(why),
+        };
+        self.silent = self.silent.saturating_add(1);
+        if self.silent < SILENT_DIALS {
+            return Err(silence);
         }
+        let link = self.route.raft_over_tcp().await.map_err(|_| silence)?;
+        self.tcp_first = true;
+        self.name_udp();
+        Ok(link)
     }
 
     fn name_udp(&self) {
@@ -118,46 +126,47 @@ impl Keeper {
         }
     }
 
-    /// Runs a connection. With its end comes the connection that is to replace it, if there is one.
-    async fn session(&self, link: SendingLink, stop: &mut watch::Receiver<bool>) -> (End, Option<SendingLink>) {
+    /// Runs a connection to its end.
+    async fn session(&mut self, link: SendingLink, stop: &mut watch::Receiver<bool>) -> End {
         let peer = format_args!("{:x}", self.route.peer).to_string();
         let epoch = link.epoch;
         let over_tcp = matches!(link.carrier, Carrier::Tcp);
-        tracing::info!(peer, over_tcp, "peer became active");
+        if let Some(repeated) = self.context.throttle.pass(self.route.peer, "active") {
+            tracing::info!(peer, over_tcp, repeated, "peer became active");
+        }
         self.context.throttle.reset(self.route.peer, "dial");
-        let upgrade = RefCell::new(None);
+        let udp_passes = Cell::new(false);
+        let kicked = Cell::new(false);
         let close = async {
             tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => End::Closed,
-                () = self.newer_run(epoch) => End::NewerRun,
+                () = newer_run(&self.context, self.route.peer, &self.kick, epoch, &kicked) => End::NewerRun,
                 () = self.route.changed.notified() => End::Closed,
-                link = self.udp_again(over_tcp) => { upgrade.replace(Some(link)); End::Closed }
+                () = self.udp_again(over_tcp) => { udp_passes.set(true); End::Closed }
             }
         };
         let end = run(&self.context, &self.outbox, link, close).await;
-        tracing::warn!(peer, reason = %end, "peer became inactive (message send to peer failed)");
-        (end, upgrade.into_inner())
-    }
-
-    async fn newer_run(&self, epoch: u64) {
-        loop {
-            self.kick.notified().await;
-            if self.context.registry.epoch(self.route.peer) > epoch {
-                return;
-            }
+        if let Some(repeated) = self.context.throttle.pass(self.route.peer, "inactive") {
+            tracing::warn!(peer, reason = %end, repeated, "peer became inactive (message send to peer failed)");
         }
+        if udp_passes.get() {
+            self.silent = 0;
+            self.tcp_first = false;
+        }
+        end
     }
 
-    /// While messages go over TCP, tries once in a while whether UDP passes again.
-    async fn udp_again(&self, over_tcp: bool) -> SendingLink {
+    /// While messages go over TCP, tries once in a while whether UDP passes again. The connection of the try is not used: its hello would
+    /// end the one that works before it is known to work itself.
+    async fn udp_again(&self, over_tcp: bool) {
         if !over_tcp || !self.context.config.path.udp {
             return std::future::pending().await;
         }
         loop {
             sleep(self.context.config.path.udp_retry).await;
-            if let Ok(link) = self.route.raft_over_quic().await {
-                return link;
+            if self.route.udp_passes().await {
+                return;
             }
         }
     }
@@ -183,6 +192,17 @@ impl Keeper {
                 let cluster = format_args!("{:x}", context.config.cluster);
                 tracing::warn!(local, peer, cluster, error = %why, repeated, "{what}");
             }
+        }
+    }
+}
+
+/// Resolves when a run of `peer` shows itself that is newer than `epoch`. Notes when the peer connected at all.
+async fn newer_run(context: &Context, peer: NodeId, kick: &Notify, epoch: u64, kicked: &Cell<bool>) {
+    loop {
+        kick.notified().await;
+        kicked.set(true);
+        if context.registry.epoch(peer) > epoch {
+            return;
         }
     }
 }

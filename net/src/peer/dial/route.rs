@@ -17,11 +17,13 @@ use bytes::Bytes;
 use quinn::{Connection, Endpoint};
 use raft::NodeId;
 use rustls::pki_types::ServerName;
+use socket2::{SockRef, TcpKeepalive};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio_rustls::TlsConnector;
@@ -30,6 +32,14 @@ use tokio_rustls::TlsConnector;
 const FAILURES_PER_PORT: u32 = 2;
 /// Control goes before everything else that waits for the same path.
 const CONTROL_PRIORITY: i32 = 10;
+
+/// A lane that is silent by nature must still find out that the other side is gone.
+pub fn keep_alive(stream: &TcpStream) {
+    const IDLE: Duration = Duration::from_secs(10);
+    let probes = TcpKeepalive::new().with_time(IDLE).with_interval(IDLE / 5).with_retries(5);
+    // without it a lane of a member that is gone stays until it comes back
+    let _ = SockRef::from(stream).set_tcp_keepalive(&probes);
+}
 
 /// Why a dial failed.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +50,9 @@ pub enum DialError {
     /// The name is unknown.
     #[error("cannot resolve {0}: {1}")]
     Resolve(PeerUrl, io::Error),
+    /// The resolver does not answer.
+    #[error("cannot resolve the peer URL: the resolver does not answer")]
+    SlowResolver,
     /// Certificates are needed.
     #[error("{0} needs --peer-cert-file and --peer-key-file, or --peer-auto-tls")]
     NoCertificates(PeerUrl),
@@ -153,7 +166,8 @@ impl Route {
     }
 
     async fn pick(&self) -> Result<(PeerUrl, SocketAddr), DialError> {
-        let picked = self.resolve().await;
+        let resolved = tokio::time::timeout(self.context.config.dial_timeout(), self.resolve()).await;
+        let picked = resolved.unwrap_or(Err(DialError::SlowResolver));
         if picked.is_err() {
             self.attempt.set(self.attempt.get().wrapping_add(1));
         }
@@ -265,6 +279,26 @@ impl Route {
         outcome
     }
 
+    /// Whether a handshake over UDP succeeds.
+    pub async fn udp_passes(&self) -> bool {
+        let Ok((url, address)) = self.pick().await else { return false };
+        let Ok(trust) = self.trust(&url) else { return false };
+        let Ok(client) = udp::client(&self.context.config, &trust, false) else { return false };
+        // a port of its own: one that something on the way remembers wrongly would never pass
+        let Ok(endpoint) = udp::dialler(&self.context.config, address) else { return false };
+        let Ok(connecting) = endpoint.connect_with(client, address, &url.host) else { return false };
+        let tried = tokio::time::timeout(self.context.config.dial_timeout(), connecting).await;
+        match tried {
+            Ok(Ok(connection)) => {
+                connection.close(0_u32.into(), b"UDP passes");
+                // the goodbye leaves before the port is closed
+                let _ = tokio::time::timeout(self.context.config.heartbeat, endpoint.wait_idle()).await;
+                true
+            }
+            Ok(Err(_)) | Err(_) => false,
+        }
+    }
+
     /// Dials for raft messages over QUIC.
     ///
     /// # Errors
@@ -339,6 +373,7 @@ impl Route {
     ) -> Result<(WriteHalf, ReadHalf, u64), HelloError> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
+        keep_alive(&stream);
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
         let stream = TlsConnector::from(trust.tcp_client()).connect(name, stream).await?;
         let (read, write) = tokio::io::split(stream);

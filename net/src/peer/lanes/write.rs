@@ -76,7 +76,7 @@ impl Batch {
     /// # Errors
     /// As [`Self::add`].
     pub fn add_raft(&mut self, message: &Message) -> Result<(), FrameError> {
-        self.bytes.reserve(message.weight());
+        self.bytes.reserve(message.weight().min(self.lane.limit()));
         frame::encode_raft(message, self.lane, &mut self.bytes)
     }
 

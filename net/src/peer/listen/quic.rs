@@ -30,6 +30,7 @@ pub async fn accept(context: Rc<Context>, endpoint: Endpoint, strangers: Strange
             let greeted = match timeout(patience, greet(&context, incoming)).await {
                 Ok(Ok(greeted)) => greeted,
                 Ok(Err(Greeting::Handshake(why))) => return log_handshake(&context, remote, &why),
+                Ok(Err(Greeting::Silent)) => return,
                 Ok(Err(Greeting::Hello(why, connection))) => {
                     log_refused(&context, remote, &why);
                     // the answer must arrive before the connection ends
@@ -46,6 +47,8 @@ pub async fn accept(context: Rc<Context>, endpoint: Endpoint, strangers: Strange
 
 enum Greeting {
     Handshake(ConnectionError),
+    /// It only wanted to know whether UDP passes.
+    Silent,
     Hello(HelloError, Connection),
 }
 
@@ -58,7 +61,7 @@ struct Greeted {
 
 async fn greet(context: &Rc<Context>, incoming: Incoming) -> Result<Greeted, Greeting> {
     let connection = incoming.await.map_err(Greeting::Handshake)?;
-    let (send, receive) = connection.accept_bi().await.map_err(Greeting::Handshake)?;
+    let (send, receive) = connection.accept_bi().await.map_err(|_| Greeting::Silent)?;
     let mut out = WriteHalf::Quic(send);
     let mut read: ReadHalf = Box::new(receive);
     match hear(context, true, &mut read, &mut out).await {

@@ -7,6 +7,7 @@ use super::accepted::{Stranger, Strangers, log_handshake, log_refused};
 use crate::peer::bulk::receive;
 use crate::peer::codec::hello::Purpose;
 use crate::peer::codec::lane::Lane;
+use crate::peer::dial::route::keep_alive;
 use crate::peer::http::{Pages, serve_http};
 use crate::peer::lanes::read::ReadHalf;
 use crate::peer::lanes::write::WriteHalf;
@@ -65,6 +66,7 @@ async fn serve(port: &TcpPort, acceptor: &TlsAcceptor, stream: TcpStream, remote
     let Ok(Ok(1)) = timeout(patience, stream.peek(&mut first)).await else { return };
     // a socket that does not take the option is a little slower
     let _ = stream.set_nodelay(true);
+    keep_alive(&stream);
     if first[0] != HANDSHAKE {
         if !port.secure {
             serve_http(stream, port.pages.clone()).await;

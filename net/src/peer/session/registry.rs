@@ -39,7 +39,7 @@ struct Peer {
     epoch: u64,
     next_link: u64,
     links: Vec<Link>,
-    /// Rung when a newer run shows itself: the dialler need not wait any longer.
+    /// Rung when the peer connects: the dialler need not wait any longer.
     kick: Rc<Notify>,
     receive: Arc<Semaphore>,
     bulk: Arc<Semaphore>,
@@ -147,12 +147,12 @@ impl Registry {
         self.peers.borrow().get(&peer).map_or(0, |peer| peer.epoch)
     }
 
-    /// Rung when a newer run of `peer` shows itself.
+    /// Rung when `peer` connects for messages: it can be reached again, or a newer run of it shows itself.
     pub fn kick(&self, peer: NodeId) -> Rc<Notify> {
         self.with(peer, |entry| entry.kick.clone())
     }
 
-    /// A dialled peer has said which run it is. Its dialler knows, so that it is not kicked.
+    /// A dialled peer has said which run it is.
     pub fn saw(&self, peer: NodeId, epoch: u64) {
         self.with(peer, |entry| entry.advance(epoch));
     }
@@ -177,7 +177,8 @@ impl Registry {
             if epoch < entry.epoch && !entry.links.is_empty() {
                 return Err(Refusal::OldRun.into());
             }
-            if entry.advance(epoch) {
+            entry.advance(epoch);
+            if carries.purpose == Purpose::Raft && matches!(carries.lane, None | Some(Lane::Control)) {
                 entry.kick.notify_one();
             }
             // no connection of the newer run is left: a member restored from an older folder may come with a smaller epoch
@@ -223,22 +224,22 @@ impl Registry {
 }
 
 impl Peer {
-    /// Ends what an older run had. True when there was an older run, or none yet.
-    fn advance(&mut self, epoch: u64) -> bool {
+    /// Ends what an older run had.
+    fn advance(&mut self, epoch: u64) {
         if epoch <= self.epoch {
-            return false;
+            return;
         }
         self.epoch = epoch;
         for link in self.links.drain(..) {
             link.cancel.send_replace(true);
         }
-        true
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt;
 
     const RAFT: Carries = Carries { purpose: Purpose::Raft, lane: None };
 
@@ -278,6 +279,20 @@ mod tests {
         assert!(is_cancelled(&control) && !is_cancelled(&append) && !is_cancelled(&again));
         let all = registry.admit(2, 5, RAFT).expect("all lanes");
         assert!(is_cancelled(&append) && is_cancelled(&again) && !is_cancelled(&all));
+    }
+
+    #[test]
+    fn a_peer_that_connects_is_dialled_at_once() {
+        let registry = registry();
+        let kick = registry.kick(2);
+        let is_rung = || kick.notified().now_or_never().is_some();
+        registry.saw(2, 4);
+        assert!(!is_rung(), "who dialled knows already");
+        let link = registry.admit(2, 4, RAFT).expect("a member");
+        assert!(is_rung());
+        registry.admit(2, 4, Carries { purpose: Purpose::Bulk, lane: None }).expect("a snapshot");
+        assert!(!is_rung(), "a snapshot says nothing about messages");
+        drop(link);
     }
 
     #[test]

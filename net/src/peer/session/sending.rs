@@ -199,8 +199,9 @@ async fn read_echoes(
         };
         heard.set(Instant::now());
         for frame in frames {
-            if let Frame::Vitals(vitals) = frame {
-                let took = context.stamp().saturating_sub(vitals.echo);
+            let Frame::Vitals(vitals) = frame else { continue };
+            // a stamp that this side never set measures nothing
+            if let Some(took) = context.stamp().checked_sub(vitals.echo).filter(|_| vitals.echo != 0) {
                 counters.round_trip(Duration::from_micros(took));
             }
         }

@@ -3,7 +3,9 @@
 use crate::peer::config::{PathTuning, PeerConfig, PeerLimits, PeerListen};
 use crate::peer::http::{MemberPage, Pages};
 use crate::peer::metrics::{PeerCounters, PeerMetrics};
-use crate::peer::port::{BulkHeader, BulkSink, Call, Held, Inbound, PeerAddress, Peers, Responder, Transport, Vitals};
+use crate::peer::port::{
+    BulkHeader, BulkSink, Call, Held, Inbound, PeerAddress, PeerSender, Peers, Responder, Transport, Vitals,
+};
 use crate::peer::tls::{PeerTls, Trust};
 use crate::peer::transport::PeerTransport;
 use crate::server::LoopGuard;

@@ -34,13 +34,13 @@ fn noise(seed: &mut u64) -> Vec<u8> {
     bytes
 }
 
-/// Garbage over QUIC, on the lane that is chosen. Ends when the other side has closed.
-async fn garbage(two: &Member, lane: Lane, bytes: &[u8]) {
+/// A connection that has said its hello, and the stream of it.
+async fn greeted(two: &Member) -> (quinn::Connection, quinn::SendStream, quinn::RecvStream) {
     let config = config(7);
     let tls = PeerTls::new(None).expect("self-made");
     let trust = tls.of(false).expect("always there");
     let endpoint = udp::dialler(&config, two.address()).expect("a port");
-    let client = udp::client(&config, trust, false).expect("fits");
+    let client = udp::client(&config, trust, true).expect("fits");
     let connection = endpoint.connect_with(client, two.address(), "x").expect("starts").await.expect("connects");
     let (mut out, mut back) = connection.open_bi().await.expect("a stream");
     out.write_all(&hello(Purpose::Raft)).await.expect("sent");
@@ -48,6 +48,23 @@ async fn garbage(two: &Member, lane: Lane, bytes: &[u8]) {
     let mut answer = [0; ANSWER_LEN];
     back.read_exact(&mut answer).await.expect("an answer");
     assert!(HelloAnswer::decode(&answer).expect("an answer").result.is_ok());
+    (connection, out, back)
+}
+
+#[test]
+fn datagrams_without_frames_are_no_sign_of_life() {
+    run(async {
+        let two = Member::start(config(2));
+        // QUIC keeps this connection alive by itself
+        let (connection, _out, _back) = greeted(&two).await;
+        let closed = tokio::time::timeout(std::time::Duration::from_secs(20), connection.closed()).await;
+        assert!(matches!(closed, Ok(quinn::ConnectionError::ApplicationClosed(_))), "{closed:?}");
+    });
+}
+
+/// Garbage over QUIC, on the lane that is chosen. Ends when the other side has closed.
+async fn garbage(two: &Member, lane: Lane, bytes: &[u8]) {
+    let (connection, mut out, _back) = greeted(two).await;
     match lane {
         Lane::Append => {
             let mut stream = connection.open_uni().await.expect("a stream");

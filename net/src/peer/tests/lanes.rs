@@ -84,9 +84,11 @@ fn a_message_that_no_frame_can_carry_is_told_and_the_lane_goes_on() {
         let (one, two) = pair().await;
         one.propose(&two, 1, 65 << 20);
         until("told", || one.recorder.never_left() == [1]).await;
+        let since = one.transport.active_since(2);
         one.propose(&two, 2, 0);
         until("the second", || two.recorder.proposals() == [2]).await;
         assert_eq!(one.recorder.never_left(), [1]);
+        assert_eq!(one.transport.active_since(2), since, "on the same connection");
     });
 }
 

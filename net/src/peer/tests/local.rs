@@ -3,7 +3,7 @@
 use super::harness::{Recorder, lock, run, until};
 use crate::peer::codec::talk::NoAnswer;
 use crate::peer::local::{LocalNetwork, LocalTransport};
-use crate::peer::port::{CallError, PeerAddress, Peers, Question, Transport, Vitals};
+use crate::peer::port::{CallError, PeerAddress, PeerSender, Peers, Question, Transport, Vitals};
 use bytes::Bytes;
 use raft::{Body, EntryKind, Message, Proposal};
 use std::sync::{Arc, Mutex};

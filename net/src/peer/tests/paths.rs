@@ -152,6 +152,13 @@ fn messages_go_over_tcp_while_udp_is_blocked_and_over_udp_as_soon_as_it_passes()
         .await;
         one.heartbeat(&two, 99);
         until("a heartbeat", || two.recorder.heartbeats().last() == Some(&99)).await;
+        firewall.passes_udp.set(false);
+        until("over TCP again", || {
+            one.transport.active_since(2).is_some() && one.counters(&two).over_tcp.load(Relaxed)
+        })
+        .await;
+        one.heartbeat(&two, 100);
+        until("a heartbeat", || two.recorder.heartbeats().last() == Some(&100)).await;
     });
 }
 

@@ -3,12 +3,15 @@
 use super::harness::{Member, config, introduce, lock, pair_of, run, secured, until};
 use crate::peer::port::Transport;
 use crate::peer::tls::{Trust, provider};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tls::verify::AllowedNames;
+use tls::{AutoTls, Side, TlsSettings};
 
 /// An authority of a test.
 struct Authority {
@@ -18,11 +21,16 @@ struct Authority {
 
 impl Authority {
     fn new() -> Self {
+        Self::with_pem().0
+    }
+
+    fn with_pem() -> (Self, String) {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let certificate = params.self_signed(&key).expect("signed").der().clone();
-        Self { issuer: Issuer::new(params, key), certificate }
+        let signed = params.self_signed(&key).expect("signed");
+        let certificate = signed.der().clone();
+        (Self { issuer: Issuer::new(params, key), certificate }, signed.pem())
     }
 
     fn roots(&self) -> Arc<RootCertStore> {
@@ -124,5 +132,76 @@ fn a_self_made_certificate_is_no_way_into_a_cluster_with_certificates() {
         tokio::time::sleep(Duration::from_millis(1_500)).await;
         assert!(one.transport.active_since(2).is_none());
         assert!(lock(&two.recorder.vitals).is_empty());
+    });
+}
+
+/// Files as an operator has them, in `dir`: an authority, and a pair of it for the loopback with this common name.
+fn files(dir: &Path, authority: &Authority, pem: &str, common_name: &str) -> TlsSettings {
+    let key = KeyPair::generate().expect("a key");
+    let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("a name");
+    params.distinguished_name.push(DnType::CommonName, common_name);
+    let certificate = params.signed_by(&key, &authority.issuer).expect("signed");
+    let write = |name: &str, text: &str| {
+        let path = dir.join(name);
+        std::fs::write(&path, text).expect("written");
+        Some(path)
+    };
+    TlsSettings {
+        side: Side::Peer,
+        cert_file: write(&format!("{common_name}.crt"), &certificate.pem()),
+        key_file: write(&format!("{common_name}.key"), &key.serialize_pem()),
+        trusted_ca_file: write("ca.crt", pem),
+        client_cert_auth: true,
+        ..TlsSettings::default()
+    }
+}
+
+fn trust_of(settings: &TlsSettings) -> Trust {
+    Trust::from_settings(settings, &[]).expect("usable files").0
+}
+
+#[test]
+fn allowed_common_names_hold_on_both_sides_and_files_are_followed() {
+    run(async {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (authority, pem) = Authority::with_pem();
+        let allowed = |settings| TlsSettings {
+            allowed: AllowedNames { common_names: vec!["member".into()], ..AllowedNames::default() },
+            ..settings
+        };
+        let good = allowed(files(dir.path(), &authority, &pem, "member"));
+        let stranger = files(dir.path(), &authority, &pem, "somebody");
+        let one = Member::start(secured(config(1), trust_of(&stranger)));
+        let two = Member::start(secured(config(2), trust_of(&good)));
+        introduce(&[&one, &two]);
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        assert!(one.transport.active_since(2).is_none() && two.transport.active_since(1).is_none());
+        // the stranger's files are replaced by good ones, while it runs
+        let copy = |from: &Option<std::path::PathBuf>, to: &Option<std::path::PathBuf>| {
+            std::fs::copy(from.as_ref().expect("a file"), to.as_ref().expect("a file")).expect("copied");
+        };
+        copy(&good.key_file, &stranger.key_file);
+        copy(&good.cert_file, &stranger.cert_file);
+        one.reaches(&two).await;
+        two.reaches(&one).await;
+        one.heartbeat(&two, 5);
+        until("a heartbeat", || two.recorder.heartbeats() == [5]).await;
+    });
+}
+
+#[test]
+fn members_with_made_certificates_talk_over_https() {
+    run(async {
+        let dirs = [tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder")];
+        let settings = |at: usize| TlsSettings {
+            side: Side::Peer,
+            auto: Some(AutoTls { dir: dirs[at].path().into(), years: 1 }),
+            ..TlsSettings::default()
+        };
+        let (one, two) =
+            pair_of(secured(config(1), trust_of(&settings(0))), secured(config(2), trust_of(&settings(1)))).await;
+        one.transport.set_peers(crate::peer::port::Peers { members: vec![one.peer()], removed: vec![2] });
+        until("told", || !lock(&two.recorder.told_removed).is_empty()).await;
+        assert_eq!(lock(&two.recorder.told_removed)[0], (1, false), "whoever is taken without proof proves nothing");
     });
 }

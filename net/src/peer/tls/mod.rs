@@ -12,6 +12,7 @@ pub use provider::provider;
 
 use rustls::{ClientConfig, ServerConfig};
 use std::sync::Arc;
+use tls::{Identity, TlsError, TlsSettings};
 
 /// What members speak inside TLS. Connections that offer something else get HTTP.
 pub const ALPN: &[u8] = b"conclave-peer";
@@ -52,6 +53,19 @@ impl PeerTls {
 }
 
 impl Trust {
+    /// What `https` URLs mean with these settings. `hosts` are what a self-made certificate names. With it comes the certificate that is
+    /// shown, for those who watch its end.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub fn from_settings(settings: &TlsSettings, hosts: &[String]) -> Result<(Self, Arc<Identity>), TlsError> {
+        let server = tls::server_config(settings, hosts)?;
+        let client = tls::client_config(settings, hosts)?;
+        // with --peer-auto-tls any certificate is taken
+        let authenticated = settings.auto.is_none() || settings.cert_file.is_some();
+        Ok((Self { client: Arc::new(client), server: Arc::new(server.config), authenticated }, server.identity))
+    }
+
     /// For TCP: members first, HTTP for everybody else.
     pub fn tcp_server(&self) -> Arc<ServerConfig> {
         let mut config = (*self.server).clone();

@@ -174,10 +174,21 @@ pub const SHOWN: &[Made] = &[
     by("between-policy", "ca", "in-between-with-policy"),
 ];
 
-/// Makes all files in a folder; `keys` is the folder with the keys of the repository. `None`: there is no `openssl` here.
-pub fn make(folder: &Path, keys: &Path) -> Option<()> {
+/// Makes the files of all certificates in a folder, or those of the `wanted` and of whom they need. `keys` is the folder with
+/// the keys of the repository. `None`: there is no `openssl` here.
+pub fn make(folder: &Path, keys: &Path, wanted: &[&str]) -> Option<()> {
     Command::new("openssl").arg("version").output().ok()?;
-    for one in AUTHORITIES.iter().chain(SHOWN) {
+    let is_wanted = |one: &&Made| wanted.is_empty() || wanted.contains(&one.name);
+    let shown: Vec<&Made> = SHOWN.iter().filter(is_wanted).collect();
+    let mut needed: Vec<&str> = shown.iter().flat_map(|one| [one.issuer, one.trust]).chain(["ca"]).collect();
+    // an issuer stands behind its own, so one pass from the end finds whom issuers need
+    for one in AUTHORITIES.iter().rev() {
+        if needed.contains(&one.name) {
+            needed.push(one.issuer);
+        }
+    }
+    let authorities = AUTHORITIES.iter().filter(|one| needed.contains(&one.name));
+    for one in authorities.chain(shown) {
         one.make(folder, keys);
     }
     Some(())

@@ -1,6 +1,7 @@
 //! Alarms, membership, cluster version, identity; opening and refusing to open.
 
 use super::*;
+use crate::apply::meta_rows::OWN_BYTES;
 use crate::apply::{MemberContext, OpenError};
 use crate::engine::Op;
 use crate::schema::meta;
@@ -134,7 +135,7 @@ fn a_store_is_bootstrapped_once() {
     assert_eq!((applier.identity().cluster_id, applier.identity().member_id), (7, 1));
     let view = applier.view();
     assert_eq!((view.status.revision, view.status.compact_revision, view.status.applied_index), (1, -1, 0));
-    assert_eq!((view.status.logical_bytes, view.status.live_bytes, view.status.keys), (0, 0, 0));
+    assert_eq!((view.status.logical_bytes, view.status.live_bytes, view.status.keys), (OWN_BYTES, OWN_BYTES, 0));
     assert!(matches!(
         StateMachine::bootstrap(engine, &first()),
         Err(OpenError::NotEmpty { cluster_id: 7, member_id: 1 })

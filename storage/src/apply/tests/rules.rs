@@ -207,6 +207,10 @@ fn compaction_is_settled_at_once_and_deletes_in_steps() {
         node.put("a", value);
     }
     let before = node.applier.view();
+    assert_eq!(
+        before.status.live_bytes, before.status.logical_bytes,
+        "history is in use until a compaction gives it up"
+    );
     assert_eq!(node.refused(compact(6)), ApplyError::FutureRevision);
     let (report, applied) = node.report(compact(5));
     assert_eq!((applied.result, report.compaction), (Ok(Outcome::Compaction), Some(5)));
@@ -214,6 +218,7 @@ fn compaction_is_settled_at_once_and_deletes_in_steps() {
         (report.view.status.compact_revision, report.view.status.logical_bytes),
         (5, before.status.logical_bytes)
     );
+    assert!(report.view.status.live_bytes < before.status.live_bytes, "what will be deleted is not in use");
     assert_eq!(node.refused(compact(5)), ApplyError::Compacted);
     assert_eq!(node.applier.compaction_step(1).unwrap(), CompactionProgress::More);
     let mut node = Node::open(node.engine.clone(), 1 << 20);
@@ -225,7 +230,7 @@ fn compaction_is_settled_at_once_and_deletes_in_steps() {
     assert_eq!(node.applier.compaction_step(1).unwrap(), CompactionProgress::Idle);
     let view = node.applier.view();
     assert_eq!(view.status.logical_bytes, view.status.live_bytes);
-    assert_eq!(view.status.live_bytes, before.status.live_bytes);
+    assert_eq!(view.status.live_bytes, report.view.status.live_bytes);
     assert_eq!(node.get("a").unwrap().value, "4");
 }
 

@@ -49,6 +49,12 @@ impl RocksOptions {
         let file_bytes = (total / 48).clamp(2 << 20, whole.file_bytes);
         Self { write_buffer_bytes, file_bytes, ..whole }
     }
+
+    /// With so many bytes for blocks, and so many for memtables at their most.
+    pub fn within(self, cache_bytes: usize, memtables: usize) -> Self {
+        // see `write_buffer_bytes`: a disk that cannot keep up makes half as much again of it
+        Self { cache_bytes, write_buffer_bytes: self.write_buffer_bytes.min(memtables / 3 * 2), ..self }
+    }
 }
 
 /// Cache and write buffers; two open stores (old and new, while a snapshot is installed) share one.

@@ -6,7 +6,8 @@ use harness::daemon::Settings;
 use harness::{Daemon, Stubs};
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 use tempfile::TempDir;
 
 /// A stopped member with some data.
@@ -167,4 +168,56 @@ async fn files_that_are_nobodys_are_left_alone() {
     }
     assert!(!partial.exists() && !scratch.exists(), "our own remains are cleared");
     serves(settings, &ledger).await;
+}
+
+/// Every file below a folder: its path, its length, its last change.
+fn listing(dir: &Path) -> Vec<(PathBuf, u64, SystemTime)> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(dir).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let about = entry.metadata().expect("what it is");
+        all.push((entry.path(), about.len(), about.modified().expect("when it was changed")));
+        if about.is_dir() {
+            all.extend(listing(&entry.path()));
+        }
+    }
+    all.sort();
+    all
+}
+
+/// Founding an empty store beside etcd's files would make whoever follows the keys delete everything.
+#[tokio::test]
+async fn folders_of_etcd_are_refused_before_anything_is_written() {
+    const SENTENCE: &str = "…is a file of etcd: Conclave does not read etcd's files, and has changed nothing; to move the keys, …\
+                            `etcdctl --endpoints=<URL of etcd> make-mirror <host:port of conclave>`…";
+    let segment = "0000000000000000-0000000000000000.wal";
+    // as 3.4 to 3.7 leave them: a fresh member, one with snapshots, one with its log elsewhere, and that log alone
+    let snapshot = "member/snap/0000000000000002-00000000000186a1.snap";
+    let cases: [(&str, &[&str], Option<&str>); 5] = [
+        ("fresh", &["member/snap/db", "member/wal/SEGMENT", "member/wal/0.tmp"], None),
+        ("with snapshots", &["member/snap/db", snapshot, "member/wal/SEGMENT"], None),
+        ("its log elsewhere", &["member/snap/db", "log/SEGMENT"], Some("log")),
+        ("the log alone", &["log/SEGMENT"], Some("log")),
+        ("its inner folder", &["snap/db", "wal/SEGMENT"], None),
+    ];
+    for (name, files, log) in cases {
+        let dir = TempDir::new().expect("a folder");
+        let data = dir.path().join("data");
+        std::fs::create_dir(&data).expect("a folder");
+        for file in files {
+            let root = if file.starts_with("log/") { dir.path() } else { &data };
+            let path = root.join(file.replace("SEGMENT", segment));
+            std::fs::create_dir_all(path.parent().expect("a parent")).expect("its folder");
+            std::fs::write(&path, [7; 4096]).expect("a file of etcd");
+        }
+        let mut settings = Settings::new(&data);
+        // a certificate of its own would be written into the data folder
+        settings.flags.push("--auto-tls".into());
+        if let Some(log) = log {
+            settings.flags.extend(["--wal-dir".into(), dir.path().join(log).display().to_string()]);
+        }
+        let before = listing(dir.path());
+        refuses(name, &settings, SENTENCE.into()).await;
+        assert_eq!(listing(dir.path()), before, "{name}: something was changed");
+    }
 }

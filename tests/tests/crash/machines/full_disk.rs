@@ -71,6 +71,40 @@ async fn a_disk_of_a_few_segments_raises_the_alarm_and_the_member_lives() {
     assert_ne!(in_time, Some(false), "the member ended for want of space");
 }
 
+/// What is kept free, the log and the store's own doubling must leave at least half of a small disk for values.
+#[tokio::test]
+async fn at_least_half_of_a_small_disk_is_taken_by_values() {
+    const LENGTH: usize = 100_000;
+    for size in [64, 128, 256] {
+        let dir = TempDir::new().expect("a folder");
+        let mount: &'static str = format!("{size}m").leak();
+        let Some((_disk, settings)) = on_small_disk(&dir, mount) else { return };
+        let (_daemon, stubs) = Daemon::start(settings).await;
+        let mut ledger = Ledger::default();
+        assert!(write_until_refused(&mut ledger, &stubs, LENGTH, 512 << 20).await, "the member ended on {size} MiB");
+        let taken = (ledger.acknowledged.len() * LENGTH) >> 20;
+        println!("{taken} of {size} MiB are values");
+        assert!(taken >= size / 2, "{taken} MiB of {size}");
+        ledger.check(&stubs).await;
+    }
+}
+
+/// tmpfs without a size, as ramfs, says that it has no blocks: that is no full disk.
+#[tokio::test]
+async fn a_file_system_without_a_size_is_not_full() {
+    let dir = TempDir::new().expect("a folder");
+    let Some((disk, settings)) = on_small_disk(&dir, "0") else { return };
+    let (_daemon, stubs) = Daemon::start(settings).await;
+    let mut ledger = Ledger::default();
+    ledger.write(&stubs, 50, 100_000).await.expect("there is room");
+    tokio::time::sleep(std::time::Duration::from_millis(600)).await;
+    ledger.write(&stubs, 50, 100_000).await.expect("there is still room");
+    assert!(stubs.alarm(AlarmAction::Get, 0, AlarmType::None).await.is_empty());
+    let member = disk.seen_from_outside().join("data/member");
+    assert!(member.join("store").exists() && !member.join("reserve").exists(), "a reserve would be memory");
+    ledger.check(&stubs).await;
+}
+
 /// None where the machine cannot; false when the member ended before it could refuse.
 async fn fill_and_come_back(size: &'static str, length: usize, most: usize) -> Option<bool> {
     let dir = TempDir::new().expect("a folder");

@@ -1,4 +1,4 @@
-//! Room on the disk: an early alarm and a reserve, so that a full disk refuses writes instead of ending the member, again at every
+//! The disk monitor: an early alarm and a reserve, so that a full disk refuses writes instead of ending the member, again at every
 //! start.
 //!
 //! The rules are [`Space`]'s; the task around them measures, proposes and keeps the file. Must never decide about an entry: what
@@ -18,21 +18,21 @@ use std::time::Duration;
 use storage::disk::space::{MARGIN, Space};
 use storage::engine::rocks::RocksMemory;
 
-/// Time between two looks. Fast enough that a disk of 400 MB/s does not fill the margin between two of them.
+/// Time between two measurements. Fast enough that a disk of 400 MB/s does not fill the margin between two of them.
 const PERIOD: Duration = Duration::from_millis(250);
 /// The same on a small disk, whose margin is filled sooner.
 const SHORT_PERIOD: Duration = Duration::from_millis(20);
 
 /// Where a member's files lie, and the file that keeps room for it.
 #[derive(Clone, Debug)]
-pub(crate) struct Room {
+pub(crate) struct DiskMonitor {
     data: PathBuf,
     wal: PathBuf,
     reserve: PathBuf,
     memory: RocksMemory,
 }
 
-impl Room {
+impl DiskMonitor {
     /// Of a member whose folders exist.
     pub(crate) fn new(member: &Path, wal: &Path, memory: &RocksMemory) -> Self {
         Self { data: member.to_owned(), wal: wal.to_owned(), reserve: member.join("reserve"), memory: memory.clone() }
@@ -55,8 +55,8 @@ impl Room {
         }
     }
 
-    /// Looks at both disks and keeps the reserve; true when room runs out.
-    fn look(&self) -> bool {
+    /// Measures both disks and keeps the reserve; true when room runs out.
+    fn measure(&self) -> bool {
         let unflushed = self.memory.write_buffer_usage() as u64;
         let disk = match Space::of(&self.data) {
             Ok(disk) => disk,
@@ -99,24 +99,24 @@ fn release(path: &Path, disk: Space) {
     }
 }
 
-/// Looks until the node ends. While room is short, writes are refused at the door and by the alarm.
-pub(crate) async fn watch(client: Client, room: Room) {
-    let is_small = Space::of(&room.data).is_ok_and(|disk| disk.margin() < MARGIN / 2);
+/// Measures until the node ends. While room is short, writes are refused at the door and by the alarm.
+pub(crate) async fn watch(client: Client, monitor: DiskMonitor) {
+    let is_small = Space::of(&monitor.data).is_ok_and(|disk| disk.margin() < MARGIN / 2);
     let period = if is_small { SHORT_PERIOD } else { PERIOD };
     loop {
         let ports = client.ports();
         if ports.gauges.stopping.load(Relaxed) {
             return;
         }
-        let looking = room.clone();
+        let measuring = monitor.clone();
         // a disk that hangs must not hang the host's arbiter
-        let Ok(low) = actix_rt::task::spawn_blocking(move || looking.look()).await else { return };
+        let Ok(low) = actix_rt::task::spawn_blocking(move || measuring.measure()).await else { return };
         let was_low = ports.gauges.disk_low.swap(low, Relaxed);
-        if low && !stands(ports) {
+        if low && !is_raised(ports) {
             if !was_low {
-                let dir = room.data.display();
+                let dir = monitor.data.display();
                 tracing::warn!(
-                    data = %dir, log = %room.wal.display(),
+                    data = %dir, log = %monitor.wal.display(),
                     "disk space runs out: raising the NOSPACE alarm; free space or delete and compact, then disarm the alarm"
                 );
             }
@@ -128,14 +128,17 @@ pub(crate) async fn watch(client: Client, room: Room) {
     }
 }
 
-fn stands(ports: &Ports) -> bool {
+fn is_raised(ports: &Ports) -> bool {
     let own = AlarmMember { member_id: ports.identity.member_id, alarm: AlarmType::Nospace };
     ports.reads.status().alarms.contains(&own)
 }
 
 async fn raise(client: &Client) {
-    let (action, member_id) = (AlarmAction::Activate as i32, client.ports().identity.member_id);
-    let request = AlarmRequest { action, member_id, alarm: AlarmType::Nospace as i32 };
+    let request = AlarmRequest {
+        action: AlarmAction::Activate as i32,
+        member_id: client.ports().identity.member_id,
+        alarm: AlarmType::Nospace as i32,
+    };
     if let Err(why) = client.execute(Command::Alarm(request)).await {
         tracing::debug!(error = %why, "the NOSPACE alarm was not raised, it is tried again");
     }

@@ -2,7 +2,7 @@
 //!
 //! Must never block: without credit it leaves the work inside raft until a completion comes back.
 
-use super::core::{Opening, RaftCore};
+use super::core::RaftCore;
 use crate::limits::{APPENDS_IN_FLIGHT, APPLIES_IN_FLIGHT};
 use crate::wiring::apply::{ApplyBatch, CommittedEntry, ToApplier};
 use crate::wiring::leases::RoleChanged;
@@ -13,27 +13,49 @@ use raft::{Append, Apply, Entry, EntryKind};
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
 impl RaftCore {
-    /// Dispatches until raft has nothing more to hand out or a credit is missing.
-    pub(super) fn turn(&mut self) {
-        self.ask_opening();
-        while self.node.has_ready() && self.appends.len() < APPENDS_IN_FLIGHT && self.applies.len() < APPLIES_IN_FLIGHT
-        {
-            let ready = self.node.ready();
-            if !ready.messages.is_empty() {
-                self.parts.peers.send(ready.messages);
-            }
-            if let Some(append) = ready.append {
+    /// Dispatches until raft has nothing more to hand out that there is credit for. Messages and reads need none, so no sign
+    /// of life, vote or read ever waits for the disk or the applier; appends and applies have a credit each.
+    pub(super) fn drive_ready(&mut self) {
+        loop {
+            self.ask_for_reads();
+            let mut moved = self.dispatch_messages();
+            moved |= self.dispatch_reads();
+            if self.appends.len() < APPENDS_IN_FLIGHT
+                && let Some(append) = self.node.take_append()
+            {
                 self.dispatch_append(append);
+                moved = true;
             }
-            for read in ready.read_states {
-                self.on_read_state(read.tag, read.index);
-            }
-            if let Some(apply) = ready.apply {
+            if self.applies.len() < APPLIES_IN_FLIGHT
+                && let Some(apply) = self.node.take_apply()
+            {
                 self.dispatch_apply(apply);
+                moved = true;
+            }
+            if !moved {
+                break;
             }
         }
+        self.ask_for_log();
         self.publish();
         self.out.flush(&self.parts.sinks);
+    }
+
+    fn dispatch_messages(&mut self) -> bool {
+        let messages = self.node.take_messages();
+        if messages.is_empty() {
+            return false;
+        }
+        self.parts.peers.send(messages);
+        true
+    }
+
+    fn dispatch_reads(&mut self) -> bool {
+        let reads = self.node.take_reads();
+        for read in &reads {
+            self.on_read_state(read.tag, read.index);
+        }
+        !reads.is_empty()
     }
 
     fn dispatch_append(&mut self, append: Append) {
@@ -95,15 +117,6 @@ impl RaftCore {
         self.proposals.take(origin.sequence)
     }
 
-    fn on_read_state(&mut self, tag: u64, index: u64) {
-        if self.opening == (Opening::Asked { tag }) {
-            self.opening = Opening::Granted { index };
-        }
-        self.reads.confirm(tag, index);
-        let applied = self.parts.gauges.applied.load(Relaxed);
-        self.reads.applied(applied, &mut self.out);
-    }
-
     /// Publishes positions and role, and opens service once this member knows what was committed before it started.
     fn publish(&mut self) {
         let gauges = &self.parts.gauges;
@@ -128,26 +141,5 @@ impl RaftCore {
             self.parts.leases.send(RoleChanged { leading, term: self.node.term() });
         }
         self.open_service(leading);
-    }
-
-    /// Asks for the read index that opens service, as soon as there is a leader to ask.
-    fn ask_opening(&mut self) {
-        if self.opening == Opening::NoLeader && self.node.leader() != 0 {
-            let tag = self.tag();
-            self.opening = Opening::Asked { tag };
-            self.node.read_index(tag);
-        }
-    }
-
-    fn open_service(&mut self, leading: bool) {
-        let applied = self.parts.gauges.applied.load(Relaxed);
-        // raft answers a singleton's read index before the first entry of its term is applied; service waits for that too
-        if let Opening::Granted { index } = self.opening
-            && applied >= index
-            && (leading || !self.node.is_leader())
-        {
-            self.opening = Opening::Open;
-            self.parts.gauges.serving.store(true, Release);
-        }
     }
 }

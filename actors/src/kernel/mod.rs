@@ -1,0 +1,69 @@
+//! The kernel: makes every queue, then every owner, in an order in which nobody is spoken to before it lives; and ends them
+//! in the order in which nothing is lost.
+//!
+//! | file | idea |
+//! |---|---|
+//! | [`assembly`] | what a node is put together from |
+//! | `queues` | the queues, and which ends each owner gets |
+//! | `start` | the owners, in order |
+//! | `stop` | their end, in order |
+//!
+//! The only room that sees everyone. Must never decide anything about data.
+
+pub mod assembly;
+mod queues;
+mod start;
+mod stop;
+
+pub use assembly::{Assembly, FIRST_CLIENT_SINK, LEASE_SINK, StartError};
+
+use crate::death_watch::ExitCell;
+use messages::Ports;
+use start::Started;
+use stop::Running;
+use storage::engine::Engine;
+
+/// A running node. Dropped without [`Kernel::stop`], it is stopped in the background.
+pub struct Kernel {
+    ports: Ports,
+    exit: ExitCell,
+    running: Option<Running>,
+}
+
+impl Drop for Kernel {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            let (ports, exit) = (self.ports.clone(), self.exit.clone());
+            // nobody waits for it: the folder is free a moment later
+            std::thread::spawn(move || running.stop(&ports, &exit));
+        }
+    }
+}
+
+impl Kernel {
+    /// Starts all owners. Must be called inside an actix system.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start<E: Engine>(assembly: Assembly<E>) -> Result<Self, StartError> {
+        let Started { ports, exit, running } = start::start(assembly)?;
+        Ok(Self { ports, exit, running: Some(running) })
+    }
+
+    /// Sending ends for clients.
+    pub fn ports(&self) -> &Ports {
+        &self.ports
+    }
+
+    /// Where the node's end is noted.
+    pub fn exit(&self) -> &ExitCell {
+        &self.exit
+    }
+
+    /// Ends all owners, each after those that feed it. Blocking: call it off the arbiters.
+    pub fn stop(mut self) {
+        if let Some(running) = self.running.take() {
+            running.stop(&self.ports, &self.exit);
+        }
+    }
+}

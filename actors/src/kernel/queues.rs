@@ -1,0 +1,226 @@
+//! The queues between owners, what all of them share, and which ends each of them gets.
+//!
+//! Must never run anything: owners are made here and started in `start`.
+
+use super::assembly::{LEASE_SINK, StartError};
+use super::stop::Actors;
+use crate::applier::{ApplierPace, ApplierParts};
+use crate::clock;
+use crate::death_watch::{DeathWatch, ExitCell};
+use crate::flusher::{FILL_PAUSE, FlusherParts};
+use crate::lease_manager::actor::{LeaseManager, LeaseParts};
+use crate::lease_manager::{LeaseServiceParts, StoredLease};
+use crate::limits::{
+    APPLIER_QUEUE, COMPACTION_STEP_ROWS, DURABLE_CHECK_ENTRIES, FLUSH_ENTRIES, FLUSHER_QUEUE, LOG_READS, OwnerBudgets,
+    WAL_QUEUE,
+};
+use crate::mailbox::Mailbox;
+use crate::raft_core::CoreParts;
+use crate::raft_core::inbox::{Inbox, InnerPort};
+use crate::store_cell::StoreCell;
+use crate::store_reads::StoreReads;
+use crate::wal_writer::WalParts;
+use crate::watch_hub::{HubConfig, HubParts, Position, WatchHub};
+use crate::wiring::apply::ToApplier;
+use crate::wiring::flush::ToFlusher;
+use crate::wiring::log::ReadLog;
+use crate::wiring::wal::ToWal;
+use actix::Addr;
+use actix_rt::Arbiter;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use messages::admin::RunJob;
+use messages::peer::{PeerSender, Peers, Transport};
+use messages::ports::CorePort;
+use messages::read::{Reads, RunQuery};
+use messages::{Gauges, NodeIdentity, Ports, Sinks};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Release;
+use std::time::Duration;
+use storage::apply::StateMachine as Store;
+use storage::disk::Disk;
+use storage::engine::Engine;
+use storage::view::Views;
+
+/// The queues between owners, and what all of them share.
+pub(super) struct Queues<E: Engine> {
+    pub(super) exit: ExitCell,
+    pub(super) gauges: Arc<Gauges>,
+    pub(super) sinks: Arc<Sinks>,
+    pub(super) views: Arc<Views<E::Snapshot>>,
+    pub(super) reads: StoreReads<E::Snapshot>,
+    pub(super) core: CorePort,
+    pub(super) inner: InnerPort,
+    pub(super) wal: Sender<ToWal>,
+    pub(super) applier: Sender<ToApplier>,
+    pub(super) flusher: Sender<ToFlusher>,
+    pub(super) log: Sender<ReadLog>,
+    pub(super) hub_backlog: Arc<AtomicUsize>,
+}
+
+/// Tells the transport, if there is one, who the members are.
+struct Members(Option<Arc<dyn Transport>>);
+
+impl Mailbox<Peers> for Members {
+    fn send(&self, peers: Peers) {
+        if let Some(transport) = &self.0 {
+            transport.set_peers(peers);
+        }
+    }
+}
+
+/// Receiving ends, each to be given to its owner.
+pub(super) struct Ends {
+    pub(super) inbox: Inbox,
+    pub(super) wal: Receiver<ToWal>,
+    pub(super) applier: Receiver<ToApplier>,
+    pub(super) flusher: Receiver<ToFlusher>,
+    pub(super) log: Receiver<ReadLog>,
+}
+
+impl<E: Engine> Queues<E> {
+    pub(super) fn new(store: &Store<E>, budgets: &OwnerBudgets) -> (Self, Ends) {
+        let (inbox, core, inner) = Inbox::new();
+        let (wal, wal_end) = bounded(WAL_QUEUE);
+        let (applier, applier_end) = bounded(APPLIER_QUEUE);
+        let (flusher, flusher_end) = bounded(FLUSHER_QUEUE);
+        let (log, log_end) = bounded(LOG_READS);
+        let views = Arc::new(Views::new(store.view()));
+        let gauges = Arc::<Gauges>::default();
+        gauges.applied.store(store.applied().index, Release);
+        let queues = Self {
+            exit: ExitCell::default(),
+            reads: StoreReads::new(views.clone(), gauges.clone(), budgets.collected),
+            gauges,
+            sinks: Arc::default(),
+            views,
+            core,
+            inner,
+            wal,
+            applier,
+            flusher,
+            log,
+            hub_backlog: Arc::default(),
+        };
+        (queues, Ends { inbox, wal: wal_end, applier: applier_end, flusher: flusher_end, log: log_end })
+    }
+
+    /// The sending ends that clients hold.
+    pub(super) fn ports(
+        &self,
+        identity: NodeIdentity,
+        reads: Arc<dyn Reads>,
+        query: Sender<RunQuery>,
+        jobs: Sender<RunJob>,
+        actors: &Actors,
+    ) -> Ports {
+        Ports {
+            identity: Arc::new(identity),
+            gauges: self.gauges.clone(),
+            reads,
+            sinks: self.sinks.clone(),
+            core: self.core.clone(),
+            query,
+            jobs,
+            hub: actors.hub.clone().recipient(),
+            leases: actors.leases.clone().recipient(),
+        }
+    }
+
+    pub(super) fn watch(&self, actor: &'static str) -> DeathWatch {
+        DeathWatch::new(actor, self.exit.clone())
+    }
+
+    pub(super) fn start_hub(&self, config: HubConfig, arbiter: &Arbiter) -> Addr<WatchHub> {
+        let view = self.views.load();
+        let parts = HubParts {
+            config,
+            at: Position { revision: view.status.revision, compact_revision: view.status.compact_revision },
+            source: Arc::new(self.reads.clone()),
+            sinks: self.sinks.clone(),
+            gauges: self.gauges.clone(),
+            backlog: self.hub_backlog.clone(),
+            exit: self.exit.clone(),
+        };
+        WatchHub::start(parts, &arbiter.handle())
+    }
+
+    pub(super) fn start_leases(
+        &self,
+        tick: Duration,
+        ticks: u32,
+        arbiter: &Arbiter,
+    ) -> Result<Addr<LeaseManager>, StartError> {
+        let stored = storage::read::meta::leases(&self.views.load())?;
+        let heartbeat = tick.as_millis() as u64;
+        let service = LeaseServiceParts {
+            stored: stored
+                .into_iter()
+                .map(|(id, row)| StoredLease { id, ttl: row.ttl, remaining: row.remaining })
+                .collect(),
+            election_timeout: heartbeat * u64::from(ticks),
+            heartbeat,
+            core: self.core.clone(),
+            sink: LEASE_SINK,
+            sinks: self.sinks.clone(),
+            gauges: self.gauges.clone(),
+        };
+        let parts = LeaseParts { service, clock: Box::new(clock::since_boot), exit: self.exit.clone() };
+        Ok(LeaseManager::start(parts, &arbiter.handle()))
+    }
+
+    pub(super) fn applier_parts(
+        &self,
+        inbox: Receiver<ToApplier>,
+        actors: &Actors,
+        transport: Option<Arc<dyn Transport>>,
+        compaction_pause: Duration,
+        budgets: &OwnerBudgets,
+    ) -> ApplierParts<E> {
+        ApplierParts {
+            inbox,
+            core: self.inner.clone(),
+            views: self.views.clone(),
+            sinks: self.sinks.clone(),
+            hub: Box::new(actors.hub.clone().recipient()),
+            hub_backlog: self.hub_backlog.clone(),
+            leases: Box::new(actors.leases.clone().recipient()),
+            flusher: self.flusher.clone(),
+            members: Box::new(Members(transport)),
+            pace: ApplierPace {
+                compaction_pause,
+                compaction_rows: COMPACTION_STEP_ROWS,
+                durable_check: DURABLE_CHECK_ENTRIES,
+                hub_backlog: budgets.hub_backlog,
+                oversized_revision: budgets.oversized_revision,
+            },
+        }
+    }
+
+    pub(super) fn core_parts(&self, inbox: Inbox, actors: &Actors, peers: Arc<dyn PeerSender>) -> CoreParts {
+        CoreParts {
+            inbox,
+            wal: self.wal.clone(),
+            applier: self.applier.clone(),
+            log: self.log.clone(),
+            peers,
+            leases: Box::new(actors.leases.clone().recipient()),
+            sinks: self.sinks.clone(),
+            gauges: self.gauges.clone(),
+        }
+    }
+
+    pub(super) fn flusher_parts(
+        &self,
+        inbox: Receiver<ToFlusher>,
+        store: Arc<StoreCell<E>>,
+        disk: Arc<dyn Disk>,
+    ) -> FlusherParts<E> {
+        let (core, wal, gauges) = (self.inner.clone(), self.wal.clone(), self.gauges.clone());
+        FlusherParts { inbox, store, disk, core, wal, gauges, flush_entries: FLUSH_ENTRIES, fill_pause: FILL_PAUSE }
+    }
+
+    pub(super) fn wal_parts(&self, inbox: Receiver<ToWal>, peers: Arc<dyn PeerSender>) -> WalParts {
+        WalParts { inbox, core: self.inner.clone(), peers, flusher: self.flusher.clone(), gauges: self.gauges.clone() }
+    }
+}

@@ -1,0 +1,163 @@
+//! The start of a node: its owners, those that are fed before those that feed.
+
+use super::assembly::{Assembly, StartError};
+use super::queues::Queues;
+use super::stop::{Actors, Running, Threads};
+use crate::applier::{Applier, peers_of};
+use crate::closable_reads::ClosableReads;
+use crate::death_watch::ExitCell;
+use crate::flusher::Flusher;
+use crate::lease_manager::actor::LeaseSink;
+use crate::limits::{MAINTENANCE_JOBS, QUERIES, READERS};
+use crate::log_reader::LogReader;
+use crate::maintenance_jobs::{MaintenanceJobs, MaintenanceParts};
+use crate::peer_inbox::PeerInbox;
+use crate::peers::NoPeers;
+use crate::raft_core::RaftCore;
+use crate::store_cell::StoreCell;
+use crate::wal_writer::WalWriter;
+use crate::watch_hub::HubConfig;
+use crate::{reader_pool, ticker};
+use actix_rt::Arbiter;
+use crossbeam_channel::bounded;
+use messages::peer::{PeerSender, Transport};
+use messages::{Ports, ReplySink};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use storage::engine::Engine;
+
+/// A node that was started.
+pub(super) struct Started {
+    pub(super) ports: Ports,
+    pub(super) exit: ExitCell,
+    pub(super) running: Running,
+}
+
+fn spawn(name: &'static str, run: impl FnOnce() + Send + 'static) -> std::io::Result<Option<JoinHandle<()>>> {
+    std::thread::Builder::new().name(name.into()).spawn(run).map(Some)
+}
+
+/// Owners with threads of their own, ready to run.
+struct Shells<E: Engine> {
+    core: RaftCore,
+    wal: WalWriter,
+    log: LogReader,
+    applier: Applier<E>,
+    flusher: Flusher<E>,
+    jobs: MaintenanceJobs<E>,
+}
+
+impl<E: Engine> Shells<E> {
+    /// Runs them, those that are fed before those that feed.
+    fn spawn(self, queues: &Queues<E>) -> std::io::Result<Threads> {
+        let Self { core, wal, log, applier, flusher, jobs } = self;
+        let mut threads = Threads::default();
+        let watch = queues.watch("maintenance jobs");
+        threads.jobs = spawn("maintenance", move || jobs.run(watch))?;
+        let watch = queues.watch("flusher");
+        threads.flusher = spawn("flusher", move || flusher.run(watch))?;
+        let watch = queues.watch("applier");
+        threads.applier = spawn("applier", move || applier.run(watch))?;
+        let watch = queues.watch("log reader");
+        threads.log = spawn("log-reader", move || log.run(watch))?;
+        let watch = queues.watch("WAL writer");
+        threads.wal = spawn("wal-writer", move || wal.run(watch))?;
+        let watch = queues.watch("raft core");
+        threads.core = spawn("raft-core", move || core.run(watch))?;
+        Ok(threads)
+    }
+}
+
+fn start_actors<E: Engine>(
+    queues: &Queues<E>,
+    hub: HubConfig,
+    tick: Duration,
+    ticks: u32,
+) -> Result<Actors, StartError> {
+    let arbiters = [Arbiter::new(), Arbiter::new()];
+    let hub = queues.start_hub(hub, &arbiters[0]);
+    let leases = queues.start_leases(tick, ticks, &arbiters[1])?;
+    Ok(Actors { hub, leases, arbiters })
+}
+
+/// Where messages to other members go: to the transport, or nowhere in a cluster of one.
+fn sender_of(transport: Option<&Arc<dyn Transport>>) -> Arc<dyn PeerSender> {
+    match transport {
+        Some(transport) => transport.clone(),
+        None => Arc::new(NoPeers),
+    }
+}
+
+/// Starts all owners.
+///
+/// # Errors
+/// [`StartError`].
+pub(super) fn start<E: Engine>(assembly: Assembly<E>) -> Result<Started, StartError> {
+    let (queues, ends) = Queues::new(&assembly.store, &assembly.budgets);
+    let actors = start_actors(&queues, assembly.hub, assembly.tick, assembly.core.raft.election_tick)?;
+    let mut sinks: Vec<Arc<dyn ReplySink>> = vec![Arc::new(LeaseSink(actors.leases.clone()))];
+    sinks.extend(assembly.client_sinks);
+    queues.sinks.register(sinks);
+
+    let inbox = Arc::new(PeerInbox::new(queues.inner.clone()));
+    let transport = assembly.connect_peers.map(|connect| connect(inbox));
+    if let Some(transport) = &transport {
+        transport.set_peers(peers_of(&assembly.store)?);
+    }
+    let peers = sender_of(transport.as_ref());
+    let core = queues.core_parts(ends.inbox, &actors, peers.clone());
+    let core = RaftCore::new(assembly.core, assembly.tail, core)?;
+    let (stop_log, log_stop) = bounded(0);
+    let log = LogReader::new(assembly.wal.reader(), ends.log, log_stop, queues.inner.clone());
+    let wal = WalWriter::new(assembly.wal, queues.wal_parts(ends.wal, peers));
+    let applier =
+        queues.applier_parts(ends.applier, &actors, transport.clone(), assembly.compaction_pause, &assembly.budgets);
+    let applier = Applier::new(assembly.store.with_chunk_bytes(assembly.budgets.apply_chunk), applier);
+    let store = Arc::new(StoreCell::new(assembly.engine));
+    let flusher = queues.flusher_parts(ends.flusher, store.clone(), assembly.disk);
+    let flusher = Flusher::new(flusher);
+    let (job, jobs) = bounded(MAINTENANCE_JOBS);
+    let (stop_jobs, jobs_stop) = bounded(0);
+    let jobs = MaintenanceJobs::new(MaintenanceParts {
+        inbox: jobs,
+        stop: jobs_stop,
+        store,
+        open: assembly.open,
+        make_room: assembly.make_room,
+        scratch: assembly.scratch,
+        server_version: assembly.server_version,
+        sinks: queues.sinks.clone(),
+        gauges: queues.gauges.clone(),
+    });
+
+    let (query, queries) = bounded(QUERIES);
+    let (stop_readers, readers_stop) = bounded(0);
+    let (stop_ticker, ticker_stop) = bounded(0);
+    let shells = Shells { core, wal, log, applier, flusher, jobs };
+    let mut threads = shells.spawn(&queues)?;
+    let pool = Arc::new(queues.reads.clone());
+    threads.readers = reader_pool::start(READERS, queries, readers_stop, pool, queues.sinks.clone(), &queues.exit)?;
+    let (watch, inner, tick) = (queues.watch("ticker"), queues.inner.clone(), assembly.tick);
+    threads.ticker = spawn("ticker", move || ticker::run(tick, &inner, &ticker_stop, watch))?;
+    let reads = Arc::new(ClosableReads::new(queues.reads.clone()));
+    let close = reads.clone();
+    let ports = queues.ports(assembly.identity, reads, query, job, &actors);
+    Ok(Started {
+        ports,
+        exit: queues.exit,
+        running: Running {
+            wal: queues.wal,
+            applier: queues.applier,
+            flusher: queues.flusher,
+            actors,
+            threads,
+            transport,
+            stop_log,
+            stop_ticker,
+            stop_readers,
+            stop_jobs,
+            close_reads: Box::new(move || close.close()),
+        },
+    })
+}

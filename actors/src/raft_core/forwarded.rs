@@ -1,0 +1,102 @@
+//! The checked door for proposals of other members: what is not whole here would stop every member that applies it.
+//!
+//! Must ask for all that the applier relies on, and for nothing that a correct member might not have.
+
+use model::{Command, Envelope};
+use raft::{ConfChangeV2, ConfState, EntryKind, NodeId, Proposal};
+use storage::apply::MemberContext;
+
+/// Whether proposals that `from` has forwarded may enter the log.
+///
+/// # Errors
+/// Why not.
+pub(super) fn check(from: NodeId, proposals: &[Proposal], members: &ConfState) -> Result<(), &'static str> {
+    if !is_member(from, members) {
+        return Err("it is not, or no longer, a member");
+    }
+    proposals.iter().try_for_each(|proposal| check_one(from, proposal))
+}
+
+fn is_member(id: NodeId, members: &ConfState) -> bool {
+    [&members.voters, &members.voters_outgoing, &members.learners, &members.learners_next]
+        .iter()
+        .any(|set| set.contains(&id))
+}
+
+fn check_one(from: NodeId, proposal: &Proposal) -> Result<(), &'static str> {
+    let origin = match proposal.kind {
+        EntryKind::Normal => {
+            let envelope = Envelope::decode(&proposal.data).map_err(|_| "its envelope cannot be read")?;
+            if envelope.only_in_term != 0 {
+                return Err("it is only for the term of its proposer, which must not forward it");
+            }
+            Command::decode(envelope.command).map_err(|_| "its command cannot be read")?;
+            envelope.origin
+        }
+        EntryKind::ConfChange | EntryKind::ConfChangeV2 => {
+            let change = ConfChangeV2::from_payload(proposal.kind, &proposal.data);
+            let change = change.ok().flatten().ok_or("its change of membership cannot be read")?;
+            if change.changes.is_empty() {
+                return Err("only a leader leaves a joint configuration");
+            }
+            MemberContext::decode(&change.context).map_err(|_| "its member cannot be read")?.origin
+        }
+    };
+    if origin.member == from { Ok(()) } else { Err("another member is named as its origin") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use model::Origin;
+    use raft::{ConfChange, ConfChangeKind, confchange_codec};
+
+    fn members() -> ConfState {
+        ConfState { voters: vec![1, 2], learners: vec![3], ..ConfState::default() }
+    }
+
+    fn normal(origin: u64, only_in_term: u64, command: Bytes) -> Proposal {
+        let origin = Origin { member: origin, epoch: 5, sequence: 6 };
+        Proposal { kind: EntryKind::Normal, data: Envelope { origin, only_in_term, command }.encode() }
+    }
+
+    fn good() -> Bytes {
+        Command::ClusterVersionSet(Default::default()).encode(1)
+    }
+
+    fn change(context: Bytes) -> Proposal {
+        let change = ConfChange { id: 0, kind: ConfChangeKind::AddLearnerNode, node_id: 9, context };
+        Proposal { kind: EntryKind::ConfChange, data: confchange_codec::encode_v1(&change) }
+    }
+
+    #[test]
+    fn what_a_correct_member_forwards_is_taken() {
+        let context = MemberContext { origin: Origin { member: 3, ..Origin::default() }, peer_urls: vec!["u".into()] };
+        assert_eq!(check(2, &[normal(2, 0, good()), normal(2, 0, good())], &members()), Ok(()));
+        assert_eq!(check(3, &[change(context.encode())], &members()), Ok(()));
+    }
+
+    #[test]
+    fn what_could_not_be_applied_is_refused() {
+        let empty = Proposal { kind: EntryKind::Normal, data: Bytes::new() };
+        let leave = Proposal { kind: EntryKind::ConfChangeV2, data: Bytes::new() };
+        let damaged = Proposal { kind: EntryKind::Normal, data: Bytes::from_static(b"no envelope") };
+        let unreadable = Proposal { kind: EntryKind::ConfChangeV2, data: Bytes::from_static(b"\xff\xff") };
+        let bad = [
+            (2, empty, "its envelope cannot be read"),
+            (2, damaged, "its envelope cannot be read"),
+            (2, normal(2, 0, Bytes::from_static(b"\xff")), "its command cannot be read"),
+            (2, normal(1, 0, good()), "another member is named as its origin"),
+            (2, normal(2, 7, good()), "it is only for the term of its proposer, which must not forward it"),
+            (2, leave, "only a leader leaves a joint configuration"),
+            (2, unreadable, "its change of membership cannot be read"),
+            (2, change(Bytes::from_static(b"?")), "its member cannot be read"),
+            (2, change(MemberContext::default().encode()), "another member is named as its origin"),
+            (8, normal(8, 0, good()), "it is not, or no longer, a member"),
+        ];
+        for (from, proposal, why) in bad {
+            assert_eq!(check(from, &[normal(from, 0, good()), proposal], &members()), Err(why));
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What comes into raft from outside: messages of other members, and proposals of clients and owners.
+//!
+//! Must never let anything into the log that a member could not apply, and never leave a proposal without an outcome.
+
+use super::core::RaftCore;
+use super::forwarded;
+use super::inbox::Inbox;
+use crate::limits::{PROPOSE_BYTES, RECEIVES, TAKE_PER_TURN, UNAPPLIED_ENTRIES};
+use bytes::Bytes;
+use messages::propose::{Proposal, Propose};
+use messages::{Reply, ReplyBody, RequestError, SinkId, Token};
+use model::{Envelope, Origin};
+use raft::{Body, Message, ProposalDropped, Proposed, StepError};
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Proposals that are handed to raft together: all are taken, or none.
+#[derive(Default)]
+struct Batch {
+    payloads: Vec<Bytes>,
+    bytes: usize,
+    /// Sequences of those that wait for them.
+    sequences: Vec<u64>,
+}
+
+impl RaftCore {
+    /// What other members said, before time passes: what came during a stall of this process was said before the ticks that
+    /// it is owed. After a gap all signs of life count, however many wait.
+    pub(super) fn on_peers(&mut self, ticks: u32) {
+        let control = if ticks > 1 { RECEIVES } else { TAKE_PER_TURN };
+        let peers: Vec<_> = self.parts.inbox.peer_control.try_iter().take(control).collect();
+        let peers: Vec<_> = peers.into_iter().chain(Inbox::take(&self.parts.inbox.peer_data)).collect();
+        for list in peers {
+            for message in list.messages {
+                self.on_message(message);
+                if self.failure.is_some() {
+                    return;
+                }
+            }
+        }
+    }
+
+    fn on_message(&mut self, message: Message) {
+        if let Body::Propose(proposals) = &message.body
+            && let Err(why) = forwarded::check(message.from, proposals, self.node.membership())
+        {
+            // once in the log, it would stop every member that applies it
+            tracing::warn!(from = format!("{:x}", message.from), why, "refused forwarded proposals");
+            return;
+        }
+        // a message of somebody who is not a member, or a forwarded proposal that cannot be taken: its sender times out
+        if let Err(why @ StepError::LogLost { .. }) = self.node.step(message) {
+            self.failure = Some(why.to_string());
+        }
+    }
+
+    /// Proposes what clients and owners ask for, as few batches as fit into frames.
+    pub(super) fn on_proposals(&mut self, lists: Vec<Propose>) {
+        let unapplied = self.node.committed().saturating_sub(self.node.applied());
+        let mut batch = Batch::default();
+        for Propose { sink, proposals } in lists {
+            for proposal in proposals {
+                if unapplied > UNAPPLIED_ENTRIES {
+                    self.refuse(sink, proposal.token, RequestError::TooManyRequests);
+                } else if proposal.only_in_term != 0 && !self.node.is_leader() {
+                    // it concerns this member's leadership, of which there is none (any more)
+                    self.refuse(sink, proposal.token, RequestError::NotLeader);
+                } else {
+                    if !batch.payloads.is_empty() && batch.bytes + proposal.command.len() > PROPOSE_BYTES {
+                        self.propose(std::mem::take(&mut batch));
+                    }
+                    self.add(&mut batch, sink, proposal);
+                }
+            }
+        }
+        if !batch.payloads.is_empty() {
+            self.propose(batch);
+        }
+    }
+
+    /// Gives a proposal its origin, and notes who waits for it.
+    fn add(&mut self, batch: &mut Batch, sink: SinkId, proposal: Proposal) {
+        let sequence = self.proposals.add(sink, proposal.token, self.now + self.config.request_ticks);
+        let origin = Origin { member: self.config.raft.id, epoch: self.config.epoch, sequence };
+        let envelope = Envelope { origin, only_in_term: proposal.only_in_term, command: proposal.command };
+        let payload = envelope.encode();
+        batch.bytes += payload.len();
+        batch.payloads.push(payload);
+        batch.sequences.push(sequence);
+    }
+
+    /// The waiters of the batch must be the last ones that were noted.
+    fn propose(&mut self, batch: Batch) {
+        match self.node.propose(batch.payloads) {
+            Ok(Proposed::Appended { term, first, .. }) => self.proposals.placed(first, term, batch.sequences.len()),
+            Ok(Proposed::Forwarded { .. }) => {}
+            Err(why) => self.refuse_dropped(&batch.sequences, why),
+        }
+    }
+
+    /// The whole batch was not taken: certainly not applied.
+    fn refuse_dropped(&mut self, sequences: &[u64], why: ProposalDropped) {
+        let error = match why {
+            ProposalDropped::TooMuchUncommitted => RequestError::TooManyRequests,
+            ProposalDropped::NoLeader | ProposalDropped::NotForwarding => RequestError::NoLeader,
+            ProposalDropped::Transferring | ProposalDropped::NotMember | ProposalDropped::BadConfChange => {
+                RequestError::LeaderChanged
+            }
+        };
+        for sequence in sequences {
+            if let Some((sink, token)) = self.proposals.take(*sequence) {
+                self.refuse(sink, token, error);
+            }
+        }
+    }
+
+    /// A proposal certainly has no effect.
+    pub(super) fn refuse(&mut self, sink: SinkId, token: Token, why: RequestError) {
+        self.parts.gauges.proposals_failed.fetch_add(1, Relaxed);
+        self.out.push(sink, Reply { token, body: ReplyBody::Applied(Err(why)) });
+    }
+}

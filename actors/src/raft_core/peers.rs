@@ -1,0 +1,64 @@
+//! What the peer transport reports besides messages: what was lost on the way, and that this member was removed.
+//!
+//! Must never take a proposal that may have arrived for one that did not.
+
+use super::core::RaftCore;
+use crate::wiring::peers::PeerReport;
+use messages::RequestError;
+use model::Envelope;
+use raft::{Body, EntryKind, Message, NodeId, Proposal};
+
+impl RaftCore {
+    /// Takes in what the transport has reported.
+    pub(super) fn on_reports(&mut self) {
+        while let Ok(report) = self.parts.inbox.reports.try_recv() {
+            match report {
+                PeerReport::Unreachable { peer, never_left } => {
+                    self.node.report_unreachable(peer);
+                    never_left.into_iter().for_each(|message| self.on_never_left(message));
+                }
+                PeerReport::Removed { by } => self.on_told_removed(by),
+            }
+        }
+    }
+
+    /// A message certainly did not leave this member. What was proposed by it is answered at once.
+    fn on_never_left(&mut self, message: Message) {
+        match message.body {
+            Body::Propose(proposals) if message.from == self.config.raft.id => {
+                proposals.iter().for_each(|proposal| self.refuse_unsent(proposal));
+            }
+            Body::Snapshot(_) => self.node.report_snapshot(message.to, false),
+            _ => {}
+        }
+    }
+
+    fn refuse_unsent(&mut self, proposal: &Proposal) {
+        if proposal.kind != EntryKind::Normal {
+            return;
+        }
+        let Ok(envelope) = Envelope::decode(&proposal.data) else { return };
+        let own = (envelope.origin.member, envelope.origin.epoch) == (self.config.raft.id, self.config.epoch);
+        if own && let Some((sink, token)) = self.proposals.take(envelope.origin.sequence) {
+            self.refuse(sink, token, RequestError::LeaderChanged);
+        }
+    }
+
+    /// Another member has applied the removal of this one. It leaves after an election timeout: until then it may still be
+    /// needed to pass on what it knows to be committed.
+    fn on_told_removed(&mut self, by: NodeId) {
+        if self.leaves_at.is_none() {
+            tracing::warn!(by = format!("{by:x}"), "this member was removed from the cluster");
+            self.leaves_at = Some(self.now + u64::from(self.config.raft.election_tick));
+        }
+    }
+
+    /// Whether the time has come for a member that was removed.
+    pub(super) fn leave_if_removed(&mut self) {
+        if self.leaves_at.is_some_and(|at| self.now >= at) && self.failure.is_none() {
+            let why = "this member was removed from the cluster; its data folder is of no more use: to come back it must be \
+                       added again and started with an empty one";
+            self.failure = Some(why.to_owned());
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! A raft core on a bench: its queues are filled and emptied by a test, nothing runs by itself.
+
+use super::inbox::{Inbox, InnerPort};
+use super::log_tail::LogTail;
+use super::{CoreConfig, CoreParts, RaftCore};
+use crate::mailbox::Mailbox;
+use crate::wiring::advance::{Advance, AppliedUpTo, Persisted};
+use crate::wiring::apply::{ApplyBatch, ToApplier};
+use crate::wiring::leases::RoleChanged;
+use crate::wiring::log::{LogRead, ReadLog};
+use crate::wiring::peers::PeerReport;
+use crate::wiring::tick::Tick;
+use crate::wiring::wal::{AppendBatch, ToWal};
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, bounded};
+use messages::peer::{Held, PeerSender};
+use messages::ports::CorePort;
+use messages::propose::{Proposal, Propose};
+use messages::read::ReadIndex;
+use messages::receive::Receive;
+use messages::{Gauges, Reply, ReplyBody, ReplySink, RequestError, SinkId, Sinks, Token};
+use raft::{Body, ConfState, Entry, HardState, LogId, Message, Role, VoteRequest};
+use std::sync::atomic::Ordering::Release;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use storage::boot::LogStart;
+
+/// What one answer said.
+pub type Answer = (Token, Option<RequestError>);
+
+struct Collected<T>(Mutex<Vec<T>>);
+
+impl<T> Default for Collected<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T> Collected<T> {
+    fn take(&self) -> Vec<T> {
+        std::mem::take(&mut *self.0.lock().expect("not poisoned"))
+    }
+}
+
+impl PeerSender for Collected<Message> {
+    fn send(&self, messages: Vec<Message>) {
+        self.0.lock().expect("not poisoned").extend(messages);
+    }
+}
+
+impl ReplySink for Collected<Answer> {
+    fn deliver(&self, replies: Vec<Reply>) {
+        for reply in replies {
+            let why = match reply.body {
+                ReplyBody::Applied(result) => result.err(),
+                ReplyBody::ReadGranted(result) => result.err(),
+                ReplyBody::JobDone(result) => result.err(),
+                _ => continue,
+            };
+            self.0.lock().expect("not poisoned").push((reply.token, why));
+        }
+    }
+}
+
+struct NoLeases;
+
+impl Mailbox<RoleChanged> for NoLeases {
+    fn send(&self, _: RoleChanged) {}
+}
+
+/// See the file header.
+pub struct Bench {
+    pub core: RaftCore,
+    inner: InnerPort,
+    pub port: CorePort,
+    pub wal: Receiver<ToWal>,
+    applier: Receiver<ToApplier>,
+    log: Receiver<ReadLog>,
+    peers: Arc<Collected<Message>>,
+    answers: Arc<Collected<Answer>>,
+}
+
+/// Member 1 of a cluster of these voters, at its first start.
+pub fn bench(voters: u64) -> Bench {
+    bench_with(voters, |_| {})
+}
+
+/// As [`bench`], with another configuration.
+pub fn bench_with(voters: u64, adjust: impl Fn(&mut CoreConfig)) -> Bench {
+    let first = LogId { term: 1, index: voters };
+    let mut raft = raft::Config::new(1);
+    raft.applied = first.index;
+    raft.check_quorum = true;
+    let mut config = CoreConfig {
+        raft,
+        epoch: 77,
+        request_ticks: 70,
+        catch_up_entries: 10,
+        tail_bytes: crate::limits::LOG_TAIL_BYTES,
+        spin: Duration::ZERO,
+    };
+    adjust(&mut config);
+    let conf_state = ConfState { voters: (1..=voters).collect(), ..ConfState::default() };
+    let hard_state = HardState { term: first.term, vote: 0, commit: first.index };
+    let log = LogStart { hard_state, conf_state, truncated: first, last: first.index, ..LogStart::default() };
+    let log = LogTail::new(log);
+    let (inbox, port, inner) = Inbox::new();
+    let (to_wal, wal) = bounded(crate::limits::WAL_QUEUE);
+    let (to_applier, applier) = bounded(crate::limits::APPLIER_QUEUE);
+    let (to_log, asked_of_log) = bounded(crate::limits::LOG_READS);
+    let peers = Arc::<Collected<Message>>::default();
+    let answers = Arc::<Collected<Answer>>::default();
+    let sinks = Arc::<Sinks>::default();
+    sinks.register(vec![answers.clone()]);
+    let gauges = Arc::<Gauges>::default();
+    gauges.applied.store(first.index, Release);
+    let parts = CoreParts {
+        inbox,
+        wal: to_wal,
+        applier: to_applier,
+        log: to_log,
+        peers: peers.clone(),
+        leases: Box::new(NoLeases),
+        sinks,
+        gauges,
+    };
+    let mut core = RaftCore::new(config, log, parts).expect("a valid configuration");
+    core.start();
+    Bench { core, inner, port, wal, applier, log: asked_of_log, peers, answers }
+}
+
+impl Bench {
+    /// A round after `count` ticks.
+    pub fn tick(&mut self, count: u32) {
+        self.inner.tick(Tick { count }).expect("room for a tick");
+        self.core.round();
+    }
+
+    /// Another member says something in the present term; nothing happens until the next round.
+    pub fn queue(&self, from: u64, body: Body) {
+        self.queue_in(from, self.core.node().term(), body);
+    }
+
+    fn queue_in(&self, from: u64, term: u64, body: Body) {
+        let control = !matches!(body, Body::Append(_) | Body::Snapshot(_));
+        let messages = vec![Message { from, to: 1, term, body }];
+        assert!(self.inner.receive(Receive { messages, held: Held::default() }, control), "room for a message");
+    }
+
+    /// Another member says something in the present term, and the core hears it.
+    pub fn hear(&mut self, from: u64, body: Body) {
+        self.queue(from, body);
+        self.core.round();
+    }
+
+    /// As [`Self::hear`], in another term.
+    pub fn hear_in(&mut self, from: u64, term: u64, body: Body) {
+        self.queue_in(from, term, body);
+        self.core.round();
+    }
+
+    /// The log writes and syncs everything it was given, which is returned.
+    pub fn persist(&mut self) -> Vec<AppendBatch> {
+        let appends: Vec<AppendBatch> = self.wal.try_iter().filter_map(append).collect();
+        if let Some(last) = appends.last() {
+            self.inner.advance(Advance::Persisted(Persisted { sequence: last.sequence }));
+            self.core.round();
+        }
+        appends
+    }
+
+    /// The applier applies everything it was given, which is returned.
+    pub fn apply(&mut self) -> Vec<ApplyBatch> {
+        let applies: Vec<ApplyBatch> = self.applier.try_iter().filter_map(batch).collect();
+        if let Some(last) = applies.last() {
+            let index = last.entries.last().expect("never empty").entry.index;
+            self.inner.advance(Advance::Applied(AppliedUpTo { sequence: last.sequence, index }));
+            self.core.round();
+        }
+        applies
+    }
+
+    /// Ranges of the log that are asked for; each must be answered by [`Self::loaded`].
+    pub fn asked_of_log(&self) -> Vec<ReadLog> {
+        self.log.try_iter().collect()
+    }
+
+    /// The log reader has read a range.
+    pub fn loaded(&mut self, lo: u64, entries: Vec<Entry>) {
+        self.inner.log_read(LogRead { lo, entries });
+        self.core.round();
+    }
+
+    /// The transport reports something.
+    pub fn report(&mut self, report: PeerReport) {
+        self.inner.report(report);
+        self.core.round();
+    }
+
+    /// What was sent to other members since the last call.
+    pub fn sent(&self) -> Vec<Message> {
+        self.peers.take()
+    }
+
+    /// What clients were answered since the last call.
+    pub fn answers(&self) -> Vec<Answer> {
+        self.answers.take()
+    }
+
+    /// A client proposes something.
+    pub fn propose(&mut self, token: Token) {
+        self.propose_in_term(token, 0);
+    }
+
+    /// An owner proposes something that may only have an effect in a term.
+    pub fn propose_in_term(&mut self, token: Token, only_in_term: u64) {
+        let command = model::Command::ClusterVersionSet(Default::default()).encode(token);
+        let proposals = vec![Proposal { token, command, only_in_term }];
+        self.port.propose(Propose { sink: SinkId(0), proposals }).expect("room for a list");
+        self.core.round();
+    }
+
+    /// A client proposes a list of values of these sizes.
+    pub fn propose_sized(&mut self, sizes: &[usize]) {
+        let proposal = |(token, size): (usize, &usize)| {
+            let put = model::request::PutRequest {
+                key: Bytes::from_static(b"k"),
+                value: Bytes::from(vec![b'x'; *size]),
+                ..Default::default()
+            };
+            Proposal { token: token as u64, command: model::Command::Put(put).encode(1), only_in_term: 0 }
+        };
+        let proposals = sizes.iter().enumerate().map(proposal).collect();
+        self.port.propose(Propose { sink: SinkId(0), proposals }).expect("room for a list");
+        self.core.round();
+    }
+
+    /// A client asks for a read.
+    pub fn read(&mut self, token: Token) {
+        self.port.read(ReadIndex { sink: SinkId(0), tokens: vec![token] }).expect("room for a list");
+        self.core.round();
+    }
+
+    /// Wins an election with the vote of member 2, and commits and applies the first entry of its term.
+    pub fn lead(&mut self) {
+        for _ in 0..40 {
+            self.tick(1);
+            self.persist();
+            if self.core.node().role() == Role::Candidate {
+                self.hear(2, Body::VoteResp { rejected: false });
+                break;
+            }
+        }
+        assert_eq!(self.core.node().role(), Role::Leader);
+        self.persist();
+        self.acknowledge();
+        self.apply();
+        self.sent();
+        self.answers();
+    }
+
+    /// Follows member 2, in term 2.
+    pub fn follow(&mut self) {
+        self.hear_in(2, 2, Body::Heartbeat { commit: self.core.node().committed(), read_round: 0 });
+        self.persist();
+        self.sent();
+    }
+
+    /// Member 2 holds the whole log.
+    pub fn acknowledge(&mut self) {
+        let index = self.core.node().last_index();
+        self.hear(2, Body::AppendAccepted { index });
+    }
+
+    /// Whether a vote, or the promise of one, is asked for among what was sent.
+    pub fn campaigned(&self) -> bool {
+        self.sent().iter().any(|m| matches!(m.body, Body::Vote(VoteRequest { .. }) | Body::PreVote(_)))
+    }
+}
+
+fn append(message: ToWal) -> Option<AppendBatch> {
+    match message {
+        ToWal::Append(batch) => Some(batch),
+        _ => None,
+    }
+}
+
+fn batch(message: ToApplier) -> Option<ApplyBatch> {
+    match message {
+        ToApplier::Apply(batch) => Some(batch),
+        ToApplier::Stop => None,
+    }
+}

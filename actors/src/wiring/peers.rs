@@ -1,0 +1,21 @@
+//! Peer transport → raft core, besides messages of consensus. Dropped when the core has too much to do: raft finds out by
+//! itself, and a proposal that is not reported gets its answer at its deadline.
+
+use raft::{Message, NodeId};
+
+/// What the transport reports.
+#[derive(Debug)]
+pub enum PeerReport {
+    /// Messages to this member were probably lost.
+    Unreachable {
+        /// The member.
+        peer: NodeId,
+        /// These certainly never left.
+        never_left: Vec<Message>,
+    },
+    /// A member of proven identity says that this one was removed.
+    Removed {
+        /// The member that says so.
+        by: NodeId,
+    },
+}

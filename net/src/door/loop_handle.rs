@@ -1,0 +1,58 @@
+//! The handle that services hold of their loop. Not `Send`: other threads use the [`LoopSender`](super::LoopSender).
+
+use super::answer::Answer;
+use super::calls::{LoopCtx, State, StreamHandle};
+use super::limits::DoorLimits;
+use super::method::Methods;
+use super::respond;
+use super::token::CallToken;
+use std::rc::Rc;
+use tokio::time::Instant;
+
+/// A service's handle of its loop. Cheap to clone; not `Send`: from other threads use the [`LoopSender`](super::LoopSender).
+#[derive(Clone)]
+pub struct LoopHandle {
+    pub(super) ctx: Rc<LoopCtx>,
+    pub(super) methods: Rc<Methods>,
+}
+
+impl LoopHandle {
+    /// Number of the loop, from 0.
+    pub fn index(&self) -> usize {
+        self.ctx.index
+    }
+
+    /// Bounds of the loop: its share of the door's.
+    pub fn limits(&self) -> &DoorLimits {
+        &self.ctx.limits
+    }
+
+    /// True while large answers have used up half of their budget: then read no answer before its client takes it.
+    pub fn is_crowded(&self) -> bool {
+        self.ctx.answer_bytes.get() > self.ctx.limits.answer_bytes / 2
+    }
+
+    /// Time of the current round.
+    pub fn now(&self) -> Instant {
+        self.ctx.now()
+    }
+
+    /// Answers a deferred call. False when it is over already (cancelled, deadline passed, connection gone): the answer is dropped.
+    pub fn complete(&self, token: CallToken, answer: impl Into<Answer>) -> bool {
+        let entry = self.ctx.table.borrow_mut().remove_waiting(token);
+        let Some((open, responder)) = entry else { return false };
+        respond::answer(&self.ctx, open, responder, answer.into());
+        true
+    }
+
+    /// True while a deferred call or a stream is alive.
+    pub fn is_open(&self, token: CallToken) -> bool {
+        self.ctx.table.borrow().contains(token)
+    }
+
+    /// The stream of that token, if it is alive.
+    pub fn stream(&self, token: CallToken) -> Option<StreamHandle> {
+        let table = self.ctx.table.borrow();
+        matches!(table.get(token)?.state, State::Streaming(_)).then(|| StreamHandle { ctx: self.ctx.clone(), token })
+    }
+}

@@ -1,0 +1,43 @@
+//! What comes with a call besides its message.
+
+use super::method_info::MethodInfo;
+use super::peer::Peer;
+use http::{HeaderMap, HeaderValue};
+use std::rc::Rc;
+use tokio::time::Instant;
+
+/// What came with a call besides its message.
+#[derive(Clone, Debug)]
+pub struct CallMeta {
+    pub(super) method: Rc<MethodInfo>,
+    pub(super) headers: HeaderMap,
+    pub(super) deadline: Option<Instant>,
+    pub(super) peer: Rc<Peer>,
+}
+
+impl CallMeta {
+    /// The method called.
+    pub fn method(&self) -> &MethodInfo {
+        &self.method
+    }
+
+    /// All headers as they came (gRPC's own included).
+    pub fn metadata(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// First value of a metadata key (lower case).
+    pub fn get(&self, key: &str) -> Option<&[u8]> {
+        self.headers.get(key).map(HeaderValue::as_bytes)
+    }
+
+    /// When the client stops waiting. The door answers by itself then.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// The other end.
+    pub fn peer(&self) -> &Rc<Peer> {
+        &self.peer
+    }
+}

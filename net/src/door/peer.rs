@@ -1,0 +1,28 @@
+//! Who is at the other end of a connection.
+
+use rustls::pki_types::CertificateDer;
+use std::net::SocketAddr;
+
+/// Who is at the other end.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Address of the peer; `None` on a unix socket or inside the process.
+    pub addr: Option<SocketAddr>,
+    /// What TLS knows of it; `None` for a plain connection.
+    pub tls: Option<PeerTls>,
+    /// The number its listener was given, see [`ListenSpec`](super::ListenSpec).
+    pub listener: u32,
+    /// False on a listener for plain HTTP only.
+    pub grpc: bool,
+    /// True on a listener for scrapers and probes only.
+    pub metrics_only: bool,
+}
+
+/// TLS facts of a peer.
+#[derive(Clone, Debug)]
+pub struct PeerTls {
+    /// Verified client certificates, leaf first; empty when none was sent.
+    pub certs: Vec<CertificateDer<'static>>,
+    /// Server name the client asked for.
+    pub server_name: Option<String>,
+}

@@ -1,0 +1,257 @@
+//! Starts of a member on a simulated disk: new, again, interrupted, with an install at each of its steps.
+
+use super::*;
+use crate::apply::{Committed, MemberIds};
+use crate::disk::SimDisk;
+use crate::disk::sim::Faults;
+use crate::engine::sim::SimEngine;
+use crate::member::pointer::store_name;
+use crate::wal::Batch;
+use model::{Command, Envelope, Origin};
+use raft::{ConfState, Entry, EntryKind, HardState, Index, SnapshotMeta, Term};
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+const IDENTITY: MemberIds = MemberIds { cluster_id: 0xc, member_id: 1 };
+
+/// Stores in memory. Clones share them.
+#[derive(Clone, Default)]
+struct MemoryStores(Arc<Mutex<BTreeMap<String, Arc<SimEngine>>>>);
+
+impl MemoryStores {
+    /// What a restart after a crash finds.
+    fn crash(&self) {
+        for engine in self.0.lock().unwrap().values_mut() {
+            *engine = Arc::new(engine.crash());
+        }
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.0.lock().unwrap().keys().cloned().collect()
+    }
+}
+
+impl Stores for MemoryStores {
+    type Engine = SimEngine;
+
+    fn open(&self, name: &str) -> Result<Arc<SimEngine>, EngineError> {
+        Ok(self.0.lock().unwrap().entry(name.to_owned()).or_default().clone())
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        Ok(self.names())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.0.lock().unwrap().remove(name);
+        Ok(())
+    }
+}
+
+#[derive(Clone, Default)]
+struct Machine {
+    disk: SimDisk,
+    stores: MemoryStores,
+}
+
+impl Machine {
+    fn crash(&self, seed: u64) {
+        self.disk.crash(seed);
+        self.stores.crash();
+    }
+
+    fn boot(&self) -> Result<Booted<SimEngine>, BootError> {
+        self.boot_as(|| Ok(founder(IDENTITY)))
+    }
+
+    fn boot_as(&self, first: impl FnOnce() -> Result<Bootstrap, ClusterError>) -> Result<Booted<SimEngine>, BootError> {
+        let boot = Boot {
+            disk: self.disk.shared(),
+            member: Path::new("/data/member"),
+            wal_dir: Path::new("/data/member/wal"),
+            stores: &self.stores,
+            wal: WalConfig { min_segment: 16 << 10, max_segment: 32 << 10, ..WalConfig::default() },
+            chunk_bytes: crate::apply::CHUNK_BYTES,
+            log_id: 99,
+            epoch_floor: 0,
+        };
+        boot.start(first)
+    }
+}
+
+fn founder(identity: MemberIds) -> Bootstrap {
+    Bootstrap {
+        identity,
+        applied: LogId { term: 1, index: 1 },
+        conf_state: ConfState { voters: vec![identity.member_id], ..ConfState::default() },
+        members: Vec::new(),
+    }
+}
+
+fn entry(index: Index, term: Term) -> Entry {
+    let command = Command::ClusterVersionSet(Default::default()).encode(index);
+    let data = Envelope { origin: Origin::default(), only_in_term: 0, command }.encode();
+    Entry { term, index, kind: EntryKind::Normal, data }
+}
+
+/// Entries `2..=last` in the log, those up to `applied` in the store for good.
+fn live(booted: &mut Booted<SimEngine>, last: Index, applied: Index) {
+    let entries: Vec<Entry> = (2..=last).map(|index| entry(index, 2)).collect();
+    let hard_state = Some(HardState { term: 2, vote: 1, commit: applied });
+    booted.wal.append(&Batch { entries: &entries, hard_state }).unwrap();
+    booted.wal.sync().unwrap();
+    let committed: Vec<Committed> =
+        entries.into_iter().take(applied as usize - 1).map(|entry| Committed { entry, conf_state: None }).collect();
+    booted.store.apply(&committed).unwrap();
+    booted.engine.flush().unwrap();
+}
+
+#[test]
+fn a_member_is_made_once_and_found_again() {
+    let machine = Machine::default();
+    let mut booted = machine.boot().unwrap();
+    assert_eq!((booted.log.last, booted.store.applied().index, booted.boot_epoch), (1, 1, 1));
+    live(&mut booted, 9, 6);
+    drop(booted);
+    machine.crash(5);
+    let booted = machine.boot_as(|| panic!("it is a member already")).unwrap();
+    assert_eq!((booted.store.applied().index, booted.log.last, booted.boot_epoch), (6, 9, 2));
+    assert_eq!(booted.log.entries.iter().map(|e| e.index).collect::<Vec<_>>(), [7, 8, 9]);
+    assert_eq!((booted.log.hard_state.term, booted.log.hard_state.commit), (2, 6));
+    assert_eq!(booted.store_name, FIRST_STORE);
+}
+
+#[test]
+fn a_first_start_is_finished_wherever_it_was_interrupted() {
+    let mut interrupted = 0;
+    for steps in 0..40 {
+        let machine = Machine::default();
+        machine.disk.set_faults(Faults { stop_after: Some(steps), ..Faults::default() }, steps);
+        interrupted += u32::from(machine.boot().is_err());
+        machine.crash(steps);
+        machine.disk.set_faults(Faults::default(), 0);
+        let booted = machine.boot().unwrap_or_else(|why| panic!("stopped at step {steps}: {why}"));
+        assert_eq!(booted.store.applied(), LogId { term: 1, index: 1 });
+    }
+    assert!(interrupted > 8, "{interrupted} starts were interrupted");
+}
+
+#[test]
+fn a_store_without_its_log_is_refused() {
+    let machine = Machine::default();
+    drop(machine.boot().unwrap());
+    let moved = Machine { stores: machine.stores.clone(), ..Machine::default() };
+    let why = moved.boot().err().expect("no log").to_string();
+    assert!(why.contains("there is no log in /data/member/wal"), "{why}");
+}
+
+#[test]
+fn the_log_of_another_member_is_refused_and_left_alone() {
+    let machine = Machine::default();
+    drop(machine.boot().unwrap());
+    let other = MemberIds { member_id: 2, ..IDENTITY };
+    let moved = Machine { disk: machine.disk.clone(), ..Machine::default() };
+    let changes = machine.disk.change_count();
+    let refused = moved.boot_as(|| Ok(founder(other)));
+    assert!(matches!(refused, Err(BootError::Wal(WalError::WrongMember { found: 1, expected: 2 }))));
+    // syncing its folder changes nothing in it
+    assert!(machine.disk.change_count() <= changes + 1);
+}
+
+#[test]
+fn a_store_that_applied_another_entry_than_the_log_has_is_refused() {
+    let machine = Machine::default();
+    let mut booted = machine.boot().unwrap();
+    live(&mut booted, 9, 6);
+    drop(booted);
+    let other = Machine::default();
+    let mut booted = other.boot().unwrap();
+    let entries: Vec<Entry> = (2..=9).map(|index| entry(index, 3)).collect();
+    booted.wal.append(&Batch { entries: &entries, hard_state: None }).unwrap();
+    booted.wal.sync().unwrap();
+    drop(booted);
+    let mixed = Machine { disk: other.disk, stores: machine.stores };
+    let why = mixed.boot().err().expect("they differ").to_string();
+    assert!(why.contains("entry 6 is of term 3 in the log and of term 2 in the store"), "{why}");
+}
+
+#[test]
+fn a_pointer_to_a_store_that_is_gone_is_refused() {
+    let machine = Machine::default();
+    drop(machine.boot().unwrap());
+    pointer::write(&machine.disk, Path::new("/data/member"), &store_name(7)).unwrap();
+    let why = machine.boot().err().expect("it is gone").to_string();
+    assert!(why.contains("store-0000000000000007"), "{why}");
+}
+
+/// A staged store at entry 50 of term 4, which the log is told of.
+fn stage(machine: &Machine) -> Install {
+    let at = LogId { term: 4, index: 50 };
+    let staged = Bootstrap { applied: at, ..founder(IDENTITY) };
+    let engine = machine.stores.open(&store_name(at.index)).unwrap();
+    crate::apply::bootstrap(engine.as_ref(), &staged).unwrap();
+    let meta = SnapshotMeta { conf_state: staged.conf_state, index: at.index, term: at.term };
+    Install { meta, store: store_name(at.index) }
+}
+
+fn assert_installed(machine: &Machine, name: &str) {
+    let booted = machine.boot().unwrap_or_else(|why| panic!("{name}: {why}"));
+    assert_eq!(booted.store.applied(), LogId { term: 4, index: 50 }, "{name}");
+    assert_eq!((booted.log.truncated.index, booted.log.last), (50, 50), "{name}");
+    assert_eq!(booted.log.hard_state.commit, 50, "{name}");
+    assert!(booted.log.entries.is_empty() && booted.log.terms.is_empty(), "{name}");
+    assert_eq!(booted.store_name, store_name(50), "{name}");
+    assert_eq!(machine.stores.names(), [store_name(50)], "{name}: the old store is removed");
+}
+
+#[test]
+fn an_install_is_finished_from_each_of_its_steps() {
+    for step in 0..3 {
+        let machine = Machine::default();
+        let mut booted = machine.boot().unwrap();
+        live(&mut booted, 9, 6);
+        let install = stage(&machine);
+        booted.wal.begin_install(&install).unwrap();
+        if step > 0 {
+            pointer::write(&machine.disk, Path::new("/data/member"), &install.store).unwrap();
+        }
+        if step > 1 {
+            booted.wal.finish_install().unwrap();
+        }
+        drop(booted);
+        machine.crash(step);
+        assert_installed(&machine, &format!("step {step}"));
+        assert_installed(&machine, &format!("again after step {step}"));
+    }
+}
+
+#[test]
+fn a_start_that_finishes_an_install_may_itself_be_interrupted_anywhere() {
+    let mut interrupted = 0;
+    for steps in 0..30 {
+        let machine = Machine::default();
+        let mut booted = machine.boot().unwrap();
+        live(&mut booted, 9, 6);
+        let install = stage(&machine);
+        booted.wal.begin_install(&install).unwrap();
+        drop(booted);
+        machine.crash(1);
+        machine.disk.set_faults(Faults { stop_after: Some(steps), ..Faults::default() }, steps);
+        interrupted += u32::from(machine.boot().is_err());
+        machine.crash(steps);
+        machine.disk.set_faults(Faults::default(), 0);
+        assert_installed(&machine, &format!("stopped at step {steps}"));
+    }
+    assert!(interrupted > 8, "{interrupted} starts were interrupted");
+}
+
+#[test]
+fn a_transfer_that_was_not_installed_leaves_nothing() {
+    let machine = Machine::default();
+    drop(machine.boot().unwrap());
+    stage(&machine);
+    machine.crash(3);
+    let booted = machine.boot().unwrap();
+    assert_eq!((booted.store_name.as_str(), booted.store.applied().index), (FIRST_STORE, 1));
+    assert_eq!(machine.stores.names(), [FIRST_STORE]);
+}
