@@ -281,6 +281,7 @@ fn stretches_from<S: Snapshot>(
     let second = [&row_key(BLOCK, &start)[..], &[0]].concat();
     let mut rows = snapshot.scan(Family::Cnt, &second, Some(&behind(BLOCK)), Direction::Forward);
     let mut passed = 0;
+    let mut ask_at = ONE_BY_ONE;
     loop {
         let mut next = rows.next()?.map(owned).transpose()?;
         passed += 1;
@@ -292,14 +293,18 @@ fn stretches_from<S: Snapshot>(
             }
         }
         if wanted == Wanted::Living
-            && passed >= ONE_BY_ONE
+            && passed >= ask_at
             && let Some((start, _)) = &next
-            && let Some(group) = group_with_keys(snapshot, start, Direction::Forward)?
         {
-            let Some(group) = group.next else { return Ok(()) };
-            rows.seek(&row_key(BLOCK, &group));
-            next = rows.next()?.map(owned).transpose()?;
-            passed = 0;
+            // A group with keys may hold many blocks without: to ask at each of them would cost more than it saves.
+            ask_at *= 2;
+            if let Some(group) = group_with_keys(snapshot, start, Direction::Forward)? {
+                let Some(group) = group.next else { return Ok(()) };
+                rows.seek(&row_key(BLOCK, &group));
+                next = rows.next()?.map(owned).transpose()?;
+                passed = 0;
+                ask_at = ONE_BY_ONE;
+            }
         }
         match next {
             Some(next) if upper.is_none_or(|upper| &next.0[..] < upper) => (start, block) = next,
@@ -320,6 +325,7 @@ fn stretches_below<S: Snapshot>(
     let mut rows = snapshot.scan(Family::Cnt, &[BLOCK], Some(&upper), Direction::Backward);
     let mut end = None;
     let mut passed = 0;
+    let mut ask_at = ONE_BY_ONE;
     loop {
         let (start, block) = match rows.next()?.map(owned).transpose()? {
             Some(row) => row,
@@ -336,20 +342,21 @@ fn stretches_below<S: Snapshot>(
         if start.is_empty() || &start[..] <= lower {
             return Ok(());
         }
-        if wanted == Wanted::Living
-            && passed >= ONE_BY_ONE
-            && let Some(group) = group_with_keys(snapshot, &start, Direction::Backward)?
-        {
-            if group.next.is_none() {
-                return Ok(());
+        if wanted == Wanted::Living && passed >= ask_at {
+            ask_at *= 2;
+            if let Some(group) = group_with_keys(snapshot, &start, Direction::Backward)? {
+                if group.next.is_none() {
+                    return Ok(());
+                }
+                // A block of the group before may reach into the last one without keys: to the first block there.
+                let from = row_key(BLOCK, &group.last_without);
+                let mut first = snapshot.scan(Family::Cnt, &from, Some(&behind(BLOCK)), Direction::Forward);
+                end = first.next()?.map(owned).transpose()?.map(|(start, _)| start);
+                rows.seek(&from);
+                passed = 0;
+                ask_at = ONE_BY_ONE;
+                continue;
             }
-            // A block of the group before may reach into the last one without keys: to the first block there.
-            let from = row_key(BLOCK, &group.last_without);
-            let mut first = snapshot.scan(Family::Cnt, &from, Some(&behind(BLOCK)), Direction::Forward);
-            end = first.next()?.map(owned).transpose()?.map(|(start, _)| start);
-            rows.seek(&from);
-            passed = 0;
-            continue;
         }
         end = Some(start);
     }

@@ -14,8 +14,11 @@ pub(super) const GROUP: u8 = 0;
 pub(super) const BLOCK: u8 = 1;
 pub(super) const CHANGES: u8 = 2;
 
-/// Deleted keys of a block at which it is looked at again, and above which blocks without keys are not joined.
+/// Deleted keys of a block with living ones at which it is looked at again.
 pub(super) const DEAD_KEYS: u64 = if cfg!(test) { 6 } else { 256 };
+/// Deleted keys of two neighbours without living ones up to which they are joined: a key that is made there later has so many in
+/// front of it.
+pub(super) const EMPTY_DEAD_KEYS: u64 = if cfg!(test) { 12 } else { 256 };
 
 /// A block's row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -5,8 +5,8 @@
 
 use super::memo::{Block, Memo};
 use super::rows::{
-    BLOCK, BLOCK_KEYS, BlockRow, DEAD_KEYS, GROUP, GROUP_BLOCKS, Group, behind, damaged, delete, put_block, put_group,
-    read_block, read_group, row_key,
+    BLOCK, BLOCK_KEYS, BlockRow, DEAD_KEYS, EMPTY_DEAD_KEYS, GROUP, GROUP_BLOCKS, Group, behind, damaged, delete,
+    put_block, put_group, read_block, read_group, row_key,
 };
 use super::sparse::{Tidy, pieces};
 use crate::engine::{Direction, EngineError, Family, Op, Scan, Snapshot};
@@ -293,7 +293,9 @@ impl Counts {
                 ops.push(put_block(&start, now));
                 groups.insert(self.shift(&start, row, Some(now))?);
             }
-            if now.keys > 0 && now.dead > DEAD_KEYS {
+            // Keys that come back where many were deleted are no reason to look: that would make a block of each of them.
+            let more = row.is_none_or(|row| row.dead < now.dead);
+            if now.keys > 0 && now.dead > DEAD_KEYS && more {
                 self.sparse_blocks.insert(start.clone());
             }
             if now.keys > 2 * BLOCK_KEYS {
@@ -318,7 +320,8 @@ impl Counts {
         };
         let fits = self.memo.with_owner(&left, |_, block| {
             let dead = block.now.dead + now.dead;
-            let fits = now.dead == 0 || dead <= DEAD_KEYS;
+            let most = if block.now.keys == 0 { EMPTY_DEAD_KEYS } else { DEAD_KEYS };
+            let fits = now.dead == 0 || dead <= most;
             if fits {
                 block.touched = true;
                 block.now.dead = dead;
