@@ -389,3 +389,19 @@ fn fill(pipe: &std::io::PipeWriter) {
     }
     rustix::io::ioctl_fionbio(pipe, false).unwrap();
 }
+
+#[test]
+fn a_member_starts_with_another_time_under_faketime() {
+    let places = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"];
+    let library =
+        places.iter().map(|place| Path::new(place).join("faketime/libfaketimeMT.so.1")).find(|lib| lib.exists());
+    let Some(library) = library else {
+        println!("skipped: libfaketime is not installed");
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = conclave();
+    command.args(member(dir.path(), free_port())).env("LD_PRELOAD", library).env("FAKETIME", "@2031-05-06 07:08:09");
+    let mut running = Running::start_as(&mut command);
+    assert!(running.until(READY).contains("\"ts\":\"2031-05-06"), "the lines carry the time that was set");
+}
