@@ -78,7 +78,7 @@ verify: deps ## Formatting, lints, documentation, sizes, headers, imports and cr
 	cargo fmt --all --check
 	cargo run -q -p conclave-tidy -- .
 	cargo clippy -q --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc -q --workspace --no-deps --lib
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc -q --workspace --no-deps --lib
 
 fix: deps ## Format the code and apply what clippy can repair.
 	cargo clippy -q --workspace --all-targets --fix --allow-dirty --allow-staged

@@ -1,7 +1,7 @@
 //! Requests to change the membership, as entries carry them.
 //!
 //! Vocabulary only: [`changer`](crate::changer) computes what they lead to,
-//! [`confchange_codec`] writes their bytes.
+//! `confchange_codec` writes their bytes.
 
 use bytes::Bytes;
 

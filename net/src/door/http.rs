@@ -30,7 +30,7 @@ pub struct HttpRequest {
     pub uri: Uri,
     /// Its headers.
     pub headers: HeaderMap,
-    /// Its body, at most [`DoorLimits::http_body`] long.
+    /// Its body, at most `DoorLimits::http_body` long.
     pub body: Bytes,
     /// Who asks.
     pub peer: Rc<Peer>,

@@ -1,7 +1,7 @@
 //! Deliberate bugs, so that simulator and model can show that they would be found. Test builds only.
 //!
 //! Without the feature `mutants` [`on`] is a constant false and every branch on it is gone. With it, one bug at a time is
-//! chosen: for a thread ([`set`]), or for the process by the environment variable [`VARIABLE`]. Must never be part of what is
+//! chosen: for a thread (`set`), or for the process by the environment variable [`VARIABLE`]. Must never be part of what is
 //! packaged, and a mutant must never be the reason for a test: `docs/bugs.md` says what found it.
 
 /// Names the mutant of a whole process, as [`Mutant::name`].

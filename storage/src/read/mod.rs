@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`range`](mod@range) | one Range request, whole |
 //! | [`cursor`] | one Range request, chunk by chunk, over views that move on |
-//! | [`count`] | how many keys |
+//! | [`mod@count`] | how many keys |
 //! | [`overlay`] | the same inside a transaction, over heads that are not yet written |
 //! | [`txn`] | a transaction that only reads |
 //! | [`events`], [`key_events`] | what happened, for watchers |

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`queue`] | a queue bounded in bytes that is closed with its connection |
 //! | [`outbox`] | what threads hold of a peer: they offer, and are told at once when nothing can be sent |
-//! | [`write`] | frames into a stream, many per write |
+//! | `write` | frames into a stream, many per write |
 //! | [`read`] | frames out of a stream |
 
 pub mod outbox;
