@@ -208,7 +208,12 @@ fn table(key: &[u8], value: &[u8]) -> Result<Line, String> {
         meta::REVISIONS => {
             named("revisions", &["current", "compacted", "deleted_up_to", "deleting_up_to", "next_main", "next_sub"])
         }
-        meta::SIZES => named("sizes", &["log_bytes", "cur_bytes", "keys", "leases", "live_log_bytes"]),
+        meta::SIZES => {
+            // a store that was made before its history was counted has the first five
+            let names =
+                ["log_bytes", "cur_bytes", "keys", "leases", "live_log_bytes", "log_rows", "hist_rows", "hist_bytes"];
+            named("sizes", if value.len() == 5 * 8 { &names[..5] } else { &names })
+        }
         meta::IDENTITY => {
             let ids = named("identity", &["cluster", "member"]).map(|_| ints())?;
             let line = line("identity").with("cluster_id", Value::Id(ids[0] as u64));
