@@ -43,39 +43,61 @@ async fn one(client: &Client, id: i64) -> Result<LeaseKeepAliveResponse, Failure
     }
 }
 
-/// Renews a lease at thirds of its time; the channel closes when the lease is gone, or may be.
+/// Renews a lease at thirds of its time; the channel closes when the lease is gone, or may be. The first renewal may take
+/// until `first` has passed.
 pub fn forever(client: Client, id: i64, first: Duration) -> mpsc::Receiver<LeaseKeepAliveResponse> {
     let (out, answers) = mpsc::channel(QUEUE);
-    tokio::spawn(async move {
-        let mut deadline = Instant::now() + first;
-        while let Ok(more) = timeout_at(deadline, renew(&client, id, &out)).await {
-            match more {
-                Some(renewed) => deadline = renewed,
-                None => return,
-            }
-        }
-    });
+    tokio::spawn(async move { keep(first, || renew(&client, id, &out)).await });
     answers
 }
 
-/// One renewal and the pause behind it: when the lease ends if nothing follows. `None` when it is gone.
-async fn renew(client: &Client, id: i64, out: &mpsc::Sender<LeaseKeepAliveResponse>) -> Option<Instant> {
+/// Renews again and again, each time within what the renewal before has left. Pauses do not count as renewing.
+async fn keep<F>(first: Duration, mut renew: impl FnMut() -> F)
+where
+    F: Future<Output = Option<Duration>>,
+{
+    let mut deadline = Instant::now() + first;
+    while let Ok(Some(ttl)) = timeout_at(deadline, renew()).await {
+        deadline = Instant::now() + ttl;
+        tokio::time::sleep(ttl / 3).await;
+    }
+}
+
+/// One renewal: how long the lease lives from now on. `None` when it is gone, or nobody listens any more.
+async fn renew(client: &Client, id: i64, out: &mpsc::Sender<LeaseKeepAliveResponse>) -> Option<Duration> {
     loop {
         match one(client, id).await {
             Ok(answer) if answer.ttl <= 0 => return None,
             Ok(answer) => {
                 let ttl = Duration::from_secs(answer.ttl.unsigned_abs());
-                let ends = Instant::now() + ttl;
-                if let Err(mpsc::error::TrySendError::Closed(_)) = out.try_send(answer) {
-                    return None;
-                }
-                tokio::time::sleep(ttl / 3).await;
-                return Some(ends);
+                let closed = matches!(out.try_send(answer), Err(mpsc::error::TrySendError::Closed(_)));
+                return (!closed).then_some(ttl);
             }
             Err(_) => {
                 client.forget();
                 tokio::time::sleep(REOPEN).await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_lease_is_renewed_for_longer_than_the_first_renewal_may_take() {
+        let mut left = 4;
+        let renew = || {
+            left -= 1;
+            std::future::ready((left > 0).then_some(Duration::from_millis(300)))
+        };
+        keep(Duration::from_millis(50), renew).await;
+        assert_eq!(left, 0, "it goes on until the lease is gone");
+    }
+
+    #[tokio::test]
+    async fn a_renewal_that_never_comes_ends_it() {
+        keep(Duration::from_millis(20), std::future::pending).await;
     }
 }
