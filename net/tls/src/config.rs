@@ -6,7 +6,7 @@ use crate::error::TlsError;
 use crate::files::{CA, Followed, bad, certificates};
 use crate::identity::Identity;
 use crate::settings::TlsSettings;
-use crate::verify::{AnyServer, ClientVerifier, RevocationList, Roots, ServerVerifier};
+use crate::verify::{AnyServer, ClientVerifier, Policy, RevocationList, Roots, ServerVerifier};
 use rustls::client::danger::ServerCertVerifier;
 use rustls::server::NoServerSessionStorage;
 use rustls::{ClientConfig, ServerConfig};
@@ -36,12 +36,8 @@ pub fn server_config(tls: &TlsSettings, hosts: &[String]) -> Result<ServerTls, T
         None if asks => return Err(TlsError::NoAuthority(tls.side)),
         None => builder.with_no_client_auth().with_cert_resolver(identity.clone()),
         Some(ca) => {
-            let verifier = ClientVerifier::new(
-                authorities(ca)?,
-                tls.crl_file.clone().map(RevocationList::new).transpose()?,
-                tls.allowed.clone(),
-                provider.signature_verification_algorithms,
-            );
+            let policy = policy(tls, authorities(ca)?)?;
+            let verifier = ClientVerifier::new(policy, provider.signature_verification_algorithms);
             let mut config = builder.with_client_cert_verifier(Arc::new(verifier)).with_cert_resolver(identity.clone());
             // a resumed session would not look at the revocation list again
             config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -50,6 +46,12 @@ pub fn server_config(tls: &TlsSettings, hosts: &[String]) -> Result<ServerTls, T
         }
     };
     Ok(ServerTls { config, identity })
+}
+
+/// What certificates of the other side must be.
+fn policy(tls: &TlsSettings, authorities: Followed<Roots>) -> Result<Policy, TlsError> {
+    let revoked = tls.crl_file.clone().map(RevocationList::new).transpose()?;
+    Ok(Policy { authorities, revoked, allowed: tls.allowed.clone() })
 }
 
 /// TLS of connections to other members: shows the own certificate, and checks theirs by the same rules. Self-made
@@ -72,9 +74,7 @@ pub fn client_config(tls: &TlsSettings, hosts: &[String]) -> Result<ClientConfig
             Some(ca) => authorities(ca)?,
             None => Followed::fixed(Roots::system()),
         };
-        let revoked = tls.crl_file.clone().map(RevocationList::new).transpose()?;
-        let algorithms = provider.signature_verification_algorithms;
-        Arc::new(ServerVerifier::following(trusted, revoked, tls.allowed.clone(), algorithms))
+        Arc::new(ServerVerifier::following(policy(tls, trusted)?, provider.signature_verification_algorithms))
     };
     let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(tls.versions()?)?;
     let mut config =

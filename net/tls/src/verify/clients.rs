@@ -1,11 +1,8 @@
 //! Certificates that clients show to a listener: authority, revocation, names.
 
-use super::certificate::Certificate;
-use super::chain::{Purpose, Roots, verify};
+use super::chain::Purpose;
 use super::handshake;
-use super::names::AllowedNames;
-use super::revocation::RevocationList;
-use crate::files::Followed;
+use super::policy::Policy;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -15,20 +12,13 @@ use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 /// Checks certificates of clients against files that may change.
 #[derive(Debug)]
 pub struct ClientVerifier {
-    authorities: Followed<Roots>,
-    revoked: Option<RevocationList>,
-    allowed: AllowedNames,
+    policy: Policy,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl ClientVerifier {
-    pub(crate) fn new(
-        authorities: Followed<Roots>,
-        revoked: Option<RevocationList>,
-        allowed: AllowedNames,
-        algorithms: WebPkiSupportedAlgorithms,
-    ) -> Self {
-        Self { authorities, revoked, allowed, algorithms }
+    pub(crate) fn new(policy: Policy, algorithms: WebPkiSupportedAlgorithms) -> Self {
+        Self { policy, algorithms }
     }
 }
 
@@ -44,14 +34,7 @@ impl ClientCertVerifier for ClientVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let leaf = Certificate::parse(end_entity)?;
-        let others = Certificate::parse_all(intermediates)?;
-        verify(&leaf, &others, &self.authorities.current(), Purpose::Client, None, now.as_secs())?;
-        leaf.check_handshake_key()?;
-        if let Some(revoked) = &self.revoked {
-            revoked.check(&leaf, &others)?;
-        }
-        self.allowed.check(&leaf)?;
+        self.policy.check(end_entity, intermediates, Purpose::Client, None, now)?;
         Ok(ClientCertVerified::assertion())
     }
 

@@ -1,10 +1,10 @@
 //! Certificates that servers show to the tools and to members that connect to another.
 
 use super::certificate::Certificate;
-use super::chain::{Purpose, Roots, verify};
+use super::chain::{Purpose, Roots};
 use super::handshake;
 use super::names::AllowedNames;
-use super::revocation::RevocationList;
+use super::policy::Policy;
 use crate::files::Followed;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::WebPkiSupportedAlgorithms;
@@ -14,26 +14,20 @@ use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 /// Checks certificates of servers against what is trusted.
 #[derive(Debug)]
 pub struct ServerVerifier {
-    authorities: Followed<Roots>,
-    revoked: Option<RevocationList>,
-    allowed: AllowedNames,
+    policy: Policy,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl ServerVerifier {
     /// Trusts `roots`, whatever becomes of the files they are from.
     pub fn new(roots: Roots) -> Self {
-        let algorithms = crate::provider().signature_verification_algorithms;
-        Self { authorities: Followed::fixed(roots), revoked: None, allowed: AllowedNames::default(), algorithms }
+        let authorities = Followed::fixed(roots);
+        let policy = Policy { authorities, revoked: None, allowed: AllowedNames::default() };
+        Self::following(policy, crate::provider().signature_verification_algorithms)
     }
 
-    pub(crate) fn following(
-        authorities: Followed<Roots>,
-        revoked: Option<RevocationList>,
-        allowed: AllowedNames,
-        algorithms: WebPkiSupportedAlgorithms,
-    ) -> Self {
-        Self { authorities, revoked, allowed, algorithms }
+    pub(crate) fn following(policy: Policy, algorithms: WebPkiSupportedAlgorithms) -> Self {
+        Self { policy, algorithms }
     }
 }
 
@@ -46,15 +40,8 @@ impl ServerCertVerifier for ServerVerifier {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let leaf = Certificate::parse(end_entity)?;
-        let others = Certificate::parse_all(intermediates)?;
         let host = server_name.to_str();
-        verify(&leaf, &others, &self.authorities.current(), Purpose::Server, Some(&host), now.as_secs())?;
-        leaf.check_handshake_key()?;
-        if let Some(revoked) = &self.revoked {
-            revoked.check(&leaf, &others)?;
-        }
-        self.allowed.check(&leaf)?;
+        self.policy.check(end_entity, intermediates, Purpose::Server, Some(&host), now)?;
         Ok(ServerCertVerified::assertion())
     }
 
