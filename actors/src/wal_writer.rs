@@ -167,7 +167,7 @@ impl WalWriter {
         let took = start.elapsed();
         let gauges = &self.parts.gauges;
         gauges.wal_bytes.fetch_add(bytes, Relaxed);
-        gauges.wal_synced(took);
+        gauges.wal_syncs.observe(took);
         if took > SLOW_SYNC {
             tracing::warn!(took = ?took, "expected-duration" = ?SLOW_SYNC, "slow fdatasync");
         }

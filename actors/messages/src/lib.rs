@@ -17,6 +17,7 @@
 //! views, counters).
 
 pub mod admin;
+pub mod histogram;
 pub mod ids;
 pub mod lease;
 pub mod peer;

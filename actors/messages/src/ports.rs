@@ -3,6 +3,7 @@
 //! Shared are immutable views behind [`Reads`] and the counters in [`Gauges`], nothing else.
 
 use crate::admin::{Control, RunJob};
+use crate::histogram::DoublingHistogram;
 use crate::lease::LeaseRequests;
 use crate::propose::Propose;
 use crate::read::{ReadIndex, Reads, RunQuery};
@@ -11,7 +12,6 @@ use crate::watch::WatchRequests;
 use crossbeam_channel::TrySendError;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::time::Duration;
 
 /// Who this node is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,10 +54,8 @@ pub struct Gauges {
     pub defragmenting: AtomicBool,
     /// The node is stopping.
     pub stopping: AtomicBool,
-    /// WAL syncs by how long they took: up to 1 ms, 2 ms, 4 ms …, as [`SYNC_BUCKETS`] of etcd's histogram; the last counts the rest.
-    pub wal_syncs: [AtomicU64; SYNC_BUCKETS + 1],
-    /// Microseconds spent in WAL syncs.
-    pub wal_sync_micros: AtomicU64,
+    /// WAL syncs by how long they took, from 1 ms doubling to 8.192 s.
+    pub wal_syncs: DoublingHistogram<1_000, 14>,
     /// Bytes written to the WAL.
     pub wal_bytes: AtomicU64,
     /// Free space on the disk runs out: writes are refused at the door, and the NOSPACE alarm is raised.
@@ -84,18 +82,7 @@ pub struct Gauges {
     pub leases_expired: AtomicU64,
 }
 
-/// Bounded buckets of the histogram of WAL syncs, from 1 ms doubling to 8.192 s.
-pub const SYNC_BUCKETS: usize = 14;
-
 impl Gauges {
-    /// Counts a WAL sync.
-    pub fn wal_synced(&self, took: Duration) {
-        let micros = took.as_micros() as u64;
-        let bucket = (0..SYNC_BUCKETS).find(|bucket| micros <= 1000 << bucket).unwrap_or(SYNC_BUCKETS);
-        self.wal_syncs[bucket].fetch_add(1, Ordering::Relaxed);
-        self.wal_sync_micros.fetch_add(micros, Ordering::Relaxed);
-    }
-
     /// Relaxed load of the leader's id, `None` without one.
     pub fn leader_id(&self) -> Option<u64> {
         Some(self.leader.load(Ordering::Acquire)).filter(|id| *id != 0)

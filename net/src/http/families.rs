@@ -5,7 +5,6 @@
 use super::page::{Kind, Page};
 use crate::services::ClientServices;
 use messages::Gauges;
-use messages::ports::SYNC_BUCKETS;
 use model::StoreStatus;
 use model::request::AlarmType;
 use std::sync::atomic::Ordering::Relaxed;
@@ -107,14 +106,7 @@ fn disk(page: &mut Page, gauges: &Gauges) {
 fn syncs(page: &mut Page, gauges: &Gauges) {
     const NAME: &str = "etcd_disk_wal_fsync_duration_seconds";
     page.family(NAME, Kind::Histogram, "Seconds that syncs of the write-ahead log took.");
-    let mut count = 0;
-    for (at, bucket) in gauges.wal_syncs.iter().enumerate() {
-        count += bucket.load(Relaxed);
-        let bound = if at < SYNC_BUCKETS { (f64::from(1 << at) / 1e3).to_string() } else { "+Inf".into() };
-        page.sample(&format!("{NAME}_bucket"), &format!("le=\"{bound}\""), count as f64);
-    }
-    page.sample(&format!("{NAME}_sum"), "", gauges.wal_sync_micros.load(Relaxed) as f64 / 1e6);
-    page.sample(&format!("{NAME}_count"), "", count as f64);
+    page.histogram(NAME, "", &gauges.wal_syncs);
 }
 
 fn watchers(page: &mut Page, gauges: &Gauges) {
@@ -150,7 +142,7 @@ mod tests {
     fn syncs_are_a_cumulative_histogram() {
         let gauges = Gauges::default();
         for micros in [10, 1000, 1001, 8_192_000, 9_000_000] {
-            gauges.wal_synced(Duration::from_micros(micros));
+            gauges.wal_syncs.observe(Duration::from_micros(micros));
         }
         let mut page = Page::new();
         syncs(&mut page, &gauges);

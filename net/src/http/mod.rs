@@ -8,8 +8,9 @@ mod families;
 mod handler;
 mod health;
 mod metrics;
-mod page;
+pub(crate) mod page;
 
 pub use counters::{LoopMetrics, Observer};
 pub use handler::{Http, HttpConfig};
 pub use metrics::Metrics;
+pub use page::Page;

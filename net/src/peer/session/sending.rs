@@ -202,7 +202,7 @@ async fn read_echoes(
             let Frame::Vitals(vitals) = frame else { continue };
             // a stamp that this side never set measures nothing
             if let Some(took) = context.stamp().checked_sub(vitals.echo).filter(|_| vitals.echo != 0) {
-                counters.round_trip(Duration::from_micros(took));
+                counters.round_trip.observe(Duration::from_micros(took));
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Order, independence of lanes, bounds, and drops that are told.
 
 use super::harness::{Member, config, introduce, lock, pair, pair_of, run, until};
+use crate::http::page::Page;
 use crate::peer::config::PeerLimits;
 use crate::peer::port::{PeerAddress, Peers, Transport, Vitals};
 use raft::Body;
@@ -106,9 +107,11 @@ fn vitals_come_by_themselves_and_measure_the_way() {
                 && vitals.hashes == [(3, 4)]
         };
         until("vitals", || lock(&two.recorder.vitals).iter().any(|(from, vitals)| *from == 1 && is_told(vitals))).await;
-        until("round trips", || one.counters(&two).round_trips() > 3).await;
-        let mut page = String::new();
+        until("round trips", || one.counters(&two).round_trip.cumulative().last().is_some_and(|(_, count)| count > 3))
+            .await;
+        let mut page = Page::new();
         one.transport.metrics().render(1, &mut page);
+        let page = page.into_text();
         for line in [
             "etcd_network_active_peers{Local=\"1\",Remote=\"2\"} 1\n",
             "etcd_network_peer_sent_failures_total{To=\"2\"} 0\n",
