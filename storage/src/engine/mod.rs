@@ -257,4 +257,32 @@ pub trait Engine: Send + Sync + 'static {
     /// # Errors
     /// [`EngineError`].
     fn compact_files(&self, go_on: &dyn Fn() -> bool) -> Result<(), EngineError>;
+
+    /// Begins to fill this engine, which must be empty, with many rows that come in order. No batch may be written before
+    /// [`Load::finish`].
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    fn load(&self) -> Result<Box<dyn Load>, EngineError>;
+
+    /// Asks, whenever it is called, whether nobody has the store open any more: neither a handle nor a snapshot. Its files may be
+    /// removed then.
+    fn closed(&self) -> Box<dyn Fn() -> bool + Send>;
+}
+
+/// Rows on their way into an empty engine, past its batches: they go into sorted files that are built aside, so that they pass
+/// through no memtable and nothing is rewritten. Dropped unfinished, it leaves no row behind.
+pub trait Load: Send {
+    /// Adds a row. The rows of a family ascend, or form a few ascending runs that do not overlap.
+    ///
+    /// # Errors
+    /// [`EngineError`]; the load is of no more use after one.
+    fn put(&mut self, family: Family, key: &[u8], value: &[u8]) -> Result<(), EngineError>;
+
+    /// Makes all rows visible and durable. Not atomic: whoever could look meanwhile must know by a row that is written afterwards
+    /// whether all of them are there.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    fn finish(self: Box<Self>) -> Result<(), EngineError>;
 }

@@ -4,7 +4,7 @@
 //! chance. Must never stand behind real data: only [`SimEngine::checkpoint`](Engine::checkpoint) touches a disk.
 
 use super::rows::{Gap, Rows};
-use super::{Direction, Engine, EngineError, Family, Op, Row, Scan, Snapshot, Step};
+use super::{Direction, Engine, EngineError, Family, Load, Op, Row, Scan, Snapshot, Step};
 use bytes::{Buf, BufMut, Bytes};
 use std::io::Write;
 use std::path::Path;
@@ -172,6 +172,43 @@ impl Engine for SimEngine {
 
     fn compact_files(&self, _: &dyn Fn() -> bool) -> Result<(), EngineError> {
         self.flush()
+    }
+
+    fn load(&self) -> Result<Box<dyn Load>, EngineError> {
+        Ok(Box::new(SimLoad { engine: self.clone(), rows: State::default() }))
+    }
+
+    /// There are no files to remove.
+    fn closed(&self) -> Box<dyn Fn() -> bool + Send> {
+        Box::new(|| true)
+    }
+}
+
+/// Rows on their way in. Like the files of RocksDB, all of them are durable when they become visible.
+struct SimLoad {
+    engine: SimEngine,
+    rows: State,
+}
+
+impl Load for SimLoad {
+    fn put(&mut self, family: Family, key: &[u8], value: &[u8]) -> Result<(), EngineError> {
+        self.rows[family as usize].insert(Bytes::copy_from_slice(key), Bytes::copy_from_slice(value));
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), EngineError> {
+        let mut inner = self.engine.lock();
+        inner.check(|inner| inner.fail_write.take().or_else(|| inner.fail_flush.take()), "load")?;
+        for (family, rows) in self.rows.iter().enumerate() {
+            let mut gap = rows.before(&[]);
+            while let Some((key, value, next)) = rows.right(gap) {
+                let (key, value) = (Bytes::copy_from_slice(key), Bytes::copy_from_slice(value));
+                inner.now[family].insert(key.clone(), value.clone());
+                inner.flushed[family].insert(key, value);
+                gap = next;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -45,6 +45,12 @@ pub fn founders(new: Founders<'_>) -> Result<Bootstrap, ClusterError> {
     Ok(Bootstrap { identity, applied, conf_state, members })
 }
 
+/// What a member starts from that joins a running cluster under this identity: nothing applied, and no membership. It learns
+/// both from the leader, nearly always by a snapshot, because the log of a cluster begins behind its founders.
+pub fn joiner(identity: MemberIds) -> Bootstrap {
+    Bootstrap { identity, applied: LogId::default(), conf_state: ConfState::default(), members: Vec::new() }
+}
+
 /// Makes the log that belongs to such a start, of segments of these sizes, with the hard state it was made with. `log_id` is
 /// random.
 ///

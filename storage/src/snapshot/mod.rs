@@ -21,14 +21,19 @@
 
 mod header;
 mod reader;
+mod reread;
 mod restore;
 mod source;
 #[cfg(test)]
+mod stage_tests;
+#[cfg(test)]
 mod tests;
+mod walk;
 
 pub use header::StreamHeader;
 pub use reader::{Hash, Summary, read, verify};
-pub use restore::restore;
+pub use reread::StreamReader;
+pub use restore::{Stage, StageError, restore};
 pub use source::{CHUNK_BYTES, SnapshotSource, StreamEnd};
 
 use crate::engine::{EngineError, Family};

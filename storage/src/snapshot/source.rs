@@ -1,14 +1,13 @@
-//! The sending side: a snapshot of the engine as chunks, in one pass over its rows.
+//! The sending side: a snapshot of the engine, how long its stream is, and the stream itself.
 //!
-//! Must never hold more than a chunk and a row in memory.
+//! Must never read the rows to know the length of a store that counts them.
 
-use super::{
-    BLOCK_BYTES, BLOCK_HEAD, END, FAMILIES, HASH_BYTES, PAGE, ROW_HEAD, ROWS, StreamHeader, block_crc, most_blocks,
-};
+use super::reread::StreamReader;
+use super::walk::Walk;
+use super::{BLOCK_HEAD, HASH_BYTES, PAGE, ROW_HEAD, StreamHeader, most_blocks};
 use crate::apply::{HistoryRows, State};
 use crate::engine::{Direction, EngineError, Family, Scan, Snapshot};
-use aws_lc_rs::digest;
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use std::ops::ControlFlow;
 
 /// Length of a chunk; the last ones may be shorter.
@@ -57,122 +56,29 @@ impl<S: Snapshot> SnapshotSource<S> {
     /// # Errors
     /// [`EngineError`] when rows cannot be read, or are others than the store counts: the stream is then broken off.
     pub fn send(self, mut take: impl FnMut(Bytes) -> ControlFlow<()>) -> Result<StreamEnd, EngineError> {
-        let mut stream = Stream { total: self.total, sent: 0, hash: digest::Context::new(&digest::SHA256) };
-        let mut buffer = BytesMut::with_capacity(CHUNK_BYTES + 2 * BLOCK_BYTES);
-        buffer.put_slice(&self.start);
-        let mut rows = [0u64; Family::ALL.len()];
-        let mut number = 0;
-        for family in FAMILIES {
-            let mut scan = self.snapshot.scan_once(family, &[], None, Direction::Forward);
-            let mut more = true;
-            while more {
-                let head = buffer.len();
-                buffer.put_bytes(0, BLOCK_HEAD);
-                while more && buffer.len() - head - BLOCK_HEAD < BLOCK_BYTES {
-                    match scan.next()? {
-                        Some((key, value)) => {
-                            put_row(&mut buffer, key, value);
-                            rows[family as usize] += 1;
-                        }
-                        None => more = false,
-                    }
-                }
-                if buffer.len() == head + BLOCK_HEAD {
-                    buffer.truncate(head);
-                    break;
-                }
-                close_block(&mut buffer[head..], number, ROWS, family as u8);
-                number += 1;
-                if stream.give(&mut buffer, &mut take)?.is_break() {
-                    return Ok(StreamEnd::Broken);
-                }
+        let mut walk = Walk::new(self.snapshot, &self.start, self.total);
+        while let Some(chunk) = walk.next()? {
+            if take(chunk).is_break() {
+                return Ok(StreamEnd::Broken);
             }
         }
-        let head = buffer.len();
-        buffer.put_bytes(0, BLOCK_HEAD);
-        rows.iter().for_each(|count| buffer.put_u64(*count));
-        close_block(&mut buffer[head..], number, END, 0);
-        stream.finish(buffer, &mut take)
+        Ok(StreamEnd::Whole(walk.hash()))
+    }
+
+    /// The stream and its hash behind it, to be read from any place.
+    pub fn reader(&self) -> StreamReader<S> {
+        StreamReader::new(Self { snapshot: self.snapshot.clone(), start: self.start.clone(), total: self.total })
+    }
+
+    /// A walk over the stream from its beginning.
+    pub(super) fn walk(&self) -> Walk<S> {
+        Walk::new(self.snapshot.clone(), &self.start, self.total)
     }
 }
 
 impl<S> std::fmt::Debug for SnapshotSource<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "SnapshotSource({} bytes)", self.total)
-    }
-}
-
-fn put_row(out: &mut BytesMut, key: &[u8], value: &[u8]) {
-    out.reserve(ROW_HEAD + key.len() + value.len());
-    out.put_u32(key.len() as u32);
-    out.put_u32(value.len() as u32);
-    out.put_slice(key);
-    out.put_slice(value);
-}
-
-/// Fills in the head of a block.
-fn close_block(block: &mut [u8], number: u64, kind: u8, family: u8) {
-    let (mut head, contents) = block.split_at_mut(BLOCK_HEAD);
-    head.put_u8(kind);
-    head.put_u8(family);
-    head.put_u32(u32::try_from(contents.len()).expect("a row is far below 4 GiB"));
-    head.put_u32(block_crc(number, kind, family, contents));
-}
-
-/// What has left so far.
-struct Stream {
-    total: u64,
-    sent: u64,
-    hash: digest::Context,
-}
-
-impl Stream {
-    /// Hands out whole chunks.
-    fn give(
-        &mut self,
-        buffer: &mut BytesMut,
-        take: &mut impl FnMut(Bytes) -> ControlFlow<()>,
-    ) -> Result<ControlFlow<()>, EngineError> {
-        if self.sent + buffer.len() as u64 > self.total {
-            return Err(EngineError::Corrupt("SN-LENGTH: there are more rows than the store counts".into()));
-        }
-        while buffer.len() >= CHUNK_BYTES {
-            if self.chunk(buffer.split_to(CHUNK_BYTES).freeze(), take).is_break() {
-                return Ok(ControlFlow::Break(()));
-            }
-            buffer.reserve(CHUNK_BYTES + 2 * BLOCK_BYTES);
-        }
-        Ok(ControlFlow::Continue(()))
-    }
-
-    /// Hands out what is left, with the padding.
-    fn finish(
-        mut self,
-        mut buffer: BytesMut,
-        take: &mut impl FnMut(Bytes) -> ControlFlow<()>,
-    ) -> Result<StreamEnd, EngineError> {
-        loop {
-            if self.give(&mut buffer, take)?.is_break() {
-                return Ok(StreamEnd::Broken);
-            }
-            let left = (self.total - self.sent) as usize;
-            if left <= buffer.len() {
-                break;
-            }
-            buffer.put_bytes(0, (left - buffer.len()).min(CHUNK_BYTES));
-        }
-        if !buffer.is_empty() && self.chunk(buffer.freeze(), take).is_break() {
-            return Ok(StreamEnd::Broken);
-        }
-        assert!(self.sent == self.total, "SN-LENGTH: {} of {} bytes were sent", self.sent, self.total);
-        let hash = self.hash.finish().as_ref().try_into().expect("SHA-256 has 32 bytes");
-        Ok(StreamEnd::Whole(hash))
-    }
-
-    fn chunk(&mut self, chunk: Bytes, take: &mut impl FnMut(Bytes) -> ControlFlow<()>) -> ControlFlow<()> {
-        self.hash.update(&chunk);
-        self.sent += chunk.len() as u64;
-        take(chunk)
     }
 }
 

@@ -3,7 +3,7 @@
 //! Must never lose a batch before that: what is lost beyond it is up to the flushes of the engine inside.
 
 use crate::engine::sim::{Fault, SimEngine, SimSnapshot};
-use crate::engine::{Engine, EngineError, Op};
+use crate::engine::{Engine, EngineError, Load, Op};
 use bytes::Bytes;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -53,5 +53,13 @@ impl Engine for CutEngine {
 
     fn compact_files(&self, go_on: &dyn Fn() -> bool) -> Result<(), EngineError> {
         self.inner.compact_files(go_on)
+    }
+
+    fn load(&self) -> Result<Box<dyn Load>, EngineError> {
+        self.inner.load()
+    }
+
+    fn closed(&self) -> Box<dyn Fn() -> bool + Send> {
+        self.inner.closed()
     }
 }

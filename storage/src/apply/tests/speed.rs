@@ -4,7 +4,7 @@
 
 use super::*;
 use crate::engine::rocks::{RocksEngine, RocksOptions};
-use crate::engine::{EngineError, Op, Step};
+use crate::engine::{EngineError, Load, Op, Step};
 use crate::schema::Head;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -54,6 +54,14 @@ impl Engine for HollowEngine {
 
     fn disk_bytes(&self) -> u64 {
         0
+    }
+
+    fn load(&self) -> Result<Box<dyn Load>, EngineError> {
+        self.rows.inner.load()
+    }
+
+    fn closed(&self) -> Box<dyn Fn() -> bool + Send> {
+        self.rows.inner.closed()
     }
 
     fn compact_files(&self, _: &dyn Fn() -> bool) -> Result<(), EngineError> {

@@ -4,6 +4,7 @@
 
 mod compaction_gate;
 mod flush;
+mod load;
 mod options;
 mod snapshot;
 mod store;
@@ -11,9 +12,10 @@ mod store;
 pub use options::{RocksMemory, RocksOptions};
 pub use snapshot::{RocksScan, RocksSnapshot};
 
-use super::{Engine, EngineError, Family, Op};
+use super::{Engine, EngineError, Family, Load, Op};
 use bytes::Bytes;
 use compaction_gate::CompactionGate;
+use load::RocksLoad;
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
     BottommostLevelCompaction, CompactOptions, DB, LiveFile, ReadOptions, ReadTier, WriteBatch, WriteOptions,
@@ -33,13 +35,12 @@ pub struct RocksEngine {
     persisted: ReadOptions,
     marker: Mutex<u64>,
     gate: CompactionGate,
-    file_bytes: u64,
-    flush_on_close: bool,
+    options: RocksOptions,
 }
 
 impl Drop for RocksEngine {
     fn drop(&mut self) {
-        if self.flush_on_close
+        if self.options.flush_on_close
             && let Err(error) = self.flush()
         {
             tracing::warn!("closing the store: {error}");
@@ -80,8 +81,7 @@ impl RocksEngine {
             persisted,
             marker,
             gate,
-            file_bytes: options.file_bytes,
-            flush_on_close: options.flush_on_close,
+            options: options.clone(),
         };
         engine.gate.update(&engine.store, &engine.memory);
         Ok(engine)
@@ -188,7 +188,7 @@ impl Engine for RocksEngine {
         how.set_bottommost_level_compaction(BottommostLevelCompaction::ForceOptimized);
         self.flush()?;
         // half of what is free: the rest is the flush's, the log's, and that of files which lie across the slice's ends
-        let slice = (SLICE_BYTES as u64).min((self.gate.free() / 2).max(self.file_bytes)) as usize;
+        let slice = (SLICE_BYTES as u64).min((self.gate.free() / 2).max(self.options.file_bytes)) as usize;
         let failures = self.failures();
         let files = self.store.db().live_files().map_err(|e| error("list of files", &e))?;
         let names = Family::ALL.into_iter().map(Family::name).chain([DEFAULT]);
@@ -210,6 +210,15 @@ impl Engine for RocksEngine {
         }
         self.gate.update(&self.store, &self.memory);
         Ok(())
+    }
+
+    fn load(&self) -> Result<Box<dyn Load>, EngineError> {
+        Ok(Box::new(RocksLoad::begin(self.store.clone(), &self.options, &self.memory)?))
+    }
+
+    fn closed(&self) -> Box<dyn Fn() -> bool + Send> {
+        let store = Arc::downgrade(&self.store);
+        Box::new(move || store.strong_count() == 0)
     }
 }
 

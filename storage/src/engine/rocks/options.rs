@@ -143,7 +143,8 @@ pub(super) fn of_families(options: &RocksOptions, memory: &RocksMemory, compacts
     Family::ALL.into_iter().map(|f| family(f.name(), f)).chain([default]).collect()
 }
 
-fn of_family(family: Family, options: &RocksOptions, memory: &RocksMemory) -> Options {
+/// Settings of one family, also of its files that are written beside the store.
+pub(super) fn of_family(family: Family, options: &RocksOptions, memory: &RocksMemory) -> Options {
     let mut to = Options::default();
     to.set_write_buffer_manager(&memory.write_buffers);
     // The shared manager decides when to flush; a single family must not do so long before.
