@@ -4,6 +4,7 @@
 //! the store. The lease manager hears before the client does: a renewal sent after the answer of a revocation finds no lease.
 //! Must never wait for another owner: what a consumer cannot take now it reads later from the store.
 
+use crate::applier_install::ApplierInstall;
 use crate::death_watch::DeathWatch;
 use crate::mailbox::Mailbox;
 use crate::raft_core::inbox::InnerPort;
@@ -50,6 +51,8 @@ pub struct ApplierParts<E: Engine> {
     pub flusher: Sender<ToFlusher>,
     /// How much it does at once.
     pub pace: ApplierPace,
+    /// What an install needs.
+    pub install: ApplierInstall<E>,
 }
 
 /// How much the applier does at once. Outcomes do not depend on it.
@@ -76,11 +79,11 @@ struct Physical {
 
 /// The applier.
 pub struct Applier<E: Engine> {
-    store: Store<E>,
-    parts: ApplierParts<E>,
+    pub(crate) store: Store<E>,
+    pub(crate) parts: ApplierParts<E>,
     physical: Vec<Physical>,
-    compacting: bool,
-    next_step: Instant,
+    pub(crate) compacting: bool,
+    pub(crate) next_step: Instant,
     since_check: u64,
 }
 
@@ -111,15 +114,18 @@ impl<E: Engine> Applier<E> {
             };
             let mut stop = false;
             let mut batches = Vec::new();
-            for message in std::iter::once(first).chain(self.parts.inbox.try_iter()) {
+            let inbox = self.parts.inbox.clone();
+            for message in std::iter::once(first).chain(inbox.try_iter()) {
                 match message {
                     ToApplier::Apply(batch) => batches.push(batch),
+                    ToApplier::Install(staged) => {
+                        self.apply_all(&mut batches)?;
+                        self.install(staged)?;
+                    }
                     ToApplier::Stop => stop = true,
                 }
             }
-            if !batches.is_empty() {
-                self.apply(batches)?;
-            }
+            self.apply_all(&mut batches)?;
             if stop {
                 // the compaction is decided, its rows are deleted by the next run
                 self.answer_compacted(i64::MAX);
@@ -141,6 +147,10 @@ impl<E: Engine> Applier<E> {
             Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => Some(ToApplier::Stop),
         }
+    }
+
+    fn apply_all(&mut self, batches: &mut Vec<ApplyBatch>) -> Result<(), ApplyFatal> {
+        if batches.is_empty() { Ok(()) } else { self.apply(std::mem::take(batches)) }
     }
 
     /// Applies what was committed: write, publish, answer, signal, report.
@@ -223,6 +233,7 @@ impl<E: Engine> Applier<E> {
             revision: report.view.status.revision,
             compact_revision: report.view.status.compact_revision,
             events,
+            restored: false,
         });
     }
 

@@ -1,9 +1,11 @@
 //! The applier's order as other owners see it. Must never depend on a thread's luck: everything is called here.
 
 use crate::applier::{Applier, ApplierPace, ApplierParts};
+use crate::applier_install::ApplierInstall;
 use crate::limits::{HUB_BACKLOG_BYTES, OVERSIZED_REVISION_BYTES};
 use crate::mailbox::Mailbox;
 use crate::raft_core::inbox::Inbox;
+use crate::store_cell::StoreCell;
 use crate::wiring::apply::{ApplyBatch, CommittedEntry};
 use crate::wiring::events::Advanced;
 use crate::wiring::leases::LeasesAdvanced;
@@ -65,7 +67,7 @@ fn the_lease_manager_hears_of_a_revocation_before_its_client_does() {
         members: Vec::new(),
     };
     bootstrap(engine.as_ref(), &first).expect("an empty store");
-    let store = Store::open(engine).expect("a store");
+    let store = Store::open(engine.clone()).expect("a store");
     let heard = Heard::default();
     let sinks = Arc::new(Sinks::default());
     sinks.register(vec![Arc::new(heard.clone())]);
@@ -90,6 +92,12 @@ fn the_lease_manager_hears_of_a_revocation_before_its_client_does() {
         members: Box::new(crossbeam_channel::unbounded().0),
         flusher,
         pace,
+        install: ApplierInstall {
+            cell: Arc::new(StoreCell::new(engine)),
+            leases: Box::new(crossbeam_channel::unbounded().0),
+            wal: bounded(0).0,
+            snapshots: bounded(0).0,
+        },
     };
     let mut applier = Applier::new(store, parts);
     let commands =

@@ -8,6 +8,7 @@
 //! | applier | [`applier`] | own thread, blocking | the write side of the store |
 //! | reader pool | [`reader_pool`] | two threads, one for hashes | nothing |
 //! | flusher | [`flusher`] | own thread | flushes, the log's next segment |
+//! | snapshotter | [`snapshotter`] | own thread | checkpoints for followers, stores that are received or replaced |
 //! | maintenance jobs | [`maintenance_jobs`] | own thread | checkpoints, defragmentation |
 //! | lease manager | [`lease_manager`] | own arbiter | expiry wheel |
 //! | watch hub | [`watch_hub`] | own arbiter | watchers, cursors, event ring |
@@ -18,6 +19,7 @@
 //! which the current store's engine is found. Must never know a socket or a flag.
 
 pub mod applier;
+pub mod applier_install;
 #[cfg(test)]
 mod applier_tests;
 pub mod cancellable;
@@ -39,6 +41,7 @@ pub mod peers;
 pub mod raft_core;
 pub mod reader_pool;
 mod snapshot_streams;
+pub mod snapshotter;
 pub mod store_cell;
 pub mod store_reads;
 pub mod ticker;

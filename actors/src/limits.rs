@@ -18,6 +18,21 @@ pub const LOG_READS: usize = 16;
 pub const LOG_READ_BYTES: usize = 4 << 20;
 /// Reports of the peer transport waiting for the core; further ones are dropped.
 pub const PEER_REPORTS: usize = 64;
+/// Snapshots being sent to other members at once, one to each.
+pub const SNAPSHOT_TRANSFERS: usize = 16;
+/// Notices of the snapshotter: one for each transfer, and one for the checkpoint in the making.
+pub const SNAPSHOT_NOTICES: usize = SNAPSHOT_TRANSFERS + 1;
+/// Orders waiting for the snapshotter: for each transfer its beginning and its end, checkpoints made and forgotten, a store installed
+/// or discarded.
+pub const SNAPSHOT_ORDERS: usize = 2 * SNAPSHOT_TRANSFERS + 8;
+/// Stores of received snapshots waiting for the core. Another one waits outside.
+pub const STAGED_STORES: usize = 1;
+/// Bytes of log kept for followers that are sent a snapshot, beyond which they are given up: they start again with a newer one.
+pub const SNAPSHOT_LOG_BYTES: u64 = 1 << 30;
+/// The same while the disk runs out of space.
+pub const SNAPSHOT_LOG_BYTES_LOW: u64 = 64 << 20;
+/// Time after which what was received of a snapshot is thrown away, when nobody goes on with it.
+pub const STAGING_PATIENCE: Duration = Duration::from_secs(300);
 /// Ticks waiting: they are coalesced, so one is enough for the clock and one for a stop.
 pub const TICKS: usize = 2;
 /// Lists of proposals waiting for the core. A connection thread that meets a full queue keeps its list.
@@ -33,8 +48,8 @@ pub const CONTROLS: usize = 16;
 pub const RECEIVES: usize = 256;
 /// Messages to the WAL writer: appends under credit, and one place for each other kind.
 pub const WAL_QUEUE: usize = APPENDS_IN_FLIGHT + 8;
-/// Messages to the applier: batches under credit, and the stop.
-pub const APPLIER_QUEUE: usize = APPLIES_IN_FLIGHT + 2;
+/// Messages to the applier: batches under credit, an install, and the stop.
+pub const APPLIER_QUEUE: usize = APPLIES_IN_FLIGHT + 3;
 /// Orders waiting for the flusher.
 pub const FLUSHER_QUEUE: usize = 8;
 /// Jobs waiting for the reader pool; a call that meets a full queue is answered "too many requests".

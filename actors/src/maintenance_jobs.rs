@@ -20,7 +20,7 @@ use storage::engine::{Engine, EngineError};
 use storage::snapshot::{SnapshotSource, StreamHeader};
 
 /// Opens a checkpoint as an engine of its own.
-pub type OpenEngine<E> = Box<dyn Fn(&Path) -> Result<E, EngineError> + Send>;
+pub type OpenEngine<E> = Arc<dyn Fn(&Path) -> Result<E, EngineError> + Send + Sync>;
 
 /// Ends this owner talks to.
 pub struct MaintenanceParts<E: Engine> {
@@ -98,14 +98,19 @@ impl<E: Engine> MaintenanceJobs<E> {
 
     fn defragment(&self) -> Result<(), RequestError> {
         let gauges = &self.parts.gauges;
+        // a snapshot that comes in replaces the store: to rewrite it would be in vain, and take the room
+        if gauges.receiving_snapshot.load(Acquire) {
+            return Err(RequestError::Busy);
+        }
         gauges.defragmenting.store(true, Release);
         (self.parts.make_room)();
         let engine = self.parts.store.load();
-        let done = engine.compact_files(&|| !gauges.stopping.load(Relaxed));
+        let done = engine.compact_files(&|| !gauges.stopping.load(Relaxed) && !gauges.receiving_snapshot.load(Relaxed));
         gauges.defragmenting.store(false, Release);
         gauges.disk_bytes.store(engine.disk_bytes(), Relaxed);
         match done {
             Ok(()) if gauges.stopping.load(Acquire) => Err(RequestError::Stopped),
+            Ok(()) if gauges.receiving_snapshot.load(Acquire) => Err(RequestError::Busy),
             Ok(()) => Ok(()),
             Err(why) => {
                 tracing::error!(error = %why, "defragmentation failed");

@@ -73,7 +73,7 @@ impl Rig {
             inbox,
             stop: stopped,
             store: Arc::new(StoreCell::new(store().0)),
-            open: Box::new(SimEngine::open),
+            open: Arc::new(SimEngine::open),
             make_room: Box::new(|| {}),
             scratch: dir.path().join("scratch"),
             server_version: String::new(),

@@ -3,20 +3,23 @@
 //! Runs on the transport's thread, and on the core's own when a message cannot be sent. Must never block.
 
 use crate::raft_core::inbox::InnerPort;
+use crate::snapshotter::staging::ReceiveSnapshots;
 use crate::wiring::peers::PeerReport;
 use messages::peer::{BulkHeader, BulkSink, Call, Held, Inbound, NoAnswer, Responder, Vitals};
 use messages::receive::Receive;
 use raft::{Message, NodeId};
+use std::sync::Arc;
 
 /// See the file header.
 pub struct PeerInbox {
     core: InnerPort,
+    snapshots: Arc<dyn ReceiveSnapshots>,
 }
 
 impl PeerInbox {
-    /// In front of the raft core.
-    pub fn new(core: InnerPort) -> Self {
-        Self { core }
+    /// In front of the raft core, and of what receives snapshots.
+    pub fn new(core: InnerPort, snapshots: Arc<dyn ReceiveSnapshots>) -> Self {
+        Self { core, snapshots }
     }
 }
 
@@ -42,8 +45,8 @@ impl Inbound for PeerInbox {
         self.core.report(PeerReport::Unreachable { peer, never_left });
     }
 
-    fn bulk(&self, _: &BulkHeader) -> Result<Box<dyn BulkSink>, String> {
-        Err("this version cannot be brought up to date by a snapshot of another member".to_owned())
+    fn bulk(&self, header: &BulkHeader) -> Result<Box<dyn BulkSink>, String> {
+        self.snapshots.clone().begin(header)
     }
 
     fn told_removed(&self, by: NodeId, authenticated: bool) {

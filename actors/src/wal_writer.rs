@@ -1,21 +1,28 @@
 //! The WAL writer's shell: drain the queue, one write, one sync, then release what waited for it. Own thread, blocking.
 //!
-//! Must never release anything before the sync that covers it returned, and never retry a failed one: the node stops.
+//! An install replaces the log: what comes behind it waits until the applier has swapped the store. Must never release anything
+//! before the sync that covers it returned, and never retry a failed one: the node stops.
 
 use crate::death_watch::DeathWatch;
 use crate::raft_core::inbox::InnerPort;
 use crate::wiring::advance::{Advance, Persisted};
+use crate::wiring::apply::ToApplier;
 use crate::wiring::flush::ToFlusher;
+use crate::wiring::snapshots::StagedStore;
 use crate::wiring::wal::{AppendBatch, ToWal};
 use crossbeam_channel::{Receiver, Sender};
 use messages::Gauges;
 use messages::peer::PeerSender;
 use model::mutant::{self, Mutant};
-use raft::Message;
+use raft::{HardState, Message};
+use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
-use storage::wal::{Batch, Wal, WalError};
+use storage::disk::Disk;
+use storage::member::pointer::{self, PointerError};
+use storage::wal::{Batch, Install, Wal, WalError};
 
 /// A sync slower than this is worth a line in the log.
 const SLOW_SYNC: Duration = Duration::from_secs(1);
@@ -32,6 +39,29 @@ pub struct WalParts {
     pub flusher: Sender<ToFlusher>,
     /// Shared counters.
     pub gauges: Arc<Gauges>,
+    /// What an install needs.
+    pub install: WalInstall,
+}
+
+/// What an install needs beside the log.
+pub struct WalInstall {
+    /// File system of the store pointer.
+    pub disk: Arc<dyn Disk>,
+    /// Folder of the store pointer.
+    pub member: PathBuf,
+    /// Swaps the store.
+    pub applier: Sender<ToApplier>,
+}
+
+/// Why the log cannot go on: the node must stop.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The log.
+    #[error(transparent)]
+    Wal(#[from] WalError),
+    /// The store pointer, in an install.
+    #[error(transparent)]
+    Pointer(#[from] PointerError),
 }
 
 /// The WAL writer.
@@ -44,6 +74,10 @@ pub struct WalWriter {
     group: Group,
     /// Bytes of records written and not yet synced.
     written: Option<u64>,
+    /// The applier has not yet swapped the store.
+    installing: bool,
+    /// What came behind the install.
+    held: VecDeque<ToWal>,
 }
 
 /// What one drain of the queue adds up to, besides what is staged in the log.
@@ -57,7 +91,8 @@ struct Group {
 impl WalWriter {
     /// Around a recovered log.
     pub fn new(wal: Wal, parts: WalParts) -> Self {
-        Self { wal, parts, declined: false, group: Group::default(), written: None }
+        let (group, held) = (Group::default(), VecDeque::new());
+        Self { wal, parts, declined: false, group, written: None, installing: false, held }
     }
 
     /// Runs until it is told to stop or the disk fails.
@@ -68,7 +103,7 @@ impl WalWriter {
         }
     }
 
-    fn serve(&mut self) -> Result<(), WalError> {
+    fn serve(&mut self) -> Result<(), WriteError> {
         let inbox = self.parts.inbox.clone();
         self.start();
         loop {
@@ -90,15 +125,23 @@ impl WalWriter {
     /// one of them was the order to stop. The simulator crashes between the halves, which is why they are two.
     ///
     /// # Errors
-    /// [`WalError`]: the node must stop.
-    pub fn begin(&mut self, messages: impl Iterator<Item = ToWal>) -> Result<bool, WalError> {
+    /// [`WriteError`]: the node must stop.
+    pub fn begin(&mut self, messages: impl Iterator<Item = ToWal>) -> Result<bool, WriteError> {
         let mut stop = false;
         for message in messages {
             match message {
-                ToWal::Append(batch) => self.stage(batch)?,
-                ToWal::Release { to } => self.wal.release_to(to)?,
                 ToWal::Prepared(prepared) => self.wal.offer_prepared(prepared)?,
                 ToWal::Stop => stop = true,
+                ToWal::Installed => {
+                    self.installing = false;
+                    while !self.installing
+                        && let Some(held) = self.held.pop_front()
+                    {
+                        self.take(held)?;
+                    }
+                }
+                behind if self.installing => self.held.push_back(behind),
+                message => self.take(message)?,
             }
         }
         if self.group.must_sync {
@@ -110,6 +153,36 @@ impl WalWriter {
         Ok(stop)
     }
 
+    /// Appends and releases, in their order.
+    fn take(&mut self, message: ToWal) -> Result<(), WriteError> {
+        match message {
+            ToWal::Append(mut batch) => match batch.install.take() {
+                Some(staged) => {
+                    self.install(staged, batch.hard_state.take())?;
+                    self.held.push_front(ToWal::Append(batch));
+                    Ok(())
+                }
+                None => self.stage(batch),
+            },
+            ToWal::Release { to } => Ok(self.wal.release_to(to)?),
+            ToWal::Installed | ToWal::Prepared(_) | ToWal::Stop => unreachable!("nobody holds these back"),
+        }
+    }
+
+    /// Replaces the log: record, store pointer, reset, in this order. A crash behind the record is finished by the next start. The rest
+    /// of the batch, and all that follows, waits for the applier.
+    fn install(&mut self, staged: StagedStore, hard_state: Option<HardState>) -> Result<(), WriteError> {
+        self.wal.stage(&Batch { entries: &[], hard_state })?;
+        self.wal.begin_install(&Install { meta: staged.meta.clone(), store: staged.name.clone() })?;
+        pointer::write(self.parts.install.disk.as_ref(), &self.parts.install.member, &staged.name)?;
+        self.wal.finish_install()?;
+        self.installing = true;
+        // a closed queue means that the applier died: its death watch stops the node
+        let sent = self.parts.install.applier.try_send(ToApplier::Install(staged));
+        assert!(!matches!(sent, Err(crossbeam_channel::TrySendError::Full(_))), "AI-CREDITS: applier queue");
+        Ok(())
+    }
+
     /// Whether a batch is written and not yet synced.
     pub fn in_flight(&self) -> bool {
         self.written.is_some()
@@ -118,8 +191,8 @@ impl WalWriter {
     /// The second half: one sync of what was written, then everything that waited for it leaves.
     ///
     /// # Errors
-    /// [`WalError`]: the node must stop.
-    pub fn finish(&mut self) -> Result<(), WalError> {
+    /// [`WriteError`]: the node must stop.
+    pub fn finish(&mut self) -> Result<(), WriteError> {
         let written = self.sync()?;
         self.release();
         if written {
@@ -131,7 +204,7 @@ impl WalWriter {
 
     /// Adds an append to the batch under construction. A hard state that only moved commit stays there until something else
     /// has to be written.
-    fn stage(&mut self, batch: AppendBatch) -> Result<(), WalError> {
+    fn stage(&mut self, batch: AppendBatch) -> Result<(), WriteError> {
         self.wal.stage(&Batch { entries: &batch.entries, hard_state: batch.hard_state })?;
         let group = &mut self.group;
         group.must_sync |= (batch.must_sync && !mutant::on(Mutant::VoteUnsynced)) || !batch.entries.is_empty();
@@ -151,7 +224,7 @@ impl WalWriter {
     }
 
     /// One write of what is staged.
-    fn write(&mut self) -> Result<(), WalError> {
+    fn write(&mut self) -> Result<(), WriteError> {
         let bytes = self.wal.staged_len() as u64;
         if self.wal.write()? {
             self.written = Some(bytes);
@@ -160,7 +233,7 @@ impl WalWriter {
     }
 
     /// One sync of what was written; false when nothing was.
-    fn sync(&mut self) -> Result<bool, WalError> {
+    fn sync(&mut self) -> Result<bool, WriteError> {
         let Some(bytes) = self.written.take() else { return Ok(false) };
         let start = Instant::now();
         self.wal.sync()?;
@@ -177,8 +250,8 @@ impl WalWriter {
     /// At the end: a hard state that only moved commit is written too.
     ///
     /// # Errors
-    /// [`WalError`].
-    pub fn end(&mut self) -> Result<(), WalError> {
+    /// [`WriteError`].
+    pub fn end(&mut self) -> Result<(), WriteError> {
         self.write()?;
         self.sync().map(drop)
     }
@@ -215,7 +288,9 @@ mod tests {
         let (_core, _port, core) = Inbox::new();
         let (_wal, inbox) = bounded(1);
         let (flusher, orders) = bounded(8);
-        let parts = WalParts { inbox, core, peers: Arc::new(NoPeers), flusher, gauges: Arc::default() };
+        let (applier, _swaps) = bounded(1);
+        let install = WalInstall { disk: disk.shared(), member: PathBuf::from("/"), applier };
+        let parts = WalParts { inbox, core, peers: Arc::new(NoPeers), flusher, gauges: Arc::default(), install };
         let mut writer = WalWriter::new(wal.expect("an empty disk"), parts);
         writer.start();
         assert_eq!(orders.try_iter().count(), 1);
@@ -223,7 +298,8 @@ mod tests {
         writer.finish().expect("nothing to sync");
         assert_eq!(orders.try_iter().count(), 0, "a full disk must not be asked in circles");
         let entries = vec![Entry { term: 1, index: 1, kind: EntryKind::Normal, data: Default::default() }];
-        let batch = AppendBatch { sequence: 1, entries, hard_state: None, must_sync: true, release: Vec::new() };
+        let batch =
+            AppendBatch { sequence: 1, entries, hard_state: None, must_sync: true, release: Vec::new(), install: None };
         writer.begin(std::iter::once(ToWal::Append(batch))).expect("room");
         writer.finish().expect("a sync");
         assert_eq!(orders.try_iter().count(), 1);

@@ -52,6 +52,8 @@ pub struct Gauges {
     pub serving: AtomicBool,
     /// A defragmentation is running.
     pub defragmenting: AtomicBool,
+    /// A snapshot of another member is being received or installed: nothing may rewrite the store meanwhile.
+    pub receiving_snapshot: AtomicBool,
     /// The node is stopping.
     pub stopping: AtomicBool,
     /// WAL syncs by how long they took, from 1 ms doubling to 8.192 s.

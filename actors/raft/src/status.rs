@@ -2,6 +2,7 @@
 //!
 //! Copies only; must never be consulted for a decision.
 
+use crate::message::Body;
 use crate::node::Node;
 use crate::progress::ProgressMap;
 use crate::storage::Storage;
@@ -56,6 +57,16 @@ impl<S: Storage, T: Trace> Node<S, T> {
             membership: self.tracker.membership.clone(),
             progress: if self.is_leader() { self.tracker.progress.clone() } else { ProgressMap::default() },
         }
+    }
+
+    /// Index of a snapshot that this member took and that is not handed out in an append yet, or waits until what is being applied
+    /// is applied. When there is none behind a step that brought a snapshot, it was not needed.
+    pub fn snapshot_ahead(&self) -> Option<Index> {
+        let deferred = self.deferred_snapshot.as_ref().and_then(|message| match &message.body {
+            Body::Snapshot(snapshot) => Some(snapshot.meta.index),
+            _ => None,
+        });
+        deferred.or_else(|| self.log.unstable().snapshot_to_hand_out())
     }
 
     /// As a leader, what is known of each member, ascending by id, without copying.

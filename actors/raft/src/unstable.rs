@@ -70,6 +70,11 @@ impl Unstable {
         self.snapshot.as_ref()
     }
 
+    /// Index of a snapshot that is not handed out yet.
+    pub(crate) fn snapshot_to_hand_out(&self) -> Option<Index> {
+        self.snapshot.as_ref().filter(|_| !self.snapshot_in_progress).map(|snapshot| snapshot.meta.index)
+    }
+
     pub(crate) fn end(&self) -> Index {
         self.offset + self.entries.len() as u64
     }

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use storage::apply::StateMachine as Store;
+use storage::boot::Stores;
 use storage::disk::Disk;
 use storage::engine::Engine;
 use storage::wal::Wal;
@@ -30,6 +31,12 @@ pub struct Assembly<E: Engine> {
     pub open: OpenEngine<E>,
     /// The write side of the store.
     pub store: Store<E>,
+    /// All stores of the member: another one comes with a snapshot.
+    pub stores: Arc<dyn Stores<Engine = E> + Send + Sync>,
+    /// Name of the present one.
+    pub store_name: String,
+    /// The member's folder, in which the store pointer lies.
+    pub member: PathBuf,
     /// The log.
     pub wal: Wal,
     /// The log's file system.

@@ -11,6 +11,8 @@
 //! The only room that sees everyone. Must never decide anything about data.
 
 pub mod assembly;
+#[cfg(test)]
+mod cluster_tests;
 mod queues;
 mod start;
 mod stop;

@@ -5,6 +5,7 @@
 use super::assembly::{LEASE_SINK, StartError};
 use super::stop::Actors;
 use crate::applier::{ApplierPace, ApplierParts};
+use crate::applier_install::ApplierInstall;
 use crate::clock;
 use crate::death_watch::{DeathWatch, ExitCell};
 use crate::flusher::{FILL_PAUSE, FlusherParts};
@@ -12,18 +13,19 @@ use crate::lease_manager::actor::{LeaseManager, LeaseParts};
 use crate::lease_manager::{LeaseServiceParts, StoredLease};
 use crate::limits::{
     APPLIER_QUEUE, COMPACTION_STEP_ROWS, DURABLE_CHECK_ENTRIES, FLUSH_ENTRIES, FLUSHER_QUEUE, LOG_READS, OwnerBudgets,
-    WAL_QUEUE,
+    SNAPSHOT_ORDERS, WAL_QUEUE,
 };
 use crate::mailbox::Mailbox;
 use crate::raft_core::CoreParts;
 use crate::raft_core::inbox::{Inbox, InnerPort};
 use crate::store_cell::StoreCell;
 use crate::store_reads::StoreReads;
-use crate::wal_writer::WalParts;
+use crate::wal_writer::{WalInstall, WalParts};
 use crate::watch_hub::{HubConfig, HubParts, Position, WatchHub};
 use crate::wiring::apply::ToApplier;
 use crate::wiring::flush::ToFlusher;
 use crate::wiring::log::ReadLog;
+use crate::wiring::snapshots::ToSnapshotter;
 use crate::wiring::wal::ToWal;
 use actix::Addr;
 use actix_rt::Arbiter;
@@ -33,6 +35,7 @@ use messages::peer::{PeerSender, Peers, Transport};
 use messages::ports::CorePort;
 use messages::read::{Reads, RunQuery};
 use messages::{Gauges, NodeIdentity, Ports, Sinks};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Release;
@@ -55,6 +58,7 @@ pub(super) struct Queues<E: Engine> {
     pub(super) applier: Sender<ToApplier>,
     pub(super) flusher: Sender<ToFlusher>,
     pub(super) log: Sender<ReadLog>,
+    pub(super) snapshots: Sender<ToSnapshotter>,
     pub(super) hub_backlog: Arc<AtomicUsize>,
 }
 
@@ -76,6 +80,7 @@ pub(super) struct Ends {
     pub(super) applier: Receiver<ToApplier>,
     pub(super) flusher: Receiver<ToFlusher>,
     pub(super) log: Receiver<ReadLog>,
+    pub(super) snapshots: Receiver<ToSnapshotter>,
 }
 
 impl<E: Engine> Queues<E> {
@@ -85,6 +90,7 @@ impl<E: Engine> Queues<E> {
         let (applier, applier_end) = bounded(APPLIER_QUEUE);
         let (flusher, flusher_end) = bounded(FLUSHER_QUEUE);
         let (log, log_end) = bounded(LOG_READS);
+        let (snapshots, snapshots_end) = bounded(SNAPSHOT_ORDERS);
         let views = Arc::new(Views::new(store.view()));
         let gauges = Arc::<Gauges>::default();
         gauges.applied.store(store.applied().index, Release);
@@ -100,9 +106,18 @@ impl<E: Engine> Queues<E> {
             applier,
             flusher,
             log,
+            snapshots,
             hub_backlog: Arc::default(),
         };
-        (queues, Ends { inbox, wal: wal_end, applier: applier_end, flusher: flusher_end, log: log_end })
+        let ends = Ends {
+            inbox,
+            wal: wal_end,
+            applier: applier_end,
+            flusher: flusher_end,
+            log: log_end,
+            snapshots: snapshots_end,
+        };
+        (queues, ends)
     }
 
     /// The sending ends that clients hold.
@@ -174,10 +189,18 @@ impl<E: Engine> Queues<E> {
         inbox: Receiver<ToApplier>,
         actors: &Actors,
         transport: Option<Arc<dyn Transport>>,
+        cell: Arc<StoreCell<E>>,
         compaction_pause: Duration,
         budgets: &OwnerBudgets,
     ) -> ApplierParts<E> {
+        let install = ApplierInstall {
+            cell,
+            leases: Box::new(actors.leases.clone().recipient()),
+            wal: self.wal.clone(),
+            snapshots: self.snapshots.clone(),
+        };
         ApplierParts {
+            install,
             inbox,
             core: self.inner.clone(),
             views: self.views.clone(),
@@ -203,6 +226,7 @@ impl<E: Engine> Queues<E> {
             wal: self.wal.clone(),
             applier: self.applier.clone(),
             log: self.log.clone(),
+            snapshots: self.snapshots.clone(),
             peers,
             leases: Box::new(actors.leases.clone().recipient()),
             sinks: self.sinks.clone(),
@@ -220,7 +244,15 @@ impl<E: Engine> Queues<E> {
         FlusherParts { inbox, store, disk, core, wal, gauges, flush_entries: FLUSH_ENTRIES, fill_pause: FILL_PAUSE }
     }
 
-    pub(super) fn wal_parts(&self, inbox: Receiver<ToWal>, peers: Arc<dyn PeerSender>) -> WalParts {
-        WalParts { inbox, core: self.inner.clone(), peers, flusher: self.flusher.clone(), gauges: self.gauges.clone() }
+    pub(super) fn wal_parts(
+        &self,
+        inbox: Receiver<ToWal>,
+        peers: Arc<dyn PeerSender>,
+        disk: Arc<dyn Disk>,
+        member: PathBuf,
+    ) -> WalParts {
+        let (core, flusher, gauges) = (self.inner.clone(), self.flusher.clone(), self.gauges.clone());
+        let install = WalInstall { disk, member, applier: self.applier.clone() };
+        WalParts { inbox, core, peers, flusher, gauges, install }
     }
 }

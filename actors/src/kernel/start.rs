@@ -14,6 +14,8 @@ use crate::maintenance_jobs::{MaintenanceJobs, MaintenanceParts};
 use crate::peer_inbox::PeerInbox;
 use crate::peers::NoPeers;
 use crate::raft_core::RaftCore;
+use crate::snapshotter::staging::{Staging, StagingParts};
+use crate::snapshotter::{Snapshotter, SnapshotterParts};
 use crate::store_cell::StoreCell;
 use crate::wal_writer::WalWriter;
 use crate::watch_hub::HubConfig;
@@ -45,16 +47,19 @@ struct Shells<E: Engine> {
     log: LogReader,
     applier: Applier<E>,
     flusher: Flusher<E>,
+    snapshots: Snapshotter<E>,
     jobs: MaintenanceJobs<E>,
 }
 
 impl<E: Engine> Shells<E> {
     /// Runs them, those that are fed before those that feed.
     fn spawn(self, queues: &Queues<E>) -> std::io::Result<Threads> {
-        let Self { core, wal, log, applier, flusher, jobs } = self;
+        let Self { core, wal, log, applier, flusher, snapshots, jobs } = self;
         let mut threads = Threads::default();
         let watch = queues.watch("maintenance jobs");
         threads.jobs = spawn("maintenance", move || jobs.run(watch))?;
+        let watch = queues.watch("snapshotter");
+        threads.snapshots = spawn("snapshotter", move || snapshots.run(watch))?;
         let watch = queues.watch("flusher");
         threads.flusher = spawn("flusher", move || flusher.run(watch))?;
         let watch = queues.watch("applier");
@@ -100,23 +105,50 @@ pub(super) fn start<E: Engine>(assembly: Assembly<E>) -> Result<Started, StartEr
     sinks.extend(assembly.client_sinks);
     queues.sinks.register(sinks);
 
-    let inbox = Arc::new(PeerInbox::new(queues.inner.clone()));
+    let store = Arc::new(StoreCell::new(assembly.engine));
+    let staging = Arc::new(Staging::new(StagingParts {
+        stores: assembly.stores.clone(),
+        disk: assembly.disk.clone(),
+        member: assembly.member.clone(),
+        owner: assembly.store.identity(),
+        chunk_bytes: assembly.budgets.apply_chunk,
+        core: queues.inner.clone(),
+        gauges: queues.gauges.clone(),
+    }));
+    let inbox = Arc::new(PeerInbox::new(queues.inner.clone(), staging.clone()));
     let transport = assembly.connect_peers.map(|connect| connect(inbox));
     if let Some(transport) = &transport {
         transport.set_peers(peers_of(&assembly.store)?);
     }
     let peers = sender_of(transport.as_ref());
+    let run = assembly.core.epoch;
     let core = queues.core_parts(ends.inbox, &actors, peers.clone());
     let core = RaftCore::new(assembly.core, assembly.tail, core)?;
     let (stop_log, log_stop) = bounded(0);
     let log = LogReader::new(assembly.wal.reader(), ends.log, log_stop, queues.inner.clone());
-    let wal = WalWriter::new(assembly.wal, queues.wal_parts(ends.wal, peers));
-    let applier =
-        queues.applier_parts(ends.applier, &actors, transport.clone(), assembly.compaction_pause, &assembly.budgets);
-    let applier = Applier::new(assembly.store.with_chunk_bytes(assembly.budgets.apply_chunk), applier);
-    let store = Arc::new(StoreCell::new(assembly.engine));
+    let wal = queues.wal_parts(ends.wal, peers, assembly.disk.clone(), assembly.member);
+    let wal = WalWriter::new(assembly.wal, wal);
+    let (pause, budgets) = (assembly.compaction_pause, &assembly.budgets);
+    let applier = queues.applier_parts(ends.applier, &actors, transport.clone(), store.clone(), pause, budgets);
+    let applier = Applier::new(assembly.store.with_chunk_bytes(budgets.apply_chunk), applier);
     let flusher = queues.flusher_parts(ends.flusher, store.clone(), assembly.disk);
     let flusher = Flusher::new(flusher);
+    let (stop_snapshots, snapshots_stop) = bounded(0);
+    let snapshots = Snapshotter::new(SnapshotterParts {
+        inbox: ends.snapshots,
+        stop: snapshots_stop,
+        store: store.clone(),
+        open: assembly.open.clone(),
+        scratch: assembly.scratch.clone(),
+        server_version: assembly.server_version.clone(),
+        transport: transport.clone(),
+        core: queues.inner.clone(),
+        stores: assembly.stores,
+        store_name: assembly.store_name,
+        staging,
+        run,
+        gauges: queues.gauges.clone(),
+    });
     let (job, jobs) = bounded(MAINTENANCE_JOBS);
     let (stop_jobs, jobs_stop) = bounded(0);
     let jobs = MaintenanceJobs::new(MaintenanceParts {
@@ -134,7 +166,7 @@ pub(super) fn start<E: Engine>(assembly: Assembly<E>) -> Result<Started, StartEr
     let (query, queries) = bounded(QUERIES);
     let (stop_readers, readers_stop) = bounded(0);
     let (stop_ticker, ticker_stop) = bounded(0);
-    let shells = Shells { core, wal, log, applier, flusher, jobs };
+    let shells = Shells { core, wal, log, applier, flusher, snapshots, jobs };
     let mut threads = shells.spawn(&queues)?;
     let pool = Arc::new(queues.reads.clone());
     threads.readers = reader_pool::start(READERS, queries, readers_stop, pool, queues.sinks.clone(), &queues.exit)?;
@@ -154,6 +186,7 @@ pub(super) fn start<E: Engine>(assembly: Assembly<E>) -> Result<Started, StartEr
             threads,
             transport,
             stop_log,
+            stop_snapshots,
             stop_ticker,
             stop_readers,
             stop_jobs,

@@ -34,6 +34,7 @@ pub(super) struct Running {
     pub(super) threads: Threads,
     pub(super) transport: Option<Arc<dyn Transport>>,
     pub(super) stop_log: Sender<()>,
+    pub(super) stop_snapshots: Sender<()>,
     pub(super) stop_ticker: Sender<()>,
     pub(super) stop_readers: Sender<()>,
     pub(super) stop_jobs: Sender<()>,
@@ -48,6 +49,7 @@ pub(super) struct Threads {
     pub(super) log: Option<JoinHandle<()>>,
     pub(super) applier: Option<JoinHandle<()>>,
     pub(super) flusher: Option<JoinHandle<()>>,
+    pub(super) snapshots: Option<JoinHandle<()>>,
     pub(super) jobs: Option<JoinHandle<()>>,
     pub(super) ticker: Option<JoinHandle<()>>,
     pub(super) readers: Vec<JoinHandle<()>>,
@@ -73,6 +75,9 @@ impl Running {
         join(self.threads.applier.take());
         self.actors.hub.do_send(StopHub);
         self.actors.leases.do_send(StopLeases);
+        // behind the applier, which may have had the last store to remove
+        drop(self.stop_snapshots);
+        join(self.threads.snapshots.take());
         let _ = self.flusher.send(ToFlusher::Stop);
         join(self.threads.flusher.take());
         drop(self.stop_jobs);

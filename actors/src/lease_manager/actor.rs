@@ -8,7 +8,7 @@ use super::table::TICK;
 use crate::clock::Clock;
 use crate::death_watch::{DeathWatch, ExitCell};
 use crate::timer;
-use crate::wiring::leases::{LeasesAdvanced, RoleChanged};
+use crate::wiring::leases::{LeasesAdvanced, LeasesRestored, RoleChanged};
 use actix::{Actor, ActorContext, Addr, ArbiterHandle, AsyncContext, Context, Handler};
 use messages::Reply;
 use messages::lease::LeaseRequests;
@@ -114,6 +114,15 @@ impl Handler<LeasesAdvanced> for LeaseManager {
     fn handle(&mut self, message: LeasesAdvanced, _: &mut Self::Context) {
         let now = self.now();
         self.service.advanced(message, now);
+    }
+}
+
+impl Handler<LeasesRestored> for LeaseManager {
+    type Result = ();
+
+    fn handle(&mut self, message: LeasesRestored, _: &mut Self::Context) {
+        let now = self.now();
+        self.service.restored(message, now);
     }
 }
 

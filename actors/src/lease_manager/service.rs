@@ -4,7 +4,7 @@
 
 use super::confirmation::LeaderConfirmation;
 use super::table::{LeaseCounts, Leases, Renewal, StoredLease};
-use crate::wiring::leases::{LeasesAdvanced, RoleChanged};
+use crate::wiring::leases::{LeasesAdvanced, LeasesRestored, RoleChanged};
 use bytes::Bytes;
 use messages::lease::{LeaseAsk, LeaseReply, LeaseRequests};
 use messages::ports::CorePort;
@@ -109,6 +109,16 @@ impl LeaseService {
         if freed {
             self.retry_held(now);
         }
+        self.finish(now);
+    }
+
+    /// A snapshot replaced the store: the table is made anew.
+    pub fn restored(&mut self, message: LeasesRestored, now: u64) {
+        self.leases.tick(now);
+        let stored =
+            message.leases.into_iter().map(|(id, row)| StoredLease { id, ttl: row.ttl, remaining: row.remaining });
+        self.leases.restore(stored);
+        self.retry_held(now);
         self.finish(now);
     }
 

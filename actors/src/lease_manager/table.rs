@@ -146,6 +146,17 @@ impl Leases {
         }
     }
 
+    /// A snapshot replaced the store, which holds these leases now. The clock goes on, and whoever leads gives everybody a full
+    /// TTL: what the old table knew of deadlines may be about other leases of the same ids.
+    pub fn restore(&mut self, stored: impl IntoIterator<Item = StoredLease>) {
+        let fresh = Self::new(stored, self.election_timeout, self.now);
+        let Self { leading, paused, counts, .. } = *self;
+        *self = Self { leading, paused, counts, ..fresh };
+        if leading.is_some() {
+            self.promote();
+        }
+    }
+
     /// Leases in the table.
     pub fn len(&self) -> usize {
         self.table.len()

@@ -175,3 +175,16 @@ fn a_million_leases_cost_little_and_a_tick_costs_what_ended() {
     println!("{each} bytes per lease, grant {:?} each, idle tick {ticked:?}, renewal {renewed:?}", granted / 1_000_000);
     assert!(ticked.as_millis() < 5, "a tick without an end looks at nothing");
 }
+
+#[test]
+fn an_installed_snapshot_brings_its_own_table() {
+    let mut leases = leader([(1, 5, 0), (2, 5, 0)]);
+    leases.role(RoleChanged { leading: false, term: 3 });
+    leases.tick(1_000);
+    leases.restore([StoredLease { id: 2, ttl: 9, remaining: 4 }, StoredLease { id: 3, ttl: 7, remaining: 0 }]);
+    assert_eq!((leases.exists(1), leases.exists(2), leases.exists(3)), (false, true, true));
+    assert!(leases.leading().is_none());
+    leases.role(RoleChanged { leading: true, term: 4 });
+    assert!(run(&mut leases, 1_000, 5_500).is_empty(), "nobody is shortened");
+    assert_eq!(run(&mut leases, 5_750, 20_000).iter().map(|end| end.1).take(2).collect::<Vec<_>>(), [2, 3]);
+}

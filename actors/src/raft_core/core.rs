@@ -6,6 +6,7 @@ use super::inbox::Inbox;
 use super::log_tail::LogTail;
 use super::pending::PendingProposals;
 use super::pending_reads::{Opening, PendingReads};
+use super::snapshots::Incoming;
 use crate::death_watch::DeathWatch;
 use crate::limits::{LOG_READS, LONE_TAIL_BYTES};
 use crate::mailbox::Mailbox;
@@ -13,6 +14,7 @@ use crate::wiring::advance::Advance;
 use crate::wiring::apply::ToApplier;
 use crate::wiring::leases::RoleChanged;
 use crate::wiring::log::{LogRead, ReadLog};
+use crate::wiring::snapshots::ToSnapshotter;
 use crate::wiring::wal::ToWal;
 use crossbeam_channel::Sender;
 use messages::admin::Control;
@@ -52,6 +54,8 @@ pub struct CoreParts {
     pub applier: Sender<ToApplier>,
     /// To the log reader.
     pub log: Sender<ReadLog>,
+    /// To the snapshotter.
+    pub snapshots: Sender<ToSnapshotter>,
     /// To the peer transport.
     pub peers: Arc<dyn PeerSender>,
     /// To the lease manager.
@@ -83,9 +87,11 @@ pub struct RaftCore {
     pub(super) was_leading: bool,
     pub(super) last_leader: u64,
     /// The store holds everything up to here for good.
-    durable: Index,
-    released: Index,
+    pub(super) durable: Index,
+    pub(super) released: Index,
     stopping: bool,
+    /// Snapshots of other members.
+    pub(super) incoming: Incoming,
     /// Ranges of the log that are being read.
     pub(super) log_reads: usize,
     /// Tick at which a member that was removed leaves.
@@ -122,6 +128,7 @@ impl RaftCore {
             durable: 0,
             released: 0,
             stopping: false,
+            incoming: Incoming::default(),
             log_reads: 0,
             leaves_at: None,
             failure: None,
@@ -165,6 +172,7 @@ impl RaftCore {
             self.on_log_read(read);
         }
         self.on_reports();
+        self.on_snapshots();
         let ticks = self.parts.inbox.tick.try_iter().map(|tick| tick.count).sum();
         while let Ok(order) = self.parts.inbox.control.try_recv() {
             self.on_control(order);
@@ -197,8 +205,9 @@ impl RaftCore {
         match completion {
             Advance::Persisted(done) => {
                 while self.appends.front().is_some_and(|(sequence, _)| *sequence <= done.sequence) {
-                    let (_, token) = self.appends.pop_front().expect("just seen");
+                    let (sequence, token) = self.appends.pop_front().expect("just seen");
                     self.node.on_persisted(token);
+                    self.finish_install(sequence);
                 }
             }
             Advance::Applied(done) => {
@@ -240,11 +249,12 @@ impl RaftCore {
     }
 
     /// The store holds everything up to `durable` for good: the log before it goes, less what lagging followers may ask for. Nobody
-    /// asks a lone member, and on a full disk room is worth more: a follower can be sent a snapshot.
+    /// asks a lone member, and on a full disk room is worth more: a follower can be sent a snapshot. What is needed behind one stays.
     fn release_log(&mut self) {
         let needless = self.is_alone() || self.parts.gauges.disk_low.load(Relaxed);
         let keep = if needless { 0 } else { self.config.catch_up_entries };
-        let index = self.durable.saturating_sub(keep).min(self.node.applied());
+        let held = self.node.storage().outgoing.held();
+        let index = self.durable.saturating_sub(keep).min(self.node.applied()).min(held);
         if index <= self.released {
             return;
         }
@@ -270,6 +280,7 @@ impl RaftCore {
         let failed = self.proposals.expire(self.now, why, &mut self.out);
         self.parts.gauges.proposals_failed.fetch_add(failed, Relaxed);
         self.reads.expire(self.now, why, &mut self.out);
+        self.expire_snapshots();
         self.leave_if_removed();
         // twice per election timeout, also when ticks come in lumps
         if self.now / half_election != round {

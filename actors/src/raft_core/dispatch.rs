@@ -37,6 +37,8 @@ impl RaftCore {
             }
         }
         self.ask_for_log();
+        self.order_snapshots();
+        self.drop_unneeded_store();
         self.publish();
         self.out.flush(&self.parts.sinks);
     }
@@ -46,7 +48,10 @@ impl RaftCore {
         if messages.is_empty() {
             return false;
         }
-        self.parts.peers.send(messages);
+        let messages = self.divert_snapshots(messages);
+        if !messages.is_empty() {
+            self.parts.peers.send(messages);
+        }
         true
     }
 
@@ -59,16 +64,17 @@ impl RaftCore {
     }
 
     fn dispatch_append(&mut self, append: Append) {
-        assert!(append.snapshot.is_none(), "a member without peers is never sent a snapshot");
-        self.node.storage_mut().append(&append.entries);
         let sequence = self.next_append;
         self.next_append += 1;
+        let install = append.snapshot.map(|snapshot| self.begin_install(sequence, &snapshot));
+        self.node.storage_mut().append(&append.entries);
         let batch = AppendBatch {
             sequence,
             entries: append.entries,
             hard_state: append.hard_state,
             must_sync: append.must_sync,
             release: append.responses,
+            install,
         };
         self.appends.push_back((sequence, append.token));
         // a closed queue means that the WAL writer died: its death watch stops the node

@@ -5,11 +5,12 @@
 
 use crate::limits::{
     COMPLETIONS, CONTROLS, DURABLES_IN_FLIGHT, LOG_READS, PEER_REPORTS, PROPOSAL_LISTS, READ_LISTS, RECEIVES,
-    TAKE_PER_TURN, TICKS,
+    SNAPSHOT_NOTICES, STAGED_STORES, TAKE_PER_TURN, TICKS,
 };
 use crate::wiring::advance::Advance;
 use crate::wiring::log::LogRead;
 use crate::wiring::peers::PeerReport;
+use crate::wiring::snapshots::{SnapshotNotice, SnapshotStaged};
 use crate::wiring::tick::Tick;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use messages::admin::Control;
@@ -25,6 +26,8 @@ pub struct Inbox {
     pub(crate) advance: Receiver<Advance>,
     pub(crate) durable: Receiver<Advance>,
     pub(crate) log: Receiver<LogRead>,
+    pub(crate) snapshots: Receiver<SnapshotNotice>,
+    pub(crate) staged: Receiver<SnapshotStaged>,
     pub(crate) reports: Receiver<PeerReport>,
     pub(crate) tick: Receiver<Tick>,
     pub(crate) control: Receiver<Control>,
@@ -41,6 +44,8 @@ pub struct InnerPort {
     advance: Sender<Advance>,
     durable: Sender<Advance>,
     log: Sender<LogRead>,
+    snapshots: Sender<SnapshotNotice>,
+    staged: Sender<SnapshotStaged>,
     reports: Sender<PeerReport>,
     tick: Sender<Tick>,
     peer_control: Sender<Receive>,
@@ -77,6 +82,27 @@ impl InnerPort {
         }
     }
 
+    /// What became of a checkpoint or a transfer.
+    ///
+    /// # Panics
+    /// When the queue is full: no more is ordered than it holds (AI-CREDITS).
+    pub fn snapshot(&self, notice: SnapshotNotice) {
+        match self.snapshots.try_send(notice) {
+            Err(TrySendError::Full(_)) => panic!("AI-CREDITS: more ends of snapshots than beginnings"),
+            Err(TrySendError::Disconnected(_)) | Ok(()) => self.bell.ring(),
+        }
+    }
+
+    /// Hands over a store that was received. One that meets a full queue, or a core that has ended, is given back.
+    ///
+    /// # Errors
+    /// The store.
+    pub fn staged(&self, staged: SnapshotStaged) -> Result<(), Box<SnapshotStaged>> {
+        self.staged.try_send(staged).map_err(|refused| Box::new(refused.into_inner()))?;
+        self.bell.ring();
+        Ok(())
+    }
+
     /// Reports something of a peer; dropped when the core has too much to do.
     pub fn report(&self, report: PeerReport) {
         if self.reports.try_send(report).is_ok() {
@@ -107,6 +133,8 @@ impl Inbox {
         let (advance, advance_in) = bounded(COMPLETIONS);
         let (durable, durable_in) = bounded(DURABLES_IN_FLIGHT);
         let (log, log_in) = bounded(LOG_READS);
+        let (snapshots, snapshots_in) = bounded(SNAPSHOT_NOTICES);
+        let (staged, staged_in) = bounded(STAGED_STORES);
         let (reports, reports_in) = bounded(PEER_REPORTS);
         let (tick, tick_in) = bounded(TICKS);
         let (control, control_in) = bounded(CONTROLS);
@@ -119,6 +147,8 @@ impl Inbox {
             advance: advance_in,
             durable: durable_in,
             log: log_in,
+            snapshots: snapshots_in,
+            staged: staged_in,
             reports: reports_in,
             tick: tick_in,
             control: control_in,
@@ -128,7 +158,9 @@ impl Inbox {
             propose: propose_in,
         };
         let port = CorePort { propose, read, control, bell: bell.clone() };
-        (inbox, port, InnerPort { bell, advance, durable, log, reports, tick, peer_control, peer_data })
+        let inner =
+            InnerPort { bell, advance, durable, log, snapshots, staged, reports, tick, peer_control, peer_data };
+        (inbox, port, inner)
     }
 
     /// Sleeps until somebody rings, staying awake for up to `spin` first. False when everybody who could ring is gone.
@@ -157,6 +189,8 @@ impl Inbox {
             || !self.advance.is_empty()
             || !self.durable.is_empty()
             || !self.log.is_empty()
+            || !self.snapshots.is_empty()
+            || !self.staged.is_empty()
             || !self.reports.is_empty()
             || !self.tick.is_empty()
             || !self.control.is_empty()

@@ -47,6 +47,16 @@ impl RaftCore {
             tracing::warn!(from = format!("{:x}", message.from), why, "refused forwarded proposals");
             return;
         }
+        // one that this member does not need is only answered
+        if let Body::Snapshot(snapshot) = &message.body
+            && snapshot.meta.index > self.node.committed()
+        {
+            tracing::warn!(
+                from = format!("{:x}", message.from),
+                "refused the announcement of a snapshot that did not come with it"
+            );
+            return;
+        }
         // a message of somebody who is not a member, or a forwarded proposal that cannot be taken: its sender times out
         if let Err(why @ StepError::LogLost { .. }) = self.node.step(message) {
             self.failure = Some(why.to_string());

@@ -3,7 +3,8 @@
 //! Must never read a disk: what is not in memory is "temporarily unavailable", and fetched by the log reader.
 
 use super::log_windows::LogWindows;
-use raft::{ConfState, Entry, HardState, Index, NodeId, Snapshot, Storage, StorageError, Term};
+use super::outgoing::Outgoing;
+use raft::{ConfState, Entry, HardState, Index, NodeId, Snapshot, SnapshotMeta, Storage, StorageError, Term};
 use std::collections::VecDeque;
 use storage::boot::LogStart;
 
@@ -30,6 +31,10 @@ pub struct LogTail {
     /// What was read back for followers that need older entries.
     windows: LogWindows,
     last: Index,
+    /// Bytes by which the log has grown since the start.
+    appended: u64,
+    /// Snapshots for followers that the log does not reach.
+    pub(super) outgoing: Outgoing,
 }
 
 impl LogTail {
@@ -49,6 +54,8 @@ impl LogTail {
             tail: entries.into(),
             windows: LogWindows::default(),
             last,
+            appended: 0,
+            outgoing: Outgoing::default(),
         }
     }
 
@@ -77,7 +84,9 @@ impl LogTail {
             if self.runs.back().is_none_or(|r| r.term != entry.term) {
                 self.runs.push_back(Run { first: entry.index, term: entry.term });
             }
-            self.tail_bytes += entry.encoded_len();
+            let bytes = entry.encoded_len();
+            self.tail_bytes += bytes;
+            self.appended += bytes;
             self.tail.push_back(entry.clone());
         }
         self.last = entries.last().expect("not empty").index;
@@ -107,6 +116,22 @@ impl LogTail {
         while self.runs.get(1).is_some_and(|next| next.first <= index + 1) {
             self.runs.pop_front();
         }
+    }
+
+    /// A snapshot takes the place of the whole log, which goes on behind it.
+    pub fn install(&mut self, meta: &SnapshotMeta) {
+        self.compacted = (meta.index, meta.term);
+        self.last = meta.index;
+        self.runs.clear();
+        self.tail.clear();
+        self.tail_bytes = 0;
+        // also what was ahead of it: that part of the log is another one now
+        self.windows.cut(0);
+    }
+
+    /// Bytes by which the log has grown since the start.
+    pub fn appended(&self) -> u64 {
+        self.appended
     }
 
     /// First index of the newest term in the log.
@@ -188,9 +213,10 @@ impl Storage for LogTail {
         self.last
     }
 
-    fn snapshot(&mut self, _peer: NodeId) -> Result<Snapshot, StorageError> {
-        // built by the flusher on demand; the core asks again when it next hears from the peer
-        Err(StorageError::TemporarilyUnavailable)
+    fn snapshot(&mut self, peer: NodeId) -> Result<Snapshot, StorageError> {
+        // made by the snapshotter on demand; raft asks again when it next hears from the peer
+        let first = self.first_index();
+        self.outgoing.snapshot(peer, first)
     }
 }
 
@@ -271,6 +297,22 @@ mod tests {
         assert_eq!((log.first_index(), log.last_index(), log.term(10)), (11, 10, Ok(4)));
         log.append(&[entry(11, 4), entry(12, 6)]);
         assert_eq!((log.term(11), log.term(12)), (Ok(4), Ok(6)));
+    }
+
+    #[test]
+    fn an_install_leaves_the_place_of_the_snapshot_and_nothing_before_it() {
+        let mut log = log();
+        log.trim(10, 0);
+        assert!(log.entries(6, 11, u64::MAX).is_err());
+        log.install(&SnapshotMeta { index: 50, term: 7, conf_state: ConfState::default() });
+        assert_eq!((log.first_index(), log.last_index(), log.term(50)), (51, 50, Ok(7)));
+        assert_eq!(log.term(49), Err(StorageError::Compacted));
+        assert_eq!((log.bytes(), log.first_of_last_term()), (0, 50));
+        // read for a follower before
+        log.loaded(6, vec![entry(6, 1), entry(7, 1)]);
+        assert_eq!(log.entries(6, 8, u64::MAX), Err(StorageError::Compacted));
+        log.append(&[entry(51, 7), entry(52, 8)]);
+        assert_eq!((log.term(51), log.term(52)), (Ok(7), Ok(8)));
     }
 
     #[test]

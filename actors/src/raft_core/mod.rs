@@ -12,6 +12,8 @@
 //! | `pending_reads` | who waits for which read-index round |
 //! | [`log_tail`] | the log as raft reads it |
 //! | `log_windows` | what was read back for followers that lag |
+//! | `snapshots` | snapshots for followers, and the one that replaces the store |
+//! | `outgoing` | who is sent what, and which part of the log is kept meanwhile |
 //! | `peers` | what the transport reports |
 //!
 //! Must never wait for the disk, the store or a socket.
@@ -25,10 +27,14 @@ pub mod inbox;
 mod intake;
 pub mod log_tail;
 mod log_windows;
+mod outgoing;
 mod peers;
 pub mod pending;
 mod pending_reads;
 mod reads;
+#[cfg(test)]
+mod snapshot_tests;
+mod snapshots;
 #[cfg(test)]
 mod testing;
 

@@ -9,6 +9,7 @@ use crate::wiring::apply::{ApplyBatch, ToApplier};
 use crate::wiring::leases::RoleChanged;
 use crate::wiring::log::{LogRead, ReadLog};
 use crate::wiring::peers::PeerReport;
+use crate::wiring::snapshots::ToSnapshotter;
 use crate::wiring::tick::Tick;
 use crate::wiring::wal::{AppendBatch, ToWal};
 use bytes::Bytes;
@@ -76,6 +77,7 @@ pub struct Bench {
     pub wal: Receiver<ToWal>,
     applier: Receiver<ToApplier>,
     log: Receiver<ReadLog>,
+    snapshots: Receiver<ToSnapshotter>,
     peers: Arc<Collected<Message>>,
     answers: Arc<Collected<Answer>>,
 }
@@ -108,6 +110,7 @@ pub fn bench_with(voters: u64, adjust: impl Fn(&mut CoreConfig)) -> Bench {
     let (to_wal, wal) = bounded(crate::limits::WAL_QUEUE);
     let (to_applier, applier) = bounded(crate::limits::APPLIER_QUEUE);
     let (to_log, asked_of_log) = bounded(crate::limits::LOG_READS);
+    let (to_snapshots, snapshots) = bounded(crate::limits::SNAPSHOT_ORDERS);
     let peers = Arc::<Collected<Message>>::default();
     let answers = Arc::<Collected<Answer>>::default();
     let sinks = Arc::<Sinks>::default();
@@ -119,6 +122,7 @@ pub fn bench_with(voters: u64, adjust: impl Fn(&mut CoreConfig)) -> Bench {
         wal: to_wal,
         applier: to_applier,
         log: to_log,
+        snapshots: to_snapshots,
         peers: peers.clone(),
         leases: Box::new(NoLeases),
         sinks,
@@ -126,7 +130,7 @@ pub fn bench_with(voters: u64, adjust: impl Fn(&mut CoreConfig)) -> Bench {
     };
     let mut core = RaftCore::new(config, log, parts).expect("a valid configuration");
     core.start();
-    Bench { core, inner, port, wal, applier, log: asked_of_log, peers, answers }
+    Bench { core, inner, port, wal, applier, log: asked_of_log, snapshots, peers, answers }
 }
 
 impl Bench {
@@ -288,6 +292,6 @@ fn append(message: ToWal) -> Option<AppendBatch> {
 fn batch(message: ToApplier) -> Option<ApplyBatch> {
     match message {
         ToApplier::Apply(batch) => Some(batch),
-        ToApplier::Stop => None,
+        ToApplier::Install(_) | ToApplier::Stop => None,
     }
 }

@@ -182,9 +182,14 @@ impl Handler<Advanced> for WatchHub {
     type Result = ();
 
     fn handle(&mut self, message: Advanced, _: &mut Self::Context) {
-        let Advanced { revision, compact_revision, events } = message;
+        let Advanced { revision, compact_revision, events, restored } = message;
         let bytes = events.iter().flat_map(|list| list.iter()).map(WatchRevision::bytes).sum::<usize>();
-        self.hub.advanced(Position { revision, compact_revision }, events);
+        let at = Position { revision, compact_revision };
+        if restored {
+            self.hub.restored(at);
+        } else {
+            self.hub.advanced(at, events);
+        }
         self.parts.backlog.fetch_sub(bytes, Relaxed);
         self.flush();
     }

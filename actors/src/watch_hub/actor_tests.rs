@@ -108,7 +108,7 @@ impl Rig {
         let before = store.revision();
         store.commit(&[Change::Put(0)], 10);
         let events = told.then(|| store.list_since(before));
-        self.hub.do_send(Advanced { revision: store.revision(), compact_revision: -1, events });
+        self.hub.do_send(Advanced { revision: store.revision(), compact_revision: -1, events, restored: false });
     }
 
     /// One delivery: frames per stream.

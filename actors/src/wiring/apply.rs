@@ -1,5 +1,6 @@
-//! Raft core → applier (etcd's applyc).
+//! Raft core, WAL writer → applier (etcd's applyc).
 
+use crate::wiring::snapshots::StagedStore;
 use messages::{SinkId, Token};
 use raft::{ConfState, Entry};
 
@@ -28,6 +29,8 @@ pub struct ApplyBatch {
 pub enum ToApplier {
     /// Apply.
     Apply(ApplyBatch),
+    /// The log has recorded that this store replaces the present one: swap. Nothing is under way to be applied then.
+    Install(StagedStore),
     /// Apply what is queued, answer who waits, and end. The store is flushed when it is closed.
     Stop,
 }

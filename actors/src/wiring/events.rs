@@ -48,6 +48,8 @@ pub struct Advanced {
     pub compact_revision: i64,
     /// New revisions, ascending; `None` means: read the store.
     pub events: Option<Arc<[WatchRevision]>>,
+    /// A snapshot replaced the store.
+    pub restored: bool,
 }
 
 impl actix::Message for Advanced {

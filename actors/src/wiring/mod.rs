@@ -3,14 +3,15 @@
 //!
 //! | file | arrow | etcd's channel |
 //! |---|---|---|
-//! | [`wal`] | raft core, flusher → WAL writer | readyc |
-//! | [`apply`] | raft core → applier | applyc |
+//! | [`wal`] | raft core, flusher, applier → WAL writer | readyc |
+//! | [`apply`] | raft core, WAL writer → applier | applyc |
 //! | [`advance`] | WAL writer, applier, flusher → raft core | advancec |
 //! | [`tick`] | ticker → raft core | tickc |
 //! | [`flush`] | applier, WAL writer → flusher | – |
 //! | [`leases`] | applier, raft core → lease manager | – |
 //! | [`peers`] | peer transport → raft core | recvc |
 //! | [`log`] | raft core ↔ log reader | – |
+//! | [`snapshots`] | raft core, applier ↔ snapshotter; snapshots of other members → raft core | msgSnapC |
 //! | [`events`] | applier → watch hub | – |
 
 pub mod advance;
@@ -20,5 +21,6 @@ pub mod flush;
 pub mod leases;
 pub mod log;
 pub mod peers;
+pub mod snapshots;
 pub mod tick;
 pub mod wal;

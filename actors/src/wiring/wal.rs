@@ -1,6 +1,7 @@
-//! Raft core, flusher → WAL writer (etcd's readyc). Completions travel with the work: what may only happen once the append
+//! Raft core, flusher, applier → WAL writer (etcd's readyc). Completions travel with the work: what may only happen once the append
 //! is durable is inside the append.
 
+use crate::wiring::snapshots::StagedStore;
 use raft::{Entry, HardState, Message};
 use storage::wal::Prepared;
 
@@ -17,6 +18,9 @@ pub struct AppendBatch {
     pub must_sync: bool,
     /// Messages to peers that may only leave once this is durable.
     pub release: Vec<Message>,
+    /// A snapshot that replaces log and store before the entries. Durable, for this batch and all behind it, is only what comes
+    /// after the applier has swapped the store.
+    pub install: Option<StagedStore>,
 }
 
 /// What the WAL writer is asked.
@@ -31,6 +35,8 @@ pub enum ToWal {
     },
     /// A zero-filled segment is ready, or could not be made (`None`: ask again).
     Prepared(Option<Prepared>),
+    /// The applier has the store of the install that is under way.
+    Installed,
     /// Write what is queued, sync, and end.
     Stop,
 }

@@ -60,6 +60,10 @@ pub struct Booted {
     pub memory: RocksMemory,
     /// The write side of the store.
     pub store: StateMachine<RocksEngine>,
+    /// Name of the store.
+    pub store_name: String,
+    /// All stores of this member.
+    pub stores: Arc<RocksStores>,
     /// The log.
     pub wal: Wal,
     /// The log's file system.
@@ -73,7 +77,7 @@ pub struct Booted {
 }
 
 /// The stores of a member as RocksDB keeps them: folders beside the log.
-struct RocksStores {
+pub struct RocksStores {
     member: PathBuf,
     options: RocksOptions,
     memory: RocksMemory,
@@ -120,13 +124,13 @@ pub fn boot(config: &Config) -> Result<Booted, BootstrapError> {
     let budgets = config.budgets();
     let options = options.within(budgets.block_cache, budgets.memtables);
     let memory = RocksMemory::new(&options);
-    let stores = RocksStores { member: folders.member.clone(), options, memory: memory.clone() };
+    let stores = Arc::new(RocksStores { member: folders.member.clone(), options, memory: memory.clone() });
     let disk: Arc<dyn Disk> = Arc::new(OsDisk);
     let boot = Boot {
         disk: disk.clone(),
         member: &folders.member,
         wal_dir: &folders.wal,
-        stores: &stores,
+        stores: stores.as_ref(),
         wal: wal_config(&folders),
         chunk_bytes: budgets.owners.apply_chunk,
         log_id: random()?,
@@ -154,6 +158,8 @@ pub fn boot(config: &Config) -> Result<Booted, BootstrapError> {
         engine: booted.engine,
         memory,
         store: booted.store,
+        store_name: booted.store_name,
+        stores,
         wal: booted.wal,
         disk,
         tail: LogTail::new(booted.log),

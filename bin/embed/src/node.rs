@@ -248,7 +248,8 @@ fn assemble(
     monitor: &DiskMonitor,
     client_sinks: Vec<Arc<dyn ReplySink>>,
 ) -> Result<Assembly<RocksEngine>, BootstrapError> {
-    let Booted { identity, engine, memory, store, wal, disk, tail, boot_epoch: _, folders } = booted;
+    let Booted { identity, engine, memory, store, store_name, stores, wal, disk, tail, boot_epoch: _, folders } =
+        booted;
     let budgets = config.budgets().owners;
     let mut raft = raft::Config::new(identity.member_id);
     raft.election_tick = config.election_ticks();
@@ -276,8 +277,11 @@ fn assemble(
     Ok(Assembly {
         identity,
         engine,
-        open: Box::new(open),
+        open: Arc::new(open),
         store,
+        stores,
+        store_name,
+        member: folders.member,
         wal,
         disk,
         tail,

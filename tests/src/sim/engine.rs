@@ -8,7 +8,7 @@ use bytes::Bytes;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use storage::engine::sim::{Fault, SimEngine, SimSnapshot};
-use storage::engine::{Engine, EngineError, Family, Op, Snapshot};
+use storage::engine::{Engine, EngineError, Family, Load, Op, Snapshot};
 use storage::schema::meta;
 use storage::view::{View, Views};
 
@@ -205,5 +205,13 @@ impl Engine for StepEngine {
 
     fn compact_files(&self, go_on: &dyn Fn() -> bool) -> Result<(), EngineError> {
         self.lock().sim.compact_files(go_on)
+    }
+
+    fn load(&self) -> Result<Box<dyn Load>, EngineError> {
+        self.lock().sim.load()
+    }
+
+    fn closed(&self) -> Box<dyn Fn() -> bool + Send> {
+        self.lock().sim.closed()
     }
 }

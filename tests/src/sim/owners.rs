@@ -108,7 +108,7 @@ impl World {
                     }
                 }
                 ToWal::Release { .. } => self.truncating = true,
-                ToWal::Prepared(_) | ToWal::Stop => {}
+                ToWal::Prepared(_) | ToWal::Installed | ToWal::Stop => {}
             }
         }
         let (last, count) = (self.written, messages.len());
@@ -150,7 +150,8 @@ impl World {
             .try_iter()
             .filter_map(|message| match message {
                 ToApplier::Apply(batch) => Some(batch),
-                ToApplier::Stop => None,
+                // nobody sends it snapshots
+                ToApplier::Install(_) | ToApplier::Stop => None,
             })
             .collect();
         if batches.is_empty() {
@@ -207,7 +208,11 @@ impl World {
             Ok(HubMail::Advanced(message)) => {
                 let bytes = message.events.iter().flat_map(|list| list.iter()).map(WatchRevision::bytes).sum::<usize>();
                 let at = Position { revision: message.revision, compact_revision: message.compact_revision };
-                run.hub.advanced(at, message.events);
+                if message.restored {
+                    run.hub.restored(at);
+                } else {
+                    run.hub.advanced(at, message.events);
+                }
                 run.backlog.fetch_sub(bytes, Relaxed);
             }
             Ok(HubMail::Requests(message)) => {

@@ -6,6 +6,7 @@ use super::engine::{Reads, StepEngine};
 use super::params::{ELECTION_TICKS, Params, TICK};
 use super::ports::{ClientSink, HubMail, LeaseMail, SimPeers, ToHub, ToLeases, mailbox};
 use actors::applier::{Applier, ApplierPace, ApplierParts};
+use actors::applier_install::ApplierInstall;
 use actors::flusher::{Flusher, FlusherParts};
 use actors::kernel::{FIRST_CLIENT_SINK, LEASE_SINK};
 use actors::lease_manager::{LeaseService, LeaseServiceParts, StoredLease};
@@ -18,7 +19,7 @@ use actors::raft_core::inbox::{Inbox, InnerPort};
 use actors::raft_core::log_tail::LogTail;
 use actors::raft_core::{CoreConfig, CoreParts, RaftCore};
 use actors::store_cell::StoreCell;
-use actors::wal_writer::{WalParts, WalWriter};
+use actors::wal_writer::{WalInstall, WalParts, WalWriter};
 use actors::watch_hub::{Hub, Position, ReadDone, ReadJob};
 use actors::wiring::apply::ToApplier;
 use actors::wiring::flush::ToFlusher;
@@ -28,6 +29,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use messages::ports::CorePort;
 use messages::{Gauges, ReplySink, SinkId, Sinks};
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Release;
@@ -137,6 +139,8 @@ impl Wiring {
             wal: self.ends.wal_end.clone(),
             applier,
             log: self.ends.log_end.clone(),
+            // nobody sends or receives snapshots
+            snapshots: bounded(0).0,
             peers: Arc::new(self.peers.clone()),
             leases: Box::new(ToLeases(self.ends.to_leases.clone())),
             sinks: self.sinks.clone(),
@@ -144,8 +148,9 @@ impl Wiring {
         }
     }
 
-    fn wal_parts(&self, inbox: Receiver<ToWal>) -> WalParts {
+    fn wal_parts(&self, inbox: Receiver<ToWal>, applier: Sender<ToApplier>, disk: &SimDisk) -> WalParts {
         WalParts {
+            install: WalInstall { disk: disk.shared(), member: PathBuf::from("/member"), applier },
             inbox,
             core: self.inner.clone(),
             peers: Arc::new(self.peers.clone()),
@@ -154,8 +159,20 @@ impl Wiring {
         }
     }
 
-    fn applier_parts(&self, inbox: Receiver<ToApplier>, params: &Params) -> ApplierParts<StepEngine> {
+    fn applier_parts(
+        &self,
+        inbox: Receiver<ToApplier>,
+        engine: StepEngine,
+        params: &Params,
+    ) -> ApplierParts<StepEngine> {
+        let install = ApplierInstall {
+            cell: Arc::new(StoreCell::new(Arc::new(engine))),
+            leases: Box::new(unbounded().0),
+            wal: self.ends.wal_end.clone(),
+            snapshots: bounded(0).0,
+        };
         ApplierParts {
+            install,
             inbox,
             core: self.inner.clone(),
             views: self.views.clone(),
@@ -245,7 +262,8 @@ impl Running {
         let view = wiring.views.load();
         let at = Position { revision: view.status.revision, compact_revision: view.status.compact_revision };
         let config = core_config(&store, params, epoch);
-        let core = RaftCore::new(config, tail, wiring.core_parts(inbox, applier_end)).map_err(|e| e.to_string())?;
+        let core =
+            RaftCore::new(config, tail, wiring.core_parts(inbox, applier_end.clone())).map_err(|e| e.to_string())?;
         // it is stepped by the world, which needs no end to stop it by
         let (_, never) = bounded(0);
         let log = LogReader::new(wal.reader(), to_log.clone(), never, wiring.inner.clone());
@@ -253,8 +271,8 @@ impl Running {
             core,
             log,
             to_log,
-            wal: WalWriter::new(wal, wiring.wal_parts(to_wal.clone())),
-            applier: Applier::new(store, wiring.applier_parts(to_applier.clone(), params)),
+            wal: WalWriter::new(wal, wiring.wal_parts(to_wal.clone(), applier_end, disk)),
+            applier: Applier::new(store, wiring.applier_parts(to_applier.clone(), engine.clone(), params)),
             flusher: Flusher::new(wiring.flusher_parts(to_flusher.clone(), engine, disk, params)),
             leases: wiring.leases(&view)?,
             hub: Hub::new(params.hub, at),

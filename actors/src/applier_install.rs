@@ -1,0 +1,78 @@
+//! The applier's part of an install: the staged store takes the place of the present one, and everybody who reads it learns of that.
+//!
+//! The order is fixed: swap, publish, engine of the other owners, leases, hub, members, then the log. Reads go on with the old store until
+//! the new view is published; the old one is closed and removed elsewhere, behind its last view. Must never be begun before the log
+//! has recorded the install.
+
+use crate::applier::{Applier, peers_of};
+use crate::mailbox::Mailbox;
+use crate::store_cell::StoreCell;
+use crate::wiring::events::Advanced;
+use crate::wiring::leases::LeasesRestored;
+use crate::wiring::snapshots::{Installed, StagedStore, ToSnapshotter};
+use crate::wiring::wal::ToWal;
+use crossbeam_channel::Sender;
+use std::sync::Arc;
+use std::time::Instant;
+use storage::apply::{ApplyFatal, StateMachine as Store};
+use storage::engine::Engine;
+
+/// Ends that only an install talks to.
+pub struct ApplierInstall<E> {
+    /// Where the other owners find the engine.
+    pub cell: Arc<StoreCell<E>>,
+    /// To the lease manager.
+    pub leases: Box<dyn Mailbox<LeasesRestored>>,
+    /// To the WAL writer, which waits for it.
+    pub wal: Sender<ToWal>,
+    /// To the snapshotter, which removes the old store.
+    pub snapshots: Sender<ToSnapshotter>,
+}
+
+/// What a [`StagedStore`] carries.
+pub(crate) struct OpenedStore<E: Engine> {
+    pub(crate) store: Store<E>,
+    pub(crate) engine: Arc<E>,
+}
+
+impl<E: Engine> Applier<E> {
+    /// Swaps the store.
+    ///
+    /// # Errors
+    /// [`ApplyFatal`] when the new store cannot be read: the node must stop.
+    ///
+    /// # Panics
+    /// When the store is one of another engine (AI-STAGED).
+    pub fn install(&mut self, staged: StagedStore) -> Result<(), ApplyFatal> {
+        let StagedStore { name, store, .. } = staged;
+        let opened = store.downcast::<OpenedStore<E>>().expect("AI-STAGED: stores of a member have one kind of engine");
+        let OpenedStore { store, engine } = *opened;
+        let before = std::mem::replace(&mut self.store, store);
+        let view = self.store.view();
+        let status = view.status.clone();
+        let leases = storage::read::meta::leases(&view).map_err(ApplyFatal::Read)?;
+        self.parts.views.publish(view, true);
+        let retired = self.parts.install.cell.swap(engine);
+        // its snapshot and its engine; the engine itself is closed where `retired` is dropped
+        drop(before);
+        self.parts.install.leases.send(LeasesRestored { leases });
+        self.parts.hub.send(Advanced {
+            revision: status.revision,
+            compact_revision: status.compact_revision,
+            events: None,
+            restored: true,
+        });
+        self.parts.members.send(peers_of(&self.store)?);
+        // a compaction that its sender had not finished goes on here
+        self.compacting = true;
+        self.next_step = Instant::now();
+        // a closed queue means that the log ended already
+        let told = self.parts.install.wal.try_send(ToWal::Installed);
+        assert!(!matches!(told, Err(crossbeam_channel::TrySendError::Full(_))), "AI-CREDITS: WAL queue");
+        let closed = retired.closed();
+        let installed = Installed { name, retired: Box::new(retired), closed };
+        // a queue that is full or closed leaves the old store to the next start
+        let _ = self.parts.install.snapshots.try_send(ToSnapshotter::Installed(installed));
+        Ok(())
+    }
+}

@@ -1,0 +1,91 @@
+//! A checkpoint of the store as the source of transfers: several members may be sent the same one.
+//!
+//! Must never be removed while somebody reads it: whoever does holds it.
+
+use super::SnapshotterParts;
+use crate::cancellable::Cancellable;
+use crate::snapshot_streams::CheckpointDir;
+use bytes::Bytes;
+use messages::peer::BulkSource;
+use raft::SnapshotMeta;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Acquire;
+use storage::apply::OpenError;
+use storage::apply::meta_rows::decode_conf_state;
+use storage::engine::{Engine, Family, Snapshot};
+use storage::schema::meta;
+use storage::snapshot::{SnapshotSource, StreamHeader, StreamReader};
+
+/// See the file header. Field order is drop order: rows before engine before files.
+pub(super) struct Checkpoint<E: Engine> {
+    source: SnapshotSource<Cancellable<E::Snapshot>>,
+    meta: SnapshotMeta,
+    _engine: E,
+    _dir: CheckpointDir,
+}
+
+impl<E: Engine> Checkpoint<E> {
+    /// Copies the store of `engine` into `dir`. `None` when that fell into the middle of a large entry.
+    ///
+    /// # Errors
+    /// In the store's words.
+    pub(super) fn make(dir: PathBuf, engine: &E, parts: &SnapshotterParts<E>) -> Result<Option<Self>, String> {
+        let dir = CheckpointDir(dir);
+        let copied = engine.checkpoint(&dir.0).and_then(|()| (parts.open)(&dir.0));
+        let engine = copied.map_err(|why| why.to_string())?;
+        let snapshot = Cancellable::new(engine.snapshot(), parts.gauges.clone());
+        let read = Self::read(snapshot, &parts.server_version).map_err(|why| why.to_string())?;
+        Ok(read.map(|(source, meta)| Self { source, meta, _engine: engine, _dir: dir }))
+    }
+
+    /// The stream of a checkpoint, and what is in it.
+    fn read(
+        snapshot: Cancellable<E::Snapshot>,
+        version: &str,
+    ) -> Result<Option<(SnapshotSource<Cancellable<E::Snapshot>>, SnapshotMeta)>, OpenError> {
+        if snapshot.get(Family::Meta, meta::CHUNK)?.is_some() {
+            return Ok(None);
+        }
+        let header = StreamHeader::read(&snapshot, version)?;
+        let conf_state = decode_conf_state(&header.conf_state)?;
+        let meta = SnapshotMeta { conf_state, index: header.applied_index, term: header.applied_term };
+        Ok(Some((SnapshotSource::new(snapshot, &header)?, meta)))
+    }
+
+    /// Its place in the log, and the membership there.
+    pub(super) fn meta(&self) -> &SnapshotMeta {
+        &self.meta
+    }
+}
+
+/// One transfer of a checkpoint. Field order is drop order.
+pub(super) struct CheckpointSource<E: Engine> {
+    reader: StreamReader<Cancellable<E::Snapshot>>,
+    cancel: Arc<AtomicBool>,
+    _checkpoint: Arc<Checkpoint<E>>,
+}
+
+impl<E: Engine> CheckpointSource<E> {
+    /// From its beginning. Set `cancel` to end it.
+    pub(super) fn new(checkpoint: Arc<Checkpoint<E>>, cancel: Arc<AtomicBool>) -> Self {
+        Self { reader: checkpoint.source.reader(), cancel, _checkpoint: checkpoint }
+    }
+}
+
+impl<E: Engine> BulkSource for CheckpointSource<E> {
+    fn length(&self) -> u64 {
+        self.reader.length()
+    }
+
+    fn read_at(&mut self, offset: u64, most: usize) -> io::Result<Bytes> {
+        if self.cancel.load(Acquire) {
+            return Err(io::Error::other(
+                "it is of no more use: too much log was kept for it, or another member leads",
+            ));
+        }
+        self.reader.read_at(offset, most).map_err(io::Error::other)
+    }
+}

@@ -1,0 +1,130 @@
+//! One connection's worth of a snapshot on its way in, and what happens when all of it is here: it is verified, opened, and raft is
+//! told. Runs on the transport's threads, which may block.
+//!
+//! Must never call a snapshot received before raft was told of it.
+
+use super::staging::{Incoming, Staging};
+use crate::applier_install::OpenedStore;
+use crate::wiring::snapshots::{SnapshotStaged, StagedStore};
+use crossbeam_channel::bounded;
+use messages::peer::BulkSink;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Acquire;
+use std::time::{Duration, Instant};
+use storage::engine::Engine;
+
+/// Patience with a core that has much to do.
+const CORE_PATIENCE: Duration = Duration::from_secs(30);
+/// Patience with a defragmentation, which ends early when a snapshot comes.
+const DEFRAGMENTATION_PATIENCE: Duration = Duration::from_secs(60);
+/// Pause between two looks.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// See the file header.
+pub(super) struct StagingSink<E: Engine> {
+    staging: Arc<Staging<E>>,
+    /// None once it is handed over or lost.
+    incoming: Option<Incoming<E>>,
+    cancel: Arc<AtomicBool>,
+    /// What was received is of no more use.
+    broken: bool,
+}
+
+impl<E: Engine> StagingSink<E> {
+    pub(super) fn new(staging: Arc<Staging<E>>, incoming: Incoming<E>, cancel: Arc<AtomicBool>) -> Self {
+        Self { staging, incoming: Some(incoming), cancel, broken: false }
+    }
+
+    fn incoming(&mut self) -> io::Result<&mut Incoming<E>> {
+        self.incoming.as_mut().ok_or_else(|| io::Error::other("what was received of the snapshot is lost"))
+    }
+
+    /// Waits for the end of a defragmentation: both at once would keep three copies of the store on the disk.
+    fn wait_for_defragmentation(&self) {
+        let end = Instant::now() + DEFRAGMENTATION_PATIENCE;
+        while self.staging.parts.gauges.defragmenting.load(Acquire) && Instant::now() < end {
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// Tells raft of the store, and returns when it was told.
+    fn hand_over(&self, from: u64, term: u64, staged: StagedStore) -> io::Result<()> {
+        self.staging.hand_over();
+        let name = staged.name.clone();
+        let (stepped, told) = bounded(1);
+        let mut message = SnapshotStaged { from, term, staged, stepped };
+        let end = Instant::now() + CORE_PATIENCE;
+        while let Err(refused) = self.staging.parts.core.staged(message) {
+            if Instant::now() >= end || self.cancel.load(Acquire) {
+                drop(refused);
+                self.staging.remove(&name);
+                return Err(io::Error::other("the member is too busy to take the snapshot"));
+            }
+            message = *refused;
+            std::thread::sleep(LOOK);
+        }
+        match told.recv_timeout(CORE_PATIENCE) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(io::Error::other("another snapshot is being installed")),
+            Err(_) => Err(io::Error::other("the member did not say whether it takes the snapshot")),
+        }
+    }
+}
+
+impl<E: Engine> BulkSink for StagingSink<E> {
+    fn progress(&mut self) -> io::Result<(u64, u32)> {
+        Ok(self.incoming()?.stage.progress())
+    }
+
+    fn restart(&mut self) -> io::Result<()> {
+        self.incoming()?;
+        if let Some(incoming) = self.incoming.take() {
+            self.incoming = Some(self.staging.begin_again(incoming).map_err(io::Error::other)?);
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.cancel.load(Acquire) {
+            return Err(io::Error::other("the member stops, or a newer snapshot is wanted"));
+        }
+        let fed = self.incoming()?.stage.feed(bytes);
+        fed.map_err(|why| {
+            self.broken = true;
+            io::Error::other(why)
+        })
+    }
+
+    fn finish(mut self: Box<Self>) -> io::Result<()> {
+        self.wait_for_defragmentation();
+        let from = self.incoming()?.from();
+        let Some(incoming) = self.incoming.take() else { return Ok(()) };
+        let Incoming { about, name, stage, engine, .. } = incoming;
+        let parts = &self.staging.parts;
+        let opened = stage.finish(engine.clone(), parts.owner, &about.meta, parts.chunk_bytes);
+        let store = match opened.map_err(io::Error::other) {
+            Ok(store) => store,
+            Err(why) => {
+                drop(engine);
+                self.staging.remove(&name);
+                return Err(why);
+            }
+        };
+        let opened = OpenedStore { store, engine };
+        let staged = StagedStore { meta: about.meta, name, store: Box::new(opened) };
+        self.hand_over(from, about.term, staged)
+    }
+}
+
+impl<E: Engine> Drop for StagingSink<E> {
+    fn drop(&mut self) {
+        let Some(incoming) = self.incoming.take() else { return };
+        if self.broken || self.cancel.load(Acquire) {
+            self.staging.discard(incoming);
+        } else {
+            self.staging.park(incoming);
+        }
+    }
+}
