@@ -196,6 +196,11 @@ impl RaftCore {
         &self.node
     }
 
+    /// Shared counters, for who checks them.
+    pub fn gauges(&self) -> &Gauges {
+        &self.parts.gauges
+    }
+
     /// Why this member must not go on, once it must not.
     pub fn failure(&self) -> Option<&str> {
         self.failure.as_deref()

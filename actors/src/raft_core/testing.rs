@@ -72,7 +72,7 @@ impl Mailbox<RoleChanged> for NoLeases {
 /// See the file header.
 pub struct Bench {
     pub core: RaftCore,
-    inner: InnerPort,
+    pub inner: InnerPort,
     pub port: CorePort,
     pub wal: Receiver<ToWal>,
     applier: Receiver<ToApplier>,
@@ -89,7 +89,12 @@ pub fn bench(voters: u64) -> Bench {
 
 /// As [`bench`], with another configuration.
 pub fn bench_with(voters: u64, adjust: impl Fn(&mut CoreConfig)) -> Bench {
-    let first = LogId { term: 1, index: voters };
+    let conf_state = ConfState { voters: (1..=voters).collect(), ..ConfState::default() };
+    bench_of(LogId { term: 1, index: voters }, conf_state, adjust)
+}
+
+/// Member 1, with a store at `first` and nothing in its log.
+pub fn bench_of(first: LogId, conf_state: ConfState, adjust: impl Fn(&mut CoreConfig)) -> Bench {
     let mut raft = raft::Config::new(1);
     raft.applied = first.index;
     raft.check_quorum = true;
@@ -102,7 +107,6 @@ pub fn bench_with(voters: u64, adjust: impl Fn(&mut CoreConfig)) -> Bench {
         spin: Duration::ZERO,
     };
     adjust(&mut config);
-    let conf_state = ConfState { voters: (1..=voters).collect(), ..ConfState::default() };
     let hard_state = HardState { term: first.term, vote: 0, commit: first.index };
     let log = LogStart { hard_state, conf_state, truncated: first, last: first.index, ..LogStart::default() };
     let log = LogTail::new(log);
@@ -171,6 +175,17 @@ impl Bench {
             self.core.round();
         }
         appends
+    }
+
+    /// The log says that appends up to this number are durable.
+    pub fn persisted(&mut self, sequence: u64) {
+        self.inner.advance(Advance::Persisted(Persisted { sequence }));
+        self.core.round();
+    }
+
+    /// What the snapshotter was asked since the last call.
+    pub fn snapshot_orders(&self) -> Vec<ToSnapshotter> {
+        self.snapshots.try_iter().collect()
     }
 
     /// The applier applies everything it was given, which is returned.

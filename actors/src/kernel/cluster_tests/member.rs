@@ -182,6 +182,14 @@ impl Member {
         self.kernel.ports().gauges.leader.load(Acquire)
     }
 
+    /// For who wonders why nothing happens: id, leader, term, applied, committed, last index.
+    pub fn state(&self) -> [u64; 6] {
+        let gauges = &self.kernel.ports().gauges;
+        let of = [&gauges.leader, &gauges.term, &gauges.applied, &gauges.committed, &gauges.last_index];
+        let [leader, term, applied, committed, last] = of.map(|gauge| gauge.load(Acquire));
+        [self.id, leader, term, applied, committed, last]
+    }
+
     pub fn revision(&self) -> i64 {
         self.kernel.ports().reads.status().revision
     }
@@ -255,13 +263,4 @@ struct Response {
 struct Event {
     #[prost(message, optional, tag = "2")]
     kv: Option<KeyValue>,
-}
-
-/// Waits until something is so.
-pub fn wait_until(what: &str, is_so: impl Fn() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < end, "in vain: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }

@@ -6,7 +6,7 @@
 mod member;
 mod network;
 
-use member::{Machine, Member, wait_until};
+use member::{Machine, Member};
 use model::Command;
 use model::request::LeaseGrantRequest;
 use network::Network;
@@ -14,6 +14,7 @@ use raft::{ConfState, LogId};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
 use storage::apply::{Bootstrap, MemberIds, MemberRow};
 use storage::boot::Stores;
 use storage::member::joiner;
@@ -21,6 +22,7 @@ use storage::member::pointer::FIRST_STORE;
 
 const CLUSTER: u64 = 7;
 const LEARNER: u64 = 4;
+const PATIENCE: Duration = Duration::from_secs(120);
 
 fn founder(id: u64) -> Bootstrap {
     let row = |id: u64| (id, MemberRow { peer_urls: vec![format!("http://m{id}:1")], ..Default::default() });
@@ -34,8 +36,18 @@ fn founder(id: u64) -> Bootstrap {
 
 fn start(network: &Network) -> Vec<Member> {
     let members: Vec<Member> = (1..=3).map(|id| Member::start(&founder(id), &Machine::default(), network)).collect();
-    wait_until("a leader", || leader_of(&members).is_some());
+    wait_for(&members, "a leader", || leader_of(&members).is_some());
     members
+}
+
+/// Waits until something is so.
+fn wait_for(members: &[Member], what: &str, is_so: impl Fn() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !is_so() {
+        let states = || members.iter().map(Member::state).collect::<Vec<_>>();
+        assert!(Instant::now() < end, "in vain: {what}; {:?}", states());
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// Whom a majority follows.
@@ -54,7 +66,7 @@ fn put(members: &[Member], next: &mut u64, count: usize, value: usize) {
     while done < count {
         *next += 1;
         let Some(leader) = leader_of(members) else {
-            std::thread::sleep(std::time::Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(20));
             continue;
         };
         done += usize::from(find(members, leader).put(*next, value));
@@ -83,18 +95,18 @@ fn a_follower_that_the_log_does_not_reach_comes_back_by_a_snapshot_and_its_watch
         put(&members, &mut next, 20, 100);
         let leader = leader_of(&members).expect("waited for");
         let behind = (1..=3).find(|id| *id != leader).expect("one of three");
-        wait_until("all are level", || find(&members, behind).revision() == find(&members, leader).revision());
+        wait_for(&members, "all are level", || find(&members, behind).revision() == find(&members, leader).revision());
 
         let follower = find(&members, behind);
         let base = follower.revision();
-        follower.watch(1, 0);
+        follower.watch(1, base + 1);
         follower.watch(2, base + 150);
         put(&members, &mut next, 5, 100);
-        wait_until("the watcher is at the head", || find(&members, behind).events(1).len() >= 5);
+        wait_for(&members, "the watcher is at the head", || find(&members, behind).events(1).len() >= 5);
         let granted = Command::LeaseGrant(LeaseGrantRequest { id: 77, ttl: 3_600 });
         network.cut(behind, true);
         let rest: Vec<&Member> = members.iter().filter(|member| member.id != behind).collect();
-        wait_until("the others go on", || rest.iter().any(|member| member.leader() == member.id));
+        wait_for(&members, "the others go on", || rest.iter().any(|member| member.leader() == member.id));
         let leads = rest.iter().find(|member| member.leader() == member.id).expect("waited for");
         assert!(leads.execute(900_001, granted));
         put(&members, &mut next, 300, 400);
@@ -114,21 +126,23 @@ fn a_follower_that_the_log_does_not_reach_comes_back_by_a_snapshot_and_its_watch
         });
         network.break_next.store(true, Relaxed);
         network.cut(behind, false);
-        wait_until("it is brought up to date", || names(find(&members, behind)) != [FIRST_STORE]);
+        wait_for(&members, "it is brought up to date", || names(find(&members, behind)) != [FIRST_STORE]);
         put(&members, &mut next, 30, 100);
         let level = || members.iter().all(|member| member.revision() == members[0].revision());
-        wait_until("all are level again", level);
+        wait_for(&members, "all are level again", level);
         let revision = members[0].revision();
         ends.store(true, Relaxed);
         assert!(reader.join().expect("revisions never went back") <= revision);
 
         assert!(network.resumed_at.load(Relaxed) > 0, "the transfer that broke was resumed");
         let follower = find(&members, behind);
-        wait_until("the first watcher has everything", || follower.events(1).len() as i64 >= revision - base);
+        wait_for(&members, "the first watcher has everything", || follower.events(1).len() as i64 >= revision - base);
         assert_gapless(&follower.events(1), base + 1, revision);
-        wait_until("the second one too", || follower.events(2).len() as i64 > revision - base - 150);
+        wait_for(&members, "the second one too", || follower.events(2).len() as i64 > revision - base - 150);
         assert_gapless(&follower.events(2), base + 150, revision);
-        wait_until("the old store is removed", || !names(find(&members, behind)).contains(&FIRST_STORE.to_owned()));
+        wait_for(&members, "the old store is removed", || {
+            !names(find(&members, behind)).contains(&FIRST_STORE.to_owned())
+        });
 
         // and a restart finds the new store, whatever the crash leaves
         let at = members.iter().position(|member| member.id == behind).expect("a member");
@@ -139,7 +153,7 @@ fn a_follower_that_the_log_does_not_reach_comes_back_by_a_snapshot_and_its_watch
         assert_eq!(again.kernel.ports().identity.member_id, behind);
         members.push(again);
         put(&members, &mut next, 5, 10);
-        wait_until("it takes part again", || members.iter().all(|m| m.revision() == members[0].revision()));
+        wait_for(&members, "it takes part again", || members.iter().all(|m| m.revision() == members[0].revision()));
         stop(members);
     });
 }
@@ -153,16 +167,15 @@ fn a_member_that_joins_begins_with_a_snapshot() {
         put(&members, &mut next, 40, 200);
         let identity = MemberIds { cluster_id: CLUSTER, member_id: LEARNER };
         let joined = Member::start(&joiner(identity), &Machine::default(), &network);
-        assert_eq!((joined.applied(), joined.leader()), (0, 0));
         joined.watch(1, 2);
         members.push(joined);
         let revision = members[0].revision();
-        wait_until("it has everything", || find(&members, LEARNER).revision() >= revision);
+        wait_for(&members, "it has everything", || find(&members, LEARNER).revision() >= revision);
         put(&members, &mut next, 10, 200);
-        wait_until("all are level", || members.iter().all(|m| m.revision() == members[0].revision()));
+        wait_for(&members, "all are level", || members.iter().all(|m| m.revision() == members[0].revision()));
         let revision = members[0].revision();
         let joined = find(&members, LEARNER);
-        wait_until("its watcher has everything", || joined.events(1).len() as i64 >= revision - 1);
+        wait_for(&members, "its watcher has everything", || joined.events(1).len() as i64 >= revision - 1);
         assert_gapless(&joined.events(1), 2, revision);
         assert!(network.delivered.load(Relaxed) >= 1);
         assert!(joined.kernel.ports().gauges.learner.load(Relaxed));
