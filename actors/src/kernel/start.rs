@@ -99,7 +99,7 @@ fn sender_of(transport: Option<&Arc<dyn Transport>>) -> Arc<dyn PeerSender> {
 /// # Errors
 /// [`StartError`].
 pub(super) fn start<E: Engine>(assembly: Assembly<E>) -> Result<Started, StartError> {
-    let (queues, ends) = Queues::new(&assembly.store, &assembly.budgets);
+    let (queues, ends) = Queues::new(assembly.exit, &assembly.store, &assembly.budgets);
     let actors = start_actors(&queues, assembly.hub, assembly.tick, assembly.core.raft.election_tick)?;
     let mut sinks: Vec<Arc<dyn ReplySink>> = vec![Arc::new(LeaseSink(actors.leases.clone()))];
     sinks.extend(assembly.client_sinks);
@@ -116,7 +116,7 @@ pub(super) fn start<E: Engine>(assembly: Assembly<E>) -> Result<Started, StartEr
         gauges: queues.gauges.clone(),
     }));
     let inbox = Arc::new(PeerInbox::new(queues.inner.clone(), staging.clone()));
-    let transport = assembly.connect_peers.map(|connect| connect(inbox));
+    let transport = assembly.connect_peers.map(|connect| connect(inbox)).transpose().map_err(StartError::Peers)?;
     if let Some(transport) = &transport {
         transport.set_peers(peers_of(&assembly.store)?);
     }

@@ -3,6 +3,7 @@
 //! Must never share anything with another member but the network.
 
 use super::network::Network;
+use crate::death_watch::ExitCell;
 use crate::kernel::{Assembly, FIRST_CLIENT_SINK, Kernel};
 use crate::limits::OwnerBudgets;
 use crate::raft_core::CoreConfig;
@@ -113,6 +114,7 @@ impl Member {
             member: Path::new(MEMBER),
             wal_dir: Path::new("/data/member/wal"),
             stores: &machine.stores,
+            force_new_cluster: false,
             wal: WalConfig { min_segment: 16 << 10, max_segment: 32 << 10, ..WalConfig::default() },
             chunk_bytes: CHUNK_BYTES,
             log_id: id + 100,
@@ -140,6 +142,7 @@ impl Member {
         let heard = Arc::<Heard>::default();
         let network = network.clone();
         let kernel = Kernel::start(Assembly {
+            exit: ExitCell::default(),
             identity: NodeIdentity { cluster_id: first.identity.cluster_id, member_id: id, name: id.to_string() },
             engine: booted.engine,
             open: Arc::new(SimEngine::open),
@@ -158,7 +161,7 @@ impl Member {
             make_room: Box::new(|| {}),
             scratch: scratch.path().join("scratch"),
             server_version: "3.7.0".into(),
-            connect_peers: Some(Box::new(move |inbound| network.join(id, inbound))),
+            connect_peers: Some(Box::new(move |inbound| Ok(network.join(id, inbound)))),
             client_sinks: vec![Arc::new(Sink { heard: heard.clone(), answers })],
         });
         let kernel = kernel.unwrap();

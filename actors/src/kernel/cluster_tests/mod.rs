@@ -17,7 +17,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 use storage::apply::{Bootstrap, MemberIds, MemberRow};
 use storage::boot::Stores;
-use storage::member::joiner;
 use storage::member::pointer::FIRST_STORE;
 
 const CLUSTER: u64 = 7;
@@ -165,8 +164,9 @@ fn a_member_that_joins_begins_with_a_snapshot() {
         let mut members = start(&network);
         let mut next = 0;
         put(&members, &mut next, 40, 200);
-        let identity = MemberIds { cluster_id: CLUSTER, member_id: LEARNER };
-        let joined = Member::start(&joiner(identity), &Machine::default(), &network);
+        // as `storage::member::joiner` makes it
+        let nothing = Bootstrap { applied: LogId::default(), conf_state: ConfState::default(), ..founder(LEARNER) };
+        let joined = Member::start(&nothing, &Machine::default(), &network);
         joined.watch(1, 2);
         members.push(joined);
         let revision = members[0].revision();
