@@ -36,6 +36,8 @@ pub mod mailbox;
 pub mod maintenance_jobs;
 #[cfg(test)]
 mod maintenance_jobs_tests;
+#[cfg(test)]
+mod memory_stores;
 pub mod peer_inbox;
 pub mod peers;
 pub mod raft_core;
@@ -46,6 +48,8 @@ pub mod store_cell;
 pub mod store_reads;
 pub mod ticker;
 pub mod timer;
+#[cfg(test)]
+mod wal_install_tests;
 pub mod wal_writer;
 pub mod watch_hub;
 pub mod wiring;

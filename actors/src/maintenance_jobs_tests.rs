@@ -150,6 +150,15 @@ fn a_node_that_stops_begins_no_job_and_ends_walks() {
 }
 
 #[test]
+fn a_store_that_is_about_to_be_replaced_is_not_rewritten() {
+    let rig = Rig::start();
+    rig.gauges.receiving_snapshot.store(true, Release);
+    let ReplyBody::JobDone(result) = rig.ask(MaintenanceJob::Defragment).body else { panic!("another answer") };
+    assert_eq!(result, Err(RequestError::Busy));
+    assert!(rig.snapshot().is_ok(), "clients are served as ever");
+}
+
+#[test]
 fn ranges_of_the_past_are_left_to_the_pool() {
     let now = 7;
     let mut view = store().1.view();

@@ -93,6 +93,10 @@ fn all<S: Snapshot>(snapshot: &S) -> Vec<Vec<Option<Row>>> {
     Family::ALL.iter().map(|family| walk(snapshot, &of(*family))).collect()
 }
 
+fn is_empty<S: Snapshot>(snapshot: &S) -> bool {
+    all(snapshot).iter().flatten().flatten().next().is_none()
+}
+
 /// Both engines, and the snapshots of both that are kept.
 struct Pair {
     folder: tempfile::TempDir,
@@ -241,6 +245,54 @@ fn a_snapshot_stream_is_the_same_from_both_engines_and_restores_into_rocksdb() {
     let everything = KeyRange::new(Bytes::from_static(&[0]), Bytes::from_static(&[0]));
     assert_eq!(count_present(&into, &everything).unwrap() as u64, summary.keys());
     assert!(summary.keys() > 400);
+}
+
+/// Rows that are loaded go past the batches, and are durable at once. Key counts come in two runs, one of groups and one of blocks.
+#[test]
+fn a_load_fills_an_empty_engine_and_a_crash_right_after_loses_nothing() {
+    let pair = Pair::new();
+    let small = RocksOptions { file_bytes: 16 << 10, ..options() };
+    let rocks = RocksEngine::open(&pair.folder.path().join("loaded"), &small).unwrap();
+    let mut loads = [pair.sim.load().unwrap(), rocks.load().unwrap()];
+    for load in &mut loads {
+        for family in Family::ALL {
+            for n in 0..4_000u32 {
+                let key = [&[1][..], &n.to_be_bytes()].concat();
+                load.put(family, &key, &n.to_le_bytes().repeat(n as usize % 40)).unwrap();
+                if n % 100 == 0 {
+                    load.put(family, &[&[0][..], &n.to_be_bytes()].concat(), b"group").unwrap();
+                }
+            }
+        }
+    }
+    assert!(is_empty(&rocks.snapshot()), "nothing shows before the end");
+    for load in loads {
+        load.finish().unwrap();
+    }
+    let loaded = all(&pair.sim.snapshot());
+    assert!(loaded.iter().all(|family| family.iter().flatten().count() == 4_040));
+    assert!(loaded == all(&rocks.snapshot()), "the engines differ");
+    assert!(loaded == all(&pair.sim.crash().snapshot()));
+    // batches go on above them
+    let put =
+        |value: &'static str| Op::Put { family: Family::Cur, key: vec![1, 0, 0, 0, 7].into(), value: value.into() };
+    rocks.write(vec![put("new")]).unwrap();
+    assert_eq!(rocks.snapshot().get(Family::Cur, &[1, 0, 0, 0, 7]).unwrap(), Some("new".into()));
+    drop(rocks);
+    let again = RocksEngine::open(&pair.folder.path().join("loaded"), &small).unwrap();
+    assert!(loaded == all(&again.snapshot()), "rows are lost by a crash");
+}
+
+#[test]
+fn rows_in_no_order_are_refused_and_a_load_that_is_given_up_leaves_nothing() {
+    let pair = Pair::new();
+    let rocks = RocksEngine::open(&pair.folder.path().join("loaded"), &options()).unwrap();
+    let mut load = rocks.load().unwrap();
+    let refused = (0..9u8).rev().find_map(|n| load.put(Family::Log, &[n], b"").err());
+    assert!(refused.is_some());
+    drop(load);
+    assert!(is_empty(&rocks.snapshot()));
+    assert!(rocks.load().is_ok(), "another one may begin");
 }
 
 #[test]

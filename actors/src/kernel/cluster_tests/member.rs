@@ -6,6 +6,7 @@ use super::network::Network;
 use crate::death_watch::ExitCell;
 use crate::kernel::{Assembly, FIRST_CLIENT_SINK, Kernel};
 use crate::limits::OwnerBudgets;
+use crate::memory_stores::MemoryStores;
 use crate::raft_core::CoreConfig;
 use crate::raft_core::log_tail::LogTail;
 use crate::watch_hub::HubConfig;
@@ -18,16 +19,13 @@ use model::request::PutRequest;
 use model::{Command, KeyRange, KeyValue};
 use prost::Message;
 use raft::NodeId;
-use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Acquire;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use storage::apply::{Bootstrap, CHUNK_BYTES};
-use storage::boot::{Boot, Stores};
+use storage::boot::Boot;
 use storage::disk::SimDisk;
-use storage::engine::EngineError;
 use storage::engine::sim::SimEngine;
 use storage::wal::WalConfig;
 use tempfile::TempDir;
@@ -35,37 +33,6 @@ use tempfile::TempDir;
 const SINK: SinkId = SinkId(FIRST_CLIENT_SINK);
 const PATIENCE: Duration = Duration::from_secs(120);
 const MEMBER: &str = "/data/member";
-
-/// Stores in memory that are durable with every batch. Clones share them.
-#[derive(Clone, Default)]
-pub struct MemoryStores(Arc<Mutex<BTreeMap<String, Arc<SimEngine>>>>);
-
-impl MemoryStores {
-    fn crash(&self) {
-        for engine in self.0.lock().unwrap().values_mut() {
-            *engine = Arc::new(engine.crash());
-        }
-    }
-}
-
-impl Stores for MemoryStores {
-    type Engine = SimEngine;
-
-    fn open(&self, name: &str) -> Result<Arc<SimEngine>, EngineError> {
-        let engine = self.0.lock().unwrap().entry(name.to_owned()).or_default().clone();
-        engine.set_background_flush(Some(1));
-        Ok(engine)
-    }
-
-    fn list(&self) -> io::Result<Vec<String>> {
-        Ok(self.0.lock().unwrap().keys().cloned().collect())
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.0.lock().unwrap().remove(name);
-        Ok(())
-    }
-}
 
 /// What survives a stop.
 #[derive(Clone, Default)]

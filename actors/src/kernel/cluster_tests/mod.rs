@@ -16,7 +16,6 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 use storage::apply::{Bootstrap, MemberIds, MemberRow};
-use storage::boot::Stores;
 use storage::member::pointer::FIRST_STORE;
 
 const CLUSTER: u64 = 7;
@@ -73,7 +72,7 @@ fn put(members: &[Member], next: &mut u64, count: usize, value: usize) {
 }
 
 fn names(member: &Member) -> Vec<String> {
-    member.machine.stores.list().unwrap()
+    member.machine.stores.names()
 }
 
 fn stop(members: Vec<Member>) {
