@@ -51,7 +51,8 @@ impl<E: Engine> Applier<E> {
         let view = self.store.view();
         let status = view.status.clone();
         let leases = storage::read::meta::leases(&view).map_err(ApplyFatal::Read)?;
-        self.parts.views.publish(view, true);
+        // it never moves back: raft takes no snapshot of what is committed here
+        self.parts.views.publish(view, false);
         let retired = self.parts.install.cell.swap(engine);
         // its snapshot and its engine; the engine itself is closed where `retired` is dropped
         drop(before);

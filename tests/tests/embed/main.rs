@@ -6,3 +6,4 @@ mod failure;
 mod host;
 mod members;
 mod several;
+mod snapshots;
