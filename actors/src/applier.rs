@@ -4,15 +4,17 @@
 //! the store. The lease manager hears before the client does: a renewal sent after the answer of a revocation finds no lease.
 //! Must never wait for another owner: what a consumer cannot take now it reads later from the store.
 
-use crate::applier_install::ApplierInstall;
 use crate::death_watch::DeathWatch;
 use crate::mailbox::Mailbox;
 use crate::raft_core::inbox::InnerPort;
+use crate::store_cell::StoreCell;
 use crate::wiring::advance::{Advance, AppliedUpTo};
 use crate::wiring::apply::{ApplyBatch, CommittedEntry, ToApplier};
 use crate::wiring::events::{Advanced, EVENT_OVERHEAD, WatchEvent, WatchRevision};
 use crate::wiring::flush::ToFlusher;
-use crate::wiring::leases::LeasesAdvanced;
+use crate::wiring::leases::{LeasesAdvanced, LeasesRestored};
+use crate::wiring::snapshots::ToSnapshotter;
+use crate::wiring::wal::ToWal;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use messages::peer::{PeerAddress, Peers};
 use messages::reply::Outbox;
@@ -53,6 +55,18 @@ pub struct ApplierParts<E: Engine> {
     pub pace: ApplierPace,
     /// What an install needs.
     pub install: ApplierInstall<E>,
+}
+
+/// Ends that only an install talks to.
+pub struct ApplierInstall<E> {
+    /// Where the other owners find the engine.
+    pub cell: Arc<StoreCell<E>>,
+    /// To the lease manager.
+    pub leases: Box<dyn Mailbox<LeasesRestored>>,
+    /// To the WAL writer, which waits for it.
+    pub wal: Sender<ToWal>,
+    /// To the snapshotter, which removes the old store.
+    pub snapshots: Sender<ToSnapshotter>,
 }
 
 /// How much the applier does at once. Outcomes do not depend on it.

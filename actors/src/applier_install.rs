@@ -5,29 +5,14 @@
 //! has recorded the install.
 
 use crate::applier::{Applier, peers_of};
-use crate::mailbox::Mailbox;
-use crate::store_cell::StoreCell;
 use crate::wiring::events::Advanced;
 use crate::wiring::leases::LeasesRestored;
 use crate::wiring::snapshots::{Installed, StagedStore, ToSnapshotter};
 use crate::wiring::wal::ToWal;
-use crossbeam_channel::Sender;
 use std::sync::Arc;
 use std::time::Instant;
 use storage::apply::{ApplyFatal, StateMachine as Store};
 use storage::engine::Engine;
-
-/// Ends that only an install talks to.
-pub struct ApplierInstall<E> {
-    /// Where the other owners find the engine.
-    pub cell: Arc<StoreCell<E>>,
-    /// To the lease manager.
-    pub leases: Box<dyn Mailbox<LeasesRestored>>,
-    /// To the WAL writer, which waits for it.
-    pub wal: Sender<ToWal>,
-    /// To the snapshotter, which removes the old store.
-    pub snapshots: Sender<ToSnapshotter>,
-}
 
 /// What a [`StagedStore`] carries.
 pub(crate) struct OpenedStore<E: Engine> {

@@ -1,7 +1,6 @@
 //! The applier's order as other owners see it. Must never depend on a thread's luck: everything is called here.
 
-use crate::applier::{Applier, ApplierPace, ApplierParts};
-use crate::applier_install::ApplierInstall;
+use crate::applier::{Applier, ApplierInstall, ApplierPace, ApplierParts};
 use crate::limits::{HUB_BACKLOG_BYTES, OVERSIZED_REVISION_BYTES};
 use crate::mailbox::Mailbox;
 use crate::raft_core::inbox::Inbox;

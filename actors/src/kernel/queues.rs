@@ -4,8 +4,7 @@
 
 use super::assembly::{LEASE_SINK, StartError};
 use super::stop::Actors;
-use crate::applier::{ApplierPace, ApplierParts};
-use crate::applier_install::ApplierInstall;
+use crate::applier::{ApplierInstall, ApplierPace, ApplierParts};
 use crate::clock;
 use crate::death_watch::{DeathWatch, ExitCell};
 use crate::flusher::{FILL_PAUSE, FlusherParts};

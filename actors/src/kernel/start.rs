@@ -19,9 +19,10 @@ use crate::snapshotter::{Snapshotter, SnapshotterParts};
 use crate::store_cell::StoreCell;
 use crate::wal_writer::WalWriter;
 use crate::watch_hub::HubConfig;
+use crate::wiring::snapshots::ToSnapshotter;
 use crate::{reader_pool, ticker};
 use actix_rt::Arbiter;
-use crossbeam_channel::bounded;
+use crossbeam_channel::{Receiver, bounded};
 use messages::peer::{PeerSender, Transport};
 use messages::{Ports, ReplySink};
 use std::sync::Arc;
@@ -94,19 +95,9 @@ fn sender_of(transport: Option<&Arc<dyn Transport>>) -> Arc<dyn PeerSender> {
     }
 }
 
-/// Starts all owners.
-///
-/// # Errors
-/// [`StartError`].
-pub(super) fn start<E: Engine>(assembly: Assembly<E>) -> Result<Started, StartError> {
-    let (queues, ends) = Queues::new(assembly.exit, &assembly.store, &assembly.budgets);
-    let actors = start_actors(&queues, assembly.hub, assembly.tick, assembly.core.raft.election_tick)?;
-    let mut sinks: Vec<Arc<dyn ReplySink>> = vec![Arc::new(LeaseSink(actors.leases.clone()))];
-    sinks.extend(assembly.client_sinks);
-    queues.sinks.register(sinks);
-
-    let store = Arc::new(StoreCell::new(assembly.engine));
-    let staging = Arc::new(Staging::new(StagingParts {
+/// Where snapshots of other members become stores.
+fn staging<E: Engine>(queues: &Queues<E>, assembly: &Assembly<E>) -> Arc<Staging<E>> {
+    Arc::new(Staging::new(StagingParts {
         stores: assembly.stores.clone(),
         disk: assembly.disk.clone(),
         member: assembly.member.clone(),
@@ -114,14 +105,64 @@ pub(super) fn start<E: Engine>(assembly: Assembly<E>) -> Result<Started, StartEr
         chunk_bytes: assembly.budgets.apply_chunk,
         core: queues.inner.clone(),
         gauges: queues.gauges.clone(),
-    }));
-    let inbox = Arc::new(PeerInbox::new(queues.inner.clone(), staging.clone()));
-    let transport = assembly.connect_peers.map(|connect| connect(inbox)).transpose().map_err(StartError::Peers)?;
-    if let Some(transport) = &transport {
-        transport.set_peers(peers_of(&assembly.store)?);
-    }
+    }))
+}
+
+/// Makes the peer transport, and tells it who the members are.
+fn connect<E: Engine>(
+    queues: &Queues<E>,
+    assembly: &mut Assembly<E>,
+    staging: &Arc<Staging<E>>,
+) -> Result<Option<Arc<dyn Transport>>, StartError> {
+    let Some(connect) = assembly.connect_peers.take() else { return Ok(None) };
+    let inbox = PeerInbox::new(queues.inner.clone(), staging.clone());
+    let transport = connect(Arc::new(inbox)).map_err(StartError::Peers)?;
+    transport.set_peers(peers_of(&assembly.store)?);
+    Ok(Some(transport))
+}
+
+fn snapshotter<E: Engine>(
+    queues: &Queues<E>,
+    assembly: &Assembly<E>,
+    (inbox, stop): (Receiver<ToSnapshotter>, Receiver<()>),
+    (store, staging): (Arc<StoreCell<E>>, Arc<Staging<E>>),
+    transport: Option<Arc<dyn Transport>>,
+) -> Snapshotter<E> {
+    Snapshotter::new(SnapshotterParts {
+        inbox,
+        stop,
+        store,
+        open: assembly.open.clone(),
+        scratch: assembly.scratch.clone(),
+        server_version: assembly.server_version.clone(),
+        transport,
+        core: queues.inner.clone(),
+        stores: assembly.stores.clone(),
+        store_name: assembly.store_name.clone(),
+        staging,
+        run: assembly.core.epoch,
+        gauges: queues.gauges.clone(),
+    })
+}
+
+/// Starts all owners.
+///
+/// # Errors
+/// [`StartError`].
+pub(super) fn start<E: Engine>(mut assembly: Assembly<E>) -> Result<Started, StartError> {
+    let (queues, ends) = Queues::new(assembly.exit.clone(), &assembly.store, &assembly.budgets);
+    let actors = start_actors(&queues, assembly.hub, assembly.tick, assembly.core.raft.election_tick)?;
+    let mut sinks: Vec<Arc<dyn ReplySink>> = vec![Arc::new(LeaseSink(actors.leases.clone()))];
+    sinks.append(&mut assembly.client_sinks);
+    queues.sinks.register(sinks);
+
+    let store = Arc::new(StoreCell::new(assembly.engine.clone()));
+    let staging = staging(&queues, &assembly);
+    let transport = connect(&queues, &mut assembly, &staging)?;
+    let (stop_snapshots, snapshots_stop) = bounded(0);
+    let snapshots =
+        snapshotter(&queues, &assembly, (ends.snapshots, snapshots_stop), (store.clone(), staging), transport.clone());
     let peers = sender_of(transport.as_ref());
-    let run = assembly.core.epoch;
     let core = queues.core_parts(ends.inbox, &actors, peers.clone());
     let core = RaftCore::new(assembly.core, assembly.tail, core)?;
     let (stop_log, log_stop) = bounded(0);
@@ -131,24 +172,7 @@ pub(super) fn start<E: Engine>(assembly: Assembly<E>) -> Result<Started, StartEr
     let (pause, budgets) = (assembly.compaction_pause, &assembly.budgets);
     let applier = queues.applier_parts(ends.applier, &actors, transport.clone(), store.clone(), pause, budgets);
     let applier = Applier::new(assembly.store.with_chunk_bytes(budgets.apply_chunk), applier);
-    let flusher = queues.flusher_parts(ends.flusher, store.clone(), assembly.disk);
-    let flusher = Flusher::new(flusher);
-    let (stop_snapshots, snapshots_stop) = bounded(0);
-    let snapshots = Snapshotter::new(SnapshotterParts {
-        inbox: ends.snapshots,
-        stop: snapshots_stop,
-        store: store.clone(),
-        open: assembly.open.clone(),
-        scratch: assembly.scratch.clone(),
-        server_version: assembly.server_version.clone(),
-        transport: transport.clone(),
-        core: queues.inner.clone(),
-        stores: assembly.stores,
-        store_name: assembly.store_name,
-        staging,
-        run,
-        gauges: queues.gauges.clone(),
-    });
+    let flusher = Flusher::new(queues.flusher_parts(ends.flusher, store.clone(), assembly.disk));
     let (job, jobs) = bounded(MAINTENANCE_JOBS);
     let (stop_jobs, jobs_stop) = bounded(0);
     let jobs = MaintenanceJobs::new(MaintenanceParts {

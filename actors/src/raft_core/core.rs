@@ -3,10 +3,10 @@
 //! Time is counted in ticks that arrive as messages. Must never read a clock.
 
 use super::inbox::Inbox;
+use super::incoming::Incoming;
 use super::log_tail::LogTail;
 use super::pending::PendingProposals;
 use super::pending_reads::{Opening, PendingReads};
-use super::snapshots::Incoming;
 use crate::death_watch::DeathWatch;
 use crate::limits::{LOG_READS, LONE_TAIL_BYTES};
 use crate::mailbox::Mailbox;

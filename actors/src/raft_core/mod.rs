@@ -13,6 +13,7 @@
 //! | [`log_tail`] | the log as raft reads it |
 //! | `log_windows` | what was read back for followers that lag |
 //! | `snapshots` | snapshots for followers, and the one that replaces the store |
+//! | `incoming` | the latter |
 //! | `outgoing` | who is sent what, and which part of the log is kept meanwhile |
 //! | `peers` | what the transport reports |
 //!
@@ -24,6 +25,7 @@ mod core_tests;
 mod dispatch;
 mod forwarded;
 pub mod inbox;
+mod incoming;
 mod intake;
 pub mod log_tail;
 mod log_windows;

@@ -117,7 +117,7 @@ impl Outgoing {
     /// A checkpoint was made, or could not be. The log goes on behind `compacted`.
     pub(super) fn built(&mut self, checkpoint: u64, meta: Option<SnapshotMeta>, compacted: Index) -> Option<Order> {
         let building = self.building.take_if(|building| building.checkpoint == checkpoint)?;
-        let Some(meta) = meta else { return None };
+        let meta = meta?;
         if meta.index < compacted {
             return Some(Order::Forget(checkpoint));
         }

@@ -8,20 +8,11 @@ use super::outgoing::{Matched, Order};
 use crate::limits::{SNAPSHOT_LOG_BYTES, SNAPSHOT_LOG_BYTES_LOW, SNAPSHOT_TRANSFERS};
 use crate::wiring::snapshots::{SendSnapshot, SnapshotNotice, SnapshotStaged, StagedStore, ToSnapshotter};
 use messages::RequestError;
-use raft::{Body, Index, Message, Snapshot, StepError, Storage};
+use raft::{Body, Message, Snapshot, StepError, Storage};
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
 /// A follower has caught up when it lacks no more entries than this, or than are kept for any follower.
 const NEARLY: u64 = 100;
-
-/// Snapshots that were received.
-#[derive(Debug, Default)]
-pub(super) struct Incoming {
-    /// Raft was told of it, and has not asked for it to be installed yet.
-    staged: Option<StagedStore>,
-    /// The append that installs one, and where it leads.
-    installing: Option<(u64, Index)>,
-}
 
 impl RaftCore {
     /// Takes in what the snapshotter and the receiver of snapshots say.

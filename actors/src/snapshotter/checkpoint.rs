@@ -2,10 +2,11 @@
 //!
 //! Must never be removed while somebody reads it: whoever does holds it.
 
-use super::SnapshotterParts;
 use crate::cancellable::Cancellable;
+use crate::maintenance_jobs::OpenEngine;
 use crate::snapshot_streams::CheckpointDir;
 use bytes::Bytes;
+use messages::Gauges;
 use messages::peer::BulkSource;
 use raft::SnapshotMeta;
 use std::io;
@@ -19,9 +20,14 @@ use storage::engine::{Engine, Family, Snapshot};
 use storage::schema::meta;
 use storage::snapshot::{SnapshotSource, StreamHeader, StreamReader};
 
+/// The rows of a checkpoint; they end with the node.
+type Rows<E> = Cancellable<<E as Engine>::Snapshot>;
+/// Their stream, and where it stands in the log.
+type Placed<E> = (SnapshotSource<Rows<E>>, SnapshotMeta);
+
 /// See the file header. Field order is drop order: rows before engine before files.
 pub(super) struct Checkpoint<E: Engine> {
-    source: SnapshotSource<Cancellable<E::Snapshot>>,
+    source: SnapshotSource<Rows<E>>,
     meta: SnapshotMeta,
     _engine: E,
     _dir: CheckpointDir,
@@ -32,20 +38,23 @@ impl<E: Engine> Checkpoint<E> {
     ///
     /// # Errors
     /// In the store's words.
-    pub(super) fn make(dir: PathBuf, engine: &E, parts: &SnapshotterParts<E>) -> Result<Option<Self>, String> {
+    pub(super) fn make(
+        dir: PathBuf,
+        engine: &E,
+        open: &OpenEngine<E>,
+        server_version: &str,
+        gauges: &Arc<Gauges>,
+    ) -> Result<Option<Self>, String> {
         let dir = CheckpointDir(dir);
-        let copied = engine.checkpoint(&dir.0).and_then(|()| (parts.open)(&dir.0));
+        let copied = engine.checkpoint(&dir.0).and_then(|()| open(&dir.0));
         let engine = copied.map_err(|why| why.to_string())?;
-        let snapshot = Cancellable::new(engine.snapshot(), parts.gauges.clone());
-        let read = Self::read(snapshot, &parts.server_version).map_err(|why| why.to_string())?;
+        let snapshot = Cancellable::new(engine.snapshot(), gauges.clone());
+        let read = Self::read(snapshot, server_version).map_err(|why| why.to_string())?;
         Ok(read.map(|(source, meta)| Self { source, meta, _engine: engine, _dir: dir }))
     }
 
     /// The stream of a checkpoint, and what is in it.
-    fn read(
-        snapshot: Cancellable<E::Snapshot>,
-        version: &str,
-    ) -> Result<Option<(SnapshotSource<Cancellable<E::Snapshot>>, SnapshotMeta)>, OpenError> {
+    fn read(snapshot: Rows<E>, version: &str) -> Result<Option<Placed<E>>, OpenError> {
         if snapshot.get(Family::Meta, meta::CHUNK)?.is_some() {
             return Ok(None);
         }
@@ -63,7 +72,7 @@ impl<E: Engine> Checkpoint<E> {
 
 /// One transfer of a checkpoint. Field order is drop order.
 pub(super) struct CheckpointSource<E: Engine> {
-    reader: StreamReader<Cancellable<E::Snapshot>>,
+    reader: StreamReader<Rows<E>>,
     cancel: Arc<AtomicBool>,
     _checkpoint: Arc<Checkpoint<E>>,
 }
@@ -71,7 +80,7 @@ pub(super) struct CheckpointSource<E: Engine> {
 impl<E: Engine> CheckpointSource<E> {
     /// From its beginning. Set `cancel` to end it.
     pub(super) fn new(checkpoint: Arc<Checkpoint<E>>, cancel: Arc<AtomicBool>) -> Self {
-        Self { reader: checkpoint.source.reader(), cancel, _checkpoint: checkpoint }
+        Self { reader: StreamReader::new(checkpoint.source.clone()), cancel, _checkpoint: checkpoint }
     }
 }
 

@@ -154,7 +154,8 @@ impl<E: Engine> Snapshotter<E> {
             self.made += 1;
             let dir = self.parts.scratch.join(format!("for-members-{}", self.made));
             let engine = self.parts.store.load();
-            let made = Checkpoint::make(dir, engine.as_ref(), &self.parts)?;
+            let SnapshotterParts { open, server_version, gauges, .. } = &self.parts;
+            let made = Checkpoint::make(dir, engine.as_ref(), open, server_version, gauges)?;
             if let Some(checkpoint) = made {
                 let meta = checkpoint.meta().clone();
                 self.checkpoints.insert(number, Arc::new(checkpoint));

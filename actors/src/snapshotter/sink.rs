@@ -3,11 +3,11 @@
 //!
 //! Must never call a snapshot received before raft was told of it.
 
-use super::staging::{Incoming, Staging};
+use super::staging::{Incoming, ReceiveSnapshots, Staging};
 use crate::applier_install::OpenedStore;
 use crate::wiring::snapshots::{SnapshotStaged, StagedStore};
 use crossbeam_channel::bounded;
-use messages::peer::BulkSink;
+use messages::peer::{BulkHeader, BulkSink};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -23,7 +23,7 @@ const DEFRAGMENTATION_PATIENCE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// See the file header.
-pub(super) struct StagingSink<E: Engine> {
+struct StagingSink<E: Engine> {
     staging: Arc<Staging<E>>,
     /// None once it is handed over or lost.
     incoming: Option<Incoming<E>>,
@@ -32,11 +32,14 @@ pub(super) struct StagingSink<E: Engine> {
     broken: bool,
 }
 
-impl<E: Engine> StagingSink<E> {
-    pub(super) fn new(staging: Arc<Staging<E>>, incoming: Incoming<E>, cancel: Arc<AtomicBool>) -> Self {
-        Self { staging, incoming: Some(incoming), cancel, broken: false }
+impl<E: Engine> ReceiveSnapshots for Staging<E> {
+    fn begin(self: Arc<Self>, header: &BulkHeader) -> Result<Box<dyn BulkSink>, String> {
+        let (incoming, cancel) = self.enter(header)?;
+        Ok(Box::new(StagingSink { staging: self, incoming: Some(incoming), cancel, broken: false }))
     }
+}
 
+impl<E: Engine> StagingSink<E> {
     fn incoming(&mut self) -> io::Result<&mut Incoming<E>> {
         self.incoming.as_mut().ok_or_else(|| io::Error::other("what was received of the snapshot is lost"))
     }

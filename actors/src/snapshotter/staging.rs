@@ -6,7 +6,6 @@
 //! store be opened by two, nor touch one that was handed over.
 
 use super::about::About;
-use super::sink::StagingSink;
 use crate::limits::STAGING_PATIENCE;
 use crate::raft_core::inbox::InnerPort;
 use messages::Gauges;
@@ -90,7 +89,7 @@ enum Slot<E> {
     },
     /// The connection broke.
     Parked {
-        incoming: Incoming<E>,
+        incoming: Box<Incoming<E>>,
         since: Instant,
     },
     /// The store is the core's: to be installed, or discarded.
@@ -165,7 +164,7 @@ impl<E: Engine> Staging<E> {
 
     /// Keeps what was received so far, for the sender to go on.
     pub(super) fn park(&self, incoming: Incoming<E>) {
-        if let Some(unwanted) = self.set(Slot::Parked { incoming, since: Instant::now() }) {
+        if let Some(unwanted) = self.set(Slot::Parked { incoming: Box::new(incoming), since: Instant::now() }) {
             self.discard(unwanted);
         }
     }
@@ -240,6 +239,31 @@ impl<E: Engine> Staging<E> {
         }
     }
 
+    /// Lets a transfer in: what is there of it, and what ends it when it is set.
+    pub(super) fn enter(&self, header: &BulkHeader) -> Result<(Incoming<E>, Arc<AtomicBool>), String> {
+        let about = About::decode(&header.about).ok_or("this build does not know such snapshots")?;
+        let &BulkHeader { from, transfer, length, .. } = header;
+        if self.answer_at_once(from, &about) {
+            return Err(format!("this member has entry {} already", about.meta.index));
+        }
+        if let Some(free) = self.parts.disk.free(&self.parts.member)
+            && free < length.saturating_add(SPARE_ROOM)
+        {
+            return Err(format!("{free} bytes are free on the disk, {length} are needed, and some to spare"));
+        }
+        let key = Key { from, transfer, length };
+        let cancel = Arc::<AtomicBool>::default();
+        if let Some(incoming) = self.reserve(key, &about, &cancel)? {
+            return Ok((incoming, cancel));
+        }
+        let name = store_name(about.meta.index);
+        let (engine, stage) = self.open(&name).inspect_err(|_| {
+            self.set(Slot::Free);
+        })?;
+        tracing::info!(from = format!("{from:x}"), index = about.meta.index, length, "receiving a snapshot");
+        Ok((Incoming { key, about, name, stage, engine }, cancel))
+    }
+
     /// This member has that entry already: raft only has to say so.
     fn answer_at_once(&self, from: NodeId, about: &About) -> bool {
         if about.meta.index > self.parts.gauges.applied.load(Acquire) {
@@ -254,35 +278,6 @@ impl<E: Engine> Staging<E> {
     }
 }
 
-impl<E: Engine> ReceiveSnapshots for Staging<E> {
-    fn begin(self: Arc<Self>, header: &BulkHeader) -> Result<Box<dyn BulkSink>, String> {
-        let about = About::decode(&header.about).ok_or("this build does not know such snapshots")?;
-        let &BulkHeader { from, transfer, length, .. } = header;
-        if self.answer_at_once(from, &about) {
-            return Err(format!("this member has entry {} already", about.meta.index));
-        }
-        if let Some(free) = self.parts.disk.free(&self.parts.member)
-            && free < length.saturating_add(SPARE_ROOM)
-        {
-            return Err(format!("{free} bytes are free on the disk, {length} are needed, and some to spare"));
-        }
-        let key = Key { from, transfer, length };
-        let cancel = Arc::<AtomicBool>::default();
-        let incoming = match self.reserve(key, &about, &cancel)? {
-            Some(incoming) => incoming,
-            None => {
-                let name = store_name(about.meta.index);
-                let (engine, stage) = self.open(&name).inspect_err(|_| {
-                    self.set(Slot::Free);
-                })?;
-                tracing::info!(from = format!("{from:x}"), index = about.meta.index, length, "receiving a snapshot");
-                Incoming { key, about, name, stage, engine }
-            }
-        };
-        Ok(Box::new(StagingSink::new(self, incoming, cancel)))
-    }
-}
-
 impl<E> Slot<E> {
     fn idles(&self) -> bool {
         matches!(self, Self::Parked { since, .. } if since.elapsed() > STAGING_PATIENCE)
@@ -291,7 +286,7 @@ impl<E> Slot<E> {
 
 fn parked<E>(slot: Slot<E>) -> Option<Incoming<E>> {
     match slot {
-        Slot::Parked { incoming, .. } => Some(incoming),
+        Slot::Parked { incoming, .. } => Some(*incoming),
         _ => None,
     }
 }

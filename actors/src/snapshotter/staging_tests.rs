@@ -19,7 +19,7 @@ use storage::apply::{Bootstrap, CHUNK_BYTES, Committed, MemberIds, StateMachine,
 use storage::disk::SimDisk;
 use storage::engine::sim::SimEngine;
 use storage::member::pointer::store_name;
-use storage::snapshot::{SnapshotSource, StreamHeader};
+use storage::snapshot::{SnapshotSource, StreamHeader, StreamReader};
 
 const OWNER: MemberIds = MemberIds { cluster_id: 7, member_id: 1 };
 const LONG: Duration = Duration::from_secs(20);
@@ -48,7 +48,7 @@ fn sent(entries: u64) -> Sent {
     }
     let snapshot = store.view().snapshot;
     let header = StreamHeader::read(&snapshot, "").unwrap();
-    let mut reader = SnapshotSource::new(snapshot, &header).unwrap().reader();
+    let mut reader = StreamReader::new(SnapshotSource::new(snapshot, &header).unwrap());
     let mut bytes = Vec::new();
     while (bytes.len() as u64) < reader.length() {
         bytes.extend_from_slice(&reader.read_at(bytes.len() as u64, 1 << 20).unwrap());

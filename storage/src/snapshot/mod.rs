@@ -34,9 +34,12 @@ pub use header::StreamHeader;
 pub use reader::{Hash, Summary, read, verify};
 pub use reread::StreamReader;
 pub use restore::{Stage, StageError, restore};
-pub use source::{CHUNK_BYTES, SnapshotSource, StreamEnd};
+pub use source::{SnapshotSource, StreamEnd};
 
 use crate::engine::{EngineError, Family};
+
+/// Length of the chunks that a stream is handed out in; the last ones may be shorter.
+pub const CHUNK_BYTES: usize = 256 << 10;
 
 /// First bytes of every stream.
 const MAGIC: &[u8; 8] = b"CNCLVSNP";

@@ -19,8 +19,8 @@ pub struct StreamReader<S> {
 }
 
 impl<S: Snapshot> StreamReader<S> {
-    /// At the beginning.
-    pub(super) fn new(source: SnapshotSource<S>) -> Self {
+    /// At the beginning of the stream of `source`.
+    pub fn new(source: SnapshotSource<S>) -> Self {
         let walk = source.walk();
         Self { source, walk, at: 0, chunk: Bytes::new() }
     }

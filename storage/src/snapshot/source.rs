@@ -2,7 +2,6 @@
 //!
 //! Must never read the rows to know the length of a store that counts them.
 
-use super::reread::StreamReader;
 use super::walk::Walk;
 use super::{BLOCK_HEAD, HASH_BYTES, PAGE, ROW_HEAD, StreamHeader, most_blocks};
 use crate::apply::{HistoryRows, State};
@@ -10,8 +9,6 @@ use crate::engine::{Direction, EngineError, Family, Scan, Snapshot};
 use bytes::Bytes;
 use std::ops::ControlFlow;
 
-/// Length of a chunk; the last ones may be shorter.
-pub const CHUNK_BYTES: usize = 256 << 10;
 /// Bytes of the end block.
 const END_BYTES: u64 = (BLOCK_HEAD + 8 * Family::ALL.len()) as u64;
 
@@ -25,6 +22,7 @@ pub enum StreamEnd {
 }
 
 /// A snapshot stream about to be sent.
+#[derive(Clone)]
 pub struct SnapshotSource<S> {
     snapshot: S,
     start: Vec<u8>,
@@ -63,11 +61,6 @@ impl<S: Snapshot> SnapshotSource<S> {
             }
         }
         Ok(StreamEnd::Whole(walk.hash()))
-    }
-
-    /// The stream and its hash behind it, to be read from any place.
-    pub fn reader(&self) -> StreamReader<S> {
-        StreamReader::new(Self { snapshot: self.snapshot.clone(), start: self.start.clone(), total: self.total })
     }
 
     /// A walk over the stream from its beginning.

@@ -59,7 +59,7 @@ fn reader(store: &StateMachine<SimEngine>) -> (StreamReader<SimSnapshot>, Snapsh
     let header = StreamHeader::read(&snapshot, "3.7.0").unwrap();
     let at = store.applied();
     let meta = SnapshotMeta { conf_state: store.conf_state().clone(), index: at.index, term: at.term };
-    (SnapshotSource::new(snapshot, &header).unwrap().reader(), meta)
+    (StreamReader::new(SnapshotSource::new(snapshot, &header).unwrap()), meta)
 }
 
 fn all(reader: &mut StreamReader<SimSnapshot>) -> Vec<u8> {
@@ -226,7 +226,7 @@ fn a_snapshot_of_half_an_entry_is_refused() {
     let cursor = Op::Put { family: Family::Meta, key: Bytes::from_static(meta::CHUNK), value: Bytes::new() };
     engine.write(vec![cursor]).unwrap();
     let header = StreamHeader::read(&engine.snapshot(), "3.7.0").unwrap();
-    let mut half = SnapshotSource::new(engine.snapshot(), &header).unwrap().reader();
+    let mut half = StreamReader::new(SnapshotSource::new(engine.snapshot(), &header).unwrap());
     let refused = stage(Arc::new(SimEngine::new()), &all(&mut half), &meta).err().expect("refused");
     assert!(matches!(refused, StageError::Unfinished), "{refused}");
 }

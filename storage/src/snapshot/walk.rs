@@ -3,8 +3,7 @@
 //! The rows are read a few blocks at a time, from where the last ones ended, so that a walk may rest between two chunks for as long as
 //! it likes. Must never hold more than those blocks, a chunk and a row in memory.
 
-use super::source::CHUNK_BYTES;
-use super::{BLOCK_BYTES, BLOCK_HEAD, END, FAMILIES, HASH_BYTES, ROW_HEAD, ROWS, block_crc};
+use super::{BLOCK_BYTES, BLOCK_HEAD, CHUNK_BYTES, END, FAMILIES, HASH_BYTES, ROW_HEAD, ROWS, block_crc};
 use crate::engine::{Direction, EngineError, Family, Scan, Snapshot};
 use aws_lc_rs::digest;
 use bytes::{BufMut, Bytes, BytesMut};

@@ -5,8 +5,7 @@
 use super::engine::{Reads, StepEngine};
 use super::params::{ELECTION_TICKS, Params, TICK};
 use super::ports::{ClientSink, HubMail, LeaseMail, SimPeers, ToHub, ToLeases, mailbox};
-use actors::applier::{Applier, ApplierPace, ApplierParts};
-use actors::applier_install::ApplierInstall;
+use actors::applier::{Applier, ApplierInstall, ApplierPace, ApplierParts};
 use actors::flusher::{Flusher, FlusherParts};
 use actors::kernel::{FIRST_CLIENT_SINK, LEASE_SINK};
 use actors::lease_manager::{LeaseService, LeaseServiceParts, StoredLease};
