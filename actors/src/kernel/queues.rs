@@ -15,6 +15,8 @@ use crate::limits::{
     WAL_QUEUE,
 };
 use crate::mailbox::Mailbox;
+use crate::peers::NoPeers;
+
 use crate::raft_core::CoreParts;
 use crate::raft_core::inbox::{Inbox, InnerPort};
 use crate::store_cell::StoreCell;
@@ -37,7 +39,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Release;
 use std::time::Duration;
-use storage::apply::StateMachine as Store;
+use storage::apply::{Membership, StateMachine as Store};
 use storage::disk::Disk;
 use storage::engine::Engine;
 use storage::view::Views;
@@ -66,6 +68,14 @@ impl Mailbox<Peers> for Members {
         if let Some(transport) = &self.0 {
             transport.set_peers(peers);
         }
+    }
+}
+
+/// Where messages to other members go: to the transport, or nowhere in a cluster of one.
+pub(super) fn sender_of(transport: Option<&Arc<dyn Transport>>) -> Arc<dyn PeerSender> {
+    match transport {
+        Some(transport) => transport.clone(),
+        None => Arc::new(NoPeers),
     }
 }
 
@@ -197,14 +207,23 @@ impl<E: Engine> Queues<E> {
         }
     }
 
-    pub(super) fn core_parts(&self, inbox: Inbox, actors: &Actors, peers: Arc<dyn PeerSender>) -> CoreParts {
+    pub(super) fn core_parts(
+        &self,
+        inbox: Inbox,
+        actors: &Actors,
+        transport: Option<Arc<dyn Transport>>,
+        membership: Arc<Membership>,
+    ) -> CoreParts {
         CoreParts {
             inbox,
             wal: self.wal.clone(),
             applier: self.applier.clone(),
             log: self.log.clone(),
-            peers,
+            peers: sender_of(transport.as_ref()),
             leases: Box::new(actors.leases.clone().recipient()),
+            promotions: Box::new(crossbeam_channel::unbounded().0),
+            connections: Box::new(transport),
+            membership,
             sinks: self.sinks.clone(),
             gauges: self.gauges.clone(),
         }

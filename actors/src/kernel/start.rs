@@ -1,7 +1,7 @@
 //! The start of a node: its owners, those that are fed before those that feed.
 
 use super::assembly::{Assembly, StartError};
-use super::queues::Queues;
+use super::queues::{Queues, sender_of};
 use super::stop::{Actors, Running, Threads};
 use crate::applier::{Applier, peers_of};
 use crate::closable_reads::ClosableReads;
@@ -12,7 +12,6 @@ use crate::limits::{MAINTENANCE_JOBS, QUERIES, READERS};
 use crate::log_reader::LogReader;
 use crate::maintenance_jobs::{MaintenanceJobs, MaintenanceParts};
 use crate::peer_inbox::PeerInbox;
-use crate::peers::NoPeers;
 use crate::raft_core::RaftCore;
 use crate::store_cell::StoreCell;
 use crate::wal_writer::WalWriter;
@@ -20,7 +19,6 @@ use crate::watch_hub::HubConfig;
 use crate::{reader_pool, ticker};
 use actix_rt::Arbiter;
 use crossbeam_channel::bounded;
-use messages::peer::{PeerSender, Transport};
 use messages::{Ports, ReplySink};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -81,14 +79,6 @@ fn start_actors<E: Engine>(
     Ok(Actors { hub, leases, arbiters })
 }
 
-/// Where messages to other members go: to the transport, or nowhere in a cluster of one.
-fn sender_of(transport: Option<&Arc<dyn Transport>>) -> Arc<dyn PeerSender> {
-    match transport {
-        Some(transport) => transport.clone(),
-        None => Arc::new(NoPeers),
-    }
-}
-
 /// Starts all owners.
 ///
 /// # Errors
@@ -102,11 +92,12 @@ pub(super) fn start<E: Engine>(assembly: Assembly<E>) -> Result<Started, StartEr
 
     let inbox = Arc::new(PeerInbox::new(queues.inner.clone()));
     let transport = assembly.connect_peers.map(|connect| connect(inbox));
+    let membership = Arc::new(assembly.store.membership()?);
     if let Some(transport) = &transport {
-        transport.set_peers(peers_of(&assembly.store)?);
+        transport.set_peers(peers_of(&membership));
     }
     let peers = sender_of(transport.as_ref());
-    let core = queues.core_parts(ends.inbox, &actors, peers.clone());
+    let core = queues.core_parts(ends.inbox, &actors, transport.clone(), membership);
     let core = RaftCore::new(assembly.core, assembly.tail, core)?;
     let (stop_log, log_stop) = bounded(0);
     let log = LogReader::new(assembly.wal.reader(), ends.log, log_stop, queues.inner.clone());

@@ -2,6 +2,7 @@
 //!
 //! Time is counted in ticks that arrive as messages. Must never read a clock.
 
+use super::changes::{Asked, MembershipChanges};
 use super::inbox::Inbox;
 use super::log_tail::LogTail;
 use super::pending::PendingProposals;
@@ -9,10 +10,12 @@ use super::pending_reads::{Opening, PendingReads};
 use crate::death_watch::DeathWatch;
 use crate::limits::{LOG_READS, LONE_TAIL_BYTES};
 use crate::mailbox::Mailbox;
-use crate::wiring::advance::Advance;
+use crate::peers::Connections;
+use crate::wiring::advance::{Advance, AppliedUpTo};
 use crate::wiring::apply::ToApplier;
 use crate::wiring::leases::RoleChanged;
 use crate::wiring::log::{LogRead, ReadLog};
+use crate::wiring::members::ForwardPromotion;
 use crate::wiring::wal::ToWal;
 use crossbeam_channel::Sender;
 use messages::admin::Control;
@@ -24,6 +27,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Duration;
+use storage::apply::Membership;
 
 /// What the core must know besides raft's own configuration.
 #[derive(Clone, Debug)]
@@ -38,6 +42,10 @@ pub struct CoreConfig {
     pub catch_up_entries: u64,
     /// Bytes of applied entries kept in memory for followers.
     pub tail_bytes: u64,
+    /// Refuse changes of the membership that could cost the quorum.
+    pub strict_reconfig: bool,
+    /// Most learners that there may be.
+    pub max_learners: u32,
     /// How long to spin for a completion before sleeping, while exactly one append is out.
     pub spin: Duration,
 }
@@ -56,6 +64,12 @@ pub struct CoreParts {
     pub peers: Arc<dyn PeerSender>,
     /// To the lease manager.
     pub leases: Box<dyn Mailbox<RoleChanged>>,
+    /// To the leader, when this member does not lead.
+    pub promotions: Box<dyn Mailbox<ForwardPromotion>>,
+    /// How long connections to other members have stood.
+    pub connections: Box<dyn Connections>,
+    /// The membership as the store has it.
+    pub membership: Arc<Membership>,
     /// Answers.
     pub sinks: Arc<Sinks>,
     /// Shared counters.
@@ -69,6 +83,7 @@ pub struct RaftCore {
     pub(super) parts: CoreParts,
     pub(super) proposals: PendingProposals,
     pub(super) reads: PendingReads,
+    pub(super) changes: MembershipChanges,
     pub(super) out: Outbox,
     pub(super) appends: VecDeque<(u64, PersistedToken)>,
     pub(super) next_append: u64,
@@ -83,13 +98,15 @@ pub struct RaftCore {
     pub(super) was_leading: bool,
     pub(super) last_leader: u64,
     /// The store holds everything up to here for good.
-    durable: Index,
+    pub(super) durable: Index,
     released: Index,
     stopping: bool,
     /// Ranges of the log that are being read.
     pub(super) log_reads: usize,
     /// Tick at which a member that was removed leaves.
     pub(super) leaves_at: Option<u64>,
+    /// It has left.
+    pub(super) has_left: bool,
     /// Why this member must not go on.
     pub(super) failure: Option<String>,
 }
@@ -101,8 +118,10 @@ impl RaftCore {
     /// When raft refuses its configuration.
     pub fn new(config: CoreConfig, log: LogTail, parts: CoreParts) -> Result<Self, raft::ConfigError> {
         let node = Node::new(config.raft.clone(), log, raft::NoTrace)?;
+        let changes = MembershipChanges::new(parts.membership.clone());
         Ok(Self {
             node,
+            changes,
             // tags of this run start at its epoch, so that an answer to a read of a former run matches nothing
             next_tag: config.epoch << 20,
             config,
@@ -124,6 +143,7 @@ impl RaftCore {
             stopping: false,
             log_reads: 0,
             leaves_at: None,
+            has_left: false,
             failure: None,
         })
     }
@@ -131,7 +151,7 @@ impl RaftCore {
     /// Runs until it is told to stop.
     pub fn run(mut self, mut watch: DeathWatch) {
         self.start();
-        while !self.stopping && self.failure.is_none() {
+        while !self.stopping && !self.has_left && self.failure.is_none() {
             let spin = if self.appends.len() + self.applies.len() == 1 { self.config.spin } else { Duration::ZERO };
             if !self.parts.inbox.has_more() && !self.parts.inbox.wait(spin) {
                 break;
@@ -141,12 +161,15 @@ impl RaftCore {
         self.end();
         match self.failure {
             Some(why) => watch.fail(why),
+            None if self.has_left => watch.removed(),
             None => watch.finish(),
         }
     }
 
     /// What comes before the first round: a sole voter asks nobody.
     pub fn start(&mut self) {
+        // a member that was stopped before it could leave
+        self.leave_when_removed(&self.parts.membership.clone());
         if self.is_sole_voter() {
             self.node.campaign();
         }
@@ -188,6 +211,11 @@ impl RaftCore {
         &self.node
     }
 
+    /// This member was removed, and has done what it still could for the others.
+    pub fn has_left(&self) -> bool {
+        self.has_left
+    }
+
     /// Why this member must not go on, once it must not.
     pub fn failure(&self) -> Option<&str> {
         self.failure.as_deref()
@@ -200,23 +228,33 @@ impl RaftCore {
                     let (_, token) = self.appends.pop_front().expect("just seen");
                     self.node.on_persisted(token);
                 }
+                self.changes.persisted(done.sequence);
             }
-            Advance::Applied(done) => {
-                while self.applies.front().is_some_and(|(sequence, _)| *sequence <= done.sequence) {
-                    let (_, token) = self.applies.pop_front().expect("just seen");
-                    self.node.on_applied(token);
-                }
-                self.parts.gauges.applied.store(done.index, Release);
-                let most = self.config.tail_bytes;
-                let tail = if self.is_alone() { most.min(LONE_TAIL_BYTES) } else { most };
-                self.node.storage_mut().trim(done.index, tail);
-                self.reads.applied(done.index, &mut self.out);
-            }
+            Advance::Applied(done) => self.on_applied(done),
             Advance::Durable(done) => {
                 self.durable = done.index;
                 self.release_log();
             }
         }
+    }
+
+    fn on_applied(&mut self, done: AppliedUpTo) {
+        let mut verdicts = done.verdicts.into_iter().peekable();
+        while self.applies.front().is_some_and(|(sequence, _)| *sequence <= done.sequence) {
+            let (_, token) = self.applies.pop_front().expect("just seen");
+            while let Some(verdict) = verdicts.next_if(|verdict| verdict.index <= token.index()) {
+                self.on_verdict(verdict);
+            }
+            self.node.on_applied(token);
+        }
+        if let Some(membership) = done.membership {
+            self.on_membership(membership);
+        }
+        self.parts.gauges.applied.store(done.index, Release);
+        let most = self.config.tail_bytes;
+        let tail = if self.is_alone() { most.min(LONE_TAIL_BYTES) } else { most };
+        self.node.storage_mut().trim(done.index, tail);
+        self.reads.applied(done.index, &mut self.out);
     }
 
     /// Entries for a follower that lags were read back, or cannot be any more: raft looks again.
@@ -270,6 +308,7 @@ impl RaftCore {
         let failed = self.proposals.expire(self.now, why, &mut self.out);
         self.parts.gauges.proposals_failed.fetch_add(failed, Relaxed);
         self.reads.expire(self.now, why, &mut self.out);
+        self.expire_changes(self.now, why);
         self.leave_if_removed();
         // twice per election timeout, also when ticks come in lumps
         if self.now / half_election != round {
@@ -279,6 +318,9 @@ impl RaftCore {
 
     fn on_control(&mut self, order: Control) {
         match order {
+            Control::ChangeMembership { sink, token, change, forwarded } => {
+                self.on_change(Asked { sink, token, change, forwarded });
+            }
             Control::MoveLeader { sink, token, target } => {
                 let voter = self.node.membership().voters.contains(&target);
                 let result = if self.node.is_leader() && voter { Ok(()) } else { Err(RequestError::NotLeader) };
@@ -300,6 +342,12 @@ impl RaftCore {
     pub fn end(&mut self) {
         self.proposals.expire(u64::MAX, RequestError::Stopped, &mut self.out);
         self.reads.expire(u64::MAX, RequestError::Stopped, &mut self.out);
+        self.expire_changes(u64::MAX, RequestError::Stopped);
+        while let Ok(order) = self.parts.inbox.control.try_recv() {
+            if let Control::ChangeMembership { sink, token, .. } = order {
+                self.refuse(sink, token, RequestError::Stopped);
+            }
+        }
         for list in self.parts.inbox.propose.try_iter() {
             for proposal in list.proposals {
                 self.out.push(

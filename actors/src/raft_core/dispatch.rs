@@ -17,6 +17,7 @@ impl RaftCore {
     /// of life, vote or read ever waits for the disk or the applier; appends and applies have a credit each.
     pub(super) fn drive_ready(&mut self) {
         loop {
+            self.propose_changes();
             self.ask_for_reads();
             let mut moved = self.dispatch_messages();
             moved |= self.dispatch_reads();
@@ -37,6 +38,7 @@ impl RaftCore {
             }
         }
         self.ask_for_log();
+        self.answer_changes();
         self.publish();
         self.out.flush(&self.parts.sinks);
     }
@@ -63,6 +65,7 @@ impl RaftCore {
         self.node.storage_mut().append(&append.entries);
         let sequence = self.next_append;
         self.next_append += 1;
+        self.changes.writes(sequence, &append);
         let batch = AppendBatch {
             sequence,
             entries: append.entries,
@@ -85,23 +88,11 @@ impl RaftCore {
         assert!(!matches!(sent, Err(crossbeam_channel::TrySendError::Full(_))), "AI-CREDITS: applier queue");
     }
 
-    /// Attaches to an entry who waits for it, and to a conf change the membership after it.
+    /// Attaches to an entry who waits for it. A conf change is answered when the store has judged it.
     fn committed(&mut self, entry: Entry) -> CommittedEntry {
         self.proposals.committed(&entry, &mut self.out);
-        match entry.kind {
-            EntryKind::Normal => {
-                let waiter = self.waiter(&entry);
-                CommittedEntry { entry, conf_state: None, waiter }
-            }
-            EntryKind::ConfChange | EntryKind::ConfChangeV2 => {
-                // damaged bytes are left to the applier, which stops the node with the reason; a change that cannot be made
-                // from the present membership has no effect, on every member alike
-                let change = raft::ConfChangeV2::from_entry(&entry).ok().flatten();
-                let possible = change.filter(|change| self.node.preview_conf_change(change).is_ok());
-                let conf_state = possible.map(|change| self.node.apply_conf_change(&change));
-                CommittedEntry { entry, conf_state, waiter: None }
-            }
-        }
+        let waiter = if entry.kind == EntryKind::Normal { self.waiter(&entry) } else { None };
+        CommittedEntry { entry, waiter }
     }
 
     fn waiter(&mut self, entry: &Entry) -> Option<(messages::SinkId, messages::Token)> {

@@ -72,7 +72,11 @@ mod tests {
 
     #[test]
     fn what_a_correct_member_forwards_is_taken() {
-        let context = MemberContext { origin: Origin { member: 3, ..Origin::default() }, peer_urls: vec!["u".into()] };
+        let context = MemberContext {
+            origin: Origin { member: 3, ..Origin::default() },
+            peer_urls: vec!["u".into()],
+            ..MemberContext::default()
+        };
         assert_eq!(check(2, &[normal(2, 0, good()), normal(2, 0, good())], &members()), Ok(()));
         assert_eq!(check(3, &[change(context.encode())], &members()), Ok(()));
     }

@@ -98,7 +98,7 @@ impl RaftCore {
     }
 
     /// The whole batch was not taken: certainly not applied.
-    fn refuse_dropped(&mut self, sequences: &[u64], why: ProposalDropped) {
+    pub(super) fn refuse_dropped(&mut self, sequences: &[u64], why: ProposalDropped) {
         let error = match why {
             ProposalDropped::TooMuchUncommitted => RequestError::TooManyRequests,
             ProposalDropped::NoLeader | ProposalDropped::NotForwarding => RequestError::NoLeader,

@@ -6,6 +6,7 @@
 //! | [`inbox`] | the queues |
 //! | `intake` | what other members say, what is proposed |
 //! | `forwarded` | the checked door for proposals of other members |
+//! | `changes` | changes of the membership: proposed, judged, answered |
 //! | `reads` | read-index rounds, the start of service |
 //! | `dispatch` | what raft wants done goes to the other owners |
 //! | [`pending`] | who waits for which proposal |
@@ -16,6 +17,9 @@
 //!
 //! Must never wait for the disk, the store or a socket.
 
+mod changes;
+#[cfg(test)]
+mod changes_tests;
 pub mod core;
 #[cfg(test)]
 mod core_tests;

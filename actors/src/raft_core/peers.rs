@@ -5,8 +5,9 @@
 use super::core::RaftCore;
 use crate::wiring::peers::PeerReport;
 use messages::RequestError;
-use model::Envelope;
-use raft::{Body, EntryKind, Message, NodeId, Proposal};
+use model::{Envelope, Origin};
+use raft::{Body, ConfChangeV2, EntryKind, Message, NodeId, Proposal};
+use storage::apply::{MemberContext, Membership};
 
 impl RaftCore {
     /// Takes in what the transport has reported.
@@ -34,12 +35,9 @@ impl RaftCore {
     }
 
     fn refuse_unsent(&mut self, proposal: &Proposal) {
-        if proposal.kind != EntryKind::Normal {
-            return;
-        }
-        let Ok(envelope) = Envelope::decode(&proposal.data) else { return };
-        let own = (envelope.origin.member, envelope.origin.epoch) == (self.config.raft.id, self.config.epoch);
-        if own && let Some((sink, token)) = self.proposals.take(envelope.origin.sequence) {
+        let Some(origin) = origin_of(proposal) else { return };
+        let own = (origin.member, origin.epoch) == (self.config.raft.id, self.config.epoch);
+        if own && let Some((sink, token)) = self.proposals.take(origin.sequence) {
             self.refuse(sink, token, RequestError::LeaderChanged);
         }
     }
@@ -53,12 +51,25 @@ impl RaftCore {
         }
     }
 
-    /// Whether the time has come for a member that was removed.
-    pub(super) fn leave_if_removed(&mut self) {
-        if self.leaves_at.is_some_and(|at| self.now >= at) && self.failure.is_none() {
-            let why = "this member was removed from the cluster; its data folder is of no more use: to come back it must be \
-                       added again and started with an empty one";
-            self.failure = Some(why.to_owned());
+    /// The store says that this member is none any more. It leaves as one that was told so.
+    pub(super) fn leave_when_removed(&mut self, membership: &Membership) {
+        if membership.was_removed(self.config.raft.id) && self.leaves_at.is_none() {
+            tracing::warn!("this member was removed from the cluster");
+            self.leaves_at = Some(self.now + u64::from(self.config.raft.election_tick));
         }
     }
+
+    /// Whether the time has come for a member that was removed.
+    pub(super) fn leave_if_removed(&mut self) {
+        self.has_left |= self.leaves_at.is_some_and(|at| self.now >= at);
+    }
+}
+
+/// Who waits for a proposal.
+fn origin_of(proposal: &Proposal) -> Option<Origin> {
+    if proposal.kind == EntryKind::Normal {
+        return Envelope::decode(&proposal.data).ok().map(|envelope| envelope.origin);
+    }
+    let change = ConfChangeV2::from_payload(proposal.kind, &proposal.data).ok()??;
+    MemberContext::decode(&change.context).ok().map(|context| context.origin)
 }

@@ -10,6 +10,7 @@
 //! | [`flush`] | applier, WAL writer → flusher | – |
 //! | [`leases`] | applier, raft core → lease manager | – |
 //! | [`peers`] | peer transport → raft core | recvc |
+//! | [`members`] | raft core → calls to other members | – |
 //! | [`log`] | raft core ↔ log reader | – |
 //! | [`events`] | applier → watch hub | – |
 
@@ -19,6 +20,7 @@ pub mod events;
 pub mod flush;
 pub mod leases;
 pub mod log;
+pub mod members;
 pub mod peers;
 pub mod tick;
 pub mod wal;

@@ -51,6 +51,11 @@ pub async fn run(logger: &Logger, settings: Settings) -> Ended {
     let ended = tokio::select! {
         exit = node.stopped() => match exit {
             NodeExit::Stopped => Ended::Stopped,
+            removed @ NodeExit::Removed => {
+                // nothing is wrong with it: etcd ends with success, too
+                logger.log(Level::Warn, &removed.to_string(), &fields);
+                Ended::Stopped
+            }
             failure => Ended::Failed("the member failed", failure.to_string()),
         },
         signal = signals.next() => {

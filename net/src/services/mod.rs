@@ -7,6 +7,7 @@
 //! | [`status`], [`config`], [`check`], [`encode`] | errors to gRPC codes and etcd's texts; settings; the checked door from protobuf to commands; answers spliced from stored bytes |
 //! | [`requests`], [`deferred`] | the requests of a round; what deferred calls wait for |
 //! | [`client_services`] | what the services of a connection thread share |
+//! | [`member_urls`] | peer URLs of new members |
 //! | [`unary`], [`quota`], [`reads`], [`pulled`] | unary methods, the space quota, unary reads, large answers that are read while they are sent |
 //! | [`kv`], [`range_stream`], [`watch`], [`lease`], [`maintenance`], [`snapshot`], [`cluster`], [`health`], [`unoffered`] | one service each |
 //! | [`concurrency`] | locks and elections |
@@ -23,6 +24,7 @@ mod health;
 mod kv;
 mod lease;
 pub(crate) mod maintenance;
+mod member_urls;
 mod methods;
 mod pulled;
 mod quota;

@@ -26,6 +26,7 @@ mod decoded;
 mod entry_cursor;
 mod failure;
 mod heads;
+mod judge;
 mod lease;
 mod machine;
 mod members;
@@ -43,10 +44,11 @@ mod txn;
 #[cfg(test)]
 mod tests;
 
+pub use judge::Membership;
 pub use machine::{CHUNK_BYTES, StateMachine};
 pub use members::MemberContext;
 pub use meta_rows::{FORMAT_VERSION, HistoryRows, LeaseRow, MemberIds, MemberRow, State};
 pub use open::{Bootstrap, bootstrap};
 pub(crate) use open::{check_format, unfinished_entry};
 pub use rehome::rehome;
-pub use report::{ApplyFatal, Committed, CompactionProgress, LeaseChange, OpenError, Report, StoreEvent};
+pub use report::{ApplyFatal, Committed, CompactionProgress, ConfVerdict, LeaseChange, OpenError, Report, StoreEvent};
