@@ -33,9 +33,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// Patience with connections at the end: what they carry is told to be lost, and the other side that it is over.
+/// How long a member that was removed may still be sent what waits for it.
+const FAREWELL: Duration = Duration::from_secs(1);
 const GOODBYE: Duration = Duration::from_millis(200);
 
 /// Why a transport cannot start.
