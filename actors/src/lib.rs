@@ -20,6 +20,7 @@
 pub mod applier;
 #[cfg(test)]
 mod applier_tests;
+pub mod calls;
 pub mod cancellable;
 pub mod clock;
 pub mod closable_reads;

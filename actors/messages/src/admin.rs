@@ -23,9 +23,9 @@ pub struct RunJob {
 }
 
 /// Client, kernel → raft core.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Control {
-    /// Hand leadership to another voter.
+    /// Hand leadership to another voter. Answered when it leads.
     MoveLeader {
         /// Where the answer goes.
         sink: SinkId,
@@ -33,6 +33,13 @@ pub enum Control {
         token: Token,
         /// The voter.
         target: u64,
+    },
+    /// This member is about to stop: if it leads, the first of these voters that can lead is to take over.
+    HandOver {
+        /// Voters, the best one first.
+        preferred: Vec<u64>,
+        /// Told who leads then. Dropped when nobody can.
+        left: crossbeam_channel::Sender<u64>,
     },
     /// Take no more proposals; answer what waits; end.
     Stop,

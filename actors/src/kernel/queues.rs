@@ -5,6 +5,7 @@
 use super::assembly::{LEASE_SINK, StartError};
 use super::stop::Actors;
 use crate::applier::{ApplierPace, ApplierParts};
+use crate::calls::PeerCalls;
 use crate::clock;
 use crate::death_watch::{DeathWatch, ExitCell};
 use crate::flusher::{FILL_PAUSE, FlusherParts};
@@ -29,10 +30,11 @@ use actix::Addr;
 use actix_rt::Arbiter;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use messages::admin::RunJob;
-use messages::peer::{PeerSender, Peers, Transport};
+use messages::peer::{PeerSender, Peers, Transport, Vitals};
 use messages::ports::CorePort;
 use messages::read::{Reads, RunQuery};
 use messages::{Gauges, NodeIdentity, Ports, Sinks};
+use raft::NodeId;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Release;
@@ -56,6 +58,7 @@ pub(super) struct Queues<E: Engine> {
     pub(super) flusher: Sender<ToFlusher>,
     pub(super) log: Sender<ReadLog>,
     pub(super) hub_backlog: Arc<AtomicUsize>,
+    pub(super) calls: PeerCalls,
 }
 
 /// Tells the transport, if there is one, who the members are.
@@ -65,6 +68,20 @@ impl Mailbox<Peers> for Members {
     fn send(&self, peers: Peers) {
         if let Some(transport) = &self.0 {
             transport.set_peers(peers);
+        }
+    }
+}
+
+/// Tells the transport, if there is one, how this member is.
+pub(super) struct OwnVitals {
+    pub(super) transport: Option<Arc<dyn Transport>>,
+    pub(super) version: [u16; 3],
+}
+
+impl Mailbox<Vitals> for OwnVitals {
+    fn send(&self, vitals: Vitals) {
+        if let Some(transport) = &self.transport {
+            transport.set_vitals(Vitals { version: self.version, ..vitals });
         }
     }
 }
@@ -101,6 +118,7 @@ impl<E: Engine> Queues<E> {
             flusher,
             log,
             hub_backlog: Arc::default(),
+            calls: PeerCalls::default(),
         };
         (queues, Ends { inbox, wal: wal_end, applier: applier_end, flusher: flusher_end, log: log_end })
     }
@@ -147,6 +165,7 @@ impl<E: Engine> Queues<E> {
 
     pub(super) fn start_leases(
         &self,
+        own: NodeId,
         tick: Duration,
         ticks: u32,
         arbiter: &Arbiter,
@@ -154,6 +173,7 @@ impl<E: Engine> Queues<E> {
         let stored = storage::read::meta::leases(&self.views.load())?;
         let heartbeat = tick.as_millis() as u64;
         let service = LeaseServiceParts {
+            own,
             stored: stored
                 .into_iter()
                 .map(|(id, row)| StoredLease { id, ttl: row.ttl, remaining: row.remaining })
@@ -165,7 +185,8 @@ impl<E: Engine> Queues<E> {
             sinks: self.sinks.clone(),
             gauges: self.gauges.clone(),
         };
-        let parts = LeaseParts { service, clock: Box::new(clock::since_boot), exit: self.exit.clone() };
+        let calls = self.calls.clone();
+        let parts = LeaseParts { service, calls, clock: Box::new(clock::since_boot), exit: self.exit.clone() };
         Ok(LeaseManager::start(parts, &arbiter.handle()))
     }
 
@@ -197,13 +218,21 @@ impl<E: Engine> Queues<E> {
         }
     }
 
-    pub(super) fn core_parts(&self, inbox: Inbox, actors: &Actors, peers: Arc<dyn PeerSender>) -> CoreParts {
+    pub(super) fn core_parts(
+        &self,
+        inbox: Inbox,
+        actors: &Actors,
+        peers: Arc<dyn PeerSender>,
+        vitals: OwnVitals,
+    ) -> CoreParts {
         CoreParts {
             inbox,
             wal: self.wal.clone(),
             applier: self.applier.clone(),
             log: self.log.clone(),
             peers,
+            calls: self.calls.clone(),
+            vitals: Box::new(vitals),
             leases: Box::new(actors.leases.clone().recipient()),
             sinks: self.sinks.clone(),
             gauges: self.gauges.clone(),

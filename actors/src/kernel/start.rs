@@ -1,7 +1,7 @@
 //! The start of a node: its owners, those that are fed before those that feed.
 
 use super::assembly::{Assembly, StartError};
-use super::queues::Queues;
+use super::queues::{OwnVitals, Queues};
 use super::stop::{Actors, Running, Threads};
 use crate::applier::{Applier, peers_of};
 use crate::closable_reads::ClosableReads;
@@ -22,6 +22,7 @@ use actix_rt::Arbiter;
 use crossbeam_channel::bounded;
 use messages::peer::{PeerSender, Transport};
 use messages::{Ports, ReplySink};
+use raft::NodeId;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -71,13 +72,14 @@ impl<E: Engine> Shells<E> {
 
 fn start_actors<E: Engine>(
     queues: &Queues<E>,
+    own: NodeId,
     hub: HubConfig,
     tick: Duration,
     ticks: u32,
 ) -> Result<Actors, StartError> {
     let arbiters = [Arbiter::new(), Arbiter::new()];
     let hub = queues.start_hub(hub, &arbiters[0]);
-    let leases = queues.start_leases(tick, ticks, &arbiters[1])?;
+    let leases = queues.start_leases(own, tick, ticks, &arbiters[1])?;
     Ok(Actors { hub, leases, arbiters })
 }
 
@@ -95,18 +97,21 @@ fn sender_of(transport: Option<&Arc<dyn Transport>>) -> Arc<dyn PeerSender> {
 /// [`StartError`].
 pub(super) fn start<E: Engine>(assembly: Assembly<E>) -> Result<Started, StartError> {
     let (queues, ends) = Queues::new(&assembly.store, &assembly.budgets);
-    let actors = start_actors(&queues, assembly.hub, assembly.tick, assembly.core.raft.election_tick)?;
+    let raft = &assembly.core.raft;
+    let actors = start_actors(&queues, raft.id, assembly.hub, assembly.tick, raft.election_tick)?;
     let mut sinks: Vec<Arc<dyn ReplySink>> = vec![Arc::new(LeaseSink(actors.leases.clone()))];
     sinks.extend(assembly.client_sinks);
     queues.sinks.register(sinks);
 
-    let inbox = Arc::new(PeerInbox::new(queues.inner.clone()));
+    let inbox = Arc::new(PeerInbox::new(queues.inner.clone(), Box::new(actors.leases.clone().recipient())));
     let transport = assembly.connect_peers.map(|connect| connect(inbox));
     if let Some(transport) = &transport {
+        queues.calls.connect(transport.clone());
         transport.set_peers(peers_of(&assembly.store)?);
     }
     let peers = sender_of(transport.as_ref());
-    let core = queues.core_parts(ends.inbox, &actors, peers.clone());
+    let vitals = OwnVitals { transport: transport.clone(), version: assembly.version };
+    let core = queues.core_parts(ends.inbox, &actors, peers.clone(), vitals);
     let core = RaftCore::new(assembly.core, assembly.tail, core)?;
     let (stop_log, log_stop) = bounded(0);
     let log = LogReader::new(assembly.wal.reader(), ends.log, log_stop, queues.inner.clone());

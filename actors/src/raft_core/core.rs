@@ -2,10 +2,14 @@
 //!
 //! Time is counted in ticks that arrive as messages. Must never read a clock.
 
+use super::health::{PeerHealth, Stall};
+use super::in_flight::InFlight;
 use super::inbox::Inbox;
 use super::log_tail::LogTail;
 use super::pending::PendingProposals;
 use super::pending_reads::{Opening, PendingReads};
+use super::pending_transfers::Transfers;
+use crate::calls::PeerCalls;
 use crate::death_watch::DeathWatch;
 use crate::limits::{LOG_READS, LONE_TAIL_BYTES};
 use crate::mailbox::Mailbox;
@@ -16,11 +20,10 @@ use crate::wiring::log::{LogRead, ReadLog};
 use crate::wiring::wal::ToWal;
 use crossbeam_channel::Sender;
 use messages::admin::Control;
-use messages::peer::PeerSender;
+use messages::peer::{PeerSender, Vitals};
 use messages::reply::Outbox;
 use messages::{Gauges, Reply, ReplyBody, RequestError, Sinks};
 use raft::{AppliedToken, Index, LogId, Node, PersistedToken, Role, Storage};
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Duration;
@@ -30,6 +33,8 @@ use std::time::Duration;
 pub struct CoreConfig {
     /// Raft's configuration.
     pub raft: raft::Config,
+    /// Length of a tick.
+    pub tick: Duration,
     /// Random number of this run, part of every proposal's origin.
     pub epoch: u64,
     /// Ticks after which a proposal or read is answered "timed out".
@@ -54,6 +59,10 @@ pub struct CoreParts {
     pub log: Sender<ReadLog>,
     /// To the peer transport.
     pub peers: Arc<dyn PeerSender>,
+    /// Asks and tells other members.
+    pub calls: PeerCalls,
+    /// Where other members are told how this one is.
+    pub vitals: Box<dyn Mailbox<Vitals>>,
     /// To the lease manager.
     pub leases: Box<dyn Mailbox<RoleChanged>>,
     /// Answers.
@@ -70,10 +79,11 @@ pub struct RaftCore {
     pub(super) proposals: PendingProposals,
     pub(super) reads: PendingReads,
     pub(super) out: Outbox,
-    pub(super) appends: VecDeque<(u64, PersistedToken)>,
-    pub(super) next_append: u64,
-    pub(super) applies: VecDeque<(u64, AppliedToken)>,
-    pub(super) next_apply: u64,
+    pub(super) appends: InFlight<PersistedToken>,
+    pub(super) applies: InFlight<AppliedToken>,
+    pub(super) health: PeerHealth,
+    pub(super) stall: Stall,
+    pub(super) transfers: Transfers,
     /// Ticks since start.
     pub(super) now: u64,
     pub(super) next_tag: u64,
@@ -110,10 +120,11 @@ impl RaftCore {
             proposals: PendingProposals::default(),
             reads: PendingReads::default(),
             out: Outbox::default(),
-            appends: VecDeque::new(),
-            next_append: 1,
-            applies: VecDeque::new(),
-            next_apply: 1,
+            appends: InFlight::default(),
+            applies: InFlight::default(),
+            health: PeerHealth::default(),
+            stall: Stall::default(),
+            transfers: Transfers::default(),
             now: 0,
             opening: Opening::NoLeader,
             asked_of: (0, 0),
@@ -196,14 +207,12 @@ impl RaftCore {
     fn on_advance(&mut self, completion: Advance) {
         match completion {
             Advance::Persisted(done) => {
-                while self.appends.front().is_some_and(|(sequence, _)| *sequence <= done.sequence) {
-                    let (_, token) = self.appends.pop_front().expect("just seen");
+                while let Some(token) = self.appends.pop_up_to(done.sequence) {
                     self.node.on_persisted(token);
                 }
             }
             Advance::Applied(done) => {
-                while self.applies.front().is_some_and(|(sequence, _)| *sequence <= done.sequence) {
-                    let (_, token) = self.applies.pop_front().expect("just seen");
+                while let Some(token) = self.applies.pop_up_to(done.sequence) {
                     self.node.on_applied(token);
                 }
                 self.parts.gauges.applied.store(done.index, Release);
@@ -262,6 +271,7 @@ impl RaftCore {
             self.release_log();
         }
         self.now += u64::from(count);
+        self.look_at_health();
         // Whoever was paused has heard nobody meanwhile, and must not take that for silence of the others.
         for _ in 0..u64::from(count).min(half_election) {
             self.node.tick();
@@ -270,6 +280,7 @@ impl RaftCore {
         let failed = self.proposals.expire(self.now, why, &mut self.out);
         self.parts.gauges.proposals_failed.fetch_add(failed, Relaxed);
         self.reads.expire(self.now, why, &mut self.out);
+        self.expire_transfers(self.now, RequestError::TransferTimeout);
         self.leave_if_removed();
         // twice per election timeout, also when ticks come in lumps
         if self.now / half_election != round {
@@ -279,14 +290,8 @@ impl RaftCore {
 
     fn on_control(&mut self, order: Control) {
         match order {
-            Control::MoveLeader { sink, token, target } => {
-                let voter = self.node.membership().voters.contains(&target);
-                let result = if self.node.is_leader() && voter { Ok(()) } else { Err(RequestError::NotLeader) };
-                if result.is_ok() {
-                    self.node.transfer_leader(target);
-                }
-                self.out.push(sink, Reply { token, body: ReplyBody::JobDone(result) });
-            }
+            Control::MoveLeader { sink, token, target } => self.on_move_leader(sink, token, target),
+            Control::HandOver { preferred, left } => self.on_hand_over(&preferred, left),
             Control::Stop => self.stopping = true,
         }
     }
@@ -300,6 +305,7 @@ impl RaftCore {
     pub fn end(&mut self) {
         self.proposals.expire(u64::MAX, RequestError::Stopped, &mut self.out);
         self.reads.expire(u64::MAX, RequestError::Stopped, &mut self.out);
+        self.expire_transfers(u64::MAX, RequestError::Stopped);
         for list in self.parts.inbox.propose.try_iter() {
             for proposal in list.proposals {
                 self.out.push(

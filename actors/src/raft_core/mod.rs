@@ -13,6 +13,11 @@
 //! | [`log_tail`] | the log as raft reads it |
 //! | `log_windows` | what was read back for followers that lag |
 //! | `peers` | what the transport reports |
+//! | `in_flight` | work that was handed out and is not acknowledged |
+//! | `health` | how the other members are |
+//! | `stalls` | a disk or an applier that hangs |
+//! | `transfers` | leadership that is handed over |
+//! | `pending_transfers` | who waits for another leader |
 //!
 //! Must never wait for the disk, the store or a socket.
 
@@ -21,6 +26,8 @@ pub mod core;
 mod core_tests;
 mod dispatch;
 mod forwarded;
+mod health;
+mod in_flight;
 pub mod inbox;
 mod intake;
 pub mod log_tail;
@@ -28,8 +35,11 @@ mod log_windows;
 mod peers;
 pub mod pending;
 mod pending_reads;
+mod pending_transfers;
 mod reads;
+mod stalls;
 #[cfg(test)]
 mod testing;
+mod transfers;
 
 pub use core::{CoreConfig, CoreParts, RaftCore};

@@ -3,6 +3,7 @@
 use super::inbox::{Inbox, InnerPort};
 use super::log_tail::LogTail;
 use super::{CoreConfig, CoreParts, RaftCore};
+use crate::calls::PeerCalls;
 use crate::mailbox::Mailbox;
 use crate::wiring::advance::{Advance, AppliedUpTo, Persisted};
 use crate::wiring::apply::{ApplyBatch, ToApplier};
@@ -12,8 +13,8 @@ use crate::wiring::peers::PeerReport;
 use crate::wiring::tick::Tick;
 use crate::wiring::wal::{AppendBatch, ToWal};
 use bytes::Bytes;
-use crossbeam_channel::{Receiver, bounded};
-use messages::peer::{Held, PeerSender};
+use crossbeam_channel::{Receiver, bounded, unbounded};
+use messages::peer::{CallDone, CallError, Held, Parcel, PeerSender, Peers, Question, Transport, Vitals};
 use messages::ports::CorePort;
 use messages::propose::{Proposal, Propose};
 use messages::read::ReadIndex;
@@ -22,7 +23,7 @@ use messages::{Gauges, Reply, ReplyBody, ReplySink, RequestError, SinkId, Sinks,
 use raft::{Body, ConfState, Entry, HardState, LogId, Message, Role, VoteRequest};
 use std::sync::atomic::Ordering::Release;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use storage::boot::LogStart;
 
 /// What one answer said.
@@ -62,6 +63,25 @@ impl ReplySink for Collected<Answer> {
     }
 }
 
+/// Keeps the calls that are made. Nobody answers them.
+impl PeerSender for Collected<(u64, Question)> {
+    fn send(&self, _: Vec<Message>) {}
+}
+
+impl Transport for Collected<(u64, Question)> {
+    fn set_vitals(&self, _: Vitals) {}
+    fn set_peers(&self, _: Peers) {}
+    fn call(&self, to: u64, question: Question, done: CallDone) {
+        self.0.lock().expect("not poisoned").push((to, question));
+        done(Err(CallError::Unknown));
+    }
+    fn bulk(&self, _: u64, _: Parcel) {}
+    fn active_since(&self, _: u64) -> Option<Instant> {
+        None
+    }
+    fn stop(&self) {}
+}
+
 struct NoLeases;
 
 impl Mailbox<RoleChanged> for NoLeases {
@@ -78,6 +98,8 @@ pub struct Bench {
     log: Receiver<ReadLog>,
     peers: Arc<Collected<Message>>,
     answers: Arc<Collected<Answer>>,
+    calls: Arc<Collected<(u64, Question)>>,
+    vitals: Receiver<Vitals>,
 }
 
 /// Member 1 of a cluster of these voters, at its first start.
@@ -93,6 +115,7 @@ pub fn bench_with(voters: u64, adjust: impl Fn(&mut CoreConfig)) -> Bench {
     raft.check_quorum = true;
     let mut config = CoreConfig {
         raft,
+        tick: Duration::from_millis(100),
         epoch: 77,
         request_ticks: 70,
         catch_up_entries: 10,
@@ -110,6 +133,10 @@ pub fn bench_with(voters: u64, adjust: impl Fn(&mut CoreConfig)) -> Bench {
     let (to_log, asked_of_log) = bounded(crate::limits::LOG_READS);
     let peers = Arc::<Collected<Message>>::default();
     let answers = Arc::<Collected<Answer>>::default();
+    let calls = Arc::<Collected<(u64, Question)>>::default();
+    let peer_calls = PeerCalls::default();
+    peer_calls.connect(calls.clone());
+    let (to_others, vitals) = unbounded();
     let sinks = Arc::<Sinks>::default();
     sinks.register(vec![answers.clone()]);
     let gauges = Arc::<Gauges>::default();
@@ -120,13 +147,15 @@ pub fn bench_with(voters: u64, adjust: impl Fn(&mut CoreConfig)) -> Bench {
         applier: to_applier,
         log: to_log,
         peers: peers.clone(),
+        calls: peer_calls,
+        vitals: Box::new(to_others),
         leases: Box::new(NoLeases),
         sinks,
         gauges,
     };
     let mut core = RaftCore::new(config, log, parts).expect("a valid configuration");
     core.start();
-    Bench { core, inner, port, wal, applier, log: asked_of_log, peers, answers }
+    Bench { core, inner, port, wal, applier, log: asked_of_log, peers, answers, calls, vitals }
 }
 
 impl Bench {
@@ -200,6 +229,21 @@ impl Bench {
     /// What was sent to other members since the last call.
     pub fn sent(&self) -> Vec<Message> {
         self.peers.take()
+    }
+
+    /// The calls to other members since the last call.
+    pub fn calls(&self) -> Vec<(u64, Question)> {
+        self.calls.take()
+    }
+
+    /// What the others were last told about this member.
+    pub fn told(&self) -> Option<Vitals> {
+        self.vitals.try_iter().last()
+    }
+
+    /// Another member says how it is; the core looks at it with the next tick.
+    pub fn hear_vitals(&self, from: u64, vitals: Vitals) {
+        self.inner.vitals(from, vitals);
     }
 
     /// What clients were answered since the last call.
