@@ -86,6 +86,8 @@ pub struct RaftCore {
     pub(super) transfers: Transfers,
     /// Ticks since start.
     pub(super) now: u64,
+    /// The same, but a stall of this process counts for half an election timeout at most: what waited meanwhile was not slow.
+    pub(super) beats: u64,
     pub(super) next_tag: u64,
     pub(super) opening: Opening,
     /// Term and id of the leader that open read rounds were asked of.
@@ -126,6 +128,7 @@ impl RaftCore {
             stall: Stall::default(),
             transfers: Transfers::default(),
             now: 0,
+            beats: 0,
             opening: Opening::NoLeader,
             asked_of: (0, 0),
             was_leading: false,
@@ -271,6 +274,7 @@ impl RaftCore {
             self.release_log();
         }
         self.now += u64::from(count);
+        self.beats += u64::from(count).min(half_election);
         self.look_at_health();
         // Whoever was paused has heard nobody meanwhile, and must not take that for silence of the others.
         for _ in 0..u64::from(count).min(half_election) {

@@ -62,7 +62,7 @@ impl RaftCore {
     fn dispatch_append(&mut self, append: Append) {
         assert!(append.snapshot.is_none(), "a member without peers is never sent a snapshot");
         self.node.storage_mut().append(&append.entries);
-        let sequence = self.appends.push(self.now, append.token);
+        let sequence = self.appends.push(self.beats, append.token);
         let batch = AppendBatch {
             sequence,
             entries: append.entries,
@@ -77,7 +77,7 @@ impl RaftCore {
 
     fn dispatch_apply(&mut self, apply: Apply) {
         let entries: Vec<_> = apply.entries.into_iter().map(|entry| self.committed(entry)).collect();
-        let sequence = self.applies.push(self.now, apply.token);
+        let sequence = self.applies.push(self.beats, apply.token);
         let sent = self.parts.applier.try_send(ToApplier::Apply(ApplyBatch { sequence, entries }));
         assert!(!matches!(sent, Err(crossbeam_channel::TrySendError::Full(_))), "AI-CREDITS: applier queue");
     }

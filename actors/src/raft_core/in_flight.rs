@@ -32,10 +32,10 @@ impl<T> InFlight<T> {
     }
 
     /// Hands a piece out, and numbers it.
-    pub(super) fn push(&mut self, now: u64, token: T) -> u64 {
+    pub(super) fn push(&mut self, beats: u64, token: T) -> u64 {
         let sequence = self.next;
         self.next += 1;
-        self.out.push_back(Piece { sequence, since: now, token });
+        self.out.push_back(Piece { sequence, since: beats, token });
         sequence
     }
 
@@ -46,8 +46,8 @@ impl<T> InFlight<T> {
     }
 
     /// For how many ticks the oldest piece has been out; zero without one.
-    pub(super) fn age(&self, now: u64) -> u64 {
-        self.out.front().map_or(0, |piece| now.saturating_sub(piece.since))
+    pub(super) fn age(&self, beats: u64) -> u64 {
+        self.out.front().map_or(0, |piece| beats.saturating_sub(piece.since))
     }
 }
 

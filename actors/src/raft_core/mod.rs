@@ -37,9 +37,13 @@ pub mod pending;
 mod pending_reads;
 mod pending_transfers;
 mod reads;
+#[cfg(test)]
+mod stall_tests;
 mod stalls;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod transfer_tests;
 mod transfers;
 
 pub use core::{CoreConfig, CoreParts, RaftCore};

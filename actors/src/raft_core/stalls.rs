@@ -15,13 +15,13 @@ impl RaftCore {
     /// With every tick: notes how the others are, looks at the own disk and applier, and tells the others.
     pub(super) fn look_at_health(&mut self) {
         while let Ok((from, vitals)) = self.parts.inbox.vitals.try_recv() {
-            self.health.note(from, vitals, self.now);
+            self.health.note(from, vitals, self.beats);
         }
         let members = self.node.membership();
         self.health.keep(|id| forwarded::is_member(id, members));
         let patience = u64::from(self.config.raft.election_tick);
-        let unsynced = self.appends.age(self.now);
-        let hangs = unsynced > patience || self.applies.age(self.now) > patience;
+        let unsynced = self.appends.age(self.beats);
+        let hangs = unsynced > patience || self.applies.age(self.beats) > patience;
         if hangs != self.stall.hangs {
             self.stall = Stall { hangs, tried: Vec::new() };
             tracing::warn!(hangs, "the disk or the applier of this member hangs, or does not any more");
@@ -64,6 +64,6 @@ impl RaftCore {
     pub(super) fn is_well(&self, member: NodeId) -> bool {
         let election = u64::from(self.config.raft.election_tick);
         let unsynced_micros = election * self.config.tick.as_micros() as u64 / 2;
-        self.health.is_healthy(member, self.now, Healthy { silence: election, unsynced_micros })
+        self.health.is_healthy(member, self.beats, Healthy { silence: election, unsynced_micros })
     }
 }

@@ -303,6 +303,16 @@ impl Bench {
         self.answers();
     }
 
+    /// Leads as the only voter, and has applied the first entry of its term.
+    pub fn lead_alone(&mut self) {
+        // its vote, then its entry
+        self.persist();
+        self.persist();
+        self.apply();
+        assert!(self.core.node().committed_in_own_term(), "it is the only voter");
+        self.sent();
+    }
+
     /// Follows member 2, in term 2.
     pub fn follow(&mut self) {
         self.hear_in(2, 2, Body::Heartbeat { commit: self.core.node().committed(), read_round: 0 });
