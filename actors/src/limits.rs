@@ -18,6 +18,17 @@ pub const LOG_READS: usize = 16;
 pub const LOG_READ_BYTES: usize = 4 << 20;
 /// Reports of the peer transport waiting for the core; further ones are dropped.
 pub const PEER_REPORTS: usize = 64;
+/// Questions of one other member that may wait here for their answer; a further one is answered "busy".
+pub const CALLS_PER_PEER: usize = 64;
+/// Leases that one call to the leader may name.
+pub const LEASES_PER_CALL: usize = 1024;
+/// Calls about leases that a member may have under way to the leader. What is asked meanwhile shares the next one.
+pub const LEASE_CALLS: usize = 4;
+const _: () = assert!(LEASE_CALLS <= CALLS_PER_PEER);
+/// Notices of how other members are, waiting for the core; further ones are dropped, as the next ones come soon.
+pub const VITALS: usize = 64;
+/// Leases whose remaining time one log entry may note.
+pub const CHECKPOINTS_PER_ENTRY: usize = 1000;
 /// Ticks waiting: they are coalesced, so one is enough for the clock and one for a stop.
 pub const TICKS: usize = 2;
 /// Lists of proposals waiting for the core. A connection thread that meets a full queue keeps its list.

@@ -39,7 +39,7 @@ pub enum Control {
         /// Another member passes it on: if this one does not lead, it is refused.
         forwarded: bool,
     },
-    /// Hand leadership to another voter.
+    /// Hand leadership to another voter. Answered when it leads.
     MoveLeader {
         /// Where the answer goes.
         sink: SinkId,
@@ -47,6 +47,13 @@ pub enum Control {
         token: Token,
         /// The voter.
         target: u64,
+    },
+    /// This member is about to stop: if it leads, the first of these voters that can lead is to take over.
+    HandOver {
+        /// Voters, the best one first.
+        preferred: Vec<u64>,
+        /// Told who leads then. Dropped when nobody can.
+        left: crossbeam_channel::Sender<u64>,
     },
     /// Take no more proposals; answer what waits; end.
     Stop,

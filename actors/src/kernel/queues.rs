@@ -5,6 +5,7 @@
 use super::assembly::{LEASE_SINK, StartError};
 use super::stop::Actors;
 use crate::applier::{ApplierPace, ApplierParts};
+use crate::calls::PeerCalls;
 use crate::clock;
 use crate::death_watch::{DeathWatch, ExitCell};
 use crate::flusher::{FILL_PAUSE, FlusherParts};
@@ -31,10 +32,11 @@ use actix::Addr;
 use actix_rt::Arbiter;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use messages::admin::RunJob;
-use messages::peer::{PeerSender, Peers, Transport};
+use messages::peer::{PeerSender, Peers, Transport, Vitals};
 use messages::ports::CorePort;
 use messages::read::{Reads, RunQuery};
 use messages::{Gauges, NodeIdentity, Ports, Sinks};
+use raft::NodeId;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Release;
@@ -58,6 +60,7 @@ pub(super) struct Queues<E: Engine> {
     pub(super) flusher: Sender<ToFlusher>,
     pub(super) log: Sender<ReadLog>,
     pub(super) hub_backlog: Arc<AtomicUsize>,
+    pub(super) calls: PeerCalls,
 }
 
 /// Tells the transport, if there is one, who the members are.
@@ -76,6 +79,20 @@ pub(super) fn sender_of(transport: Option<&Arc<dyn Transport>>) -> Arc<dyn PeerS
     match transport {
         Some(transport) => transport.clone(),
         None => Arc::new(NoPeers),
+    }
+}
+
+/// Tells the transport, if there is one, how this member is.
+pub(super) struct OwnVitals {
+    pub(super) transport: Option<Arc<dyn Transport>>,
+    pub(super) version: [u16; 3],
+}
+
+impl Mailbox<Vitals> for OwnVitals {
+    fn send(&self, vitals: Vitals) {
+        if let Some(transport) = &self.transport {
+            transport.set_vitals(Vitals { version: self.version, ..vitals });
+        }
     }
 }
 
@@ -111,6 +128,7 @@ impl<E: Engine> Queues<E> {
             flusher,
             log,
             hub_backlog: Arc::default(),
+            calls: PeerCalls::default(),
         };
         (queues, Ends { inbox, wal: wal_end, applier: applier_end, flusher: flusher_end, log: log_end })
     }
@@ -157,6 +175,7 @@ impl<E: Engine> Queues<E> {
 
     pub(super) fn start_leases(
         &self,
+        own: NodeId,
         tick: Duration,
         ticks: u32,
         arbiter: &Arbiter,
@@ -164,6 +183,7 @@ impl<E: Engine> Queues<E> {
         let stored = storage::read::meta::leases(&self.views.load())?;
         let heartbeat = tick.as_millis() as u64;
         let service = LeaseServiceParts {
+            own,
             stored: stored
                 .into_iter()
                 .map(|(id, row)| StoredLease { id, ttl: row.ttl, remaining: row.remaining })
@@ -175,7 +195,8 @@ impl<E: Engine> Queues<E> {
             sinks: self.sinks.clone(),
             gauges: self.gauges.clone(),
         };
-        let parts = LeaseParts { service, clock: Box::new(clock::since_boot), exit: self.exit.clone() };
+        let calls = self.calls.clone();
+        let parts = LeaseParts { service, calls, clock: Box::new(clock::since_boot), exit: self.exit.clone() };
         Ok(LeaseManager::start(parts, &arbiter.handle()))
     }
 
@@ -213,6 +234,7 @@ impl<E: Engine> Queues<E> {
         actors: &Actors,
         transport: Option<Arc<dyn Transport>>,
         membership: Arc<Membership>,
+        vitals: OwnVitals,
     ) -> CoreParts {
         CoreParts {
             inbox,
@@ -220,8 +242,9 @@ impl<E: Engine> Queues<E> {
             applier: self.applier.clone(),
             log: self.log.clone(),
             peers: sender_of(transport.as_ref()),
+            calls: self.calls.clone(),
+            vitals: Box::new(vitals),
             leases: Box::new(actors.leases.clone().recipient()),
-            promotions: Box::new(crossbeam_channel::unbounded().0),
             connections: Box::new(transport),
             membership,
             sinks: self.sinks.clone(),

@@ -1,7 +1,7 @@
 //! The start of a node: its owners, those that are fed before those that feed.
 
 use super::assembly::{Assembly, StartError};
-use super::queues::{Queues, sender_of};
+use super::queues::{OwnVitals, Queues, sender_of};
 use super::stop::{Actors, Running, Threads};
 use crate::applier::{Applier, peers_of};
 use crate::closable_reads::ClosableReads;
@@ -12,6 +12,7 @@ use crate::limits::{MAINTENANCE_JOBS, QUERIES, READERS};
 use crate::log_reader::LogReader;
 use crate::maintenance_jobs::{MaintenanceJobs, MaintenanceParts};
 use crate::peer_inbox::PeerInbox;
+use crate::promotions::AskedPromotions;
 use crate::raft_core::RaftCore;
 use crate::store_cell::StoreCell;
 use crate::wal_writer::WalWriter;
@@ -19,7 +20,8 @@ use crate::watch_hub::HubConfig;
 use crate::{reader_pool, ticker};
 use actix_rt::Arbiter;
 use crossbeam_channel::bounded;
-use messages::{Ports, ReplySink};
+use messages::{Ports, ReplySink, SinkId};
+use raft::NodeId;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -69,13 +71,14 @@ impl<E: Engine> Shells<E> {
 
 fn start_actors<E: Engine>(
     queues: &Queues<E>,
+    own: NodeId,
     hub: HubConfig,
     tick: Duration,
     ticks: u32,
 ) -> Result<Actors, StartError> {
     let arbiters = [Arbiter::new(), Arbiter::new()];
     let hub = queues.start_hub(hub, &arbiters[0]);
-    let leases = queues.start_leases(tick, ticks, &arbiters[1])?;
+    let leases = queues.start_leases(own, tick, ticks, &arbiters[1])?;
     Ok(Actors { hub, leases, arbiters })
 }
 
@@ -85,19 +88,25 @@ fn start_actors<E: Engine>(
 /// [`StartError`].
 pub(super) fn start<E: Engine>(assembly: Assembly<E>) -> Result<Started, StartError> {
     let (queues, ends) = Queues::new(&assembly.store, &assembly.budgets);
-    let actors = start_actors(&queues, assembly.hub, assembly.tick, assembly.core.raft.election_tick)?;
+    let raft = &assembly.core.raft;
+    let actors = start_actors(&queues, raft.id, assembly.hub, assembly.tick, raft.election_tick)?;
     let mut sinks: Vec<Arc<dyn ReplySink>> = vec![Arc::new(LeaseSink(actors.leases.clone()))];
     sinks.extend(assembly.client_sinks);
+    // behind all others, whose numbers are known to those who made them
+    let promotions = Arc::new(AskedPromotions::new(queues.core.clone(), SinkId(sinks.len() as u32)));
+    sinks.push(promotions.clone());
     queues.sinks.register(sinks);
 
-    let inbox = Arc::new(PeerInbox::new(queues.inner.clone()));
+    let inbox = Arc::new(PeerInbox::new(queues.inner.clone(), Box::new(actors.leases.clone().recipient()), promotions));
     let transport = assembly.connect_peers.map(|connect| connect(inbox));
     let membership = Arc::new(assembly.store.membership()?);
     if let Some(transport) = &transport {
+        queues.calls.connect(transport.clone());
         transport.set_peers(peers_of(&membership));
     }
     let peers = sender_of(transport.as_ref());
-    let core = queues.core_parts(ends.inbox, &actors, transport.clone(), membership);
+    let vitals = OwnVitals { transport: transport.clone(), version: assembly.version };
+    let core = queues.core_parts(ends.inbox, &actors, transport.clone(), membership, vitals);
     let core = RaftCore::new(assembly.core, assembly.tail, core)?;
     let (stop_log, log_stop) = bounded(0);
     let log = LogReader::new(assembly.wal.reader(), ends.log, log_stop, queues.inner.clone());

@@ -1,7 +1,7 @@
 //! Tables for the deadlines of leases.
 
-use super::table::{Leases, Renewal, Revoke, StoredLease};
-use crate::wiring::leases::RoleChanged;
+use super::table::{Leases, Renewal, Revoke};
+use crate::wiring::leases::{RoleChanged, StoredLease};
 use storage::apply::LeaseChange;
 
 const ELECTION: u64 = 1_000;
@@ -9,7 +9,7 @@ const ELECTION: u64 = 1_000;
 fn leader(stored: impl IntoIterator<Item = (i64, i64, i64)>) -> Leases {
     let stored = stored.into_iter().map(|(id, ttl, remaining)| StoredLease { id, ttl, remaining });
     let mut leases = Leases::new(stored, ELECTION, 0);
-    leases.role(RoleChanged { leading: true, term: 2 });
+    leases.role(RoleChanged { leading: true, term: 2, leader: 1 });
     leases
 }
 
@@ -49,10 +49,10 @@ fn a_grant_ends_after_its_ttl_and_a_renewal_starts_it_anew() {
 #[test]
 fn only_the_leader_renews_and_ends_leases() {
     let mut leases = leader([(1, 2, 0)]);
-    leases.role(RoleChanged { leading: false, term: 3 });
+    leases.role(RoleChanged { leading: false, term: 3, leader: 2 });
     assert!(run(&mut leases, 0, 60_000).is_empty());
     assert_eq!((leases.renew(1), leases.time_to_live(1)), (Renewal::NotLeader, Some((2, 2))));
-    leases.role(RoleChanged { leading: true, term: 4 });
+    leases.role(RoleChanged { leading: true, term: 4, leader: 1 });
     let now = 60_000;
     assert!(run(&mut leases, now, now + 2_900).is_empty());
     leases.tick(now + 3_500);

@@ -6,10 +6,11 @@
 
 use super::core::RaftCore;
 use crate::limits::MEMBER_CHANGES;
-use crate::wiring::members::ForwardPromotion;
+use crate::promotions;
 use messages::{Reply, ReplyBody, RequestError, SinkId, Token};
 use model::{Applied, MemberChange, MemberRefusal, Origin};
-use raft::{Append, Index, NodeId, Proposed};
+use raft::{HardState, Index, NodeId, Proposed};
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use storage::apply::{ConfVerdict, Membership};
@@ -77,11 +78,11 @@ impl MembershipChanges {
     }
 
     /// An append goes to the log writer under this number.
-    pub(super) fn writes(&mut self, sequence: u64, append: &Append) {
-        if let Some(hard_state) = append.hard_state {
+    pub(super) fn writes(&mut self, sequence: u64, hard_state: Option<HardState>, must_sync: bool) {
+        if let Some(hard_state) = hard_state {
             self.written_commit = self.written_commit.max(hard_state.commit);
         }
-        if append.must_sync {
+        if must_sync {
             self.syncs.push_back((sequence, self.written_commit));
         }
     }
@@ -116,7 +117,7 @@ impl RaftCore {
                 Step::Refuse(why) => self.refuse(waiting.asked.sink, waiting.asked.token, why),
                 Step::PassOn { leader, id } => {
                     let Asked { sink, token, .. } = waiting.asked;
-                    self.parts.promotions.send(ForwardPromotion { leader, id, sink, token });
+                    promotions::pass_on(&self.parts.calls, self.parts.sinks.clone(), leader, id, (sink, token));
                 }
                 Step::Propose => self.propose_change(waiting),
             }
@@ -186,13 +187,12 @@ impl RaftCore {
         (!ready).then(|| Step::Refuse(MemberRefusal::LearnerNotReady.into()))
     }
 
-    /// Who should lead when this member goes: the voter that holds most of the log.
-    pub(super) fn successor(&self) -> Option<NodeId> {
-        let own = self.config.raft.id;
-        let voters = &self.node.membership().voters;
-        let others =
-            self.node.progress()?.iter().filter(|(id, peer)| *id != own && peer.recent_active && voters.contains(id));
-        others.max_by_key(|(id, peer)| (peer.matched, std::cmp::Reverse(*id))).map(|(id, _)| id)
+    /// Who should lead when this member goes: of those that are well the voter that holds most of the log.
+    fn successor(&self) -> Option<NodeId> {
+        let mut peers: Vec<_> = self.node.progress()?.iter().map(|(id, peer)| (peer.matched, id)).collect();
+        peers.sort_by_key(|(matched, id)| (Reverse(*matched), *id));
+        let preferred: Vec<NodeId> = peers.into_iter().map(|(_, id)| id).collect();
+        self.best_of(&preferred)
     }
 
     fn propose_change(&mut self, waiting: Waiting) {

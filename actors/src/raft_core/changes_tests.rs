@@ -1,10 +1,12 @@
 //! Changes of the membership: the store's verdict comes before raft's switch, and the answer after what a crash cannot undo.
 
 use super::testing::{Bench, bench, bench_with, url};
-use crate::wiring::members::ForwardPromotion;
+use crate::calls::CallKind;
+use crate::calls::kinds::{Learner, PromoteLearner};
 use crate::wiring::peers::PeerReport;
-use messages::{RequestError, SinkId};
+use messages::RequestError;
 use model::{MemberChange, MemberRefusal, Origin};
+use prost::Message as _;
 use raft::{Body, ConfState, Entry, EntryKind, Message, confchange_codec};
 use std::time::Duration;
 use storage::member::{added_member_id, conf_change};
@@ -239,10 +241,14 @@ fn a_promotion_is_passed_on_to_the_leader_once() {
     let mut bench = bench(3);
     bench.follow();
     bench.change(5, MemberChange::Promote { id: 9 });
-    assert_eq!(bench.promotions(), [ForwardPromotion { leader: 2, id: 9, sink: SinkId(0), token: 5 }]);
-    assert_eq!(bench.answers(), []);
+    let body = Learner { id: 9 }.encode_to_vec();
+    let calls = bench.calls();
+    assert!(matches!(&calls[..], [(2, q)] if q.kind == PromoteLearner::KIND && q.body == body), "{calls:?}");
+    // nobody answers calls here
+    assert_eq!(bench.answers(), [(5, Some(RequestError::Timeout))]);
     bench.change_for(6, MemberChange::Promote { id: 9 }, true);
-    assert_eq!((bench.promotions(), bench.answers()), (vec![], vec![(6, Some(RequestError::NotLeader))]));
+    assert!(bench.calls().is_empty());
+    assert_eq!(bench.answers(), [(6, Some(RequestError::NotLeader))]);
 }
 
 #[test]

@@ -3,10 +3,14 @@
 //! Time is counted in ticks that arrive as messages. Must never read a clock.
 
 use super::changes::{Asked, MembershipChanges};
+use super::health::{PeerHealth, Stall};
+use super::in_flight::InFlight;
 use super::inbox::Inbox;
 use super::log_tail::LogTail;
 use super::pending::PendingProposals;
 use super::pending_reads::{Opening, PendingReads};
+use super::pending_transfers::Transfers;
+use crate::calls::PeerCalls;
 use crate::death_watch::DeathWatch;
 use crate::limits::{LOG_READS, LONE_TAIL_BYTES};
 use crate::mailbox::Mailbox;
@@ -15,15 +19,13 @@ use crate::wiring::advance::{Advance, AppliedUpTo};
 use crate::wiring::apply::ToApplier;
 use crate::wiring::leases::RoleChanged;
 use crate::wiring::log::{LogRead, ReadLog};
-use crate::wiring::members::ForwardPromotion;
 use crate::wiring::wal::ToWal;
 use crossbeam_channel::Sender;
 use messages::admin::Control;
-use messages::peer::PeerSender;
+use messages::peer::{PeerSender, Vitals};
 use messages::reply::Outbox;
 use messages::{Gauges, Reply, ReplyBody, RequestError, Sinks};
 use raft::{AppliedToken, Index, LogId, Node, PersistedToken, Role, Storage};
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Duration;
@@ -34,6 +36,8 @@ use storage::apply::Membership;
 pub struct CoreConfig {
     /// Raft's configuration.
     pub raft: raft::Config,
+    /// Length of a tick.
+    pub tick: Duration,
     /// Random number of this run, part of every proposal's origin.
     pub epoch: u64,
     /// Ticks after which a proposal or read is answered "timed out".
@@ -62,10 +66,12 @@ pub struct CoreParts {
     pub log: Sender<ReadLog>,
     /// To the peer transport.
     pub peers: Arc<dyn PeerSender>,
+    /// Asks and tells other members.
+    pub calls: PeerCalls,
+    /// Where other members are told how this one is.
+    pub vitals: Box<dyn Mailbox<Vitals>>,
     /// To the lease manager.
     pub leases: Box<dyn Mailbox<RoleChanged>>,
-    /// To the leader, when this member does not lead.
-    pub promotions: Box<dyn Mailbox<ForwardPromotion>>,
     /// How long connections to other members have stood.
     pub connections: Box<dyn Connections>,
     /// The membership as the store has it.
@@ -85,12 +91,15 @@ pub struct RaftCore {
     pub(super) reads: PendingReads,
     pub(super) changes: MembershipChanges,
     pub(super) out: Outbox,
-    pub(super) appends: VecDeque<(u64, PersistedToken)>,
-    pub(super) next_append: u64,
-    pub(super) applies: VecDeque<(u64, AppliedToken)>,
-    pub(super) next_apply: u64,
+    pub(super) appends: InFlight<PersistedToken>,
+    pub(super) applies: InFlight<AppliedToken>,
+    pub(super) health: PeerHealth,
+    pub(super) stall: Stall,
+    pub(super) transfers: Transfers,
     /// Ticks since start.
     pub(super) now: u64,
+    /// The same, but a stall of this process counts for half an election timeout at most: what waited meanwhile was not slow.
+    pub(super) beats: u64,
     pub(super) next_tag: u64,
     pub(super) opening: Opening,
     /// Term and id of the leader that open read rounds were asked of.
@@ -129,11 +138,13 @@ impl RaftCore {
             proposals: PendingProposals::default(),
             reads: PendingReads::default(),
             out: Outbox::default(),
-            appends: VecDeque::new(),
-            next_append: 1,
-            applies: VecDeque::new(),
-            next_apply: 1,
+            appends: InFlight::default(),
+            applies: InFlight::default(),
+            health: PeerHealth::default(),
+            stall: Stall::default(),
+            transfers: Transfers::default(),
             now: 0,
+            beats: 0,
             opening: Opening::NoLeader,
             asked_of: (0, 0),
             was_leading: false,
@@ -224,8 +235,7 @@ impl RaftCore {
     fn on_advance(&mut self, completion: Advance) {
         match completion {
             Advance::Persisted(done) => {
-                while self.appends.front().is_some_and(|(sequence, _)| *sequence <= done.sequence) {
-                    let (_, token) = self.appends.pop_front().expect("just seen");
+                while let Some(token) = self.appends.pop_up_to(done.sequence) {
                     self.node.on_persisted(token);
                 }
                 self.changes.persisted(done.sequence);
@@ -240,8 +250,7 @@ impl RaftCore {
 
     fn on_applied(&mut self, done: AppliedUpTo) {
         let mut verdicts = done.verdicts.into_iter().peekable();
-        while self.applies.front().is_some_and(|(sequence, _)| *sequence <= done.sequence) {
-            let (_, token) = self.applies.pop_front().expect("just seen");
+        while let Some(token) = self.applies.pop_up_to(done.sequence) {
             while let Some(verdict) = verdicts.next_if(|verdict| verdict.index <= token.index()) {
                 self.on_verdict(verdict);
             }
@@ -300,6 +309,8 @@ impl RaftCore {
             self.release_log();
         }
         self.now += u64::from(count);
+        self.beats += u64::from(count).min(half_election);
+        self.look_at_health();
         // Whoever was paused has heard nobody meanwhile, and must not take that for silence of the others.
         for _ in 0..u64::from(count).min(half_election) {
             self.node.tick();
@@ -309,6 +320,7 @@ impl RaftCore {
         self.parts.gauges.proposals_failed.fetch_add(failed, Relaxed);
         self.reads.expire(self.now, why, &mut self.out);
         self.expire_changes(self.now, why);
+        self.expire_transfers(self.now, RequestError::TransferTimeout);
         self.leave_if_removed();
         // twice per election timeout, also when ticks come in lumps
         if self.now / half_election != round {
@@ -321,14 +333,8 @@ impl RaftCore {
             Control::ChangeMembership { sink, token, change, forwarded } => {
                 self.on_change(Asked { sink, token, change, forwarded });
             }
-            Control::MoveLeader { sink, token, target } => {
-                let voter = self.node.membership().voters.contains(&target);
-                let result = if self.node.is_leader() && voter { Ok(()) } else { Err(RequestError::NotLeader) };
-                if result.is_ok() {
-                    self.node.transfer_leader(target);
-                }
-                self.out.push(sink, Reply { token, body: ReplyBody::JobDone(result) });
-            }
+            Control::MoveLeader { sink, token, target } => self.on_move_leader(sink, token, target),
+            Control::HandOver { preferred, left } => self.on_hand_over(&preferred, left),
             Control::Stop => self.stopping = true,
         }
     }
@@ -348,6 +354,7 @@ impl RaftCore {
                 self.refuse(sink, token, RequestError::Stopped);
             }
         }
+        self.expire_transfers(u64::MAX, RequestError::Stopped);
         for list in self.parts.inbox.propose.try_iter() {
             for proposal in list.proposals {
                 self.out.push(

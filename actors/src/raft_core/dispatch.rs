@@ -39,6 +39,7 @@ impl RaftCore {
         }
         self.ask_for_log();
         self.answer_changes();
+        self.end_transfers();
         self.publish();
         self.out.flush(&self.parts.sinks);
     }
@@ -63,9 +64,9 @@ impl RaftCore {
     fn dispatch_append(&mut self, append: Append) {
         assert!(append.snapshot.is_none(), "a member without peers is never sent a snapshot");
         self.node.storage_mut().append(&append.entries);
-        let sequence = self.next_append;
-        self.next_append += 1;
-        self.changes.writes(sequence, &append);
+        let (hard_state, must_sync) = (append.hard_state, append.must_sync);
+        let sequence = self.appends.push(self.beats, append.token);
+        self.changes.writes(sequence, hard_state, must_sync);
         let batch = AppendBatch {
             sequence,
             entries: append.entries,
@@ -73,7 +74,6 @@ impl RaftCore {
             must_sync: append.must_sync,
             release: append.responses,
         };
-        self.appends.push_back((sequence, append.token));
         // a closed queue means that the WAL writer died: its death watch stops the node
         let sent = self.parts.wal.try_send(ToWal::Append(batch));
         assert!(!matches!(sent, Err(crossbeam_channel::TrySendError::Full(_))), "AI-CREDITS: WAL queue");
@@ -81,9 +81,7 @@ impl RaftCore {
 
     fn dispatch_apply(&mut self, apply: Apply) {
         let entries: Vec<_> = apply.entries.into_iter().map(|entry| self.committed(entry)).collect();
-        let sequence = self.next_apply;
-        self.next_apply += 1;
-        self.applies.push_back((sequence, apply.token));
+        let sequence = self.applies.push(self.beats, apply.token);
         let sent = self.parts.applier.try_send(ToApplier::Apply(ApplyBatch { sequence, entries }));
         assert!(!matches!(sent, Err(crossbeam_channel::TrySendError::Full(_))), "AI-CREDITS: applier queue");
     }
@@ -117,7 +115,8 @@ impl RaftCore {
         gauges.pending.store(self.proposals.waiting(), Relaxed);
         gauges.learner.store(self.node.is_learner(), Relaxed);
         let leader = self.node.leader();
-        if leader != self.last_leader {
+        let led_anew = leader != self.last_leader;
+        if led_anew {
             gauges.leader.store(leader, Release);
             if leader != 0 {
                 gauges.leader_changes.fetch_add(1, Relaxed);
@@ -127,9 +126,9 @@ impl RaftCore {
         }
         let leading = self.is_settled_leader();
         gauges.sole_voter.store(leading && self.is_sole_voter(), Release);
-        if leading != self.was_leading {
+        if led_anew || leading != self.was_leading {
             self.was_leading = leading;
-            self.parts.leases.send(RoleChanged { leading, term: self.node.term() });
+            self.parts.leases.send(RoleChanged { leading, term: self.node.term(), leader });
         }
         self.open_service(leading);
     }

@@ -5,7 +5,7 @@
 
 use crate::limits::{
     COMPLETIONS, CONTROLS, DURABLES_IN_FLIGHT, LOG_READS, PEER_REPORTS, PROPOSAL_LISTS, READ_LISTS, RECEIVES,
-    TAKE_PER_TURN, TICKS,
+    TAKE_PER_TURN, TICKS, VITALS,
 };
 use crate::wiring::advance::Advance;
 use crate::wiring::log::LogRead;
@@ -13,10 +13,12 @@ use crate::wiring::peers::PeerReport;
 use crate::wiring::tick::Tick;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use messages::admin::Control;
+use messages::peer::Vitals;
 use messages::ports::{Bell, CorePort};
 use messages::propose::Propose;
 use messages::read::ReadIndex;
 use messages::receive::Receive;
+use raft::NodeId;
 use std::time::{Duration, Instant};
 
 /// Receiving ends.
@@ -26,6 +28,7 @@ pub struct Inbox {
     pub(crate) durable: Receiver<Advance>,
     pub(crate) log: Receiver<LogRead>,
     pub(crate) reports: Receiver<PeerReport>,
+    pub(crate) vitals: Receiver<(NodeId, Vitals)>,
     pub(crate) tick: Receiver<Tick>,
     pub(crate) control: Receiver<Control>,
     pub(crate) peer_control: Receiver<Receive>,
@@ -42,6 +45,7 @@ pub struct InnerPort {
     durable: Sender<Advance>,
     log: Sender<LogRead>,
     reports: Sender<PeerReport>,
+    vitals: Sender<(NodeId, Vitals)>,
     tick: Sender<Tick>,
     peer_control: Sender<Receive>,
     peer_data: Sender<Receive>,
@@ -84,6 +88,12 @@ impl InnerPort {
         }
     }
 
+    /// Tells how a peer is. The core looks at it with the next tick; dropped when it has too much to do.
+    pub fn vitals(&self, from: NodeId, vitals: Vitals) {
+        // the next notice is never far
+        let _ = self.vitals.try_send((from, vitals));
+    }
+
     /// Lets time pass. A tick that meets a full queue is given back to be merged into the next one.
     pub fn tick(&self, tick: Tick) -> Result<(), Tick> {
         self.tick.try_send(tick).map_err(TrySendError::into_inner)?;
@@ -108,6 +118,7 @@ impl Inbox {
         let (durable, durable_in) = bounded(DURABLES_IN_FLIGHT);
         let (log, log_in) = bounded(LOG_READS);
         let (reports, reports_in) = bounded(PEER_REPORTS);
+        let (vitals, vitals_in) = bounded(VITALS);
         let (tick, tick_in) = bounded(TICKS);
         let (control, control_in) = bounded(CONTROLS);
         let (peer_control, peer_control_in) = bounded(RECEIVES);
@@ -120,6 +131,7 @@ impl Inbox {
             durable: durable_in,
             log: log_in,
             reports: reports_in,
+            vitals: vitals_in,
             tick: tick_in,
             control: control_in,
             peer_control: peer_control_in,
@@ -128,7 +140,7 @@ impl Inbox {
             propose: propose_in,
         };
         let port = CorePort { propose, read, control, bell: bell.clone() };
-        (inbox, port, InnerPort { bell, advance, durable, log, reports, tick, peer_control, peer_data })
+        (inbox, port, InnerPort { bell, advance, durable, log, reports, vitals, tick, peer_control, peer_data })
     }
 
     /// Sleeps until somebody rings, staying awake for up to `spin` first. False when everybody who could ring is gone.

@@ -14,6 +14,11 @@
 //! | [`log_tail`] | the log as raft reads it |
 //! | `log_windows` | what was read back for followers that lag |
 //! | `peers` | what the transport reports |
+//! | `in_flight` | work that was handed out and is not acknowledged |
+//! | `health` | how the other members are |
+//! | `stalls` | a disk or an applier that hangs |
+//! | `transfers` | leadership that is handed over |
+//! | `pending_transfers` | who waits for another leader |
 //!
 //! Must never wait for the disk, the store or a socket.
 
@@ -25,6 +30,8 @@ pub mod core;
 mod core_tests;
 mod dispatch;
 mod forwarded;
+mod health;
+mod in_flight;
 pub mod inbox;
 mod intake;
 pub mod log_tail;
@@ -32,8 +39,15 @@ mod log_windows;
 mod peers;
 pub mod pending;
 mod pending_reads;
+mod pending_transfers;
 mod reads;
 #[cfg(test)]
+mod stall_tests;
+mod stalls;
+#[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod transfer_tests;
+mod transfers;
 
 pub use core::{CoreConfig, CoreParts, RaftCore};

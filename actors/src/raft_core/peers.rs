@@ -3,11 +3,12 @@
 //! Must never take a proposal that may have arrived for one that did not.
 
 use super::core::RaftCore;
+use super::forwarded;
+use crate::calls::kinds::Refusal;
 use crate::wiring::peers::PeerReport;
 use messages::RequestError;
-use model::{Envelope, Origin};
-use raft::{Body, ConfChangeV2, EntryKind, Message, NodeId, Proposal};
-use storage::apply::{MemberContext, Membership};
+use raft::{Body, Message, NodeId, Proposal};
+use storage::apply::Membership;
 
 impl RaftCore {
     /// Takes in what the transport has reported.
@@ -18,6 +19,7 @@ impl RaftCore {
                     self.node.report_unreachable(peer);
                     never_left.into_iter().for_each(|message| self.on_never_left(message));
                 }
+                PeerReport::Refused(refusal) => self.on_refused(&refusal),
                 PeerReport::Removed { by } => self.on_told_removed(by),
             }
         }
@@ -35,10 +37,25 @@ impl RaftCore {
     }
 
     fn refuse_unsent(&mut self, proposal: &Proposal) {
-        let Some(origin) = origin_of(proposal) else { return };
-        let own = (origin.member, origin.epoch) == (self.config.raft.id, self.config.epoch);
-        if own && let Some((sink, token)) = self.proposals.take(origin.sequence) {
-            self.refuse(sink, token, RequestError::LeaderChanged);
+        let Some(origin) = forwarded::origin_of(proposal) else { return };
+        if origin.member == self.config.raft.id {
+            self.refuse_own(origin.epoch, origin.sequence, RequestError::LeaderChanged);
+        }
+    }
+
+    /// The leader did not take what this member has forwarded.
+    fn on_refused(&mut self, refusal: &Refusal) {
+        for sequence in &refusal.sequences {
+            self.refuse_own(refusal.epoch, *sequence, refusal.error());
+        }
+    }
+
+    /// A proposal certainly has no effect: who waits for it is told, if it was made by this run.
+    fn refuse_own(&mut self, epoch: u64, sequence: u64, why: RequestError) {
+        if epoch == self.config.epoch
+            && let Some((sink, token)) = self.proposals.take(sequence)
+        {
+            self.refuse(sink, token, why);
         }
     }
 
@@ -63,13 +80,4 @@ impl RaftCore {
     pub(super) fn leave_if_removed(&mut self) {
         self.has_left |= self.leaves_at.is_some_and(|at| self.now >= at);
     }
-}
-
-/// Who waits for a proposal.
-fn origin_of(proposal: &Proposal) -> Option<Origin> {
-    if proposal.kind == EntryKind::Normal {
-        return Envelope::decode(&proposal.data).ok().map(|envelope| envelope.origin);
-    }
-    let change = ConfChangeV2::from_payload(proposal.kind, &proposal.data).ok()??;
-    MemberContext::decode(&change.context).ok().map(|context| context.origin)
 }

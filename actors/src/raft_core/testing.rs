@@ -3,20 +3,20 @@
 use super::inbox::{Inbox, InnerPort};
 use super::log_tail::LogTail;
 use super::{CoreConfig, CoreParts, RaftCore};
+use crate::calls::PeerCalls;
 use crate::mailbox::Mailbox;
 use crate::peers::Connections;
 use crate::wiring::advance::{Advance, AppliedUpTo, Durable, Persisted};
 use crate::wiring::apply::{ApplyBatch, ToApplier};
 use crate::wiring::leases::RoleChanged;
 use crate::wiring::log::{LogRead, ReadLog};
-use crate::wiring::members::ForwardPromotion;
 use crate::wiring::peers::PeerReport;
 use crate::wiring::tick::Tick;
 use crate::wiring::wal::{AppendBatch, ToWal};
 use bytes::Bytes;
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::{Receiver, bounded, unbounded};
 use messages::admin::Control;
-use messages::peer::{Held, PeerSender};
+use messages::peer::{CallDone, CallError, Held, Parcel, PeerSender, Peers, Question, Transport, Vitals};
 use messages::ports::CorePort;
 use messages::propose::{Proposal, Propose};
 use messages::read::ReadIndex;
@@ -27,7 +27,7 @@ use raft::{Body, ConfChangeV2, ConfState, Entry, HardState, LogId, Message, Role
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Release;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use storage::apply::{ConfVerdict, MemberContext, MemberRow, Membership};
 use storage::boot::LogStart;
 
@@ -69,12 +69,6 @@ impl ReplySink for Collected<Answer> {
     }
 }
 
-impl Mailbox<ForwardPromotion> for Arc<Collected<ForwardPromotion>> {
-    fn send(&self, message: ForwardPromotion) {
-        self.0.lock().expect("not poisoned").push(message);
-    }
-}
-
 /// Members that can be reached, and for how long.
 #[derive(Clone, Default)]
 struct Reached(Arc<Mutex<BTreeMap<u64, Duration>>>);
@@ -83,6 +77,25 @@ impl Connections for Reached {
     fn connected_for(&self, peer: u64) -> Option<Duration> {
         self.0.lock().expect("not poisoned").get(&peer).copied()
     }
+}
+
+/// Keeps the calls that are made. Nobody answers them.
+impl PeerSender for Collected<(u64, Question)> {
+    fn send(&self, _: Vec<Message>) {}
+}
+
+impl Transport for Collected<(u64, Question)> {
+    fn set_vitals(&self, _: Vitals) {}
+    fn set_peers(&self, _: Peers) {}
+    fn call(&self, to: u64, question: Question, done: CallDone) {
+        self.0.lock().expect("not poisoned").push((to, question));
+        done(Err(CallError::Unknown));
+    }
+    fn bulk(&self, _: u64, _: Parcel) {}
+    fn active_since(&self, _: u64) -> Option<Instant> {
+        None
+    }
+    fn stop(&self) {}
 }
 
 struct NoLeases;
@@ -101,10 +114,11 @@ pub struct Bench {
     log: Receiver<ReadLog>,
     peers: Arc<Collected<Message>>,
     answers: Arc<Collected<Answer>>,
-    promotions: Arc<Collected<ForwardPromotion>>,
     reached: Reached,
     /// What the store would hold.
     pub members: Membership,
+    calls: Arc<Collected<(u64, Question)>>,
+    vitals: Receiver<Vitals>,
 }
 
 /// Member 1 of a cluster of these voters, at its first start.
@@ -121,6 +135,7 @@ pub fn bench_with(voters: u64, adjust: impl Fn(&mut CoreConfig)) -> Bench {
     raft.step_down_on_removal = true;
     let mut config = CoreConfig {
         raft,
+        tick: Duration::from_millis(100),
         epoch: 77,
         request_ticks: 70,
         catch_up_entries: 10,
@@ -138,7 +153,6 @@ pub fn bench_with(voters: u64, adjust: impl Fn(&mut CoreConfig)) -> Bench {
     let reached = Reached::default();
     let long = (2..=voters).map(|id| (id, Duration::from_secs(60)));
     reached.0.lock().expect("not poisoned").extend(long);
-    let promotions = Arc::<Collected<ForwardPromotion>>::default();
     let log = LogStart { hard_state, conf_state, truncated: first, last: first.index, ..LogStart::default() };
     let log = LogTail::new(log);
     let (inbox, port, inner) = Inbox::new();
@@ -147,6 +161,10 @@ pub fn bench_with(voters: u64, adjust: impl Fn(&mut CoreConfig)) -> Bench {
     let (to_log, asked_of_log) = bounded(crate::limits::LOG_READS);
     let peers = Arc::<Collected<Message>>::default();
     let answers = Arc::<Collected<Answer>>::default();
+    let calls = Arc::<Collected<(u64, Question)>>::default();
+    let peer_calls = PeerCalls::default();
+    peer_calls.connect(calls.clone());
+    let (to_others, vitals) = unbounded();
     let sinks = Arc::<Sinks>::default();
     sinks.register(vec![answers.clone()]);
     let gauges = Arc::<Gauges>::default();
@@ -157,8 +175,9 @@ pub fn bench_with(voters: u64, adjust: impl Fn(&mut CoreConfig)) -> Bench {
         applier: to_applier,
         log: to_log,
         peers: peers.clone(),
+        calls: peer_calls,
+        vitals: Box::new(to_others),
         leases: Box::new(NoLeases),
-        promotions: Box::new(promotions.clone()),
         connections: Box::new(reached.clone()),
         membership: Arc::new(members.clone()),
         sinks,
@@ -166,7 +185,7 @@ pub fn bench_with(voters: u64, adjust: impl Fn(&mut CoreConfig)) -> Bench {
     };
     let mut core = RaftCore::new(config, log, parts).expect("a valid configuration");
     core.start();
-    Bench { core, inner, port, wal, applier, log: asked_of_log, peers, answers, promotions, reached, members }
+    Bench { core, inner, port, wal, applier, log: asked_of_log, peers, answers, calls, vitals, reached, members }
 }
 
 /// Peer URL of a member.
@@ -248,11 +267,6 @@ impl Bench {
         self.core.round();
     }
 
-    /// Promotions that the leader is asked for.
-    pub fn promotions(&self) -> Vec<ForwardPromotion> {
-        self.promotions.take()
-    }
-
     /// Another member can be reached, since so long, or not at all.
     pub fn reach(&self, peer: u64, since: Option<Duration>) {
         let mut reached = self.reached.0.lock().expect("not poisoned");
@@ -288,6 +302,21 @@ impl Bench {
     /// What was sent to other members since the last call.
     pub fn sent(&self) -> Vec<Message> {
         self.peers.take()
+    }
+
+    /// The calls to other members since the last call.
+    pub fn calls(&self) -> Vec<(u64, Question)> {
+        self.calls.take()
+    }
+
+    /// What the others were last told about this member.
+    pub fn told(&self) -> Option<Vitals> {
+        self.vitals.try_iter().last()
+    }
+
+    /// Another member says how it is; the core looks at it with the next tick.
+    pub fn hear_vitals(&self, from: u64, vitals: Vitals) {
+        self.inner.vitals(from, vitals);
     }
 
     /// What clients were answered since the last call.
@@ -345,6 +374,16 @@ impl Bench {
         self.apply();
         self.sent();
         self.answers();
+    }
+
+    /// Leads as the only voter, and has applied the first entry of its term.
+    pub fn lead_alone(&mut self) {
+        // its vote, then its entry
+        self.persist();
+        self.persist();
+        self.apply();
+        assert!(self.core.node().committed_in_own_term(), "it is the only voter");
+        self.sent();
     }
 
     /// Follows member 2, in term 2.

@@ -8,9 +8,8 @@
 //! | [`advance`] | WAL writer, applier, flusher → raft core | advancec |
 //! | [`tick`] | ticker → raft core | tickc |
 //! | [`flush`] | applier, WAL writer → flusher | – |
-//! | [`leases`] | applier, raft core → lease manager | – |
+//! | [`leases`] | applier, raft core, other members → lease manager | – |
 //! | [`peers`] | peer transport → raft core | recvc |
-//! | [`members`] | raft core → calls to other members | – |
 //! | [`log`] | raft core ↔ log reader | – |
 //! | [`events`] | applier → watch hub | – |
 
@@ -20,7 +19,6 @@ pub mod events;
 pub mod flush;
 pub mod leases;
 pub mod log;
-pub mod members;
 pub mod peers;
 pub mod tick;
 pub mod wal;

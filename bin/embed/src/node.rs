@@ -9,7 +9,7 @@ use crate::client::{Client, ClientError, ClientSink};
 use crate::config::Config;
 use crate::disk_monitor::{self, DiskMonitor};
 use crate::listen::{self, ListenError};
-use crate::version::{CLUSTER_VERSION, SERVER_VERSION, STORAGE_VERSION};
+use crate::version::{CLUSTER_VERSION, SERVER_VERSION, STORAGE_VERSION, server_version};
 use actors::death_watch::{DeathWatch, ExitCell, NodeExit};
 use actors::kernel::{Assembly, FIRST_CLIENT_SINK, Kernel};
 use actors::raft_core::CoreConfig;
@@ -34,6 +34,9 @@ use tokio::task::JoinHandle;
 const START_PATIENCE: Duration = Duration::from_secs(300);
 /// How long calls may take to end when the node stops.
 const CLOSE_GRACE: Duration = Duration::from_millis(500);
+
+/// How long another member may take to lead in place of one that stops.
+const HAND_OVER_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Why a node did not start. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -199,10 +202,13 @@ impl Node {
         self.kernel.exit().clone()
     }
 
-    /// Stops the node: doors, then owners in the order in which nothing is lost. Takes at most a second and a half.
+    /// Stops the node: leadership to another member if there is one, then doors, then owners in the order in which nothing is lost. Takes at most a second and a half.
     /// Requests of in-process clients that were not answered end as stopped, their watches with `None`. The data folder is free
     /// afterwards.
     pub async fn stop(self) {
+        let hand_over = self.kernel.hand_over();
+        // also when it fails: the others elect somebody
+        let _ = tokio::task::spawn_blocking(move || hand_over.wait(HAND_OVER_PATIENCE)).await;
         self.client.ports().gauges.stopping.store(true, Release);
         for mut task in self.background {
             task.0.abort();
@@ -235,6 +241,7 @@ fn service_config(config: &Config) -> Result<ServiceConfig, BootstrapError> {
         max_txn_ops: config.max_txn_ops,
         quota_bytes: config.quota_bytes,
         min_lease_ttl: config.min_lease_ttl(),
+        election: config.election,
         server_version: SERVER_VERSION.into(),
         storage_version: STORAGE_VERSION.into(),
         dropped_log_lines: config.dropped_log_lines.clone(),
@@ -283,6 +290,7 @@ fn assemble(
         tail,
         core: CoreConfig {
             raft,
+            tick: config.heartbeat,
             epoch: bootstrap::random()?,
             request_ticks: (config.request_timeout().as_millis() / config.heartbeat.as_millis().max(1)) as u64,
             catch_up_entries: config.catch_up_entries,
@@ -299,6 +307,7 @@ fn assemble(
         scratch: folders.scratch,
         // etcd's snapshot files carry the version of their storage, and tools print it
         server_version: STORAGE_VERSION.into(),
+        version: server_version(),
         connect_peers: None,
         client_sinks,
     })

@@ -74,6 +74,10 @@ table! {
     STREAM_FILTER = Unimplemented, "RangeStream does not support revision filters";
     /// Leadership was to be given to somebody who is not a voter.
     BAD_TRANSFEREE = FailedPrecondition, "etcdserver: bad leader transferee";
+    /// A new leader that was asked for does not lead in time. Not among etcd's client errors, hence the code.
+    TRANSFER_TIMEOUT = Unknown, "etcdserver: request timed out, leader transfer took too long";
+    /// A learner serves serializable ranges, its status and snapshots.
+    NOT_FOR_LEARNER = FailedPrecondition, "etcdserver: rpc not supported for learner";
     /// Auth calls while auth is off.
     AUTH_NOT_ENABLED = FailedPrecondition, "etcdserver: authentication is not enabled";
     /// The lease of a lock ended while it was waited for.
@@ -168,6 +172,8 @@ pub fn of_request(error: RequestError) -> Status {
         RequestError::NoLeader => NO_LEADER,
         RequestError::LeaderChanged => LEADER_CHANGED,
         RequestError::NotLeader => NOT_LEADER,
+        RequestError::BadTransferee => BAD_TRANSFEREE,
+        RequestError::TransferTimeout => TRANSFER_TIMEOUT,
         RequestError::TooManyRequests | RequestError::Busy => TOO_MANY_REQUESTS,
         RequestError::Timeout => TIMEOUT,
         RequestError::TimeoutLeaderLost => TIMEOUT_LEADER_LOST,

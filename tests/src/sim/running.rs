@@ -4,11 +4,12 @@
 
 use super::engine::{Reads, StepEngine};
 use super::params::{ELECTION_TICKS, Params, TICK};
-use super::ports::{ClientSink, HubMail, LeaseMail, SimPeers, ToHub, ToLeases, mailbox};
+use super::ports::{ClientSink, HubMail, LeaseMail, NobodyToTell, SimPeers, ToHub, ToLeases, mailbox};
 use actors::applier::{Applier, ApplierPace, ApplierParts};
+use actors::calls::PeerCalls;
 use actors::flusher::{Flusher, FlusherParts};
 use actors::kernel::{FIRST_CLIENT_SINK, LEASE_SINK};
-use actors::lease_manager::{LeaseService, LeaseServiceParts, StoredLease};
+use actors::lease_manager::{LeaseService, LeaseServiceParts, NoLeaderCalls, StoredLease};
 use actors::limits::{
     APPLIER_QUEUE, APPLY_BATCH_BYTES, COLLECTED_BYTES, FLUSHER_QUEUE, HUB_BACKLOG_BYTES, LOG_READS, LOG_TAIL_BYTES,
     OVERSIZED_REVISION_BYTES, UNCOMMITTED_BYTES, WAL_QUEUE,
@@ -139,9 +140,10 @@ impl Wiring {
             applier,
             log: self.ends.log_end.clone(),
             peers: Arc::new(self.peers.clone()),
+            calls: PeerCalls::default(),
+            vitals: Box::new(NobodyToTell),
             leases: Box::new(ToLeases(self.ends.to_leases.clone())),
-            // nobody else leads, and nobody can be reached
-            promotions: Box::new(unbounded().0),
+            // nobody can be reached
             connections: Box::new(None::<Arc<dyn Transport>>),
             membership,
             sinks: self.sinks.clone(),
@@ -200,10 +202,11 @@ impl Wiring {
         }
     }
 
-    fn leases(&self, view: &View<SimSnapshot>) -> Result<LeaseService, String> {
+    fn leases(&self, own: u64, view: &View<SimSnapshot>) -> Result<LeaseService, String> {
         let stored = storage::read::meta::leases(view).map_err(|e| e.to_string())?;
         let stored = stored.into_iter().map(|(id, row)| StoredLease { id, ttl: row.ttl, remaining: row.remaining });
-        Ok(LeaseService::new(LeaseServiceParts {
+        let parts = LeaseServiceParts {
+            own,
             stored: stored.collect(),
             election_timeout: TICK / 1_000 * u64::from(ELECTION_TICKS),
             heartbeat: TICK / 1_000,
@@ -211,7 +214,8 @@ impl Wiring {
             core: self.port.clone(),
             sinks: self.sinks.clone(),
             gauges: self.gauges.clone(),
-        }))
+        };
+        Ok(LeaseService::new(parts, Box::new(NoLeaderCalls)))
     }
 }
 
@@ -249,6 +253,7 @@ impl Running {
             Wiring { inner, port, ends, views, gauges, sinks, peers: SimPeers::default(), backlog: Arc::default() };
         let view = wiring.views.load();
         let at = Position { revision: view.status.revision, compact_revision: view.status.compact_revision };
+        let own = store.identity().member_id;
         let config = core_config(&store, params, epoch);
         let membership = Arc::new(store.membership().map_err(|e| e.to_string())?);
         let parts = wiring.core_parts(inbox, applier_end, membership);
@@ -263,7 +268,7 @@ impl Running {
             wal: WalWriter::new(wal, wiring.wal_parts(to_wal.clone())),
             applier: Applier::new(store, wiring.applier_parts(to_applier.clone(), params)),
             flusher: Flusher::new(wiring.flusher_parts(to_flusher.clone(), engine, disk, params)),
-            leases: wiring.leases(&view)?,
+            leases: wiring.leases(own, &view)?,
             hub: Hub::new(params.hub, at),
             work: VecDeque::new(),
             done: VecDeque::new(),
@@ -307,6 +312,7 @@ fn core_config(store: &Store<StepEngine>, params: &Params, epoch: u64) -> CoreCo
     raft.step_down_on_removal = true;
     CoreConfig {
         raft,
+        tick: Duration::from_micros(TICK),
         epoch,
         request_ticks: 70,
         catch_up_entries: params.catch_up,
