@@ -105,3 +105,70 @@ fn promotion(result: Result<Applied, RequestError>) -> Promotion {
         Err(why) => Promotion::refused(why),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::calls::{CallKind, CallsInHand};
+    use crate::raft_core::inbox::Inbox;
+    use crossbeam_channel::{Receiver, bounded};
+    use messages::peer::{Call, Responder};
+    use model::{MemberInfo, MemberRefusal};
+    use prost::Message as _;
+
+    type Heard = Receiver<Result<bytes::Bytes, NoAnswer>>;
+
+    /// Member 2 asks for the promotion of member 9.
+    fn asked() -> (Asked<PromoteLearner>, Heard) {
+        let (told, heard) = bounded(1);
+        let respond = Responder::new(4, move |answer| told.send(answer.result).expect("answered once"));
+        let body = Learner { id: 9 }.encode_to_vec().into();
+        let call = Call { id: 4, kind: PromoteLearner::KIND, deadline_millis: 500, body };
+        let place = CallsInHand::default().place(2).expect("the first");
+        (Asked::read(2, call, respond, place).expect("sound"), heard)
+    }
+
+    /// What the client of member 2 hears when the core of the leader answers so.
+    fn told(result: Result<Applied, RequestError>) -> Result<Applied, RequestError> {
+        let (inbox, core, _) = Inbox::new();
+        let promotions = AskedPromotions::new(core, SinkId(5));
+        let (asked, heard) = asked();
+        promotions.ask(asked);
+        let order = inbox.control.try_recv().expect("the core is asked");
+        let Control::ChangeMembership { sink: SinkId(5), token, change: MemberChange::Promote { id: 9 }, forwarded: true } =
+            order
+        else {
+            panic!("{order:?}")
+        };
+        promotions.deliver(vec![Reply { token, body: ReplyBody::Applied(result) }]);
+        let body = heard.try_recv().expect("answered").expect("with what the core says");
+        answered(9, Promotion::decode(body).expect("whole"))
+    }
+
+    #[test]
+    fn the_client_of_another_member_hears_what_the_leader_says() {
+        let member = MemberInfo { id: 9, name: "n".into(), peer_urls: vec!["u".into()], ..MemberInfo::default() };
+        let outcome = Outcome::Members { changed: 9, members: vec![member] };
+        let done = Applied { revision: 4, term: 3, result: Ok(outcome) };
+        assert_eq!(told(Ok(done.clone())), Ok(done));
+        let refused = |why| Applied { revision: 4, term: 3, result: Err(ApplyError::Member(why)) };
+        for why in [MemberRefusal::NotFound, MemberRefusal::NotLearner, MemberRefusal::Removed] {
+            assert_eq!(told(Ok(refused(why))), Err(why.into()));
+        }
+        for why in [MemberRefusal::LearnerNotReady, MemberRefusal::NotEnoughStarted, MemberRefusal::Pending] {
+            assert_eq!(told(Err(why.into())), Err(why.into()));
+        }
+        assert_eq!(told(Err(RequestError::NotLeader)), Err(RequestError::LeaderChanged), "it was asked too late");
+        assert_eq!(told(Err(RequestError::TimeoutLeaderLost)), Err(RequestError::Timeout), "unknown is unknown");
+    }
+
+    #[test]
+    fn a_core_that_has_too_much_to_do_is_said_to_be_busy() {
+        let (_inbox, core, _) = Inbox::new();
+        while core.control(Control::Stop) {}
+        let promotions = AskedPromotions::new(core, SinkId(5));
+        let (asked, heard) = asked();
+        promotions.ask(asked);
+        assert_eq!(heard.try_recv(), Ok(Err(NoAnswer::Busy)));
+    }
+}

@@ -264,6 +264,10 @@ impl RaftCore {
         let tail = if self.is_alone() { most.min(LONE_TAIL_BYTES) } else { most };
         self.node.storage_mut().trim(done.index, tail);
         self.reads.applied(done.index, &mut self.out);
+        // a sole voter asks nobody; at its start a change of the membership may have had to be applied first
+        if self.node.leader() == 0 && self.node.role() == Role::Follower && self.is_sole_voter() {
+            self.node.campaign();
+        }
     }
 
     /// Entries for a follower that lags were read back, or cannot be any more: raft looks again.

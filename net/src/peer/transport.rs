@@ -35,9 +35,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-/// Patience with connections at the end: what they carry is told to be lost, and the other side that it is over.
 /// How long a member that was removed may still be sent what waits for it.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// Patience with connections at the end: what they carry is told to be lost, and the other side that it is over.
 const GOODBYE: Duration = Duration::from_millis(200);
 
 /// Why a transport cannot start.
