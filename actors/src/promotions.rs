@@ -135,8 +135,12 @@ mod tests {
         let (asked, heard) = asked();
         promotions.ask(asked);
         let order = inbox.control.try_recv().expect("the core is asked");
-        let Control::ChangeMembership { sink: SinkId(5), token, change: MemberChange::Promote { id: 9 }, forwarded: true } =
-            order
+        let Control::ChangeMembership {
+            sink: SinkId(5),
+            token,
+            change: MemberChange::Promote { id: 9 },
+            forwarded: true,
+        } = order
         else {
             panic!("{order:?}")
         };

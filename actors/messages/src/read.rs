@@ -2,8 +2,9 @@
 
 use crate::ids::{SinkId, Token};
 use bytes::Bytes;
+pub use model::MemberInfo;
 use model::request::{RangeRequest, TxnRequest};
-use model::{MemberInfo, OpOutcome, RangeOutcome, ReadError, StoreStatus};
+use model::{OpOutcome, RangeOutcome, ReadError, StoreStatus};
 
 /// Asks for a read-index grant, after which a read is linearizable. Answered by `ReplyBody::ReadGranted` once the member has applied far enough.
 #[derive(Clone, Debug)]

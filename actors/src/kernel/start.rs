@@ -87,7 +87,7 @@ fn start_actors<E: Engine>(
 /// # Errors
 /// [`StartError`].
 pub(super) fn start<E: Engine>(assembly: Assembly<E>) -> Result<Started, StartError> {
-    let (queues, ends) = Queues::new(&assembly.store, &assembly.budgets);
+    let (queues, ends) = Queues::new(assembly.exit, &assembly.store, &assembly.budgets);
     let raft = &assembly.core.raft;
     let actors = start_actors(&queues, raft.id, assembly.hub, assembly.tick, raft.election_tick)?;
     let mut sinks: Vec<Arc<dyn ReplySink>> = vec![Arc::new(LeaseSink(actors.leases.clone()))];
@@ -98,7 +98,7 @@ pub(super) fn start<E: Engine>(assembly: Assembly<E>) -> Result<Started, StartEr
     queues.sinks.register(sinks);
 
     let inbox = Arc::new(PeerInbox::new(queues.inner.clone(), Box::new(actors.leases.clone().recipient()), promotions));
-    let transport = assembly.connect_peers.map(|connect| connect(inbox));
+    let transport = assembly.connect_peers.map(|connect| connect(inbox)).transpose().map_err(StartError::Peers)?;
     let membership = Arc::new(assembly.store.membership()?);
     if let Some(transport) = &transport {
         queues.calls.connect(transport.clone());

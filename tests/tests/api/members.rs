@@ -75,7 +75,9 @@ fn refusals_are_etcds() {
         let stubs = &server.stubs;
         let own = stubs.status().await.leader;
         let bad_urls = "etcdserver: given member URLs are invalid";
-        for urls in [&[][..], &["localhost:1"], &["http://localhost"], &["http://a:1/path"], &["http://a:1", "ftp://b:1"]] {
+        for urls in
+            [&[][..], &["localhost:1"], &["http://localhost"], &["http://a:1/path"], &["http://a:1", "ftp://b:1"]]
+        {
             expect_status("URLs", add(stubs, urls, true).await, Code::InvalidArgument, bad_urls);
         }
         let taken = add(stubs, &["http://localhost:2380"], true).await;
