@@ -113,7 +113,8 @@ fn a_second_voter_makes_two_necessary() {
         assert!(answer.members.iter().all(|member| !member.is_learner));
         let third = add(stubs, &["http://127.0.0.1:2"], false).await;
         expect_status("a third", third, Code::Unknown, NOT_STARTED);
-        let put = stubs.kv.clone().put(harness::request::put("k", "v"));
+        let mut kv = stubs.kv.clone();
+        let put = kv.put(harness::request::put("k", "v"));
         let put = tokio::time::timeout(std::time::Duration::from_millis(300), put).await;
         assert!(!put.is_ok_and(|answer| answer.is_ok()), "there is no quorum");
     });

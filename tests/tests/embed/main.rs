@@ -5,4 +5,5 @@
 mod failure;
 mod host;
 mod members;
+mod membership;
 mod several;
