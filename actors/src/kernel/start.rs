@@ -82,6 +82,17 @@ fn start_actors<E: Engine>(
     Ok(Actors { hub, leases, arbiters })
 }
 
+/// Registers all sinks. Returns what takes in from other members, which has one of them.
+fn peer_inbox<E: Engine>(queues: &Queues<E>, actors: &Actors, clients: Vec<Arc<dyn ReplySink>>) -> PeerInbox {
+    let mut sinks: Vec<Arc<dyn ReplySink>> = vec![Arc::new(LeaseSink(actors.leases.clone()))];
+    sinks.extend(clients);
+    // behind all others, whose numbers are known to those who made them
+    let promotions = Arc::new(AskedPromotions::new(queues.core.clone(), SinkId(sinks.len() as u32)));
+    sinks.push(promotions.clone());
+    queues.sinks.register(sinks);
+    PeerInbox::new(queues.inner.clone(), Box::new(actors.leases.clone().recipient()), promotions)
+}
+
 /// Starts all owners.
 ///
 /// # Errors
@@ -90,14 +101,7 @@ pub(super) fn start<E: Engine>(assembly: Assembly<E>) -> Result<Started, StartEr
     let (queues, ends) = Queues::new(assembly.exit, &assembly.store, &assembly.budgets);
     let raft = &assembly.core.raft;
     let actors = start_actors(&queues, raft.id, assembly.hub, assembly.tick, raft.election_tick)?;
-    let mut sinks: Vec<Arc<dyn ReplySink>> = vec![Arc::new(LeaseSink(actors.leases.clone()))];
-    sinks.extend(assembly.client_sinks);
-    // behind all others, whose numbers are known to those who made them
-    let promotions = Arc::new(AskedPromotions::new(queues.core.clone(), SinkId(sinks.len() as u32)));
-    sinks.push(promotions.clone());
-    queues.sinks.register(sinks);
-
-    let inbox = Arc::new(PeerInbox::new(queues.inner.clone(), Box::new(actors.leases.clone().recipient()), promotions));
+    let inbox = Arc::new(peer_inbox(&queues, &actors, assembly.client_sinks));
     let transport = assembly.connect_peers.map(|connect| connect(inbox)).transpose().map_err(StartError::Peers)?;
     let membership = Arc::new(assembly.store.membership()?);
     if let Some(transport) = &transport {

@@ -5,60 +5,17 @@
 //! switched off then.
 
 use super::core::RaftCore;
+use super::pending_changes::{Asked, Unanswered, Waiting};
 use crate::limits::MEMBER_CHANGES;
 use crate::promotions;
-use messages::{Reply, ReplyBody, RequestError, SinkId, Token};
-use model::{Applied, MemberChange, MemberRefusal, Origin};
-use raft::{HardState, Index, NodeId, Proposed};
+use messages::{Reply, ReplyBody, RequestError};
+use model::{MemberChange, MemberRefusal, Origin};
+use raft::{Body, Message, NodeId, Proposal, ProposalDropped, Proposed};
 use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use storage::apply::{ConfVerdict, Membership};
 use storage::member::{conf_change, is_in_sync, strict_check};
-
-/// A change that was asked for and is not proposed yet.
-#[derive(Clone, Debug)]
-pub(super) struct Asked {
-    pub(super) sink: SinkId,
-    pub(super) token: Token,
-    pub(super) change: MemberChange,
-    /// Another member asks: this one is believed to lead, and passes nothing on.
-    pub(super) forwarded: bool,
-}
-
-#[derive(Debug)]
-struct Waiting {
-    asked: Asked,
-    /// Tick at which it is given up.
-    deadline: u64,
-    /// Leadership was offered to another member, because this one is to be removed.
-    stepping_down: bool,
-}
-
-/// An answer that may be given once the commit of its entry is durable.
-#[derive(Debug)]
-struct Unanswered {
-    index: Index,
-    sink: SinkId,
-    token: Token,
-    applied: Applied,
-    deadline: u64,
-}
-
-/// What the core knows about changes of the membership.
-#[derive(Debug, Default)]
-pub(super) struct MembershipChanges {
-    /// The membership as the store has it.
-    present: Arc<Membership>,
-    waiting: VecDeque<Waiting>,
-    unanswered: VecDeque<Unanswered>,
-    /// Appends that are synced, and the commit index that is durable then.
-    syncs: VecDeque<(u64, Index)>,
-    /// Highest commit index that was handed to the log writer.
-    written_commit: Index,
-    /// A crash would leave at least this commit index.
-    durable_commit: Index,
-}
 
 /// What is to be done about a change that waits.
 enum Step {
@@ -72,30 +29,6 @@ enum Step {
     Propose,
 }
 
-impl MembershipChanges {
-    pub(super) fn new(present: Arc<Membership>) -> Self {
-        Self { present, ..Self::default() }
-    }
-
-    /// An append goes to the log writer under this number.
-    pub(super) fn writes(&mut self, sequence: u64, hard_state: Option<HardState>, must_sync: bool) {
-        if let Some(hard_state) = hard_state {
-            self.written_commit = self.written_commit.max(hard_state.commit);
-        }
-        if must_sync {
-            self.syncs.push_back((sequence, self.written_commit));
-        }
-    }
-
-    /// Appends up to this number are durable.
-    pub(super) fn persisted(&mut self, sequence: u64) {
-        while let Some((_, commit)) = self.syncs.front().copied().filter(|(number, _)| *number <= sequence) {
-            self.syncs.pop_front();
-            self.durable_commit = self.durable_commit.max(commit);
-        }
-    }
-}
-
 impl RaftCore {
     /// A client, or another member for one, asks for a change.
     pub(super) fn on_change(&mut self, asked: Asked) {
@@ -106,8 +39,35 @@ impl RaftCore {
         self.changes.waiting.push_back(Waiting { asked, deadline, stepping_down: false });
     }
 
+    /// As a leader: raft would empty a change that is proposed now, because another one is not applied yet.
+    pub(super) fn must_hold_changes(&self) -> bool {
+        self.node.is_leader() && !self.node.may_change_membership()
+    }
+
+    /// Another member has forwarded a change too early: it may have applied the one before it sooner than this one.
+    pub(super) fn hold_change(&mut self, message: Message, proposals: &[Proposal]) {
+        if self.changes.held.len() >= MEMBER_CHANGES {
+            return self.refuse_forwarded(message.from, proposals, ProposalDropped::TooMuchUncommitted);
+        }
+        self.changes.held.push_back(message);
+    }
+
+    fn step_held_changes(&mut self) {
+        while !self.must_hold_changes()
+            && let Some(message) = self.changes.held.pop_front()
+        {
+            match &message.body {
+                Body::Propose(proposals) if !self.node.is_leader() => {
+                    self.refuse_forwarded(message.from, proposals, ProposalDropped::NoLeader);
+                }
+                _ => self.on_message(message),
+            }
+        }
+    }
+
     /// Proposes what waits, as far as it can be proposed now.
     pub(super) fn propose_changes(&mut self) {
+        self.step_held_changes();
         while let Some(mut waiting) = self.changes.waiting.pop_front() {
             match self.next_step(&mut waiting) {
                 Step::Wait => {

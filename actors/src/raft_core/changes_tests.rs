@@ -2,7 +2,7 @@
 
 use super::testing::{Bench, bench, bench_with, url};
 use crate::calls::CallKind;
-use crate::calls::kinds::{Learner, PromoteLearner};
+use crate::calls::kinds::{Learner, PromoteLearner, ProposalsRefused};
 use crate::wiring::peers::PeerReport;
 use messages::RequestError;
 use model::{MemberChange, MemberRefusal, Origin};
@@ -162,6 +162,39 @@ fn the_next_change_waits_for_the_one_under_way() {
     settle(&mut bench);
     assert_eq!(bench.answers(), [(1, None), (2, None)]);
     assert_eq!(bench.members.member(2).expect("a member").peer_urls, ["http://elsewhere:1"]);
+}
+
+#[test]
+fn a_change_that_is_forwarded_while_another_one_is_under_way_waits_for_it() {
+    let mut bench = bench(3);
+    bench.lead();
+    bench.change(1, add("a", true));
+    let origin = Origin { member: 2, epoch: 5, sequence: 1 };
+    let change = conf_change(&MemberChange::Remove { id: 3 }, origin, 1);
+    let proposal = raft::Proposal { kind: EntryKind::ConfChange, data: confchange_codec::encode_v1(&change) };
+    bench.hear_in(2, 0, Body::Propose(vec![proposal]));
+    let entries = |bench: &mut Bench| bench.persist().iter().map(|append| append.entries.len()).sum::<usize>();
+    assert_eq!(entries(&mut bench), 1, "raft would have emptied it");
+    settle(&mut bench);
+    settle(&mut bench);
+    assert_eq!(membership(&bench).voters, [1, 2]);
+    assert_eq!(bench.answers(), [(1, None)], "the other one is answered where it was asked for");
+}
+
+#[test]
+fn a_change_that_is_held_by_a_leader_that_is_none_any_more_is_refused() {
+    let mut bench = bench(3);
+    bench.lead();
+    bench.change(1, add("a", true));
+    let origin = Origin { member: 2, epoch: 5, sequence: 1 };
+    let change = conf_change(&MemberChange::Remove { id: 3 }, origin, 1);
+    let proposal = raft::Proposal { kind: EntryKind::ConfChange, data: confchange_codec::encode_v1(&change) };
+    bench.hear_in(2, 0, Body::Propose(vec![proposal]));
+    assert!(bench.calls().is_empty());
+    let term = bench.core.node().term() + 1;
+    bench.hear_in(3, term, Body::Heartbeat { commit: bench.core.node().committed(), read_round: 0 });
+    let calls = bench.calls();
+    assert!(matches!(&calls[..], [(2, question)] if question.kind == ProposalsRefused::KIND), "{calls:?}");
 }
 
 #[test]

@@ -2,12 +2,12 @@
 //!
 //! Time is counted in ticks that arrive as messages. Must never read a clock.
 
-use super::changes::{Asked, MembershipChanges};
 use super::health::{PeerHealth, Stall};
 use super::in_flight::InFlight;
 use super::inbox::Inbox;
 use super::log_tail::LogTail;
 use super::pending::PendingProposals;
+use super::pending_changes::{Asked, MembershipChanges};
 use super::pending_reads::{Opening, PendingReads};
 use super::pending_transfers::Transfers;
 use crate::calls::PeerCalls;

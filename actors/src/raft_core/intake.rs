@@ -11,7 +11,7 @@ use bytes::Bytes;
 use messages::propose::{Proposal, Propose};
 use messages::{Reply, ReplyBody, RequestError, SinkId, Token};
 use model::{Envelope, Origin};
-use raft::{Body, Message, NodeId, ProposalDropped, Proposed, StepError};
+use raft::{Body, EntryKind, Message, NodeId, ProposalDropped, Proposed, StepError};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ impl RaftCore {
         }
     }
 
-    fn on_message(&mut self, message: Message) {
+    pub(super) fn on_message(&mut self, message: Message) {
         let from = message.from;
         let proposals = match &message.body {
             Body::Propose(proposals) => proposals.clone(),
@@ -60,6 +60,9 @@ impl RaftCore {
         if !proposals.is_empty() && self.refuses_to_lead() {
             return self.refuse_forwarded(from, &proposals, ProposalDropped::Transferring);
         }
+        if proposals.iter().any(|proposal| proposal.kind != EntryKind::Normal) && self.must_hold_changes() {
+            return self.hold_change(message, &proposals);
+        }
         match self.node.step(message) {
             Err(why @ StepError::LogLost { .. }) => self.failure = Some(why.to_string()),
             Err(StepError::Dropped(why)) => self.refuse_forwarded(from, &proposals, why),
@@ -69,7 +72,7 @@ impl RaftCore {
     }
 
     /// Tells the member that has forwarded proposals that they were not taken, so that whoever waits there need not wait for long.
-    fn refuse_forwarded(&self, from: NodeId, proposals: &[raft::Proposal], why: ProposalDropped) {
+    pub(super) fn refuse_forwarded(&self, from: NodeId, proposals: &[raft::Proposal], why: ProposalDropped) {
         let origins: Vec<Origin> = proposals.iter().filter_map(forwarded::origin_of).collect();
         let Some(epoch) = origins.first().map(|origin| origin.epoch) else { return };
         let own = origins.iter().filter(|origin| (origin.member, origin.epoch) == (from, epoch));

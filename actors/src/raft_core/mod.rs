@@ -7,6 +7,7 @@
 //! | `intake` | what other members say, what is proposed |
 //! | `forwarded` | the checked door for proposals of other members |
 //! | `changes` | changes of the membership: proposed, judged, answered |
+//! | `pending_changes` | changes between their client and its answer |
 //! | `reads` | read-index rounds, the start of service |
 //! | `dispatch` | what raft wants done goes to the other owners |
 //! | [`pending`] | who waits for which proposal |
@@ -38,6 +39,7 @@ pub mod log_tail;
 mod log_windows;
 mod peers;
 pub mod pending;
+mod pending_changes;
 mod pending_reads;
 mod pending_transfers;
 mod reads;

@@ -6,7 +6,7 @@ use crate::notify;
 use crate::settings::Settings;
 use embed::config::AutoCompaction;
 use embed::listen::{UrlTarget, parse_url};
-use embed::{Node, NodeExit};
+use embed::{Node, NodeExit, StartError};
 use serde_json::{Value, json};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -39,6 +39,10 @@ pub async fn run(logger: &Logger, settings: Settings) -> Ended {
     let node = tokio::select! {
         started = Node::start(settings.node) => match started {
             Ok(node) => node,
+            Err(StartError::Died(removed @ NodeExit::Removed)) => {
+                logger.log(Level::Warn, &removed.to_string(), &[]);
+                return Ended::Stopped;
+            }
             Err(why) => return Ended::Failed("cannot start the member", why.to_string()),
         },
         signal = signals.next() => {

@@ -4,7 +4,7 @@
 //! replicated membership and the change: all members must come to the same answer. Whether a change is wise (who is connected,
 //! who has been started) is `member::reconfig`'s, and asked once, before it is proposed.
 
-use super::members::MemberContext;
+use super::member_context::MemberContext;
 use super::meta_rows::MemberRow;
 use model::{MemberInfo, MemberRefusal};
 use raft::{ConfChangeKind, ConfChangeSingle, ConfChangeV2, ConfState};

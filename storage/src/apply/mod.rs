@@ -29,6 +29,7 @@ mod heads;
 mod judge;
 mod lease;
 mod machine;
+mod member_context;
 mod members;
 pub mod meta_rows;
 mod open;
@@ -46,7 +47,7 @@ mod tests;
 
 pub use judge::Membership;
 pub use machine::{CHUNK_BYTES, StateMachine};
-pub use members::MemberContext;
+pub use member_context::MemberContext;
 pub use meta_rows::{FORMAT_VERSION, HistoryRows, LeaseRow, MemberIds, MemberRow, State};
 pub use open::{Bootstrap, bootstrap};
 pub(crate) use open::{check_format, unfinished_entry};
