@@ -6,7 +6,7 @@
 
 use crate::applier::{Applier, peers_of};
 use crate::wiring::events::Advanced;
-use crate::wiring::leases::LeasesRestored;
+use crate::wiring::leases::{RebuildLeases, StoredLease};
 use crate::wiring::snapshots::{Installed, StagedStore, ToSnapshotter};
 use crate::wiring::wal::ToWal;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ impl<E: Engine> Applier<E> {
     /// # Panics
     /// When the store is one of another engine (AI-STAGED).
     pub fn install(&mut self, staged: StagedStore) -> Result<(), ApplyFatal> {
-        let StagedStore { name, store, .. } = staged;
+        let StagedStore { name, store, membership, .. } = staged;
         let opened = store.downcast::<OpenedStore<E>>().expect("AI-STAGED: stores of a member have one kind of engine");
         let OpenedStore { store, engine } = *opened;
         let before = std::mem::replace(&mut self.store, store);
@@ -41,14 +41,15 @@ impl<E: Engine> Applier<E> {
         let retired = self.parts.install.cell.swap(engine);
         // its snapshot and its engine; the engine itself is closed where `retired` is dropped
         drop(before);
-        self.parts.install.leases.send(LeasesRestored { leases });
+        let stored = leases.into_iter().map(|(id, row)| StoredLease { id, ttl: row.ttl, remaining: row.remaining });
+        self.parts.install.leases.send(RebuildLeases { stored: stored.collect() });
         self.parts.hub.send(Advanced {
             revision: status.revision,
             compact_revision: status.compact_revision,
             events: None,
             restored: true,
         });
-        self.parts.members.send(peers_of(&self.store)?);
+        self.parts.members.send(peers_of(&membership));
         // a compaction that its sender had not finished goes on here
         self.compacting = true;
         self.next_step = Instant::now();

@@ -22,6 +22,7 @@ pub mod applier;
 pub mod applier_install;
 #[cfg(test)]
 mod applier_tests;
+pub mod calls;
 pub mod cancellable;
 pub mod clock;
 pub mod closable_reads;
@@ -40,6 +41,7 @@ mod maintenance_jobs_tests;
 mod memory_stores;
 pub mod peer_inbox;
 pub mod peers;
+pub mod promotions;
 pub mod raft_core;
 pub mod reader_pool;
 mod snapshot_streams;

@@ -33,6 +33,17 @@ pub const SNAPSHOT_LOG_BYTES: u64 = 1 << 30;
 pub const SNAPSHOT_LOG_BYTES_LOW: u64 = 64 << 20;
 /// Time after which what was received of a snapshot is thrown away, when nobody goes on with it.
 pub const STAGING_PATIENCE: Duration = Duration::from_secs(300);
+/// Questions of one other member that may wait here for their answer; a further one is answered "busy".
+pub const CALLS_PER_PEER: usize = 64;
+/// Leases that one call to the leader may name.
+pub const LEASES_PER_CALL: usize = 1024;
+/// Calls about leases that a member may have under way to the leader. What is asked meanwhile shares the next one.
+pub const LEASE_CALLS: usize = 4;
+const _: () = assert!(LEASE_CALLS <= CALLS_PER_PEER);
+/// Notices of how other members are, waiting for the core; further ones are dropped, as the next ones come soon.
+pub const VITALS: usize = 64;
+/// Leases whose remaining time one log entry may note.
+pub const CHECKPOINTS_PER_ENTRY: usize = 1000;
 /// Ticks waiting: they are coalesced, so one is enough for the clock and one for a stop.
 pub const TICKS: usize = 2;
 /// Lists of proposals waiting for the core. A connection thread that meets a full queue keeps its list.
@@ -44,6 +55,10 @@ pub const PROPOSE_BYTES: usize = 1 << 20;
 pub const READ_LISTS: usize = 64;
 /// Control orders waiting for the core.
 pub const CONTROLS: usize = 16;
+/// Changes of the membership that wait for the one under way; a further one is answered "too many requests".
+pub const MEMBER_CHANGES: usize = 16;
+/// How long the leader may take to promote a learner for a client of another member.
+pub const PROMOTION_PATIENCE: Duration = Duration::from_secs(7);
 /// Peer messages of one class waiting for the core; beyond it they are dropped and counted.
 pub const RECEIVES: usize = 256;
 /// Messages to the WAL writer: appends under credit, and one place for each other kind.

@@ -1,6 +1,8 @@
-//! Client → owner: jobs that run one at a time, a transfer of leadership, and the order that stops a node.
+//! Client → owner: jobs that run one at a time, changes of the membership, a transfer of leadership, and the order that stops a
+//! node.
 
 use crate::ids::{SinkId, Token};
+use model::MemberChange;
 
 /// A job of a client that may take minutes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,9 +25,21 @@ pub struct RunJob {
 }
 
 /// Client, kernel → raft core.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Control {
-    /// Hand leadership to another voter.
+    /// Change the membership. Answered by `ReplyBody::Applied`, with `Outcome::Members`, once this member would know of the change
+    /// after a crash.
+    ChangeMembership {
+        /// Where the answer goes.
+        sink: SinkId,
+        /// The call.
+        token: Token,
+        /// What to change.
+        change: MemberChange,
+        /// Another member passes it on: if this one does not lead, it is refused.
+        forwarded: bool,
+    },
+    /// Hand leadership to another voter. Answered when it leads.
     MoveLeader {
         /// Where the answer goes.
         sink: SinkId,
@@ -33,6 +47,13 @@ pub enum Control {
         token: Token,
         /// The voter.
         target: u64,
+    },
+    /// This member is about to stop: if it leads, the first of these voters that can lead is to take over.
+    HandOver {
+        /// Voters, the best one first.
+        preferred: Vec<u64>,
+        /// Told who leads then. Dropped when nobody can.
+        left: crossbeam_channel::Sender<u64>,
     },
     /// Take no more proposals; answer what waits; end.
     Stop,

@@ -20,6 +20,12 @@ pub enum RequestError {
     /// This member does not lead.
     #[error("not leader")]
     NotLeader,
+    /// Leadership was to be given to somebody who is not a voter.
+    #[error("bad leader transferee")]
+    BadTransferee,
+    /// The new leader does not lead within the request timeout.
+    #[error("leader transfer took too long")]
+    TransferTimeout,
     /// Too much is committed and not yet applied.
     #[error("too many requests")]
     TooManyRequests,
@@ -35,6 +41,9 @@ pub enum RequestError {
     /// The member has a job of this kind running already.
     #[error("busy")]
     Busy,
+    /// The membership is not changed; the request had no effect.
+    #[error(transparent)]
+    Member(#[from] model::MemberRefusal),
     /// A stored entry could not be read; the node stops.
     #[error("store failed")]
     Failed,

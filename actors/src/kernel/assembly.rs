@@ -62,6 +62,8 @@ pub struct Assembly<E: Engine> {
     pub scratch: PathBuf,
     /// Written into snapshot streams.
     pub server_version: String,
+    /// Told to the other members: of what etcd this is the API.
+    pub version: [u16; 3],
     /// Makes the peer transport; none for a cluster of one.
     pub connect_peers: Option<ConnectPeers>,
     /// Sinks of clients, in order from [`FIRST_CLIENT_SINK`].

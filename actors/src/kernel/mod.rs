@@ -6,6 +6,7 @@
 //! | [`assembly`] | what a node is put together from |
 //! | `queues` | the queues, and which ends each owner gets |
 //! | `start` | the owners, in order |
+//! | `hand_over` | who leads when this member stops |
 //! | `stop` | their end, in order |
 //!
 //! The only room that sees everyone. Must never decide anything about data.
@@ -13,11 +14,13 @@
 pub mod assembly;
 #[cfg(test)]
 mod cluster_tests;
+mod hand_over;
 mod queues;
 mod start;
 mod stop;
 
 pub use assembly::{Assembly, FIRST_CLIENT_SINK, LEASE_SINK, StartError};
+pub use hand_over::HandOver;
 
 use crate::death_watch::ExitCell;
 use messages::Ports;
@@ -60,6 +63,13 @@ impl Kernel {
     /// Where the node's end is noted.
     pub fn exit(&self) -> &ExitCell {
         &self.exit
+    }
+
+    /// Begins to hand leadership over, before a stop: to the voter that has been connected for the longest time, as etcd does. A
+    /// member that does not lead, or leads nobody, has nothing to hand over. See [`HandOver::wait`].
+    pub fn hand_over(&self) -> HandOver {
+        let transport = self.running.as_ref().and_then(|running| running.transport.as_deref());
+        HandOver::begin(&self.ports, transport)
     }
 
     /// Ends all owners, each after those that feed it. Blocking: call it off the arbiters.

@@ -5,6 +5,7 @@
 use super::assembly::{LEASE_SINK, StartError};
 use super::stop::Actors;
 use crate::applier::{ApplierInstall, ApplierPace, ApplierParts};
+use crate::calls::PeerCalls;
 use crate::clock;
 use crate::death_watch::{DeathWatch, ExitCell};
 use crate::flusher::{FILL_PAUSE, FlusherParts};
@@ -15,6 +16,8 @@ use crate::limits::{
     SNAPSHOT_ORDERS, WAL_QUEUE,
 };
 use crate::mailbox::Mailbox;
+use crate::peers::NoPeers;
+
 use crate::raft_core::CoreParts;
 use crate::raft_core::inbox::{Inbox, InnerPort};
 use crate::store_cell::StoreCell;
@@ -30,16 +33,17 @@ use actix::Addr;
 use actix_rt::Arbiter;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use messages::admin::RunJob;
-use messages::peer::{PeerSender, Peers, Transport};
+use messages::peer::{PeerSender, Peers, Transport, Vitals};
 use messages::ports::CorePort;
 use messages::read::{Reads, RunQuery};
 use messages::{Gauges, NodeIdentity, Ports, Sinks};
+use raft::NodeId;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Release;
 use std::time::Duration;
-use storage::apply::StateMachine as Store;
+use storage::apply::{Membership, StateMachine as Store};
 use storage::disk::Disk;
 use storage::engine::Engine;
 use storage::view::Views;
@@ -59,6 +63,7 @@ pub(super) struct Queues<E: Engine> {
     pub(super) log: Sender<ReadLog>,
     pub(super) snapshots: Sender<ToSnapshotter>,
     pub(super) hub_backlog: Arc<AtomicUsize>,
+    pub(super) calls: PeerCalls,
 }
 
 /// Tells the transport, if there is one, who the members are.
@@ -68,6 +73,28 @@ impl Mailbox<Peers> for Members {
     fn send(&self, peers: Peers) {
         if let Some(transport) = &self.0 {
             transport.set_peers(peers);
+        }
+    }
+}
+
+/// Where messages to other members go: to the transport, or nowhere in a cluster of one.
+pub(super) fn sender_of(transport: Option<&Arc<dyn Transport>>) -> Arc<dyn PeerSender> {
+    match transport {
+        Some(transport) => transport.clone(),
+        None => Arc::new(NoPeers),
+    }
+}
+
+/// Tells the transport, if there is one, how this member is.
+pub(super) struct OwnVitals {
+    pub(super) transport: Option<Arc<dyn Transport>>,
+    pub(super) version: [u16; 3],
+}
+
+impl Mailbox<Vitals> for OwnVitals {
+    fn send(&self, vitals: Vitals) {
+        if let Some(transport) = &self.transport {
+            transport.set_vitals(Vitals { version: self.version, ..vitals });
         }
     }
 }
@@ -107,6 +134,7 @@ impl<E: Engine> Queues<E> {
             log,
             snapshots,
             hub_backlog: Arc::default(),
+            calls: PeerCalls::default(),
         };
         let ends = Ends {
             inbox,
@@ -161,6 +189,7 @@ impl<E: Engine> Queues<E> {
 
     pub(super) fn start_leases(
         &self,
+        own: NodeId,
         tick: Duration,
         ticks: u32,
         arbiter: &Arbiter,
@@ -168,6 +197,7 @@ impl<E: Engine> Queues<E> {
         let stored = storage::read::meta::leases(&self.views.load())?;
         let heartbeat = tick.as_millis() as u64;
         let service = LeaseServiceParts {
+            own,
             stored: stored
                 .into_iter()
                 .map(|(id, row)| StoredLease { id, ttl: row.ttl, remaining: row.remaining })
@@ -179,7 +209,8 @@ impl<E: Engine> Queues<E> {
             sinks: self.sinks.clone(),
             gauges: self.gauges.clone(),
         };
-        let parts = LeaseParts { service, clock: Box::new(clock::since_boot), exit: self.exit.clone() };
+        let calls = self.calls.clone();
+        let parts = LeaseParts { service, calls, clock: Box::new(clock::since_boot), exit: self.exit.clone() };
         Ok(LeaseManager::start(parts, &arbiter.handle()))
     }
 
@@ -219,15 +250,26 @@ impl<E: Engine> Queues<E> {
         }
     }
 
-    pub(super) fn core_parts(&self, inbox: Inbox, actors: &Actors, peers: Arc<dyn PeerSender>) -> CoreParts {
+    pub(super) fn core_parts(
+        &self,
+        inbox: Inbox,
+        actors: &Actors,
+        transport: Option<Arc<dyn Transport>>,
+        membership: Arc<Membership>,
+        vitals: OwnVitals,
+    ) -> CoreParts {
         CoreParts {
             inbox,
             wal: self.wal.clone(),
             applier: self.applier.clone(),
             log: self.log.clone(),
             snapshots: self.snapshots.clone(),
-            peers,
+            peers: sender_of(transport.as_ref()),
+            calls: self.calls.clone(),
+            vitals: Box::new(vitals),
             leases: Box::new(actors.leases.clone().recipient()),
+            connections: Box::new(transport),
+            membership,
             sinks: self.sinks.clone(),
             gauges: self.gauges.clone(),
         }

@@ -1,7 +1,7 @@
 //! The start of a node: its owners, those that are fed before those that feed.
 
 use super::assembly::{Assembly, StartError};
-use super::queues::Queues;
+use super::queues::{OwnVitals, Queues, sender_of};
 use super::stop::{Actors, Running, Threads};
 use crate::applier::{Applier, peers_of};
 use crate::closable_reads::ClosableReads;
@@ -12,7 +12,7 @@ use crate::limits::{MAINTENANCE_JOBS, QUERIES, READERS};
 use crate::log_reader::LogReader;
 use crate::maintenance_jobs::{MaintenanceJobs, MaintenanceParts};
 use crate::peer_inbox::PeerInbox;
-use crate::peers::NoPeers;
+use crate::promotions::AskedPromotions;
 use crate::raft_core::RaftCore;
 use crate::snapshotter::staging::{Staging, StagingParts};
 use crate::snapshotter::{Snapshotter, SnapshotterParts};
@@ -23,8 +23,9 @@ use crate::wiring::snapshots::ToSnapshotter;
 use crate::{reader_pool, ticker};
 use actix_rt::Arbiter;
 use crossbeam_channel::{Receiver, bounded};
-use messages::peer::{PeerSender, Transport};
-use messages::{Ports, ReplySink};
+use messages::peer::Transport;
+use messages::{Ports, ReplySink, SinkId};
+use raft::NodeId;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -77,22 +78,31 @@ impl<E: Engine> Shells<E> {
 
 fn start_actors<E: Engine>(
     queues: &Queues<E>,
+    own: NodeId,
     hub: HubConfig,
     tick: Duration,
     ticks: u32,
 ) -> Result<Actors, StartError> {
     let arbiters = [Arbiter::new(), Arbiter::new()];
     let hub = queues.start_hub(hub, &arbiters[0]);
-    let leases = queues.start_leases(tick, ticks, &arbiters[1])?;
+    let leases = queues.start_leases(own, tick, ticks, &arbiters[1])?;
     Ok(Actors { hub, leases, arbiters })
 }
 
-/// Where messages to other members go: to the transport, or nowhere in a cluster of one.
-fn sender_of(transport: Option<&Arc<dyn Transport>>) -> Arc<dyn PeerSender> {
-    match transport {
-        Some(transport) => transport.clone(),
-        None => Arc::new(NoPeers),
-    }
+/// Registers all sinks. Returns what takes in from other members, which has one of them.
+fn peer_inbox<E: Engine>(
+    queues: &Queues<E>,
+    actors: &Actors,
+    clients: Vec<Arc<dyn ReplySink>>,
+    staging: Arc<Staging<E>>,
+) -> PeerInbox {
+    let mut sinks: Vec<Arc<dyn ReplySink>> = vec![Arc::new(LeaseSink(actors.leases.clone()))];
+    sinks.extend(clients);
+    // behind all others, whose numbers are known to those who made them
+    let promotions = Arc::new(AskedPromotions::new(queues.core.clone(), SinkId(sinks.len() as u32)));
+    sinks.push(promotions.clone());
+    queues.sinks.register(sinks);
+    PeerInbox::new(queues.inner.clone(), Box::new(actors.leases.clone().recipient()), promotions, staging)
 }
 
 /// Where snapshots of other members become stores.
@@ -106,19 +116,6 @@ fn staging<E: Engine>(queues: &Queues<E>, assembly: &Assembly<E>) -> Arc<Staging
         core: queues.inner.clone(),
         gauges: queues.gauges.clone(),
     }))
-}
-
-/// Makes the peer transport, and tells it who the members are.
-fn connect<E: Engine>(
-    queues: &Queues<E>,
-    assembly: &mut Assembly<E>,
-    staging: &Arc<Staging<E>>,
-) -> Result<Option<Arc<dyn Transport>>, StartError> {
-    let Some(connect) = assembly.connect_peers.take() else { return Ok(None) };
-    let inbox = PeerInbox::new(queues.inner.clone(), staging.clone());
-    let transport = connect(Arc::new(inbox)).map_err(StartError::Peers)?;
-    transport.set_peers(peers_of(&assembly.store)?);
-    Ok(Some(transport))
 }
 
 fn snapshotter<E: Engine>(
@@ -151,19 +148,25 @@ fn snapshotter<E: Engine>(
 /// [`StartError`].
 pub(super) fn start<E: Engine>(mut assembly: Assembly<E>) -> Result<Started, StartError> {
     let (queues, ends) = Queues::new(assembly.exit.clone(), &assembly.store, &assembly.budgets);
-    let actors = start_actors(&queues, assembly.hub, assembly.tick, assembly.core.raft.election_tick)?;
-    let mut sinks: Vec<Arc<dyn ReplySink>> = vec![Arc::new(LeaseSink(actors.leases.clone()))];
-    sinks.append(&mut assembly.client_sinks);
-    queues.sinks.register(sinks);
-
+    let raft = &assembly.core.raft;
+    let actors = start_actors(&queues, raft.id, assembly.hub, assembly.tick, raft.election_tick)?;
     let store = Arc::new(StoreCell::new(assembly.engine.clone()));
     let staging = staging(&queues, &assembly);
-    let transport = connect(&queues, &mut assembly, &staging)?;
+    let clients = std::mem::take(&mut assembly.client_sinks);
+    let inbox = Arc::new(peer_inbox(&queues, &actors, clients, staging.clone()));
+    let transport =
+        assembly.connect_peers.take().map(|connect| connect(inbox)).transpose().map_err(StartError::Peers)?;
+    let membership = Arc::new(assembly.store.membership()?);
+    if let Some(transport) = &transport {
+        queues.calls.connect(transport.clone());
+        transport.set_peers(peers_of(&membership));
+    }
     let (stop_snapshots, snapshots_stop) = bounded(0);
     let snapshots =
         snapshotter(&queues, &assembly, (ends.snapshots, snapshots_stop), (store.clone(), staging), transport.clone());
     let peers = sender_of(transport.as_ref());
-    let core = queues.core_parts(ends.inbox, &actors, peers.clone());
+    let vitals = OwnVitals { transport: transport.clone(), version: assembly.version };
+    let core = queues.core_parts(ends.inbox, &actors, transport.clone(), membership, vitals);
     let core = RaftCore::new(assembly.core, assembly.tail, core)?;
     let (stop_log, log_stop) = bounded(0);
     let log = LogReader::new(assembly.wal.reader(), ends.log, log_stop, queues.inner.clone());

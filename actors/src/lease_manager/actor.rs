@@ -3,12 +3,15 @@
 //! Time is looked at with every message, so a full mailbox delays no deadline; a timer thread sees to it that there is one.
 //! Must never decide anything about a lease.
 
+use super::forwarding::{LeaderAnswer, LeaderAnswered, LeaderCall, LeaderCalls, LeaderQuestion};
 use super::service::{LeaseService, LeaseServiceParts};
 use super::table::TICK;
+use crate::calls::PeerCalls;
+use crate::calls::kinds::{LeaseTimes, RenewLeases};
 use crate::clock::Clock;
 use crate::death_watch::{DeathWatch, ExitCell};
 use crate::timer;
-use crate::wiring::leases::{LeasesAdvanced, LeasesRestored, RoleChanged};
+use crate::wiring::leases::{LeaseCall, LeasesAdvanced, RebuildLeases, RoleChanged};
 use actix::{Actor, ActorContext, Addr, ArbiterHandle, AsyncContext, Context, Handler};
 use messages::Reply;
 use messages::lease::LeaseRequests;
@@ -19,6 +22,8 @@ use std::time::Duration;
 pub struct LeaseParts {
     /// Who decides. Under its sink a [`LeaseSink`] is registered.
     pub service: LeaseServiceParts,
+    /// To other members.
+    pub calls: PeerCalls,
     /// Its time, which must go on while the machine is suspended: the others may have elected a leader meanwhile.
     pub clock: Clock,
     /// Where its end is noted.
@@ -34,6 +39,29 @@ impl ReplySink for LeaseSink {
     }
 }
 
+/// The way to the leader's manager: the answer comes back as a message.
+struct CallLeader {
+    calls: PeerCalls,
+    address: Addr<LeaseManager>,
+}
+
+impl LeaderCalls for CallLeader {
+    fn call(&self, call: LeaderCall) {
+        let LeaderCall { number, leader, question, ids, patience } = call;
+        let address = self.address.clone();
+        let tell = move |result| address.do_send(LeaderAnswered { number, result });
+        match question {
+            LeaderQuestion::Renew => self
+                .calls
+                .ask::<RenewLeases>(leader, ids, patience, move |result| tell(result.map(LeaderAnswer::Renewals))),
+            LeaderQuestion::Times => {
+                self.calls
+                    .ask::<LeaseTimes>(leader, ids, patience, move |result| tell(result.map(LeaderAnswer::Times)));
+            }
+        }
+    }
+}
+
 /// Ends the manager.
 #[derive(Clone, Copy, Debug)]
 pub struct StopLeases;
@@ -43,6 +71,10 @@ struct Answers(Vec<Reply>);
 struct Tick;
 
 impl actix::Message for StopLeases {
+    type Result = ();
+}
+
+impl actix::Message for LeaderAnswered {
     type Result = ();
 }
 
@@ -69,10 +101,11 @@ pub struct LeaseManager {
 impl LeaseManager {
     /// Starts a manager on an arbiter.
     pub fn start(parts: LeaseParts, arbiter: &ArbiterHandle) -> Addr<Self> {
-        Self::start_in_arbiter(arbiter, move |_| {
-            let LeaseParts { service, clock, exit } = parts;
+        Self::start_in_arbiter(arbiter, move |ctx| {
+            let LeaseParts { service, calls, clock, exit } = parts;
+            let calls = CallLeader { calls, address: ctx.address() };
             Self {
-                service: LeaseService::new(service),
+                service: LeaseService::new(service, Box::new(calls)),
                 watch: Some(DeathWatch::new("lease manager", exit.clone())),
                 exit,
                 start: clock(),
@@ -117,21 +150,39 @@ impl Handler<LeasesAdvanced> for LeaseManager {
     }
 }
 
-impl Handler<LeasesRestored> for LeaseManager {
-    type Result = ();
-
-    fn handle(&mut self, message: LeasesRestored, _: &mut Self::Context) {
-        let now = self.now();
-        self.service.restored(message, now);
-    }
-}
-
 impl Handler<RoleChanged> for LeaseManager {
     type Result = ();
 
     fn handle(&mut self, message: RoleChanged, _: &mut Self::Context) {
         let now = self.now();
         self.service.role(message, now);
+    }
+}
+
+impl Handler<RebuildLeases> for LeaseManager {
+    type Result = ();
+
+    fn handle(&mut self, message: RebuildLeases, _: &mut Self::Context) {
+        let now = self.now();
+        self.service.rebuild(message, now);
+    }
+}
+
+impl Handler<LeaseCall> for LeaseManager {
+    type Result = ();
+
+    fn handle(&mut self, message: LeaseCall, _: &mut Self::Context) {
+        let now = self.now();
+        self.service.peer_call(message, now);
+    }
+}
+
+impl Handler<LeaderAnswered> for LeaseManager {
+    type Result = ();
+
+    fn handle(&mut self, message: LeaderAnswered, _: &mut Self::Context) {
+        let now = self.now();
+        self.service.leader_answered(message, now);
     }
 }
 

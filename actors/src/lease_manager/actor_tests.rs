@@ -2,10 +2,10 @@
 
 use super::actor::{LeaseManager, LeaseParts, LeaseSink, StopLeases};
 use super::service::LeaseServiceParts;
-use super::table::StoredLease;
+use crate::calls::PeerCalls;
 use crate::clock;
 use crate::death_watch::ExitCell;
-use crate::wiring::leases::{LeasesAdvanced, RoleChanged};
+use crate::wiring::leases::{LeasesAdvanced, RoleChanged, StoredLease};
 use actix::Addr;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use messages::lease::{LeaseAsk, LeaseReply, LeaseRequests};
@@ -60,6 +60,7 @@ impl Rig {
         let asleep = suspended.clone();
         let clock = move || clock::since_boot() + Duration::from_millis(asleep.load(Acquire));
         let service = LeaseServiceParts {
+            own: 1,
             stored,
             election_timeout: 1_000,
             heartbeat: 100,
@@ -68,7 +69,7 @@ impl Rig {
             sinks: sinks.clone(),
             gauges: gauges.clone(),
         };
-        let parts = LeaseParts { service, clock: Box::new(clock), exit: exit.clone() };
+        let parts = LeaseParts { service, calls: PeerCalls::default(), clock: Box::new(clock), exit: exit.clone() };
         let manager = LeaseManager::start(parts, &arbiter.handle());
         sinks.register(vec![Arc::new(Client(client)), Arc::new(LeaseSink(manager.clone()))]);
         let sink = LeaseSink(manager.clone());
@@ -76,7 +77,7 @@ impl Rig {
     }
 
     fn lead(&self, leading: bool, term: u64) {
-        self.manager.do_send(RoleChanged { leading, term });
+        self.manager.do_send(RoleChanged { leading, term, leader: u64::from(leading) });
     }
 
     fn ask(&self, token: u64, ask: LeaseAsk) {
@@ -120,10 +121,9 @@ fn lease(id: i64, ttl: i64) -> StoredLease {
 fn a_renewal_is_answered_after_a_round_and_the_next_one_at_once() {
     with_arbiter(|arbiter| {
         let rig = Rig::start(arbiter, vec![lease(1, 60)]);
-        rig.ask(1, LeaseAsk::Renew { id: 1 });
-        assert_eq!(rig.answer(), (1, Err(RequestError::NotLeader)));
-        rig.lead(true, 3);
         rig.ask(2, LeaseAsk::Renew { id: 1 });
+        assert!(rig.answers.recv_timeout(SHORT).is_err(), "nobody leads");
+        rig.lead(true, 3);
         assert!(rig.answers.recv_timeout(SHORT).is_err(), "leadership is not confirmed");
         rig.grant_read(Ok(()));
         assert_eq!(rig.answer(), (2, Ok(LeaseReply::Renewed { ttl: 60 })));

@@ -106,7 +106,7 @@ impl World {
 
     fn role(&mut self, leading: bool) {
         self.term += 1;
-        self.leases.role(RoleChanged { leading, term: self.term });
+        self.leases.role(RoleChanged { leading, term: self.term, leader: u64::from(leading) });
         self.leading = leading;
         self.proposed.clear();
         for known in self.known.values_mut() {

@@ -3,8 +3,10 @@
 //! The actor and the simulator drive the same service. Must never answer a renewal that another leader might not know of.
 
 use super::confirmation::LeaderConfirmation;
-use super::table::{LeaseCounts, Leases, Renewal, StoredLease};
-use crate::wiring::leases::{LeasesAdvanced, LeasesRestored, RoleChanged};
+use super::forwarding::{Forwarding, LeaderAnswered, LeaderCalls};
+use super::table::{LeaseCounts, Leases, Renewal};
+use super::waiting::{PATIENCE, PeerAsk, Waiting};
+use crate::wiring::leases::{LeasesAdvanced, RebuildLeases, RoleChanged, StoredLease};
 use bytes::Bytes;
 use messages::lease::{LeaseAsk, LeaseReply, LeaseRequests};
 use messages::ports::CorePort;
@@ -14,16 +16,16 @@ use messages::reply::Outbox;
 use messages::{Gauges, Reply, ReplyBody, RequestError, SinkId, Sinks, Token};
 use model::request::{LeaseCheckpoint, LeaseCheckpointRequest, LeaseRevokeRequest};
 use model::{Applied, Command};
-use std::collections::HashMap;
+use raft::NodeId;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use storage::apply::LeaseChange;
 
-/// Milliseconds after which a question that waits is answered "request timed out".
-const PATIENCE: u64 = 7_000;
-
 /// Ends the service talks to, and how it starts.
 pub struct LeaseServiceParts {
+    /// This member.
+    pub own: NodeId,
     /// Leases of the store at the start; every later change must come as a message.
     pub stored: Vec<StoredLease>,
     /// Milliseconds.
@@ -40,35 +42,31 @@ pub struct LeaseServiceParts {
     pub gauges: Arc<Gauges>,
 }
 
-/// A question that cannot be answered yet.
-#[derive(Clone, Copy, Debug)]
-struct Waiting {
-    sink: SinkId,
-    token: Token,
-    ask: LeaseAsk,
-    since: u64,
-    /// The first round whose answer makes it answerable.
-    round: u64,
-}
-
 /// A proposal of the manager's own.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum OwnProposal {
     Revoke(i64),
-    ClearCheckpoint(i64),
+    Checkpoints(Vec<i64>),
+    ClearCheckpoints(Vec<i64>),
 }
 
 /// The service. Times are milliseconds of a clock that starts with it and goes on while the machine is suspended.
 pub struct LeaseService {
-    leases: Leases,
-    confirmation: LeaderConfirmation,
-    parts: LeaseServiceParts,
+    pub(super) leases: Leases,
+    pub(super) confirmation: LeaderConfirmation,
+    pub(super) parts: LeaseServiceParts,
+    calls: Box<dyn LeaderCalls>,
     next_token: Token,
-    own: HashMap<Token, OwnProposal>,
+    /// Proposals without an outcome, and the term in which each may have an effect.
+    own: HashMap<Token, (u64, OwnProposal)>,
     /// Wait for a round of read index.
     unconfirmed: Vec<Waiting>,
     /// Wait for a change of their lease.
     held: Vec<Waiting>,
+    /// Wait for the leader.
+    forwarding: Forwarding,
+    /// Questions of other members that wait for a round of read index.
+    pub(super) peers: Vec<PeerAsk>,
     out: Outbox,
     counted: LeaseCounts,
 }
@@ -80,19 +78,24 @@ enum Verdict {
     Round,
     /// After the next change of its lease.
     Hold,
+    /// By the leader.
+    Forward,
 }
 
 impl LeaseService {
     /// At time zero.
-    pub fn new(mut parts: LeaseServiceParts) -> Self {
+    pub fn new(mut parts: LeaseServiceParts, calls: Box<dyn LeaderCalls>) -> Self {
         Self {
             leases: Leases::new(std::mem::take(&mut parts.stored), parts.election_timeout, 0),
             confirmation: LeaderConfirmation::new(parts.election_timeout.saturating_sub(parts.heartbeat)),
+            forwarding: Forwarding::new(parts.own),
             parts,
+            calls,
             next_token: 0,
             own: HashMap::new(),
             unconfirmed: Vec::new(),
             held: Vec::new(),
+            peers: Vec::new(),
             out: Outbox::default(),
             counted: LeaseCounts::default(),
         }
@@ -112,22 +115,41 @@ impl LeaseService {
         self.finish(now);
     }
 
-    /// A snapshot replaced the store: the table is made anew.
-    pub fn restored(&mut self, message: LeasesRestored, now: u64) {
+    /// This member began or ceased to lead, or another one leads.
+    pub fn role(&mut self, message: RoleChanged, now: u64) {
         self.leases.tick(now);
-        let stored =
-            message.leases.into_iter().map(|(id, row)| StoredLease { id, ttl: row.ttl, remaining: row.remaining });
-        self.leases.restore(stored);
+        self.forwarding.set_leader(message.leader);
+        if self.leases.leading() != message.leading.then_some(message.term) {
+            self.confirmation.forget();
+            self.leases.role(message);
+            self.ask_anew(now);
+        }
+        self.finish(now);
+    }
+
+    /// Looks again at everything that waits, in the new role.
+    fn ask_anew(&mut self, now: u64) {
+        let mut all = self.forwarding.take_all();
+        all.append(&mut self.unconfirmed);
+        all.append(&mut self.held);
+        all.into_iter().for_each(|waiting| self.answer_or_wait(waiting, now, false));
+        self.retry_peers(now);
+    }
+
+    /// Another store took the place of the one before.
+    pub fn rebuild(&mut self, message: RebuildLeases, now: u64) {
+        self.leases.tick(now);
+        self.leases.rebuild(message.stored);
         self.retry_held(now);
         self.finish(now);
     }
 
-    /// This member began or ceased to lead.
-    pub fn role(&mut self, message: RoleChanged, now: u64) {
+    /// The end of a call to the leader.
+    pub fn leader_answered(&mut self, message: LeaderAnswered, now: u64) {
         self.leases.tick(now);
-        self.confirmation.forget();
-        self.leases.role(message);
-        self.retry_held(now);
+        for (waiting, reply) in self.forwarding.answered(message, now) {
+            self.answer(&waiting, Ok(reply));
+        }
         self.finish(now);
     }
 
@@ -165,33 +187,42 @@ impl LeaseService {
         &self.leases
     }
 
-    /// What every message ends with: rounds, revocations, answers.
-    fn finish(&mut self, now: u64) {
+    /// What every message ends with: rounds, calls, proposals, answers.
+    pub(super) fn finish(&mut self, now: u64) {
         self.ask_round(now);
+        while let Some(call) = self.forwarding.next_call(now) {
+            self.calls.call(call);
+        }
         self.propose_revokes();
+        self.propose_checkpoints();
         self.out.flush(&self.parts.sinks);
         self.count();
     }
 
+    /// Whether no other leader can exist at this moment.
+    pub(super) fn is_confirmed(&self, now: u64) -> bool {
+        self.parts.gauges.sole_voter.load(Acquire) || self.confirmation.is_fresh(now)
+    }
+
     fn decide(&mut self, ask: LeaseAsk, now: u64, confirmed: bool) -> Verdict {
-        let fresh = confirmed || self.parts.gauges.sole_voter.load(Acquire) || self.confirmation.is_fresh(now);
+        let fresh = confirmed || self.is_confirmed(now);
         match ask {
             LeaseAsk::List if confirmed => Verdict::Answer(Ok(LeaseReply::List(self.leases.list()))),
             LeaseAsk::List => Verdict::Round,
-            _ if self.leases.leading().is_none() => Verdict::Answer(Err(RequestError::NotLeader)),
+            _ if self.leases.leading().is_none() => Verdict::Forward,
             // a grant may be on its way from the applier: a round comes after it
             LeaseAsk::Renew { id } | LeaseAsk::TimeToLive { id } if !self.leases.exists(id) && !confirmed => {
                 Verdict::Round
             }
+            LeaseAsk::Renew { .. } | LeaseAsk::TimeToLive { .. } if !fresh => Verdict::Round,
             LeaseAsk::TimeToLive { id } => Verdict::Answer(Ok(LeaseReply::TimeToLive(self.leases.time_to_live(id)))),
-            LeaseAsk::Renew { .. } if !fresh => Verdict::Round,
             LeaseAsk::Renew { id } => match self.leases.renew(id) {
                 Renewal::Renewed { ttl } => Verdict::Answer(Ok(LeaseReply::Renewed { ttl })),
                 Renewal::Unknown => Verdict::Answer(Ok(LeaseReply::Renewed { ttl: 0 })),
-                Renewal::NotLeader => Verdict::Answer(Err(RequestError::NotLeader)),
+                Renewal::NotLeader => Verdict::Forward,
                 Renewal::Ended => Verdict::Hold,
                 Renewal::Checkpointed => {
-                    self.clear_checkpoint(id);
+                    self.clear_checkpoints(vec![id]);
                     Verdict::Hold
                 }
             },
@@ -207,12 +238,13 @@ impl LeaseService {
                 self.unconfirmed.push(waiting);
             }
             Verdict::Hold => self.held.push(waiting),
+            Verdict::Forward => self.forwarding.add(waiting),
         }
     }
 
     /// Begins a round of read index when somebody waits for one and none is out.
     fn ask_round(&mut self, now: u64) {
-        if self.unconfirmed.is_empty() || self.confirmation.begin(now).is_none() {
+        if (self.unconfirmed.is_empty() && self.peers.is_empty()) || self.confirmation.begin(now).is_none() {
             return;
         }
         let list = ReadIndex { sink: self.parts.sink, tokens: vec![self.confirmation.round()] };
@@ -232,6 +264,7 @@ impl LeaseService {
                 Err(why) => self.answer(&waiting, Err(why)),
             }
         }
+        self.end_peers_round(round, result.is_ok(), now);
     }
 
     fn answer(&mut self, waiting: &Waiting, result: Result<LeaseReply, RequestError>) {
@@ -247,10 +280,13 @@ impl LeaseService {
 
     fn time_out(&mut self, now: u64) {
         self.confirmation.give_up(now, PATIENCE);
+        let (late, why) = self.forwarding.expired(now);
+        late.iter().for_each(|waiting| self.answer(waiting, Err(why)));
+        self.time_out_peers(now);
         let mut late = Vec::new();
         for list in [&mut self.unconfirmed, &mut self.held] {
             list.retain(|waiting| {
-                let keep = now.saturating_sub(waiting.since) < PATIENCE;
+                let keep = !waiting.is_late(now);
                 if !keep {
                     late.push(*waiting);
                 }
@@ -260,16 +296,28 @@ impl LeaseService {
         late.iter().for_each(|waiting| self.answer(waiting, Err(RequestError::Timeout)));
     }
 
-    fn clear_checkpoint(&mut self, id: i64) {
-        if self.own.values().any(|own| matches!(own, OwnProposal::ClearCheckpoint(other) if *other == id)) {
+    /// Proposes to clear the checkpoints of these leases, but of those whose clearing is on its way already.
+    pub(super) fn clear_checkpoints(&mut self, mut ids: Vec<i64>) {
+        let Some(term) = self.leases.leading() else { return };
+        let own = self.own.values().filter_map(|(_, own)| match own {
+            OwnProposal::ClearCheckpoints(ids) => Some(ids),
+            OwnProposal::Revoke(_) | OwnProposal::Checkpoints(_) => None,
+        });
+        let asked: HashSet<i64> = own.flatten().copied().collect();
+        ids.retain(|id| !asked.contains(id));
+        if ids.is_empty() {
             return;
         }
-        let checkpoints = vec![LeaseCheckpoint { id, remaining_ttl: 0 }];
-        let Some(term) = self.leases.leading() else { return };
-        self.propose(
-            vec![(OwnProposal::ClearCheckpoint(id), Command::LeaseCheckpoint(LeaseCheckpointRequest { checkpoints }))],
-            term,
-        );
+        ids.iter().for_each(|id| self.leases.clear_proposed(*id));
+        let command = checkpoint_command(ids.iter().map(|id| (*id, 0)));
+        self.propose(vec![(OwnProposal::ClearCheckpoints(ids), command)], term);
+    }
+
+    fn propose_checkpoints(&mut self) {
+        let Some(due) = self.leases.take_checkpoints() else { return };
+        let command = checkpoint_command(due.remaining.iter().copied());
+        let ids = due.remaining.into_iter().map(|(id, _)| id).collect();
+        self.propose(vec![(OwnProposal::Checkpoints(ids), command)], due.term);
     }
 
     fn propose_revokes(&mut self) {
@@ -284,7 +332,7 @@ impl LeaseService {
         for (own, command) in commands {
             self.next_token += 1;
             let token = self.next_token;
-            self.own.insert(token, own);
+            self.own.insert(token, (only_in_term, own));
             let command: Bytes = command.encode(token);
             proposals.push(Proposal { token, command, only_in_term });
         }
@@ -293,12 +341,18 @@ impl LeaseService {
         }
     }
 
-    /// A proposal was answered. One that took effect shows as a change of the table.
+    /// A proposal was answered. One that took effect shows as a change of the table; one of another term says nothing any more.
     fn end_proposal(&mut self, token: Token, failed: bool) {
-        if let Some(OwnProposal::Revoke(id)) = self.own.remove(&token)
-            && failed
-        {
-            self.leases.revoke_failed(id);
+        let Some((term, own)) = self.own.remove(&token) else { return };
+        if self.leases.leading() != Some(term) {
+            return;
+        }
+        match own {
+            OwnProposal::Revoke(id) if failed => self.leases.revoke_failed(id),
+            OwnProposal::Revoke(_) => {}
+            OwnProposal::Checkpoints(ids) => self.leases.checkpoints_ended(&ids, failed),
+            OwnProposal::ClearCheckpoints(ids) if failed => ids.iter().for_each(|id| self.leases.clear_refused(*id)),
+            OwnProposal::ClearCheckpoints(_) => {}
         }
     }
 
@@ -324,4 +378,9 @@ fn had_no_effect(result: &Result<Applied, RequestError>) -> bool {
         Err(RequestError::Timeout | RequestError::TimeoutLeaderLost) => false,
         Err(_) => true,
     }
+}
+
+fn checkpoint_command(remaining: impl Iterator<Item = (i64, i64)>) -> Command {
+    let checkpoints = remaining.map(|(id, remaining_ttl)| LeaseCheckpoint { id, remaining_ttl }).collect();
+    Command::LeaseCheckpoint(LeaseCheckpointRequest { checkpoints })
 }

@@ -3,7 +3,8 @@
 //! A lease is never ended before its time: a doubt (a new leader, a paused process, a lost answer) always lengthens it. Only
 //! the leader ends leases, by proposals that are void in any other term. Must never change the replicated table itself.
 
-use crate::wiring::leases::RoleChanged;
+use super::checkpoints::{CHECKPOINT_INTERVAL, Checkpoints};
+use crate::wiring::leases::{RoleChanged, StoredLease};
 use model::mutant::{self, Mutant};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use storage::apply::LeaseChange;
@@ -16,7 +17,7 @@ const ENDS_PER_TICK: usize = 500;
 const IN_FLIGHT: usize = 16;
 /// Milliseconds after which a revocation that was refused is proposed again if the lease still exists. One whose outcome is
 /// unknown stands in the log: proposed twice, it could end a lease that was granted anew under the same id meanwhile.
-const RETRY: u64 = 3_000;
+pub(super) const RETRY: u64 = 3_000;
 /// After a change of leader no more leases than this end in any second.
 const ENDS_PER_SECOND: usize = 750;
 /// A shorter gap between two ticks is no pause of the process, however short elections are.
@@ -24,24 +25,13 @@ const SHORTEST_PAUSE: u64 = 3 * TICK;
 /// No deadline.
 const NEVER: u64 = u64::MAX;
 
-/// A lease as the store holds it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StoredLease {
-    /// Id.
-    pub id: i64,
-    /// Granted TTL in seconds.
-    pub ttl: i64,
-    /// Remaining seconds at the last checkpoint, zero for none.
-    pub remaining: i64,
-}
-
 /// What every lease costs: ids and deadlines are kept besides.
 #[derive(Clone, Copy, Debug)]
-struct Lease {
+pub(super) struct Lease {
     /// Granted seconds.
-    ttl: i64,
+    pub(super) ttl: i64,
     /// When it ends by [`Leases::clock`]; never, while this member does not lead.
-    expiry: u64,
+    pub(super) expiry: u64,
 }
 
 /// How far the revocation of a lease is.
@@ -97,9 +87,12 @@ pub struct LeaseCounts {
 /// The table.
 #[derive(Debug)]
 pub struct Leases {
-    table: HashMap<i64, Lease>,
-    /// Remaining seconds at the last checkpoint, of leases that have one.
-    checkpoints: HashMap<i64, i64>,
+    pub(super) table: HashMap<i64, Lease>,
+    pub(super) checkpoints: Checkpoints,
+    /// Milliseconds between two checkpoints of a lease.
+    pub(super) checkpoint_interval: u64,
+    /// An entry with checkpoints is on its way.
+    pub(super) checkpoint_out: bool,
     /// Deadlines of all leases that have one and have not ended.
     deadlines: BTreeSet<(u64, i64)>,
     /// Leases that ended.
@@ -109,7 +102,7 @@ pub struct Leases {
     in_flight: usize,
     /// Refused: when to try again, lease.
     retries: VecDeque<(u64, i64)>,
-    leading: Option<u64>,
+    pub(super) leading: Option<u64>,
     election_timeout: u64,
     now: u64,
     /// By how much the clock was held back for pauses of the process.
@@ -122,16 +115,11 @@ pub struct Leases {
 impl Leases {
     /// A table of what the store holds. `election_timeout` in milliseconds.
     pub fn new(stored: impl IntoIterator<Item = StoredLease>, election_timeout: u64, now: u64) -> Self {
-        let mut checkpoints = HashMap::new();
-        let table = stored.into_iter().map(|stored| {
-            if stored.remaining > 0 {
-                checkpoints.insert(stored.id, stored.remaining);
-            }
-            (stored.id, Lease { ttl: stored.ttl, expiry: NEVER })
-        });
-        Self {
-            table: table.collect(),
-            checkpoints,
+        let mut leases = Self {
+            table: HashMap::new(),
+            checkpoints: Checkpoints::default(),
+            checkpoint_interval: CHECKPOINT_INTERVAL,
+            checkpoint_out: false,
             deadlines: BTreeSet::new(),
             ending: HashMap::new(),
             queued: VecDeque::new(),
@@ -143,17 +131,33 @@ impl Leases {
             paused: 0,
             next_check: now,
             counts: LeaseCounts::default(),
+        };
+        leases.fill(stored);
+        leases
+    }
+
+    /// The same with another time between two checkpoints of a lease.
+    #[must_use]
+    pub fn with_checkpoint_interval(self, millis: u64) -> Self {
+        Self { checkpoint_interval: millis, ..self }
+    }
+
+    /// Another store took the place of the one before: these are all leases there are. A leader gives them the time that a new
+    /// one would.
+    pub fn rebuild(&mut self, stored: impl IntoIterator<Item = StoredLease>) {
+        self.table.clear();
+        self.checkpoints = Checkpoints::default();
+        self.fill(stored);
+        self.forget_deadlines();
+        if self.leading.is_some() {
+            self.promote();
         }
     }
 
-    /// A snapshot replaced the store, which holds these leases now. The clock goes on, and whoever leads gives everybody a full
-    /// TTL: what the old table knew of deadlines may be about other leases of the same ids.
-    pub fn restore(&mut self, stored: impl IntoIterator<Item = StoredLease>) {
-        let fresh = Self::new(stored, self.election_timeout, self.now);
-        let Self { leading, paused, counts, .. } = *self;
-        *self = Self { leading, paused, counts, ..fresh };
-        if leading.is_some() {
-            self.promote();
+    fn fill(&mut self, stored: impl IntoIterator<Item = StoredLease>) {
+        for StoredLease { id, ttl, remaining } in stored {
+            self.checkpoints.stored(id, remaining);
+            self.table.insert(id, Lease { ttl, expiry: NEVER });
         }
     }
 
@@ -231,20 +235,22 @@ impl Leases {
                 self.counts.granted += 1;
                 self.table.insert(id, Lease { ttl, expiry: NEVER });
                 self.extend(id, millis(ttl));
+                self.plan_checkpoint(id);
             }
             LeaseChange::Revoked { id } => self.counts.revoked += u64::from(self.remove(id)),
-            LeaseChange::Checkpoint { id, remaining_ttl } if remaining_ttl > 0 && self.exists(id) => {
-                self.checkpoints.insert(id, remaining_ttl);
+            LeaseChange::Checkpoint { id, remaining_ttl } if self.exists(id) => {
+                self.checkpoints.applied(id, remaining_ttl);
+                if !self.checkpoints.is_scheduled(id) {
+                    self.plan_checkpoint(id);
+                }
             }
-            LeaseChange::Checkpoint { id, .. } => {
-                self.checkpoints.remove(&id);
-            }
+            LeaseChange::Checkpoint { .. } => {}
         }
     }
 
     fn remove(&mut self, id: i64) -> bool {
         let Some(lease) = self.table.remove(&id) else { return false };
-        self.checkpoints.remove(&id);
+        self.checkpoints.remove(id);
         self.deadlines.remove(&(lease.expiry, id));
         if let Some(Ending::Proposed) = self.ending.remove(&id) {
             self.in_flight -= 1;
@@ -259,15 +265,21 @@ impl Leases {
             return;
         }
         self.leading = leading;
+        self.table.values_mut().for_each(|lease| lease.expiry = NEVER);
+        self.checkpoints.forget_term();
+        self.forget_deadlines();
+        if leading.is_some() {
+            self.promote();
+        }
+    }
+
+    fn forget_deadlines(&mut self) {
+        self.checkpoint_out = false;
         self.deadlines.clear();
         self.ending.clear();
         self.queued.clear();
         self.retries.clear();
         self.in_flight = 0;
-        self.table.values_mut().for_each(|lease| lease.expiry = NEVER);
-        if leading.is_some() {
-            self.promote();
-        }
     }
 
     /// Everybody gets the full or checkpointed TTL and an election timeout; pile-ups are spread over later seconds.
@@ -283,6 +295,9 @@ impl Leases {
         for (expiry, id) in &ends {
             self.table.get_mut(id).expect("listed from the table").expiry = *expiry;
         }
+        for (_, id) in &ends {
+            self.plan_checkpoint(*id);
+        }
         self.deadlines = ends.into_iter().collect();
         self.next_check = self.now;
     }
@@ -296,7 +311,7 @@ impl Leases {
         if self.ending.contains_key(&id) || lease.expiry <= self.clock() {
             return Renewal::Ended;
         }
-        if self.checkpoints.contains_key(&id) {
+        if self.checkpoints.must_clear(id) {
             return Renewal::Checkpointed;
         }
         self.counts.renewed += 1;
@@ -322,12 +337,12 @@ impl Leases {
     }
 
     /// Milliseconds a lease has when a leader takes over.
-    fn left(&self, id: i64, lease: &Lease) -> u64 {
-        millis(self.checkpoints.get(&id).copied().unwrap_or(lease.ttl))
+    pub(super) fn left(&self, id: i64, lease: &Lease) -> u64 {
+        millis(self.checkpoints.remaining(id).unwrap_or(lease.ttl))
     }
 
     /// The clock deadlines are on: it stood still during pauses.
-    fn clock(&self) -> u64 {
+    pub(super) fn clock(&self) -> u64 {
         self.now - self.paused.min(self.now)
     }
 
@@ -370,6 +385,6 @@ impl Leases {
     }
 }
 
-fn millis(seconds: i64) -> u64 {
+pub(super) fn millis(seconds: i64) -> u64 {
     u64::try_from(seconds).unwrap_or(0).saturating_mul(1_000)
 }

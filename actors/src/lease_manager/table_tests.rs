@@ -1,7 +1,7 @@
 //! Tables for the deadlines of leases.
 
-use super::table::{Leases, Renewal, Revoke, StoredLease};
-use crate::wiring::leases::RoleChanged;
+use super::table::{Leases, Renewal, Revoke};
+use crate::wiring::leases::{RoleChanged, StoredLease};
 use storage::apply::LeaseChange;
 
 const ELECTION: u64 = 1_000;
@@ -9,7 +9,7 @@ const ELECTION: u64 = 1_000;
 fn leader(stored: impl IntoIterator<Item = (i64, i64, i64)>) -> Leases {
     let stored = stored.into_iter().map(|(id, ttl, remaining)| StoredLease { id, ttl, remaining });
     let mut leases = Leases::new(stored, ELECTION, 0);
-    leases.role(RoleChanged { leading: true, term: 2 });
+    leases.role(RoleChanged { leading: true, term: 2, leader: 1 });
     leases
 }
 
@@ -49,10 +49,10 @@ fn a_grant_ends_after_its_ttl_and_a_renewal_starts_it_anew() {
 #[test]
 fn only_the_leader_renews_and_ends_leases() {
     let mut leases = leader([(1, 2, 0)]);
-    leases.role(RoleChanged { leading: false, term: 3 });
+    leases.role(RoleChanged { leading: false, term: 3, leader: 2 });
     assert!(run(&mut leases, 0, 60_000).is_empty());
     assert_eq!((leases.renew(1), leases.time_to_live(1)), (Renewal::NotLeader, Some((2, 2))));
-    leases.role(RoleChanged { leading: true, term: 4 });
+    leases.role(RoleChanged { leading: true, term: 4, leader: 1 });
     let now = 60_000;
     assert!(run(&mut leases, now, now + 2_900).is_empty());
     leases.tick(now + 3_500);
@@ -174,17 +174,4 @@ fn a_million_leases_cost_little_and_a_tick_costs_what_ended() {
     // other tests run beside, so the figure is only printed
     println!("{each} bytes per lease, grant {:?} each, idle tick {ticked:?}, renewal {renewed:?}", granted / 1_000_000);
     assert!(ticked.as_millis() < 5, "a tick without an end looks at nothing");
-}
-
-#[test]
-fn an_installed_snapshot_brings_its_own_table() {
-    let mut leases = leader([(1, 5, 0), (2, 5, 0)]);
-    leases.role(RoleChanged { leading: false, term: 3 });
-    leases.tick(1_000);
-    leases.restore([StoredLease { id: 2, ttl: 9, remaining: 4 }, StoredLease { id: 3, ttl: 7, remaining: 0 }]);
-    assert_eq!((leases.exists(1), leases.exists(2), leases.exists(3)), (false, true, true));
-    assert!(leases.leading().is_none());
-    leases.role(RoleChanged { leading: true, term: 4 });
-    assert!(run(&mut leases, 1_000, 5_500).is_empty(), "nobody is shortened");
-    assert_eq!(run(&mut leases, 5_750, 20_000).iter().map(|end| end.1).take(2).collect::<Vec<_>>(), [2, 3]);
 }

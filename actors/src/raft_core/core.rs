@@ -2,15 +2,21 @@
 //!
 //! Time is counted in ticks that arrive as messages. Must never read a clock.
 
+use super::health::{PeerHealth, Stall};
+use super::in_flight::InFlight;
 use super::inbox::Inbox;
 use super::incoming::Incoming;
 use super::log_tail::LogTail;
 use super::pending::PendingProposals;
+use super::pending_changes::{Asked, MembershipChanges};
 use super::pending_reads::{Opening, PendingReads};
+use super::pending_transfers::Transfers;
+use crate::calls::PeerCalls;
 use crate::death_watch::DeathWatch;
 use crate::limits::{LOG_READS, LONE_TAIL_BYTES};
 use crate::mailbox::Mailbox;
-use crate::wiring::advance::Advance;
+use crate::peers::Connections;
+use crate::wiring::advance::{Advance, AppliedUpTo};
 use crate::wiring::apply::ToApplier;
 use crate::wiring::leases::RoleChanged;
 use crate::wiring::log::{LogRead, ReadLog};
@@ -18,20 +24,22 @@ use crate::wiring::snapshots::ToSnapshotter;
 use crate::wiring::wal::ToWal;
 use crossbeam_channel::Sender;
 use messages::admin::Control;
-use messages::peer::PeerSender;
+use messages::peer::{PeerSender, Vitals};
 use messages::reply::Outbox;
 use messages::{Gauges, Reply, ReplyBody, RequestError, Sinks};
 use raft::{AppliedToken, Index, LogId, Node, PersistedToken, Role, Storage};
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Duration;
+use storage::apply::Membership;
 
 /// What the core must know besides raft's own configuration.
 #[derive(Clone, Debug)]
 pub struct CoreConfig {
     /// Raft's configuration.
     pub raft: raft::Config,
+    /// Length of a tick.
+    pub tick: Duration,
     /// Random number of this run, part of every proposal's origin.
     pub epoch: u64,
     /// Ticks after which a proposal or read is answered "timed out".
@@ -40,6 +48,10 @@ pub struct CoreConfig {
     pub catch_up_entries: u64,
     /// Bytes of applied entries kept in memory for followers.
     pub tail_bytes: u64,
+    /// Refuse changes of the membership that could cost the quorum.
+    pub strict_reconfig: bool,
+    /// Most learners that there may be.
+    pub max_learners: u32,
     /// How long to spin for a completion before sleeping, while exactly one append is out.
     pub spin: Duration,
 }
@@ -58,8 +70,16 @@ pub struct CoreParts {
     pub snapshots: Sender<ToSnapshotter>,
     /// To the peer transport.
     pub peers: Arc<dyn PeerSender>,
+    /// Asks and tells other members.
+    pub calls: PeerCalls,
+    /// Where other members are told how this one is.
+    pub vitals: Box<dyn Mailbox<Vitals>>,
     /// To the lease manager.
     pub leases: Box<dyn Mailbox<RoleChanged>>,
+    /// How long connections to other members have stood.
+    pub connections: Box<dyn Connections>,
+    /// The membership as the store has it.
+    pub membership: Arc<Membership>,
     /// Answers.
     pub sinks: Arc<Sinks>,
     /// Shared counters.
@@ -73,13 +93,17 @@ pub struct RaftCore {
     pub(super) parts: CoreParts,
     pub(super) proposals: PendingProposals,
     pub(super) reads: PendingReads,
+    pub(super) changes: MembershipChanges,
     pub(super) out: Outbox,
-    pub(super) appends: VecDeque<(u64, PersistedToken)>,
-    pub(super) next_append: u64,
-    pub(super) applies: VecDeque<(u64, AppliedToken)>,
-    pub(super) next_apply: u64,
+    pub(super) appends: InFlight<PersistedToken>,
+    pub(super) applies: InFlight<AppliedToken>,
+    pub(super) health: PeerHealth,
+    pub(super) stall: Stall,
+    pub(super) transfers: Transfers,
     /// Ticks since start.
     pub(super) now: u64,
+    /// The same, but a stall of this process counts for half an election timeout at most: what waited meanwhile was not slow.
+    pub(super) beats: u64,
     pub(super) next_tag: u64,
     pub(super) opening: Opening,
     /// Term and id of the leader that open read rounds were asked of.
@@ -96,6 +120,8 @@ pub struct RaftCore {
     pub(super) log_reads: usize,
     /// Tick at which a member that was removed leaves.
     pub(super) leaves_at: Option<u64>,
+    /// It has left.
+    pub(super) has_left: bool,
     /// Why this member must not go on.
     pub(super) failure: Option<String>,
 }
@@ -107,8 +133,10 @@ impl RaftCore {
     /// When raft refuses its configuration.
     pub fn new(config: CoreConfig, log: LogTail, parts: CoreParts) -> Result<Self, raft::ConfigError> {
         let node = Node::new(config.raft.clone(), log, raft::NoTrace)?;
+        let changes = MembershipChanges::new(parts.membership.clone());
         Ok(Self {
             node,
+            changes,
             // tags of this run start at its epoch, so that an answer to a read of a former run matches nothing
             next_tag: config.epoch << 20,
             config,
@@ -116,11 +144,13 @@ impl RaftCore {
             proposals: PendingProposals::default(),
             reads: PendingReads::default(),
             out: Outbox::default(),
-            appends: VecDeque::new(),
-            next_append: 1,
-            applies: VecDeque::new(),
-            next_apply: 1,
+            appends: InFlight::default(),
+            applies: InFlight::default(),
+            health: PeerHealth::default(),
+            stall: Stall::default(),
+            transfers: Transfers::default(),
             now: 0,
+            beats: 0,
             opening: Opening::NoLeader,
             asked_of: (0, 0),
             was_leading: false,
@@ -131,6 +161,7 @@ impl RaftCore {
             incoming: Incoming::default(),
             log_reads: 0,
             leaves_at: None,
+            has_left: false,
             failure: None,
         })
     }
@@ -138,7 +169,7 @@ impl RaftCore {
     /// Runs until it is told to stop.
     pub fn run(mut self, mut watch: DeathWatch) {
         self.start();
-        while !self.stopping && self.failure.is_none() {
+        while !self.stopping && !self.has_left && self.failure.is_none() {
             let spin = if self.appends.len() + self.applies.len() == 1 { self.config.spin } else { Duration::ZERO };
             if !self.parts.inbox.has_more() && !self.parts.inbox.wait(spin) {
                 break;
@@ -148,12 +179,15 @@ impl RaftCore {
         self.end();
         match self.failure {
             Some(why) => watch.fail(why),
+            None if self.has_left => watch.removed(),
             None => watch.finish(),
         }
     }
 
     /// What comes before the first round: a sole voter asks nobody.
     pub fn start(&mut self) {
+        // a member that was stopped before it could leave
+        self.leave_when_removed(&self.parts.membership.clone());
         if self.is_sole_voter() {
             self.node.campaign();
         }
@@ -201,6 +235,11 @@ impl RaftCore {
         &self.parts.gauges
     }
 
+    /// This member was removed, and has done what it still could for the others.
+    pub fn has_left(&self) -> bool {
+        self.has_left
+    }
+
     /// Why this member must not go on, once it must not.
     pub fn failure(&self) -> Option<&str> {
         self.failure.as_deref()
@@ -209,27 +248,39 @@ impl RaftCore {
     fn on_advance(&mut self, completion: Advance) {
         match completion {
             Advance::Persisted(done) => {
-                while self.appends.front().is_some_and(|(sequence, _)| *sequence <= done.sequence) {
-                    let (sequence, token) = self.appends.pop_front().expect("just seen");
+                while let Some(token) = self.appends.pop_up_to(done.sequence) {
                     self.node.on_persisted(token);
-                    self.finish_install(sequence);
                 }
+                self.finish_install(done.sequence);
+                self.changes.persisted(done.sequence);
             }
-            Advance::Applied(done) => {
-                while self.applies.front().is_some_and(|(sequence, _)| *sequence <= done.sequence) {
-                    let (_, token) = self.applies.pop_front().expect("just seen");
-                    self.node.on_applied(token);
-                }
-                self.parts.gauges.applied.store(done.index, Release);
-                let most = self.config.tail_bytes;
-                let tail = if self.is_alone() { most.min(LONE_TAIL_BYTES) } else { most };
-                self.node.storage_mut().trim(done.index, tail);
-                self.reads.applied(done.index, &mut self.out);
-            }
+            Advance::Applied(done) => self.on_applied(done),
             Advance::Durable(done) => {
                 self.durable = done.index;
                 self.release_log();
             }
+        }
+    }
+
+    fn on_applied(&mut self, done: AppliedUpTo) {
+        let mut verdicts = done.verdicts.into_iter().peekable();
+        while let Some(token) = self.applies.pop_up_to(done.sequence) {
+            while let Some(verdict) = verdicts.next_if(|verdict| verdict.index <= token.index()) {
+                self.on_verdict(verdict);
+            }
+            self.node.on_applied(token);
+        }
+        if let Some(membership) = done.membership {
+            self.on_membership(membership);
+        }
+        self.parts.gauges.applied.store(done.index, Release);
+        let most = self.config.tail_bytes;
+        let tail = if self.is_alone() { most.min(LONE_TAIL_BYTES) } else { most };
+        self.node.storage_mut().trim(done.index, tail);
+        self.reads.applied(done.index, &mut self.out);
+        // a sole voter asks nobody; at its start a change of the membership may have had to be applied first
+        if self.node.leader() == 0 && self.node.role() == Role::Follower && self.is_sole_voter() {
+            self.node.campaign();
         }
     }
 
@@ -277,6 +328,8 @@ impl RaftCore {
             self.release_log();
         }
         self.now += u64::from(count);
+        self.beats += u64::from(count).min(half_election);
+        self.look_at_health();
         // Whoever was paused has heard nobody meanwhile, and must not take that for silence of the others.
         for _ in 0..u64::from(count).min(half_election) {
             self.node.tick();
@@ -286,6 +339,8 @@ impl RaftCore {
         self.parts.gauges.proposals_failed.fetch_add(failed, Relaxed);
         self.reads.expire(self.now, why, &mut self.out);
         self.expire_snapshots();
+        self.expire_changes(self.now, why);
+        self.expire_transfers(self.now, RequestError::TransferTimeout);
         self.leave_if_removed();
         // twice per election timeout, also when ticks come in lumps
         if self.now / half_election != round {
@@ -295,14 +350,11 @@ impl RaftCore {
 
     fn on_control(&mut self, order: Control) {
         match order {
-            Control::MoveLeader { sink, token, target } => {
-                let voter = self.node.membership().voters.contains(&target);
-                let result = if self.node.is_leader() && voter { Ok(()) } else { Err(RequestError::NotLeader) };
-                if result.is_ok() {
-                    self.node.transfer_leader(target);
-                }
-                self.out.push(sink, Reply { token, body: ReplyBody::JobDone(result) });
+            Control::ChangeMembership { sink, token, change, forwarded } => {
+                self.on_change(Asked { sink, token, change, forwarded });
             }
+            Control::MoveLeader { sink, token, target } => self.on_move_leader(sink, token, target),
+            Control::HandOver { preferred, left } => self.on_hand_over(&preferred, left),
             Control::Stop => self.stopping = true,
         }
     }
@@ -316,6 +368,13 @@ impl RaftCore {
     pub fn end(&mut self) {
         self.proposals.expire(u64::MAX, RequestError::Stopped, &mut self.out);
         self.reads.expire(u64::MAX, RequestError::Stopped, &mut self.out);
+        self.expire_changes(u64::MAX, RequestError::Stopped);
+        while let Ok(order) = self.parts.inbox.control.try_recv() {
+            if let Control::ChangeMembership { sink, token, .. } = order {
+                self.refuse(sink, token, RequestError::Stopped);
+            }
+        }
+        self.expire_transfers(u64::MAX, RequestError::Stopped);
         for list in self.parts.inbox.propose.try_iter() {
             for proposal in list.proposals {
                 self.out.push(

@@ -17,6 +17,7 @@ impl RaftCore {
     /// of life, vote or read ever waits for the disk or the applier; appends and applies have a credit each.
     pub(super) fn drive_ready(&mut self) {
         loop {
+            self.propose_changes();
             self.ask_for_reads();
             let mut moved = self.dispatch_messages();
             moved |= self.dispatch_reads();
@@ -39,6 +40,8 @@ impl RaftCore {
         self.ask_for_log();
         self.order_snapshots();
         self.drop_unneeded_store();
+        self.answer_changes();
+        self.end_transfers();
         self.publish();
         self.out.flush(&self.parts.sinks);
     }
@@ -64,8 +67,9 @@ impl RaftCore {
     }
 
     fn dispatch_append(&mut self, append: Append) {
-        let sequence = self.next_append;
-        self.next_append += 1;
+        let (hard_state, must_sync) = (append.hard_state, append.must_sync);
+        let sequence = self.appends.push(self.beats, append.token);
+        self.changes.writes(sequence, hard_state, must_sync);
         let install = append.snapshot.map(|snapshot| self.begin_install(sequence, &snapshot));
         self.node.storage_mut().append(&append.entries);
         let batch = AppendBatch {
@@ -76,7 +80,6 @@ impl RaftCore {
             release: append.responses,
             install,
         };
-        self.appends.push_back((sequence, append.token));
         // a closed queue means that the WAL writer died: its death watch stops the node
         let sent = self.parts.wal.try_send(ToWal::Append(batch));
         assert!(!matches!(sent, Err(crossbeam_channel::TrySendError::Full(_))), "AI-CREDITS: WAL queue");
@@ -84,30 +87,16 @@ impl RaftCore {
 
     fn dispatch_apply(&mut self, apply: Apply) {
         let entries: Vec<_> = apply.entries.into_iter().map(|entry| self.committed(entry)).collect();
-        let sequence = self.next_apply;
-        self.next_apply += 1;
-        self.applies.push_back((sequence, apply.token));
+        let sequence = self.applies.push(self.beats, apply.token);
         let sent = self.parts.applier.try_send(ToApplier::Apply(ApplyBatch { sequence, entries }));
         assert!(!matches!(sent, Err(crossbeam_channel::TrySendError::Full(_))), "AI-CREDITS: applier queue");
     }
 
-    /// Attaches to an entry who waits for it, and to a conf change the membership after it.
+    /// Attaches to an entry who waits for it. A conf change is answered when the store has judged it.
     fn committed(&mut self, entry: Entry) -> CommittedEntry {
         self.proposals.committed(&entry, &mut self.out);
-        match entry.kind {
-            EntryKind::Normal => {
-                let waiter = self.waiter(&entry);
-                CommittedEntry { entry, conf_state: None, waiter }
-            }
-            EntryKind::ConfChange | EntryKind::ConfChangeV2 => {
-                // damaged bytes are left to the applier, which stops the node with the reason; a change that cannot be made
-                // from the present membership has no effect, on every member alike
-                let change = raft::ConfChangeV2::from_entry(&entry).ok().flatten();
-                let possible = change.filter(|change| self.node.preview_conf_change(change).is_ok());
-                let conf_state = possible.map(|change| self.node.apply_conf_change(&change));
-                CommittedEntry { entry, conf_state, waiter: None }
-            }
-        }
+        let waiter = if entry.kind == EntryKind::Normal { self.waiter(&entry) } else { None };
+        CommittedEntry { entry, waiter }
     }
 
     fn waiter(&mut self, entry: &Entry) -> Option<(messages::SinkId, messages::Token)> {
@@ -132,7 +121,8 @@ impl RaftCore {
         gauges.pending.store(self.proposals.waiting(), Relaxed);
         gauges.learner.store(self.node.is_learner(), Relaxed);
         let leader = self.node.leader();
-        if leader != self.last_leader {
+        let led_anew = leader != self.last_leader;
+        if led_anew {
             gauges.leader.store(leader, Release);
             if leader != 0 {
                 gauges.leader_changes.fetch_add(1, Relaxed);
@@ -142,9 +132,9 @@ impl RaftCore {
         }
         let leading = self.is_settled_leader();
         gauges.sole_voter.store(leading && self.is_sole_voter(), Release);
-        if leading != self.was_leading {
+        if led_anew || leading != self.was_leading {
             self.was_leading = leading;
-            self.parts.leases.send(RoleChanged { leading, term: self.node.term() });
+            self.parts.leases.send(RoleChanged { leading, term: self.node.term(), leader });
         }
         self.open_service(leading);
     }

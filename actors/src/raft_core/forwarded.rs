@@ -2,7 +2,7 @@
 //!
 //! Must ask for all that the applier relies on, and for nothing that a correct member might not have.
 
-use model::{Command, Envelope};
+use model::{Command, Envelope, Origin};
 use raft::{ConfChangeV2, ConfState, EntryKind, NodeId, Proposal};
 use storage::apply::MemberContext;
 
@@ -17,10 +17,22 @@ pub(super) fn check(from: NodeId, proposals: &[Proposal], members: &ConfState) -
     proposals.iter().try_for_each(|proposal| check_one(from, proposal))
 }
 
-fn is_member(id: NodeId, members: &ConfState) -> bool {
+/// Whether somebody belongs to a membership in any part.
+pub(super) fn is_member(id: NodeId, members: &ConfState) -> bool {
     [&members.voters, &members.voters_outgoing, &members.learners, &members.learners_next]
         .iter()
         .any(|set| set.contains(&id))
+}
+
+/// Who waits for a proposal, if that can be read.
+pub(super) fn origin_of(proposal: &Proposal) -> Option<Origin> {
+    match proposal.kind {
+        EntryKind::Normal => Envelope::decode(&proposal.data).ok().map(|envelope| envelope.origin),
+        EntryKind::ConfChange | EntryKind::ConfChangeV2 => {
+            let change = ConfChangeV2::from_payload(proposal.kind, &proposal.data).ok().flatten()?;
+            MemberContext::decode(&change.context).ok().map(|context| context.origin)
+        }
+    }
 }
 
 fn check_one(from: NodeId, proposal: &Proposal) -> Result<(), &'static str> {
@@ -49,7 +61,6 @@ fn check_one(from: NodeId, proposal: &Proposal) -> Result<(), &'static str> {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use model::Origin;
     use raft::{ConfChange, ConfChangeKind, confchange_codec};
 
     fn members() -> ConfState {
@@ -72,7 +83,11 @@ mod tests {
 
     #[test]
     fn what_a_correct_member_forwards_is_taken() {
-        let context = MemberContext { origin: Origin { member: 3, ..Origin::default() }, peer_urls: vec!["u".into()] };
+        let context = MemberContext {
+            origin: Origin { member: 3, ..Origin::default() },
+            peer_urls: vec!["u".into()],
+            ..MemberContext::default()
+        };
         assert_eq!(check(2, &[normal(2, 0, good()), normal(2, 0, good())], &members()), Ok(()));
         assert_eq!(check(3, &[change(context.encode())], &members()), Ok(()));
     }

@@ -5,7 +5,7 @@
 
 use crate::limits::{
     COMPLETIONS, CONTROLS, DURABLES_IN_FLIGHT, LOG_READS, PEER_REPORTS, PROPOSAL_LISTS, READ_LISTS, RECEIVES,
-    SNAPSHOT_NOTICES, STAGED_STORES, TAKE_PER_TURN, TICKS,
+    SNAPSHOT_NOTICES, STAGED_STORES, TAKE_PER_TURN, TICKS, VITALS,
 };
 use crate::wiring::advance::Advance;
 use crate::wiring::log::LogRead;
@@ -14,10 +14,12 @@ use crate::wiring::snapshots::{SnapshotNotice, SnapshotStaged};
 use crate::wiring::tick::Tick;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use messages::admin::Control;
+use messages::peer::Vitals;
 use messages::ports::{Bell, CorePort};
 use messages::propose::Propose;
 use messages::read::ReadIndex;
 use messages::receive::Receive;
+use raft::NodeId;
 use std::time::{Duration, Instant};
 
 /// Receiving ends.
@@ -29,6 +31,7 @@ pub struct Inbox {
     pub(crate) snapshots: Receiver<SnapshotNotice>,
     pub(crate) staged: Receiver<SnapshotStaged>,
     pub(crate) reports: Receiver<PeerReport>,
+    pub(crate) vitals: Receiver<(NodeId, Vitals)>,
     pub(crate) tick: Receiver<Tick>,
     pub(crate) control: Receiver<Control>,
     pub(crate) peer_control: Receiver<Receive>,
@@ -47,6 +50,7 @@ pub struct InnerPort {
     snapshots: Sender<SnapshotNotice>,
     staged: Sender<SnapshotStaged>,
     reports: Sender<PeerReport>,
+    vitals: Sender<(NodeId, Vitals)>,
     tick: Sender<Tick>,
     peer_control: Sender<Receive>,
     peer_data: Sender<Receive>,
@@ -110,6 +114,12 @@ impl InnerPort {
         }
     }
 
+    /// Tells how a peer is. The core looks at it with the next tick; dropped when it has too much to do.
+    pub fn vitals(&self, from: NodeId, vitals: Vitals) {
+        // the next notice is never far
+        let _ = self.vitals.try_send((from, vitals));
+    }
+
     /// Lets time pass. A tick that meets a full queue is given back to be merged into the next one.
     pub fn tick(&self, tick: Tick) -> Result<(), Tick> {
         self.tick.try_send(tick).map_err(TrySendError::into_inner)?;
@@ -136,6 +146,7 @@ impl Inbox {
         let (snapshots, snapshots_in) = bounded(SNAPSHOT_NOTICES);
         let (staged, staged_in) = bounded(STAGED_STORES);
         let (reports, reports_in) = bounded(PEER_REPORTS);
+        let (vitals, vitals_in) = bounded(VITALS);
         let (tick, tick_in) = bounded(TICKS);
         let (control, control_in) = bounded(CONTROLS);
         let (peer_control, peer_control_in) = bounded(RECEIVES);
@@ -150,6 +161,7 @@ impl Inbox {
             snapshots: snapshots_in,
             staged: staged_in,
             reports: reports_in,
+            vitals: vitals_in,
             tick: tick_in,
             control: control_in,
             peer_control: peer_control_in,
@@ -158,8 +170,19 @@ impl Inbox {
             propose: propose_in,
         };
         let port = CorePort { propose, read, control, bell: bell.clone() };
-        let inner =
-            InnerPort { bell, advance, durable, log, snapshots, staged, reports, tick, peer_control, peer_data };
+        let inner = InnerPort {
+            bell,
+            advance,
+            durable,
+            log,
+            snapshots,
+            staged,
+            reports,
+            vitals,
+            tick,
+            peer_control,
+            peer_data,
+        };
         (inbox, port, inner)
     }
 

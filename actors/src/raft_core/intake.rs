@@ -5,13 +5,18 @@
 use super::core::RaftCore;
 use super::forwarded;
 use super::inbox::Inbox;
+use crate::calls::kinds::{ProposalsRefused, Refusal};
 use crate::limits::{PROPOSE_BYTES, RECEIVES, TAKE_PER_TURN, UNAPPLIED_ENTRIES};
 use bytes::Bytes;
 use messages::propose::{Proposal, Propose};
 use messages::{Reply, ReplyBody, RequestError, SinkId, Token};
 use model::{Envelope, Origin};
-use raft::{Body, Message, ProposalDropped, Proposed, StepError};
+use raft::{Body, EntryKind, Message, NodeId, ProposalDropped, Proposed, StepError};
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+/// How long a notice of refused proposals may be on its way.
+const REFUSAL_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Proposals that are handed to raft together: all are taken, or none.
 #[derive(Default)]
@@ -39,13 +44,18 @@ impl RaftCore {
         }
     }
 
-    fn on_message(&mut self, message: Message) {
-        if let Body::Propose(proposals) = &message.body
-            && let Err(why) = forwarded::check(message.from, proposals, self.node.membership())
+    pub(super) fn on_message(&mut self, message: Message) {
+        let from = message.from;
+        let proposals = match &message.body {
+            Body::Propose(proposals) => proposals.clone(),
+            _ => Vec::new(),
+        };
+        if !proposals.is_empty()
+            && let Err(why) = forwarded::check(from, &proposals, self.node.membership())
         {
             // once in the log, it would stop every member that applies it
-            tracing::warn!(from = format!("{:x}", message.from), why, "refused forwarded proposals");
-            return;
+            tracing::warn!(from = format!("{from:x}"), why, "refused forwarded proposals");
+            return self.refuse_forwarded(from, &proposals, ProposalDropped::BadConfChange);
         }
         // one that this member does not need is only answered
         if let Body::Snapshot(snapshot) = &message.body
@@ -57,15 +67,35 @@ impl RaftCore {
             );
             return;
         }
-        // a message of somebody who is not a member, or a forwarded proposal that cannot be taken: its sender times out
-        if let Err(why @ StepError::LogLost { .. }) = self.node.step(message) {
-            self.failure = Some(why.to_string());
+        if !proposals.is_empty() && self.refuses_to_lead() {
+            return self.refuse_forwarded(from, &proposals, ProposalDropped::Transferring);
         }
+        if proposals.iter().any(|proposal| proposal.kind != EntryKind::Normal) && self.must_hold_changes() {
+            return self.hold_change(message, &proposals);
+        }
+        match self.node.step(message) {
+            Err(why @ StepError::LogLost { .. }) => self.failure = Some(why.to_string()),
+            Err(StepError::Dropped(why)) => self.refuse_forwarded(from, &proposals, why),
+            // a message of somebody who is not a member
+            Err(StepError::PeerNotFound | StepError::Malformed) | Ok(()) => {}
+        }
+    }
+
+    /// Tells the member that has forwarded proposals that they were not taken, so that whoever waits there need not wait for long.
+    pub(super) fn refuse_forwarded(&self, from: NodeId, proposals: &[raft::Proposal], why: ProposalDropped) {
+        let origins: Vec<Origin> = proposals.iter().filter_map(forwarded::origin_of).collect();
+        let Some(epoch) = origins.first().map(|origin| origin.epoch) else { return };
+        let own = origins.iter().filter(|origin| (origin.member, origin.epoch) == (from, epoch));
+        let sequences = own.map(|origin| origin.sequence).collect();
+        let refusal = Refusal { epoch, sequences, too_many: why == ProposalDropped::TooMuchUncommitted };
+        // one that is lost is made up for by the deadline of whoever waits
+        self.parts.calls.ask::<ProposalsRefused>(from, refusal, REFUSAL_PATIENCE, drop);
     }
 
     /// Proposes what clients and owners ask for, as few batches as fit into frames.
     pub(super) fn on_proposals(&mut self, lists: Vec<Propose>) {
         let unapplied = self.node.committed().saturating_sub(self.node.applied());
+        let hangs = self.refuses_to_lead();
         let mut batch = Batch::default();
         for Propose { sink, proposals } in lists {
             for proposal in proposals {
@@ -74,6 +104,8 @@ impl RaftCore {
                 } else if proposal.only_in_term != 0 && !self.node.is_leader() {
                     // it concerns this member's leadership, of which there is none (any more)
                     self.refuse(sink, proposal.token, RequestError::NotLeader);
+                } else if hangs {
+                    self.refuse(sink, proposal.token, RequestError::LeaderChanged);
                 } else {
                     if !batch.payloads.is_empty() && batch.bytes + proposal.command.len() > PROPOSE_BYTES {
                         self.propose(std::mem::take(&mut batch));
@@ -108,7 +140,7 @@ impl RaftCore {
     }
 
     /// The whole batch was not taken: certainly not applied.
-    fn refuse_dropped(&mut self, sequences: &[u64], why: ProposalDropped) {
+    pub(super) fn refuse_dropped(&mut self, sequences: &[u64], why: ProposalDropped) {
         let error = match why {
             ProposalDropped::TooMuchUncommitted => RequestError::TooManyRequests,
             ProposalDropped::NoLeader | ProposalDropped::NotForwarding => RequestError::NoLeader,

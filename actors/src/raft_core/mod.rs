@@ -6,6 +6,8 @@
 //! | [`inbox`] | the queues |
 //! | `intake` | what other members say, what is proposed |
 //! | `forwarded` | the checked door for proposals of other members |
+//! | `changes` | changes of the membership: proposed, judged, answered |
+//! | `pending_changes` | changes between their client and its answer |
 //! | `reads` | read-index rounds, the start of service |
 //! | `dispatch` | what raft wants done goes to the other owners |
 //! | [`pending`] | who waits for which proposal |
@@ -16,14 +18,24 @@
 //! | `incoming` | the latter |
 //! | `outgoing` | who is sent what, and which part of the log is kept meanwhile |
 //! | `peers` | what the transport reports |
+//! | `in_flight` | work that was handed out and is not acknowledged |
+//! | `health` | how the other members are |
+//! | `stalls` | a disk or an applier that hangs |
+//! | `transfers` | leadership that is handed over |
+//! | `pending_transfers` | who waits for another leader |
 //!
 //! Must never wait for the disk, the store or a socket.
 
+mod changes;
+#[cfg(test)]
+mod changes_tests;
 pub mod core;
 #[cfg(test)]
 mod core_tests;
 mod dispatch;
 mod forwarded;
+mod health;
+mod in_flight;
 pub mod inbox;
 mod incoming;
 mod intake;
@@ -32,12 +44,20 @@ mod log_windows;
 mod outgoing;
 mod peers;
 pub mod pending;
+mod pending_changes;
 mod pending_reads;
+mod pending_transfers;
 mod reads;
 #[cfg(test)]
 mod snapshot_tests;
 mod snapshots;
 #[cfg(test)]
+mod stall_tests;
+mod stalls;
+#[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod transfer_tests;
+mod transfers;
 
 pub use core::{CoreConfig, CoreParts, RaftCore};

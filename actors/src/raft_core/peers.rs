@@ -3,10 +3,12 @@
 //! Must never take a proposal that may have arrived for one that did not.
 
 use super::core::RaftCore;
+use super::forwarded;
+use crate::calls::kinds::Refusal;
 use crate::wiring::peers::PeerReport;
 use messages::RequestError;
-use model::Envelope;
-use raft::{Body, EntryKind, Message, NodeId, Proposal};
+use raft::{Body, Message, NodeId, Proposal};
+use storage::apply::Membership;
 
 impl RaftCore {
     /// Takes in what the transport has reported.
@@ -17,6 +19,7 @@ impl RaftCore {
                     self.node.report_unreachable(peer);
                     never_left.into_iter().for_each(|message| self.on_never_left(message));
                 }
+                PeerReport::Refused(refusal) => self.on_refused(&refusal),
                 PeerReport::Removed { by } => self.on_told_removed(by),
             }
         }
@@ -34,13 +37,25 @@ impl RaftCore {
     }
 
     fn refuse_unsent(&mut self, proposal: &Proposal) {
-        if proposal.kind != EntryKind::Normal {
-            return;
+        let Some(origin) = forwarded::origin_of(proposal) else { return };
+        if origin.member == self.config.raft.id {
+            self.refuse_own(origin.epoch, origin.sequence, RequestError::LeaderChanged);
         }
-        let Ok(envelope) = Envelope::decode(&proposal.data) else { return };
-        let own = (envelope.origin.member, envelope.origin.epoch) == (self.config.raft.id, self.config.epoch);
-        if own && let Some((sink, token)) = self.proposals.take(envelope.origin.sequence) {
-            self.refuse(sink, token, RequestError::LeaderChanged);
+    }
+
+    /// The leader did not take what this member has forwarded.
+    fn on_refused(&mut self, refusal: &Refusal) {
+        for sequence in &refusal.sequences {
+            self.refuse_own(refusal.epoch, *sequence, refusal.error());
+        }
+    }
+
+    /// A proposal certainly has no effect: who waits for it is told, if it was made by this run.
+    fn refuse_own(&mut self, epoch: u64, sequence: u64, why: RequestError) {
+        if epoch == self.config.epoch
+            && let Some((sink, token)) = self.proposals.take(sequence)
+        {
+            self.refuse(sink, token, why);
         }
     }
 
@@ -53,12 +68,16 @@ impl RaftCore {
         }
     }
 
+    /// The store says that this member is none any more. It leaves as one that was told so.
+    pub(super) fn leave_when_removed(&mut self, membership: &Membership) {
+        if membership.was_removed(self.config.raft.id) && self.leaves_at.is_none() {
+            tracing::warn!("this member was removed from the cluster");
+            self.leaves_at = Some(self.now + u64::from(self.config.raft.election_tick));
+        }
+    }
+
     /// Whether the time has come for a member that was removed.
     pub(super) fn leave_if_removed(&mut self) {
-        if self.leaves_at.is_some_and(|at| self.now >= at) && self.failure.is_none() {
-            let why = "this member was removed from the cluster; its data folder is of no more use: to come back it must be \
-                       added again and started with an empty one";
-            self.failure = Some(why.to_owned());
-        }
+        self.has_left |= self.leaves_at.is_some_and(|at| self.now >= at);
     }
 }

@@ -4,6 +4,7 @@
 //! unknown after the deadline.
 
 use messages::{Reply, ReplyBody, RequestError, SinkId, Token, reply::Outbox};
+use model::MemberRefusal;
 use raft::{Entry, Index, Term};
 use std::collections::VecDeque;
 
@@ -67,10 +68,16 @@ impl PendingProposals {
     pub fn committed(&mut self, entry: &Entry, out: &mut Outbox) {
         while let Some(place) = self.places.front().copied().filter(|p| p.index <= entry.index) {
             self.places.pop_front();
-            if (place.index, place.term) != (entry.index, entry.term)
-                && let Some((sink, token)) = self.take(place.sequence)
-            {
-                out.push(sink, Reply { token, body: ReplyBody::Applied(Err(RequestError::LeaderChanged)) });
+            let why = if (place.index, place.term) != (entry.index, entry.term) {
+                RequestError::LeaderChanged
+            } else if entry.data.is_empty() {
+                // raft emptied a change of the membership, because another one was under way
+                RequestError::Member(MemberRefusal::Pending)
+            } else {
+                continue;
+            };
+            if let Some((sink, token)) = self.take(place.sequence) {
+                out.push(sink, Reply { token, body: ReplyBody::Applied(Err(why)) });
             }
         }
     }
@@ -145,7 +152,16 @@ mod tests {
     const SINK: SinkId = SinkId(0);
 
     fn entry(index: Index, term: Term) -> Entry {
-        Entry { term, index, kind: EntryKind::Normal, data: Bytes::new() }
+        Entry { term, index, kind: EntryKind::Normal, data: Bytes::from_static(b"x") }
+    }
+
+    #[test]
+    fn a_change_that_was_emptied_is_certainly_not_applied() {
+        let (mut pending, mut out) = (PendingProposals::default(), Outbox::default());
+        pending.add(SINK, 10, 100);
+        pending.placed(5, 2, 1);
+        pending.committed(&Entry { data: Bytes::new(), ..entry(5, 2) }, &mut out);
+        assert_eq!(answers(out), [(10, Some(RequestError::Member(MemberRefusal::Pending)))]);
     }
 
     #[test]

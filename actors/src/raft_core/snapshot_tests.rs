@@ -152,7 +152,12 @@ fn who_ceases_to_lead_ends_its_transfers() {
 /// A store at this place is handed to the core.
 fn stage(bench: &mut Bench, meta: &SnapshotMeta) -> Receiver<bool> {
     let (stepped, told) = bounded(1);
-    let staged = StagedStore { meta: meta.clone(), name: "store-0000000000000032".into(), store: Box::new(()) };
+    let staged = StagedStore {
+        meta: meta.clone(),
+        name: "store-0000000000000032".into(),
+        store: Box::new(()),
+        membership: Default::default(),
+    };
     let message = SnapshotStaged { from: 2, term: 2, staged, stepped };
     assert!(bench.inner.staged(message).is_ok(), "room for one");
     bench.core.round();
@@ -171,7 +176,12 @@ fn a_store_that_was_received_is_installed_and_what_it_covers_is_answered_as_unkn
     bench.answers();
     let (stepped, told) = bounded(1);
     let meta = meta(50, 8);
-    let staged = StagedStore { meta: meta.clone(), name: "store-0000000000000032".into(), store: Box::new(()) };
+    let staged = StagedStore {
+        meta: meta.clone(),
+        name: "store-0000000000000032".into(),
+        store: Box::new(()),
+        membership: Default::default(),
+    };
     assert!(bench.inner.staged(SnapshotStaged { from: 2, term: 9, staged, stepped }).is_ok());
     bench.core.round();
     assert!(told.try_recv().expect("raft was told"));

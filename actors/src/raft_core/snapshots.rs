@@ -4,6 +4,7 @@
 //! say that a snapshot was delivered before its receiver did, and never hand out an install without the store that belongs to it.
 
 use super::core::RaftCore;
+use super::incoming::Installing;
 use super::outgoing::{Matched, Order};
 use crate::limits::{SNAPSHOT_LOG_BYTES, SNAPSHOT_LOG_BYTES_LOW, SNAPSHOT_TRANSFERS};
 use crate::wiring::snapshots::{SendSnapshot, SnapshotNotice, SnapshotStaged, StagedStore, ToSnapshotter};
@@ -158,20 +159,22 @@ impl RaftCore {
         let staged = staged.expect("AI-STAGED: raft installs what was staged, and nothing else");
         let index = snapshot.meta.index;
         tracing::info!(index, term = snapshot.meta.term, store = staged.name, "installing a snapshot of the leader");
-        self.incoming.installing = Some((sequence, index));
+        self.incoming.installing = Some(Installing { sequence, index, membership: staged.membership.clone() });
         self.node.storage_mut().install(&snapshot.meta);
         let failed = self.proposals.installed(index, RequestError::Timeout, &mut self.out);
         self.parts.gauges.proposals_failed.fetch_add(failed, Relaxed);
         staged
     }
 
-    /// The append of this number is durable, and if it was an install, the applier has the store.
+    /// Appends up to this number are durable, and if there was an install among them, the applier has the store.
     pub(super) fn finish_install(&mut self, sequence: u64) {
-        let Some((_, index)) = self.incoming.installing.take_if(|(of, _)| *of == sequence) else { return };
+        let Some(install) = self.incoming.installing.take_if(|install| install.sequence <= sequence) else { return };
+        let index = install.index;
         tracing::info!(index, "installed a snapshot of the leader");
         self.durable = self.durable.max(index);
         self.released = self.released.max(index);
         self.parts.gauges.applied.store(index, Release);
         self.reads.applied(index, &mut self.out);
+        self.on_membership(install.membership);
     }
 }

@@ -107,8 +107,12 @@ impl<E: Engine> BulkSink for StagingSink<E> {
         let Incoming { about, name, stage, engine, .. } = incoming;
         let parts = &self.staging.parts;
         let opened = stage.finish(engine.clone(), parts.owner, &about.meta, parts.chunk_bytes);
-        let store = match opened.map_err(io::Error::other) {
-            Ok(store) => store,
+        let opened = opened.map_err(io::Error::other).and_then(|store| {
+            let membership = store.membership().map_err(io::Error::other)?;
+            Ok((store, membership))
+        });
+        let (store, membership) = match opened {
+            Ok(opened) => opened,
             Err(why) => {
                 drop(engine);
                 self.staging.remove(&name);
@@ -116,7 +120,7 @@ impl<E: Engine> BulkSink for StagingSink<E> {
             }
         };
         let opened = OpenedStore { store, engine };
-        let staged = StagedStore { meta: about.meta, name, store: Box::new(opened) };
+        let staged = StagedStore { meta: about.meta, membership: Arc::new(membership), name, store: Box::new(opened) };
         self.hand_over(from, about.term, staged)
     }
 }

@@ -44,7 +44,7 @@ fn sent(entries: u64) -> Sent {
         let put = PutRequest { key: format!("key-{index}").into(), value: vec![1; 900].into(), ..Default::default() };
         let data = Envelope { origin: Origin::default(), only_in_term: 0, command: Command::Put(put).encode(1) };
         let entry = Entry { term: 2, index, kind: EntryKind::Normal, data: data.encode() };
-        store.apply(&[Committed { entry, conf_state: None }]).unwrap();
+        store.apply(&[Committed { entry }]).unwrap();
     }
     let snapshot = store.view().snapshot;
     let header = StreamHeader::read(&snapshot, "").unwrap();

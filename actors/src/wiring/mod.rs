@@ -8,7 +8,7 @@
 //! | [`advance`] | WAL writer, applier, flusher → raft core | advancec |
 //! | [`tick`] | ticker → raft core | tickc |
 //! | [`flush`] | applier, WAL writer → flusher | – |
-//! | [`leases`] | applier, raft core → lease manager | – |
+//! | [`leases`] | applier, raft core, other members → lease manager | – |
 //! | [`peers`] | peer transport → raft core | recvc |
 //! | [`log`] | raft core ↔ log reader | – |
 //! | [`snapshots`] | raft core, applier ↔ snapshotter; snapshots of other members → raft core | msgSnapC |

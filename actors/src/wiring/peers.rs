@@ -1,6 +1,7 @@
 //! Peer transport → raft core, besides messages of consensus. Dropped when the core has too much to do: raft finds out by
 //! itself, and a proposal that is not reported gets its answer at its deadline.
 
+use crate::calls::kinds::Refusal;
 use raft::{Message, NodeId};
 
 /// What the transport reports.
@@ -13,6 +14,8 @@ pub enum PeerReport {
         /// These certainly never left.
         never_left: Vec<Message>,
     },
+    /// The leader did not take proposals that this member had forwarded: they certainly have no effect.
+    Refused(Refusal),
     /// A member of proven identity says that this one was removed.
     Removed {
         /// The member that says so.

@@ -2,6 +2,8 @@
 
 use raft::{NodeId, SnapshotMeta, Term};
 use std::any::Any;
+use std::sync::Arc;
+use storage::apply::Membership;
 
 /// What the snapshotter is asked.
 #[derive(Debug)]
@@ -63,6 +65,8 @@ pub enum SnapshotNotice {
 pub struct StagedStore {
     /// Its place in the log, and the membership there.
     pub meta: SnapshotMeta,
+    /// Who the members are there.
+    pub membership: Arc<Membership>,
     /// Its name, as the store pointer will have it.
     pub name: String,
     /// The write side and its engine: the core and the log carry them to the applier without knowing what they are.

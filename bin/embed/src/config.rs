@@ -93,6 +93,10 @@ pub struct Config {
     pub election: Duration,
     /// Ask before campaigning, so that a member that was cut off does not disturb.
     pub pre_vote: bool,
+    /// Refuse changes of the membership that could cost the quorum.
+    pub strict_reconfig: bool,
+    /// Most learners that there may be.
+    pub max_learners: u32,
     /// How long the raft core stays awake for the one completion it waits for, giving way to everybody else, before it sleeps. Zero
     /// unless told: a span longer than a sync of the disk (250 µs, say) makes a lone client a tenth faster for half more CPU.
     pub spin: Duration,
@@ -147,6 +151,8 @@ impl Config {
             heartbeat: Duration::from_millis(100),
             election: Duration::from_secs(1),
             pre_vote: true,
+            strict_reconfig: true,
+            max_learners: 1,
             spin: Duration::ZERO,
             catch_up_entries: 5_000,
             max_request_bytes: 1536 << 10,

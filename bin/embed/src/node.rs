@@ -13,7 +13,7 @@ use crate::listen::{self, ListenError, ServerTls};
 use crate::peers::{self, Opened, PeerPlan, Peers, PeersError};
 use crate::publish;
 use crate::thread_guard::ThreadGuard;
-use crate::version::{SERVER_VERSION, STORAGE_VERSION};
+use crate::version::{SERVER_VERSION, STORAGE_VERSION, server_version};
 use actors::death_watch::{ExitCell, NodeExit};
 use actors::kernel::{Assembly, FIRST_CLIENT_SINK, Kernel};
 use actors::raft_core::CoreConfig;
@@ -37,6 +37,9 @@ use tokio::task::JoinHandle;
 
 /// How long calls may take to end when the node stops.
 const CLOSE_GRACE: Duration = Duration::from_millis(500);
+
+/// How long another member may take to lead in place of one that stops.
+const HAND_OVER_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Why a node did not start. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -195,10 +198,13 @@ impl Node {
         self.kernel.exit().clone()
     }
 
-    /// Stops the node: doors, then owners in the order in which nothing is lost. Takes at most a second and a half.
+    /// Stops the node: leadership to another member if there is one, then doors, then owners in the order in which nothing is lost. Takes at most a second and a half.
     /// Requests of in-process clients that were not answered end as stopped, their watches with `None`. The data folder is free
     /// afterwards.
     pub async fn stop(self) {
+        let hand_over = self.kernel.hand_over();
+        // also when it fails: the others elect somebody
+        let _ = tokio::task::spawn_blocking(move || hand_over.wait(HAND_OVER_PATIENCE)).await;
         self.client.ports().gauges.stopping.store(true, Release);
         for mut task in self.background {
             task.0.abort();
@@ -260,6 +266,7 @@ fn service_config(config: &Config, peers: PeerMetrics) -> Result<ServiceConfig, 
         max_txn_ops: config.max_txn_ops,
         quota_bytes: config.quota_bytes,
         min_lease_ttl: config.min_lease_ttl(),
+        election: config.election,
         server_version: SERVER_VERSION.into(),
         storage_version: STORAGE_VERSION.into(),
         dropped_log_lines: config.dropped_log_lines.clone(),
@@ -312,10 +319,13 @@ fn assemble(
         tail,
         core: CoreConfig {
             raft,
+            tick: config.heartbeat,
             epoch: bootstrap::random()?,
             request_ticks: (config.request_timeout().as_millis() / config.heartbeat.as_millis().max(1)) as u64,
             catch_up_entries: config.catch_up_entries,
             tail_bytes: budgets.log_tail,
+            strict_reconfig: config.strict_reconfig,
+            max_learners: config.max_learners,
             spin: config.spin,
         },
         tick: config.heartbeat,
@@ -326,6 +336,7 @@ fn assemble(
         scratch: folders.scratch,
         // etcd's snapshot files carry the version of their storage, and tools print it
         server_version: STORAGE_VERSION.into(),
+        version: server_version(),
         connect_peers: None,
         exit: ExitCell::default(),
         client_sinks,

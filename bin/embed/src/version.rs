@@ -6,3 +6,18 @@ pub const SERVER_VERSION: &str = "3.7.1";
 pub const CLUSTER_VERSION: &str = "3.7.0";
 /// What `Status.storageVersion` and snapshots say.
 pub const STORAGE_VERSION: &str = "3.7.0";
+
+/// [`SERVER_VERSION`] as the other members are told: major, minor, patch.
+pub fn server_version() -> [u16; 3] {
+    let mut parts = SERVER_VERSION.split('.').map(|part| part.parse().unwrap_or_default());
+    std::array::from_fn(|_| parts.next().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_version_told_to_members_is_the_one_told_to_clients() {
+        let [major, minor, patch] = super::server_version();
+        assert_eq!(format!("{major}.{minor}.{patch}"), super::SERVER_VERSION);
+    }
+}

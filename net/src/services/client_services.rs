@@ -6,9 +6,10 @@
 use super::config::ServiceConfig;
 use super::deferred::{DeferredCall, DeferredCalls, StreamCall};
 use super::encode::{self, Header};
+use super::leader_required::LeaderRequired;
 use super::requests::RoundRequests;
 use super::status;
-use crate::door::{Answer, Call, CallMeta, CallToken, LoopHandle, Status};
+use crate::door::{Answer, Call, CallToken, LoopHandle, Status};
 use bytes::Bytes;
 use messages::admin::{Control, MaintenanceJob, RunJob};
 use messages::lease::LeaseAsk;
@@ -16,7 +17,7 @@ use messages::propose::Proposal;
 use messages::read::{ChunkSource, INLINE_BYTES, RunQuery, Work};
 use messages::watch::{StreamKey, ToHub};
 use messages::{Ports, Reply, ReplyBody, RequestError, SinkId, Token};
-use model::{Applied, Command};
+use model::{Applied, Command, MemberChange};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -46,6 +47,7 @@ struct Shared {
     alarm_proposed: Cell<Option<tokio::time::Instant>>,
     /// A task offers the core a list that it could not take.
     retrying: Cell<bool>,
+    leader_required: LeaderRequired,
 }
 
 impl ClientServices {
@@ -63,6 +65,7 @@ impl ClientServices {
             last_internal_token: Cell::new(0),
             alarm_proposed: Cell::new(None),
             retrying: Cell::new(false),
+            leader_required: LeaderRequired::default(),
         }))
     }
 
@@ -79,6 +82,11 @@ impl ClientServices {
     /// Settings.
     pub(crate) fn config(&self) -> &ServiceConfig {
         &self.0.config
+    }
+
+    /// The streams that end without a leader.
+    pub(super) fn leader_required(&self) -> &LeaderRequired {
+        &self.0.leader_required
     }
 
     /// When this thread last proposed an alarm about space.
@@ -240,20 +248,6 @@ impl ClientServices {
         self.pb_header(self.ports().reads.position().0)
     }
 
-    /// Rules that hold for every call: a valid API version, and a leader where the client requires one.
-    ///
-    /// # Errors
-    /// etcd's answer.
-    pub(super) fn admit(&self, meta: &CallMeta) -> Result<(), Status> {
-        if meta.get("client-api-version").is_some_and(|v| std::str::from_utf8(v).is_err()) {
-            return Err(status::INVALID_CLIENT_API_VERSION);
-        }
-        if meta.get("hasleader") == Some(b"true") && self.ports().gauges.leader_id().is_none() {
-            return Err(status::NO_LEADER);
-        }
-        Ok(())
-    }
-
     /// Proposes a checked command for a call, which is answered with the outcome.
     pub(super) fn propose(&self, call: Call, command: Command) {
         match self.encode(command) {
@@ -370,6 +364,21 @@ impl ClientServices {
     /// Orders a job that may take minutes, for a deferred call. When too many wait, the call fails.
     pub(super) fn run_job(&self, token: Token, job: MaintenanceJob, call: impl DeferredCall<Self> + 'static) {
         if self.ports().run_job(RunJob { sink: self.0.sink, token, job }) {
+            self.defer(token, call);
+        } else {
+            Box::new(call).failed(self, token, status::TOO_MANY_REQUESTS);
+        }
+    }
+
+    /// Asks the core to change the membership, for a deferred call. A core that is busy fails it.
+    pub(super) fn change_membership(
+        &self,
+        token: Token,
+        change: MemberChange,
+        call: impl DeferredCall<Self> + 'static,
+    ) {
+        let order = Control::ChangeMembership { sink: self.0.sink, token, change, forwarded: false };
+        if self.ports().core.control(order) {
             self.defer(token, call);
         } else {
             Box::new(call).failed(self, token, status::TOO_MANY_REQUESTS);

@@ -3,6 +3,7 @@
 use crate::peer::metrics::PeerMetrics;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 /// Settings of the services.
 #[derive(Clone, Debug)]
@@ -15,6 +16,8 @@ pub struct ServiceConfig {
     pub quota_bytes: i64,
     /// Shortest TTL of a lease in seconds. A shorter one is raised to it before the lease is proposed.
     pub min_lease_ttl: i64,
+    /// Time without a leader after which members campaign.
+    pub election: Duration,
     /// The version that clients are told: that of the etcd whose API this is.
     pub server_version: String,
     /// The version of the storage format that clients are told.

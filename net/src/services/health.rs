@@ -1,5 +1,6 @@
 //! The gRPC health service: whether this member serves. Answers are those of grpc-go's health server, which etcd uses.
 
+use super::admission::OnLearner;
 use super::client_services::ClientServices;
 use super::deferred::StreamCall;
 use super::status;
@@ -33,8 +34,11 @@ pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {
     let services = services.clone();
     table.server_stream(
         "/grpc.health.v1.Health/Watch",
-        move |_: CallMeta, body: Bytes, stream: StreamHandle| -> Box<dyn StreamEvents> {
-            watch(&services, body, &stream);
+        move |meta: CallMeta, body: Bytes, stream: StreamHandle| -> Box<dyn StreamEvents> {
+            match services.admit_stream(&meta, &stream, OnLearner::Refused) {
+                Ok(()) => watch(&services, body, &stream),
+                Err(refused) => stream.finish(refused),
+            }
             Box::new(Events { services: services.clone(), token: stream.token().as_u64() })
         },
     );

@@ -2,6 +2,7 @@
 //!
 //! Writes are validated and proposed. Reads are served from the newest view, linearizable ones after a read index was granted.
 
+use super::admission::OnLearner;
 use super::client_services::ClientServices;
 use super::deferred::DeferredCall;
 use super::encode::{self, Part};
@@ -19,7 +20,12 @@ use model::request::{CompactionRequest, DeleteRangeRequest, PutRequest, RangeReq
 
 /// Registers the methods.
 pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {
-    method(services, table, "Range", |services, call, request: RangeRequest| {
+    let on_learner = |request: &RangeRequest| match request.serializable {
+        true => OnLearner::Served,
+        false => OnLearner::Refused,
+    };
+    let range = "/etcdserverpb.KV/Range";
+    unary::method_on_learners(services, table, range, on_learner, |services, call, request: RangeRequest| {
         check::range(&request)?;
         let serializable = request.serializable;
         serve_read(services, call, Range(request), serializable);

@@ -3,6 +3,7 @@
 //! Random ids and the shortest TTL are filled in here, before the proposal, so that its entry has the same effect on every
 //! member.
 
+use super::admission::OnLearner;
 use super::client_services::ClientServices;
 use super::deferred::DeferredCall;
 use super::encode::Part;
@@ -49,7 +50,13 @@ pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {
         Ok(())
     });
     method(services, table, &path("LeaseTimeToLive"), |services, call, request: pb::LeaseTimeToLiveRequest| {
-        reads::serve_linearizable(services, call.take(), TimeToLive { id: request.id, keys: request.keys });
+        let read = TimeToLive { id: request.id, keys: request.keys };
+        // the lease manager sees to it that its answer is no older than the call; the keys are read here
+        if request.keys {
+            reads::serve_linearizable(services, call.take(), read);
+        } else {
+            reads::serve(services, call.take(), read);
+        }
         Ok(())
     });
     method(services, table, &path("LeaseLeases"), |services, call, _: pb::LeaseLeasesRequest| {
@@ -58,7 +65,7 @@ pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {
     });
     let services = services.clone();
     table.bidi(&path("LeaseKeepAlive"), move |meta: CallMeta, stream: StreamHandle| -> Box<dyn StreamEvents> {
-        let refused = services.admit(&meta).err();
+        let refused = services.admit_stream(&meta, &stream, OnLearner::Refused).err();
         let keep = Rc::new(KeepAlive { stream: stream.clone(), state: RefCell::default() });
         if let Some(refused) = refused {
             stream.finish(refused);

@@ -1,9 +1,10 @@
 //! Maintenance: status, alarms, hashes, defragmentation, transfer of leadership. Snapshot is in `snapshot`.
 
+use super::admission::OnLearner;
 use super::client_services::ClientServices;
 use super::deferred::DeferredCall;
 use super::reads::{self, ReadCall, Served};
-use super::unary::method;
+use super::unary::{method, method_on_learners};
 use super::{encode, status};
 use crate::door::{Answer, Call, MethodTable, Status};
 use api::etcdserverpb as pb;
@@ -20,7 +21,8 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 /// Registers the methods.
 pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {
     let path = |name: &str| format!("/etcdserverpb.Maintenance/{name}");
-    method(services, table, &path("Status"), |services, call, _: pb::StatusRequest| {
+    let served = |_: &pb::StatusRequest| OnLearner::Served;
+    method_on_learners(services, table, &path("Status"), served, |services, call, _: pb::StatusRequest| {
         call.take().reply(Answer::message(member_status(services).encode_to_vec()));
         Ok(())
     });

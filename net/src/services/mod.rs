@@ -6,12 +6,16 @@
 //! |---|---|
 //! | [`status`], [`config`], [`check`], [`encode`] | errors to gRPC codes and etcd's texts; settings; the checked door from protobuf to commands; answers spliced from stored bytes |
 //! | [`requests`], [`deferred`] | the requests of a round; what deferred calls wait for |
+//! | [`leader_required`] | streams that end without a leader |
 //! | [`client_services`] | what the services of a connection thread share |
+//! | [`member_urls`] | peer URLs of new members |
+//! | [`admission`] | what holds for every call: learners, and members without a leader |
 //! | [`unary`], [`quota`], [`reads`], [`pulled`] | unary methods, the space quota, unary reads, large answers that are read while they are sent |
 //! | [`kv`], [`range_stream`], [`watch`], [`lease`], [`maintenance`], [`snapshot`], [`cluster`], [`health`], [`unoffered`] | one service each |
 //! | [`concurrency`] | locks and elections |
 //! | [`methods`] | the methods of all services |
 
+mod admission;
 pub mod check;
 mod client_services;
 mod cluster;
@@ -21,8 +25,10 @@ mod deferred;
 mod encode;
 mod health;
 mod kv;
+mod leader_required;
 mod lease;
 pub(crate) mod maintenance;
+mod member_urls;
 mod methods;
 mod pulled;
 mod quota;

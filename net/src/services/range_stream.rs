@@ -3,6 +3,7 @@
 //! The last chunk carries header, `more` and `count`, so one chunk is held back until it is known whether another follows.
 //! Merging all chunks gives the answer of the unary method.
 
+use super::admission::OnLearner;
 use super::client_services::ClientServices;
 use super::deferred::{DeferredCall, StreamCall};
 use super::{check, encode, status};
@@ -50,7 +51,7 @@ fn open(
     stream: &StreamHandle,
     flow: &Rc<Flow>,
 ) -> Result<(), Status> {
-    services.admit(meta)?;
+    services.admit_stream(meta, stream, OnLearner::Refused)?;
     let request = RangeRequest::decode(body).map_err(|why| status::malformed(&why))?;
     check::range_stream(&request)?;
     let token = stream.token().as_u64();

@@ -2,6 +2,7 @@
 //!
 //! Must never hold more than one chunk.
 
+use super::admission::OnLearner;
 use super::client_services::ClientServices;
 use super::deferred::{DeferredCall, StreamCall};
 use super::status;
@@ -28,7 +29,7 @@ pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {
         move |meta: CallMeta, body: Bytes, stream: StreamHandle| -> Box<dyn StreamEvents> {
             let token = stream.token().as_u64();
             let snapshot = Rc::<Snapshot>::default();
-            if let Err(refused) = check(&services, &meta, body) {
+            if let Err(refused) = check(&services, &meta, &stream, body) {
                 stream.finish(refused);
             } else {
                 services.run_job(token, MaintenanceJob::OpenSnapshot, Opening { stream, snapshot: snapshot.clone() });
@@ -38,8 +39,8 @@ pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {
     );
 }
 
-fn check(services: &ClientServices, meta: &CallMeta, body: Bytes) -> Result<(), Status> {
-    services.admit(meta)?;
+fn check(services: &ClientServices, meta: &CallMeta, stream: &StreamHandle, body: Bytes) -> Result<(), Status> {
+    services.admit_stream(meta, stream, OnLearner::Served)?;
     match pb::SnapshotRequest::decode(body) {
         Ok(_) => Ok(()),
         Err(why) => Err(status::malformed(&why)),

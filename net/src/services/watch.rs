@@ -4,6 +4,7 @@
 //! the client has taken, so a slow client holds back its own watchers and nobody else's. A client that half-closes its
 //! stream keeps its watchers, as in etcd. Must never queue more than the credit granted.
 
+use super::admission::OnLearner;
 use super::client_services::ClientServices;
 use super::deferred::StreamCall;
 use super::pulled::LARGEST_ANSWER;
@@ -40,7 +41,7 @@ fn open(
 ) -> Box<dyn StreamEvents> {
     let key = services.stream_key(stream.token().as_u64());
     let watch = Rc::new(WatchStream { key, fragmenting: fragmenting.clone(), state: RefCell::default() });
-    if let Err(refused) = services.admit(meta) {
+    if let Err(refused) = services.admit_stream(meta, &stream, OnLearner::Refused) {
         stream.finish(refused);
         return Box::new(Events { services: services.clone(), watch, open: false });
     }

@@ -39,7 +39,7 @@ fn sender(keys: usize, value: usize) -> StateMachine<SimEngine> {
         let origin = Origin { member: 1, epoch: 2, sequence: index };
         let data = Envelope { origin, only_in_term: 0, command: command.encode(index) }.encode();
         let entry = Entry { term: 3, index, kind: EntryKind::Normal, data };
-        store.apply(&[Committed { entry, conf_state: None }]).unwrap();
+        store.apply(&[Committed { entry }]).unwrap();
     };
     run(Command::LeaseGrant(LeaseGrantRequest { id: 5, ttl: 60 }));
     for n in 0..keys {
@@ -141,7 +141,7 @@ fn a_staged_store_goes_on_with_the_next_entry() {
     let command = Command::Put(PutRequest { key: "new".into(), value: "1".into(), ..Default::default() });
     let data = Envelope { origin: Origin::default(), only_in_term: 0, command: command.encode(1) }.encode();
     let entry = Entry { term: 3, index: meta.index + 1, kind: EntryKind::Normal, data };
-    let report = staged.apply(&[Committed { entry, conf_state: None }]).unwrap();
+    let report = staged.apply(&[Committed { entry }]).unwrap();
     assert_eq!(report.view.status.revision, sender.revision() + 1);
 }
 

@@ -8,7 +8,7 @@ use actors::wiring::events::Advanced;
 use actors::wiring::leases::{LeasesAdvanced, RoleChanged};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use messages::lease::LeaseRequests;
-use messages::peer::PeerSender;
+use messages::peer::{PeerSender, Vitals};
 use messages::watch::WatchRequests;
 use messages::{Reply, ReplySink};
 use raft::Message;
@@ -67,6 +67,13 @@ impl Mailbox<Advanced> for ToHub {
     fn send(&self, message: Advanced) {
         let _ = self.0.send(HubMail::Advanced(message));
     }
+}
+
+/// There is no other member to be told how this one is.
+pub struct NobodyToTell;
+
+impl Mailbox<Vitals> for NobodyToTell {
+    fn send(&self, _: Vitals) {}
 }
 
 /// A mailbox.

@@ -4,11 +4,12 @@
 
 use super::engine::{Reads, StepEngine};
 use super::params::{ELECTION_TICKS, Params, TICK};
-use super::ports::{ClientSink, HubMail, LeaseMail, SimPeers, ToHub, ToLeases, mailbox};
+use super::ports::{ClientSink, HubMail, LeaseMail, NobodyToTell, SimPeers, ToHub, ToLeases, mailbox};
 use actors::applier::{Applier, ApplierInstall, ApplierPace, ApplierParts};
+use actors::calls::PeerCalls;
 use actors::flusher::{Flusher, FlusherParts};
 use actors::kernel::{FIRST_CLIENT_SINK, LEASE_SINK};
-use actors::lease_manager::{LeaseService, LeaseServiceParts, StoredLease};
+use actors::lease_manager::{LeaseService, LeaseServiceParts, NoLeaderCalls, StoredLease};
 use actors::limits::{
     APPLIER_QUEUE, APPLY_BATCH_BYTES, COLLECTED_BYTES, FLUSHER_QUEUE, HUB_BACKLOG_BYTES, LOG_READS, LOG_TAIL_BYTES,
     OVERSIZED_REVISION_BYTES, UNCOMMITTED_BYTES, WAL_QUEUE,
@@ -25,6 +26,7 @@ use actors::wiring::flush::ToFlusher;
 use actors::wiring::log::ReadLog;
 use actors::wiring::wal::ToWal;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use messages::peer::Transport;
 use messages::ports::CorePort;
 use messages::{Gauges, ReplySink, SinkId, Sinks};
 use std::collections::VecDeque;
@@ -33,7 +35,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Release;
 use std::time::Duration;
-use storage::apply::StateMachine as Store;
+use storage::apply::{Membership, StateMachine as Store};
 use storage::disk::SimDisk;
 use storage::engine::sim::SimSnapshot;
 use storage::view::{View, Views};
@@ -132,7 +134,7 @@ struct Ends {
 }
 
 impl Wiring {
-    fn core_parts(&self, inbox: Inbox, applier: Sender<ToApplier>) -> CoreParts {
+    fn core_parts(&self, inbox: Inbox, applier: Sender<ToApplier>, membership: Arc<Membership>) -> CoreParts {
         CoreParts {
             inbox,
             wal: self.ends.wal_end.clone(),
@@ -141,7 +143,12 @@ impl Wiring {
             // nobody sends or receives snapshots
             snapshots: bounded(0).0,
             peers: Arc::new(self.peers.clone()),
+            calls: PeerCalls::default(),
+            vitals: Box::new(NobodyToTell),
             leases: Box::new(ToLeases(self.ends.to_leases.clone())),
+            // nobody can be reached
+            connections: Box::new(None::<Arc<dyn Transport>>),
+            membership,
             sinks: self.sinks.clone(),
             gauges: self.gauges.clone(),
         }
@@ -211,10 +218,11 @@ impl Wiring {
         }
     }
 
-    fn leases(&self, view: &View<SimSnapshot>) -> Result<LeaseService, String> {
+    fn leases(&self, own: u64, view: &View<SimSnapshot>) -> Result<LeaseService, String> {
         let stored = storage::read::meta::leases(view).map_err(|e| e.to_string())?;
         let stored = stored.into_iter().map(|(id, row)| StoredLease { id, ttl: row.ttl, remaining: row.remaining });
-        Ok(LeaseService::new(LeaseServiceParts {
+        let parts = LeaseServiceParts {
+            own,
             stored: stored.collect(),
             election_timeout: TICK / 1_000 * u64::from(ELECTION_TICKS),
             heartbeat: TICK / 1_000,
@@ -222,7 +230,8 @@ impl Wiring {
             core: self.port.clone(),
             sinks: self.sinks.clone(),
             gauges: self.gauges.clone(),
-        }))
+        };
+        Ok(LeaseService::new(parts, Box::new(NoLeaderCalls)))
     }
 }
 
@@ -260,9 +269,11 @@ impl Running {
             Wiring { inner, port, ends, views, gauges, sinks, peers: SimPeers::default(), backlog: Arc::default() };
         let view = wiring.views.load();
         let at = Position { revision: view.status.revision, compact_revision: view.status.compact_revision };
+        let own = store.identity().member_id;
         let config = core_config(&store, params, epoch);
-        let core =
-            RaftCore::new(config, tail, wiring.core_parts(inbox, applier_end.clone())).map_err(|e| e.to_string())?;
+        let membership = Arc::new(store.membership().map_err(|e| e.to_string())?);
+        let parts = wiring.core_parts(inbox, applier_end.clone(), membership);
+        let core = RaftCore::new(config, tail, parts).map_err(|e| e.to_string())?;
         // it is stepped by the world, which needs no end to stop it by
         let (_, never) = bounded(0);
         let log = LogReader::new(wal.reader(), to_log.clone(), never, wiring.inner.clone());
@@ -273,7 +284,7 @@ impl Running {
             wal: WalWriter::new(wal, wiring.wal_parts(to_wal.clone(), applier_end, disk)),
             applier: Applier::new(store, wiring.applier_parts(to_applier.clone(), engine.clone(), params)),
             flusher: Flusher::new(wiring.flusher_parts(to_flusher.clone(), engine, disk, params)),
-            leases: wiring.leases(&view)?,
+            leases: wiring.leases(own, &view)?,
             hub: Hub::new(params.hub, at),
             work: VecDeque::new(),
             done: VecDeque::new(),
@@ -317,10 +328,13 @@ fn core_config(store: &Store<StepEngine>, params: &Params, epoch: u64) -> CoreCo
     raft.step_down_on_removal = true;
     CoreConfig {
         raft,
+        tick: Duration::from_micros(TICK),
         epoch,
         request_ticks: 70,
         catch_up_entries: params.catch_up,
         tail_bytes: LOG_TAIL_BYTES,
+        strict_reconfig: true,
+        max_learners: 1,
         spin: Duration::ZERO,
     }
 }

@@ -5,5 +5,6 @@
 mod failure;
 mod host;
 mod members;
+mod membership;
 mod several;
 mod snapshots;

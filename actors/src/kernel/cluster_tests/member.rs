@@ -32,6 +32,7 @@ use tempfile::TempDir;
 
 const SINK: SinkId = SinkId(FIRST_CLIENT_SINK);
 const PATIENCE: Duration = Duration::from_secs(120);
+const TICK: Duration = Duration::from_millis(20);
 const MEMBER: &str = "/data/member";
 
 /// What survives a stop.
@@ -102,6 +103,9 @@ impl Member {
             request_ticks: 200,
             catch_up_entries: 5,
             tail_bytes: 4 << 10,
+            tick: TICK,
+            strict_reconfig: true,
+            max_learners: 1,
             spin: Duration::ZERO,
         };
         let scratch = TempDir::new().unwrap();
@@ -121,13 +125,14 @@ impl Member {
             disk: machine.disk.shared(),
             tail: LogTail::new(booted.log),
             core,
-            tick: Duration::from_millis(20),
+            tick: TICK,
             hub: HubConfig::for_requests(1 << 20),
             compaction_pause: Duration::ZERO,
             budgets: OwnerBudgets::DEFAULT,
             make_room: Box::new(|| {}),
             scratch: scratch.path().join("scratch"),
             server_version: "3.7.0".into(),
+            version: [3, 7, 0],
             connect_peers: Some(Box::new(move |inbound| Ok(network.join(id, inbound)))),
             client_sinks: vec![Arc::new(Sink { heard: heard.clone(), answers })],
         });

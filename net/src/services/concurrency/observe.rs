@@ -7,6 +7,7 @@
 use super::keys;
 use super::leader::{self, Leader};
 use crate::door::{CallMeta, CallToken, Message, MethodTable, SendError, Status, StreamEvents, StreamHandle};
+use crate::services::admission::OnLearner;
 use crate::services::client_services::ClientServices;
 use crate::services::deferred::{DeferredCall, StreamCall};
 use crate::services::status;
@@ -64,7 +65,7 @@ pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {
     table.server_stream(
         "/v3electionpb.Election/Observe",
         move |meta: CallMeta, body: Bytes, stream: StreamHandle| -> Box<dyn StreamEvents> {
-            match request(&services, &meta, body) {
+            match request(&services, &meta, &stream, body) {
                 Ok(request) => open(&services, &request, &stream),
                 Err(refused) => {
                     stream.finish(refused);
@@ -79,8 +80,13 @@ struct Refused;
 
 impl StreamEvents for Refused {}
 
-fn request(services: &ClientServices, meta: &CallMeta, body: Bytes) -> Result<LeaderRequest, Status> {
-    services.admit(meta)?;
+fn request(
+    services: &ClientServices,
+    meta: &CallMeta,
+    stream: &StreamHandle,
+    body: Bytes,
+) -> Result<LeaderRequest, Status> {
+    services.admit_stream(meta, stream, OnLearner::Refused)?;
     LeaderRequest::decode(body).map_err(|why| status::malformed(&why))
 }
 
