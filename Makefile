@@ -29,7 +29,7 @@ TAR := conclave-$(VERSION)-linux-$(shell uname -m)
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-.PHONY: help run test deps build programs install dist deb quick verify fix deny unit model env sim mutants fuzz ceiling
+.PHONY: help run cluster test deps build programs install dist deb quick verify fix deny unit model env sim mutants fuzz ceiling
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,6 +37,10 @@ help: ## Show this list.
 run: deps ## Build and start a single member on 127.0.0.1:2379 (data in ./default.etcd).
 	cargo build --release -p conclave
 	$(CARGO_TARGET_DIR)/release/conclave $(ARGS)
+
+cluster: deps ## Build and start three members on 2379, 22379 and 32379 with one log; Ctrl-C stops them.
+	cargo build --release -p conclave
+	bin/cluster.sh $(CARGO_TARGET_DIR)/release/conclave $(ARGS)
 
 build: deps ## Build the daemon and its tools.
 	cargo build --release $(addprefix -p ,$(PROGRAMS))

@@ -15,6 +15,10 @@ const START_PATIENCE: Duration = Duration::from_secs(60);
 /// How a daemon is started.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// Name of the member.
+    pub name: String,
+    /// Members of a new cluster, as in `--initial-cluster`; none for this one alone.
+    pub cluster: Option<String>,
     /// Data folder.
     pub data: PathBuf,
     /// Port for clients.
@@ -33,7 +37,31 @@ impl Settings {
     /// Two free ports and this data folder.
     pub fn new(data: impl Into<PathBuf>) -> Self {
         let [client, peer] = free_ports();
-        Self { data: data.into(), client, peer, flags: Vec::new(), within: Vec::new(), variables: Vec::new() }
+        Self {
+            name: "default".into(),
+            cluster: None,
+            data: data.into(),
+            client,
+            peer,
+            flags: Vec::new(),
+            within: Vec::new(),
+            variables: Vec::new(),
+        }
+    }
+
+    /// Members `m1`, `m2` … of one cluster, in folders below this one.
+    pub fn of_cluster(dir: &Path, members: usize) -> Vec<Self> {
+        let names = (1..=members).map(|number| format!("m{number}"));
+        let mut all: Vec<Self> = names.map(|name| Self { name: name.clone(), ..Self::new(dir.join(name)) }).collect();
+        let cluster: Vec<String> = all.iter().map(|one| format!("{}={}", one.name, one.peer_url())).collect();
+        let cluster = cluster.join(",");
+        all.iter_mut().for_each(|one| one.cluster = Some(cluster.clone()));
+        all
+    }
+
+    /// Where other members reach it.
+    pub fn peer_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.peer)
     }
 
     /// Where clients are served.
@@ -52,10 +80,11 @@ impl Settings {
             None => Command::new(binary()),
         };
         command.envs(self.variables.iter().cloned());
-        command.arg("--name").arg("default").arg("--data-dir").arg(&self.data);
+        command.arg("--name").arg(&self.name).arg("--data-dir").arg(&self.data);
         command.arg("--listen-client-urls").arg(url(self.client)).arg("--advertise-client-urls").arg(url(self.client));
         command.arg("--listen-peer-urls").arg(url(self.peer)).arg("--initial-advertise-peer-urls").arg(url(self.peer));
-        command.arg("--initial-cluster").arg(format!("default={}", url(self.peer)));
+        let alone = || format!("{}={}", self.name, self.peer_url());
+        command.arg("--initial-cluster").arg(self.cluster.clone().unwrap_or_else(alone));
         command.args(&self.flags).stdin(Stdio::null());
         command
     }
@@ -113,21 +142,35 @@ impl Daemon {
     /// # Panics
     /// When it ends or does not serve in time; with its log.
     pub async fn start(settings: Settings) -> (Self, Stubs) {
+        let mut daemon = Self::spawn(settings);
+        let stubs = daemon.serves().await;
+        (daemon, stubs)
+    }
+
+    /// Starts a daemon and waits for nothing: one of a cluster serves when others run.
+    pub fn spawn(settings: Settings) -> Self {
         let log = settings.data.with_extension("log");
         let child = settings.spawn(&log);
-        let mut daemon = Self { settings, child, log };
-        let address = daemon.settings.address().to_string();
+        Self { settings, child, log }
+    }
+
+    /// Waits until it serves.
+    ///
+    /// # Panics
+    /// When it ends or does not serve in time; with its log.
+    pub async fn serves(&mut self) -> Stubs {
+        let address = self.settings.address().to_string();
         let start = Instant::now();
         loop {
             match Stubs::connect(&address, Duration::ZERO).await {
-                Ok(stubs) => return (daemon, stubs),
+                Ok(stubs) => return stubs,
                 Err(why) => {
-                    let ended = daemon.child.try_wait().expect("ask for the process");
+                    let ended = self.child.try_wait().expect("ask for the process");
                     if let Some(status) = ended {
-                        panic!("the daemon ended while it started, {status}:\n{}", daemon.log());
+                        panic!("the daemon ended while it started, {status}:\n{}", self.log());
                     }
                     if start.elapsed() > START_PATIENCE {
-                        panic!("the daemon does not serve: {why}\n{}", daemon.log());
+                        panic!("the daemon does not serve: {why}\n{}", self.log());
                     }
                     tokio::time::sleep(Duration::from_millis(2)).await;
                 }

@@ -8,6 +8,7 @@ pub mod daemon;
 pub mod fuzz;
 pub mod http;
 pub mod machine;
+pub mod members;
 pub mod model;
 pub mod request;
 pub mod server;

@@ -130,8 +130,12 @@ pub trait Transport: PeerSender {
     fn stop(&self);
 }
 
-/// Makes the transport of a node, given where it reports to. Called once, when the node's queues exist.
-pub type ConnectPeers = Box<dyn FnOnce(Arc<dyn Inbound>) -> Arc<dyn Transport> + Send>;
+/// Makes the transport of a node, given where it reports to, or says why there can be none: a port that is taken, say. Called once,
+/// when the node's queues exist.
+pub type ConnectPeers = Box<dyn FnOnce(Arc<dyn Inbound>) -> Result<Arc<dyn Transport>, ConnectError> + Send>;
+
+/// Why a transport could not be made, in its own words.
+pub type ConnectError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A membership as the transport needs it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

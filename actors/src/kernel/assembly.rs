@@ -1,5 +1,6 @@
 //! What a node is put together from, and why it may not start. Values only.
 
+use crate::death_watch::ExitCell;
 use crate::limits::OwnerBudgets;
 use crate::maintenance_jobs::OpenEngine;
 use crate::raft_core::CoreConfig;
@@ -24,6 +25,8 @@ pub const FIRST_CLIENT_SINK: u32 = 1;
 pub struct Assembly<E: Engine> {
     /// Who it is.
     pub identity: NodeIdentity,
+    /// Where its end is noted.
+    pub exit: ExitCell,
     /// The engine, and how to open a checkpoint of it.
     pub engine: Arc<E>,
     /// Opens a checkpoint.
@@ -75,4 +78,7 @@ pub enum StartError {
     /// The members could not be read.
     #[error(transparent)]
     Members(#[from] storage::apply::ApplyFatal),
+    /// The peer transport could not be made.
+    #[error(transparent)]
+    Peers(messages::peer::ConnectError),
 }

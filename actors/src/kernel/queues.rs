@@ -96,7 +96,7 @@ pub(super) struct Ends {
 }
 
 impl<E: Engine> Queues<E> {
-    pub(super) fn new(store: &Store<E>, budgets: &OwnerBudgets) -> (Self, Ends) {
+    pub(super) fn new(exit: ExitCell, store: &Store<E>, budgets: &OwnerBudgets) -> (Self, Ends) {
         let (inbox, core, inner) = Inbox::new();
         let (wal, wal_end) = bounded(WAL_QUEUE);
         let (applier, applier_end) = bounded(APPLIER_QUEUE);
@@ -106,7 +106,7 @@ impl<E: Engine> Queues<E> {
         let gauges = Arc::<Gauges>::default();
         gauges.applied.store(store.applied().index, Release);
         let queues = Self {
-            exit: ExitCell::default(),
+            exit,
             reads: StoreReads::new(views.clone(), gauges.clone(), budgets.collected),
             gauges,
             sinks: Arc::default(),

@@ -96,7 +96,7 @@ fn sender_of(transport: Option<&Arc<dyn Transport>>) -> Arc<dyn PeerSender> {
 /// # Errors
 /// [`StartError`].
 pub(super) fn start<E: Engine>(assembly: Assembly<E>) -> Result<Started, StartError> {
-    let (queues, ends) = Queues::new(&assembly.store, &assembly.budgets);
+    let (queues, ends) = Queues::new(assembly.exit, &assembly.store, &assembly.budgets);
     let raft = &assembly.core.raft;
     let actors = start_actors(&queues, raft.id, assembly.hub, assembly.tick, raft.election_tick)?;
     let mut sinks: Vec<Arc<dyn ReplySink>> = vec![Arc::new(LeaseSink(actors.leases.clone()))];
@@ -104,7 +104,7 @@ pub(super) fn start<E: Engine>(assembly: Assembly<E>) -> Result<Started, StartEr
     queues.sinks.register(sinks);
 
     let inbox = Arc::new(PeerInbox::new(queues.inner.clone(), Box::new(actors.leases.clone().recipient())));
-    let transport = assembly.connect_peers.map(|connect| connect(inbox));
+    let transport = assembly.connect_peers.map(|connect| connect(inbox)).transpose().map_err(StartError::Peers)?;
     if let Some(transport) = &transport {
         queues.calls.connect(transport.clone());
         transport.set_peers(peers_of(&assembly.store)?);

@@ -81,7 +81,7 @@ impl WatchHub {
     /// Starts a hub on an arbiter.
     pub fn start(parts: HubParts, arbiter: &ArbiterHandle) -> Addr<Self> {
         Self::start_in_arbiter(arbiter, move |_| {
-            // jobs are bounded by the hub: one per scan, one for the head, one for previous key-values
+            // jobs are bounded by the hub: one per scan, one for the head, one for previous key-values, one that measures
             let (jobs, jobs_out) = crossbeam_channel::unbounded();
             let watch = DeathWatch::new("watch hub", parts.exit.clone());
             Self {

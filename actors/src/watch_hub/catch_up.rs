@@ -17,7 +17,7 @@ use bytes::Bytes;
 use std::sync::Arc;
 
 /// Scans of the store at the same time: one of ranges, the others of single keys.
-const SCANS: usize = 4;
+pub(super) const SCANS: usize = 4;
 
 /// A scan of the store for several watchers.
 #[derive(Debug)]

@@ -1,15 +1,16 @@
 //! The property of the hub: each watcher receives exactly the events a naive model says, in order, each revision whole, and
 //! a promise of progress is never broken, whatever the order of credit, losses, compactions and reads.
 
+use super::catch_up::SCANS;
 use super::config::HubConfig;
 use super::hub::Hub;
-use super::jobs::ReadJob;
+use super::jobs::{LogJob, ReadJob, Reader};
 use super::testing::{Change, Store, expected, key, stream};
 use bytes::Bytes;
 use messages::watch::{CreateWatch, StreamKey, ToHub, WatchFrame};
 use model::KeyRange;
 use proptest::prelude::*;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -184,12 +185,28 @@ impl World {
 
     fn collect(&mut self) {
         self.jobs.extend(self.hub.take_jobs());
-        assert!(self.jobs.len() <= 6, "jobs are bounded");
+        self.jobs_are_bounded();
         for (key, frames) in self.hub.take_frames() {
             for frame in frames {
                 self.receive(key, frame);
             }
         }
+    }
+
+    /// At most one job of each kind is out, and one for each scan.
+    fn jobs_are_bounded(&self) {
+        let of = |kind: fn(&ReadJob) -> bool| self.jobs.iter().filter(|job| kind(job)).count();
+        let for_head = of(|job| matches!(job, ReadJob::Log(LogJob { reader: Reader::Hub, .. })));
+        let (prev_kvs, measures) =
+            (of(|job| matches!(job, ReadJob::PrevKvs(_))), of(|job| matches!(job, ReadJob::Measure(_))));
+        assert!(for_head <= 1 && prev_kvs <= 1 && measures <= 1, "{:?}", self.jobs);
+        let scan = |job: &ReadJob| match job {
+            ReadJob::Log(LogJob { reader: Reader::Scan(id), .. }) => Some(*id),
+            _ => None,
+        };
+        let scans: Vec<u64> = self.jobs.iter().filter_map(scan).collect();
+        let distinct: BTreeSet<u64> = scans.iter().copied().collect();
+        assert!(scans.len() == distinct.len() && scans.len() <= SCANS, "one job for each scan: {scans:?}");
     }
 
     /// What the client must have of a watcher once everything up to a revision was sent: alternatives per event, because

@@ -10,14 +10,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
-use storage::apply::StateMachine;
+use storage::apply::{Bootstrap, StateMachine};
 use storage::boot::{Boot, BootError, Stores};
 use storage::disk::space::Space;
 use storage::disk::{Disk, OsDisk};
 use storage::engine::EngineError;
 use storage::engine::rocks::{RocksEngine, RocksMemory, RocksOptions};
 use storage::member::pointer::is_store_name;
-use storage::member::{Folders, Founders, RESTORING, founders};
+use storage::member::{ClusterError, Folders, RESTORING};
 use storage::wal::{Wal, WalConfig};
 
 /// Why a data folder cannot be used.
@@ -101,11 +101,14 @@ pub fn holds_member(data_dir: &Path) -> bool {
     Folders::of(data_dir, None).store.exists()
 }
 
-/// Opens or makes the member that the configuration describes. Blocking.
+/// Opens the member of the data folder, or makes the one that `first` describes. Blocking.
 ///
 /// # Errors
 /// [`BootstrapError`], each saying what to do.
-pub fn boot(config: &Config) -> Result<Booted, BootstrapError> {
+pub fn boot(
+    config: &Config,
+    first: impl FnOnce() -> Result<Bootstrap, ClusterError>,
+) -> Result<Booted, BootstrapError> {
     let folders = Folders::of(&config.data_dir, config.wal_dir.as_deref());
     let restoring = config.data_dir.join(RESTORING);
     if restoring.exists() {
@@ -130,16 +133,10 @@ pub fn boot(config: &Config) -> Result<Booted, BootstrapError> {
         wal: wal_config(&folders),
         chunk_bytes: budgets.owners.apply_chunk,
         log_id: random()?,
+        force_new_cluster: config.force_new_cluster,
         epoch_floor: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs()),
     };
-    let booted = boot.start(|| {
-        founders(Founders {
-            cluster: &config.initial_cluster,
-            token: &config.initial_cluster_token,
-            name: &config.name,
-        })
-    });
-    let booted = booted.map_err(|why| match why {
+    let booted = boot.start(first).map_err(|why| match why {
         BootError::Mismatch(why) => BootstrapError::Mismatch { path: config.data_dir.clone(), why },
         BootError::Folder { path, source } => BootstrapError::Folder { path, source },
         why => BootstrapError::Boot(why),

@@ -2,17 +2,15 @@
 //!
 //! Must never end the node: a certificate that is no good any more is the operator's to renew, in place.
 
-use messages::Ports;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tls::Identity;
 
 /// Time between two looks.
 const PERIOD: Duration = Duration::from_secs(60);
 
-/// Looks until the node ends.
-pub(crate) async fn watch(ports: Ports, identity: Arc<Identity>) {
+/// Looks until the node ends, and says each time when the certificate does, in seconds since 1970.
+pub(crate) async fn watch(identity: Arc<Identity>, noted: impl Fn(i64)) {
     loop {
         let looking = Arc::clone(&identity);
         // files may lie on a disk that hangs
@@ -21,7 +19,7 @@ pub(crate) async fn watch(ports: Ports, identity: Arc<Identity>) {
             looking.not_after()
         });
         let Ok(not_after) = looked.await else { return };
-        ports.gauges.certificate_ends.store(not_after, Relaxed);
+        noted(not_after);
         actix_rt::time::sleep(PERIOD).await;
     }
 }

@@ -5,6 +5,7 @@
 use crate::budgets::Budgets;
 use crate::listen::{SocketOptions, TlsSettings};
 use net::door::DoorLimits;
+pub use net::peer::local::LocalNetwork;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -20,6 +21,35 @@ pub enum AutoCompaction {
     Revision(i64),
 }
 
+/// What a member without data is told of its cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InitialState {
+    /// All members of `initial_cluster` start a new cluster.
+    #[default]
+    New,
+    /// The cluster runs, and this member was added to it.
+    Existing,
+}
+
+/// How members reach each other.
+#[derive(Clone, Default)]
+pub enum PeerNetwork {
+    /// Over QUIC, or TCP where UDP does not pass, on `peer_urls`. Without any the member serves no others: a cluster of one.
+    #[default]
+    Sockets,
+    /// Members of one process that share this network find each other by their ids, without sockets.
+    InProcess(LocalNetwork),
+}
+
+impl std::fmt::Debug for PeerNetwork {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Sockets => "Sockets",
+            Self::InProcess(_) => "InProcess",
+        })
+    }
+}
+
 /// Settings of a node.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -31,8 +61,18 @@ pub struct Config {
     pub wal_dir: Option<PathBuf>,
     /// Members of the new cluster. Ignored when the data folder holds a member already.
     pub initial_cluster: Vec<InitialMember>,
+    /// Whether that cluster is new. Ignored when the data folder holds a member already.
+    pub initial_state: InitialState,
+    /// Make a cluster of this member alone out of its data, when the others are lost for good. Ignored without data.
+    pub force_new_cluster: bool,
     /// Makes ids of otherwise equal clusters different.
     pub initial_cluster_token: String,
+    /// How members reach each other.
+    pub peer_network: PeerNetwork,
+    /// Where other members are served.
+    pub peer_urls: Vec<String>,
+    /// Certificates of `https` peer URLs.
+    pub peer_tls: Option<TlsSettings>,
     /// Client URLs told to clients.
     pub advertise_client_urls: Vec<String>,
     /// Where clients are served. Empty: no socket at all, in-process clients only.
@@ -81,7 +121,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// A single member with etcd's defaults and no sockets.
+    /// A single member with etcd's defaults and no sockets, neither for clients nor for other members.
     pub fn new(name: impl Into<String>, data_dir: impl Into<PathBuf>) -> Self {
         let name = name.into();
         let initial_cluster =
@@ -91,7 +131,12 @@ impl Config {
             data_dir: data_dir.into(),
             wal_dir: None,
             initial_cluster,
+            initial_state: InitialState::New,
+            force_new_cluster: false,
             initial_cluster_token: "etcd-cluster".into(),
+            peer_network: PeerNetwork::Sockets,
+            peer_urls: Vec::new(),
+            peer_tls: None,
             advertise_client_urls: vec!["http://localhost:2379".into()],
             client_urls: Vec::new(),
             client_tls: None,

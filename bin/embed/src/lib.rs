@@ -17,15 +17,19 @@ mod certificates;
 pub mod client;
 pub mod config;
 mod disk_monitor;
+mod founding;
 pub mod listen;
 pub mod node;
 #[cfg(test)]
 mod node_tests;
+pub mod peers;
+mod publish;
+mod thread_guard;
 pub mod version;
 
 pub use actors::death_watch::{ExitCell, NodeExit};
 pub use bootstrap::holds_member;
 pub use client::{Client, ClientError, Watch};
-pub use config::{AutoCompaction, Config};
+pub use config::{AutoCompaction, Config, InitialState, LocalNetwork, PeerNetwork};
 pub use node::{Node, StartError};
 pub use storage::member::{InitialMember, own_member, parse_cluster};

@@ -114,7 +114,7 @@ pub fn bind(urls: &[String], tls: Option<&ServerTls>, options: SocketOptions) ->
 }
 
 /// Hosts of the URLs, for a self-made certificate.
-fn hosts(urls: &[String]) -> Result<Vec<String>, ListenError> {
+pub(crate) fn hosts(urls: &[String]) -> Result<Vec<String>, UrlError> {
     let mut hosts = Vec::new();
     for url in urls {
         hosts.extend(parse_url(url)?.host().map(str::to_owned));

@@ -8,30 +8,33 @@ use crate::certificates;
 use crate::client::{Client, ClientError, ClientSink};
 use crate::config::Config;
 use crate::disk_monitor::{self, DiskMonitor};
-use crate::listen::{self, ListenError};
-use crate::version::{CLUSTER_VERSION, SERVER_VERSION, STORAGE_VERSION, server_version};
-use actors::death_watch::{DeathWatch, ExitCell, NodeExit};
+use crate::founding;
+use crate::listen::{self, ListenError, ServerTls};
+use crate::peers::{self, Opened, PeerPlan, Peers, PeersError};
+use crate::publish;
+use crate::thread_guard::ThreadGuard;
+use crate::version::{SERVER_VERSION, STORAGE_VERSION, server_version};
+use actors::death_watch::{ExitCell, NodeExit};
 use actors::kernel::{Assembly, FIRST_CLIENT_SINK, Kernel};
 use actors::raft_core::CoreConfig;
 use actors::watch_hub::HubConfig;
 use messages::{ReplySink, SinkId};
-use model::Command;
-use model::request::{ClusterVersionSetRequest, MemberAttrSetRequest, MemberAttributes};
 use net::door::Status;
 use net::http::HttpConfig;
+use net::peer::metrics::PeerMetrics;
+use net::peer::tls::PeerTls;
+use net::peer::transport::PeerTransport;
 use net::services::ServiceConfig;
 use net::{Doors, Listen, LoopGuard, Loops};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::Ordering::Release;
+use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use storage::engine::rocks::{RocksEngine, RocksOptions};
 use storage::member::ForeignData;
 use tokio::task::JoinHandle;
 
-/// How long a node may take to elect itself and apply what its log holds.
-const START_PATIENCE: Duration = Duration::from_secs(300);
 /// How long calls may take to end when the node stops.
 const CLOSE_GRACE: Duration = Duration::from_millis(500);
 
@@ -47,6 +50,9 @@ pub enum StartError {
     /// Somebody else's data folder.
     #[error(transparent)]
     Foreign(#[from] ForeignData),
+    /// Sockets and certificates for other members.
+    #[error(transparent)]
+    Peers(#[from] PeersError),
     /// Data folder.
     #[error(transparent)]
     Bootstrap(#[from] BootstrapError),
@@ -59,9 +65,6 @@ pub enum StartError {
     /// It died while starting.
     #[error("the node stopped while it started: {0}")]
     Died(NodeExit),
-    /// No leader.
-    #[error("no leader was elected within {0:?}")]
-    NoLeader(Duration),
     /// The start was called off the host's runtime.
     #[error("opening the data folder was interrupted")]
     Interrupted,
@@ -73,6 +76,7 @@ pub struct Node {
     doors: Doors,
     client: Client,
     addresses: Vec<SocketAddr>,
+    peers: Arc<OnceLock<Arc<PeerTransport>>>,
     background: Vec<Background>,
 }
 
@@ -93,15 +97,17 @@ impl Node {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         // before anything else: sockets and self-made certificates may lie in the data folder
         storage::member::refuse_foreign(&config.data_dir, config.wal_dir.as_deref())?;
-        let all_urls = [config.client_urls.as_slice(), &config.client_http_urls, &config.metrics_urls].concat();
-        let tls = listen::secure(&all_urls, config.client_tls.as_ref())?;
-        let listeners = listen::bind(&config.client_urls, tls.as_ref(), config.sockets)?;
-        let client_http = listen::bind(&config.client_http_urls, tls.as_ref(), config.sockets)?;
-        let metrics = listen::bind(&config.metrics_urls, tls.as_ref(), config.sockets)?;
-        let addresses = listeners.iter().filter_map(net::Listen::address).collect();
-        let at = config.clone();
-        let booted = tokio::task::spawn_blocking(move || bootstrap::boot(&at));
-        let booted = booted.await.map_err(|_| StartError::Interrupted)??;
+        let ClientSockets { listeners, addresses, tls } = ClientSockets::bind(&config)?;
+        let plan = PeerPlan::new(&config)?;
+        let booted = open(&config, plan.tls.clone()).await?;
+        let exit = ExitCell::default();
+        let own = Opened {
+            cluster: booted.identity.cluster_id,
+            member: booted.identity.member_id,
+            boot_epoch: booted.boot_epoch,
+            folder: &booted.folders.member,
+        };
+        let peers = Peers::new(&config, &plan, &own, exit.clone())?;
         let monitor = DiskMonitor::new(&booted.folders.member, &booted.folders.wal, &booted.memory);
 
         let threads = match config.connection_threads {
@@ -114,11 +120,16 @@ impl Node {
         let sink = Arc::new(ClientSink::default());
         let mut client_sinks: Vec<Arc<dyn ReplySink>> = vec![sink.clone()];
         client_sinks.extend(loops.sinks());
-        let kernel = Kernel::start(assemble(&config, booted, &monitor, client_sinks)?)?;
+        let kernel = Kernel::start(Assembly {
+            connect_peers: peers.connect,
+            exit,
+            ..assemble(&config, booted, &monitor, client_sinks)?
+        })?;
         let ports = kernel.ports().clone();
+        peers.pages.open(ports.clone());
         let exit = kernel.exit().clone();
-        let guard = move || -> Box<dyn LoopGuard> { Box::new(Guard(DeathWatch::new("client loop", exit.clone()))) };
-        let doors = loops.run(ports.clone(), service_config(&config)?, FIRST_CLIENT_SINK + 1, guard);
+        let guard = move || -> Box<dyn LoopGuard> { Box::new(ThreadGuard::new("client loop", exit.clone())) };
+        let doors = loops.run(ports.clone(), service_config(&config, plan.metrics)?, FIRST_CLIENT_SINK + 1, guard);
         let client = Client::new(ports, sink.clone(), SinkId(FIRST_CLIENT_SINK));
         let (exit, gauges) = (kernel.exit().clone(), client.ports().gauges.clone());
         // also when an owner fails and the host is slow to call `stop`: what it would have answered never comes
@@ -127,11 +138,15 @@ impl Node {
             gauges.serving.store(false, Release);
             sink.close();
         });
-        let mut node = Self { kernel, doors, client, addresses, background: Vec::new() };
+        let mut node = Self { kernel, doors, client, addresses, peers: peers.sockets, background: Vec::new() };
         // before service: a member that starts on a full disk serves reads and deletes from the first moment
         node.run(disk_monitor::watch(node.client(), monitor));
         if let Some(tls) = tls {
-            node.run(certificates::watch(node.client.ports().clone(), tls.identity));
+            let gauges = node.client.ports().gauges.clone();
+            node.run(certificates::watch(tls.identity, move |ends| gauges.certificate_ends.store(ends, Relaxed)));
+        }
+        if let Some(identity) = plan.identity {
+            node.run(certificates::watch(identity, |_| {}));
         }
         if let Err(why) = node.wait_until_published(&config).await {
             node.stop().await;
@@ -140,9 +155,7 @@ impl Node {
         if let Some(keep) = config.auto_compaction {
             node.run(auto_compaction::run(node.client(), keep));
         }
-        let client_http = client_http.into_iter().map(|l| Listen { spec: l.spec.http_only(), ..l });
-        let metrics = metrics.into_iter().map(|l| Listen { spec: l.spec.metrics_only(), ..l });
-        for listen in listeners.into_iter().chain(client_http).chain(metrics) {
+        for listen in listeners {
             node.doors.open(listen);
         }
         Ok(node)
@@ -156,30 +169,8 @@ impl Node {
     async fn wait_until_published(&self, config: &Config) -> Result<(), StartError> {
         tokio::select! {
             exit = self.kernel.exit().wait() => Err(StartError::Died(exit)),
-            published = self.publish(config) => published,
+            published = publish::until_known(&self.client, config) => Ok(published?),
         }
-    }
-
-    async fn publish(&self, config: &Config) -> Result<(), StartError> {
-        if !self.client.until_serving(START_PATIENCE).await {
-            return Err(StartError::NoLeader(START_PATIENCE));
-        }
-        let reads = &self.client.ports().reads;
-        let identity = &self.client.ports().identity;
-        let members = reads.members().map_err(ClientError::from)?;
-        let own = members.iter().find(|m| m.id == identity.member_id);
-        let published = own.is_some_and(|m| m.name == config.name && m.client_urls == config.advertise_client_urls);
-        if !published {
-            let attributes =
-                MemberAttributes { name: config.name.clone(), client_urls: config.advertise_client_urls.clone() };
-            let request = MemberAttrSetRequest { member_id: identity.member_id, attributes: Some(attributes) };
-            self.client.execute(Command::MemberAttrSet(request)).await?;
-        }
-        if reads.cluster_version().map_err(ClientError::from)?.is_empty() {
-            let request = ClusterVersionSetRequest { ver: CLUSTER_VERSION.into() };
-            self.client.execute(Command::ClusterVersionSet(request)).await?;
-        }
-        Ok(())
     }
 
     /// An in-process client. It may outlive the node.
@@ -190,6 +181,11 @@ impl Node {
     /// Addresses that clients are served on; a port that was asked for as zero is filled in.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Addresses that other members are served on, as [`Self::addresses`].
+    pub fn peer_addresses(&self) -> &[SocketAddr] {
+        peers::addresses(&self.peers)
     }
 
     /// Resolves when the node ends, with the reason. After a failure call [`Self::stop`] to end what is left of it.
@@ -216,27 +212,56 @@ impl Node {
             let _ = (&mut task.0).await;
         }
         self.doors.close(CLOSE_GRACE, stopped_status()).await;
-        let kernel = self.kernel;
+        let (kernel, peers) = (self.kernel, self.peers);
         // the host's arbiter goes on meanwhile; a panic in there has been reported by a death watch
-        let _ = tokio::task::spawn_blocking(move || kernel.stop()).await;
+        let _ = tokio::task::spawn_blocking(move || {
+            kernel.stop();
+            if let Some(transport) = peers.get() {
+                transport.join();
+            }
+        })
+        .await;
     }
 }
 
-/// The death watch of a connection thread.
-struct Guard(DeathWatch);
+/// Sockets of clients, bound and not served yet.
+struct ClientSockets {
+    listeners: Vec<Listen>,
+    /// Of the URLs of clients, in their order.
+    addresses: Vec<SocketAddr>,
+    tls: Option<ServerTls>,
+}
 
-impl LoopGuard for Guard {
-    fn finished(self: Box<Self>) {
-        self.0.finish();
+impl ClientSockets {
+    fn bind(config: &Config) -> Result<Self, ListenError> {
+        let all_urls = [config.client_urls.as_slice(), &config.client_http_urls, &config.metrics_urls].concat();
+        let tls = listen::secure(&all_urls, config.client_tls.as_ref())?;
+        let bind = |urls: &[String]| listen::bind(urls, tls.as_ref(), config.sockets);
+        let mut listeners = bind(&config.client_urls)?;
+        let addresses = listeners.iter().filter_map(Listen::address).collect();
+        listeners.extend(bind(&config.client_http_urls)?.into_iter().map(|l| Listen { spec: l.spec.http_only(), ..l }));
+        listeners.extend(bind(&config.metrics_urls)?.into_iter().map(|l| Listen { spec: l.spec.metrics_only(), ..l }));
+        Ok(Self { listeners, addresses, tls })
     }
+}
+
+/// Opens the member of the data folder, off the host's arbiter. One without data asks the others first.
+async fn open(config: &Config, tls: PeerTls) -> Result<Booted, StartError> {
+    let config = config.clone();
+    let runtime = tokio::runtime::Handle::current();
+    let booted = tokio::task::spawn_blocking(move || {
+        bootstrap::boot(&config, || runtime.block_on(founding::first_start(&config, &tls)))
+    });
+    Ok(booted.await.map_err(|_| StartError::Interrupted)??)
 }
 
 fn stopped_status() -> Status {
     net::services::status::STOPPED
 }
 
-fn service_config(config: &Config) -> Result<ServiceConfig, BootstrapError> {
+fn service_config(config: &Config, peers: PeerMetrics) -> Result<ServiceConfig, BootstrapError> {
     Ok(ServiceConfig {
+        peers,
         max_request_bytes: config.max_request_bytes,
         max_txn_ops: config.max_txn_ops,
         quota_bytes: config.quota_bytes,
@@ -307,6 +332,7 @@ fn assemble(
         server_version: STORAGE_VERSION.into(),
         version: server_version(),
         connect_peers: None,
+        exit: ExitCell::default(),
         client_sinks,
     })
 }

@@ -1,15 +1,12 @@
 //! `--initial-cluster`: who the members of a new cluster are, and whether this one is among them.
 
 use crate::flags::Given;
-use embed::{InitialMember, own_member, parse_cluster};
-
-const ONE_ONLY: &str =
-    "this version runs single members; give only this member in --initial-cluster until clusters are offered";
+use embed::{InitialMember, InitialState, own_member, parse_cluster};
 
 /// Members of the cluster. What only matters at the first start is not checked when there is data.
 ///
 /// # Errors
-/// etcd's texts for what is inconsistent, and ours for what is not offered yet.
+/// etcd's texts for what is inconsistent.
 pub fn members(given: &Given, name: &str, has_data: bool) -> Result<Vec<InitialMember>, String> {
     let advertised = given.list("initial-advertise-peer-urls");
     let own = || vec![InitialMember { name: name.to_owned(), peer_urls: advertised.clone() }];
@@ -18,13 +15,15 @@ pub fn members(given: &Given, name: &str, has_data: bool) -> Result<Vec<InitialM
     if has_data {
         return Ok(cluster);
     }
-    if given.text("initial-cluster-state") == "existing" {
-        return Err(format!("--initial-cluster-state=existing: {ONE_ONLY}"));
-    }
     own_member(&cluster, name, &advertised).map_err(|why| why.to_string())?;
-    match cluster.len() {
-        1 => Ok(cluster),
-        count => Err(format!("--initial-cluster names {count} members: {ONE_ONLY}")),
+    Ok(cluster)
+}
+
+/// Whether a member without data makes a new cluster or joins one.
+pub fn initial_state(given: &Given) -> InitialState {
+    match given.text("initial-cluster-state") {
+        "existing" => InitialState::Existing,
+        _ => InitialState::New,
     }
 }
 
@@ -50,6 +49,14 @@ mod tests {
     }
 
     #[test]
+    fn several_members() {
+        let three = "n=http://localhost:2380,m=http://b:2380,o=http://c:2380";
+        let names: Vec<_> =
+            with(&[("initial-cluster", three)], "n", false).unwrap().into_iter().map(|member| member.name).collect();
+        assert_eq!(names, ["n", "m", "o"]);
+    }
+
+    #[test]
     fn what_does_not_fit() {
         let words = |cluster: &str| with(&[("initial-cluster", cluster)], "n", false).unwrap_err();
         let missing = words("y=http://localhost:2380");
@@ -58,9 +65,7 @@ mod tests {
         assert!(
             words("n=http://localhost:2381").starts_with("--initial-cluster has n=http://localhost:2381 but missing")
         );
-        assert!(words("n=http://localhost:2380,m=http://localhost:3").contains("names 2 members"));
+        assert!(words("n=http://localhost:2380,m=http://localhost:2380").contains("has duplicate url"));
         assert!(with(&[("initial-cluster", "y=http://localhost:2380")], "n", true).is_ok(), "ignored with data");
-        assert!(with(&[("initial-cluster-state", "existing")], "n", false).is_err());
-        assert!(with(&[("initial-cluster-state", "existing")], "n", true).is_ok());
     }
 }

@@ -11,6 +11,7 @@ mod run;
 mod settings;
 #[cfg(test)]
 mod settings_tests;
+mod tls;
 
 use daemon::flags::{self, Command, FlagError, Given};
 use daemon::memory;

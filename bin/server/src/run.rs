@@ -46,6 +46,9 @@ pub async fn run(logger: &Logger, settings: Settings) -> Ended {
             return Ended::BySignal(signal);
         }
     };
+    for address in node.peer_addresses() {
+        logger.log(Level::Info, "serving peer traffic", &[("address", json!(address.to_string()))]);
+    }
     serving(logger, &client_urls, node.addresses());
     let fields = [("name", json!(name)), ("data-dir", json!(data_dir)), ("advertise-client-urls", json!(advertised))];
     let ended = tokio::select! {
@@ -139,7 +142,7 @@ pub fn announce(logger: &Logger, settings: &Settings) {
         ("data-dir", json!(node.data_dir.display().to_string())),
         ("wal-dir", json!(path(&node.wal_dir))),
         ("member-dir", json!(node.data_dir.join("member").display().to_string())),
-        ("force-new-cluster", json!(false)),
+        ("force-new-cluster", json!(node.force_new_cluster)),
         ("heartbeat-interval", json!(units::show_duration(node.heartbeat))),
         ("election-timeout", json!(units::show_duration(node.election))),
         ("snapshot-count", number(given, "snapshot-count")),

@@ -5,10 +5,9 @@
 use crate::cluster;
 use crate::flags::spec::{Area, Here};
 use crate::flags::{Given, gates, syntax, table};
+use crate::tls;
 use embed::config::AutoCompaction;
-use embed::listen::{
-    AllowedNames, AutoTls, ClientUrl, Side, SocketOptions, TlsSettings, UrlTarget, bind_address, parse_url,
-};
+use embed::listen::{ClientUrl, SocketOptions, UrlTarget, bind_address, parse_url};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -66,9 +65,11 @@ pub fn resolve(mut given: Given) -> Result<Settings, String> {
     let mut node = embed::Config::new(name, data_dir);
     node.auto_compaction = auto_compaction(&given)?;
     check_gates(&given)?;
-    node.client_tls = client_tls(&given, &node.data_dir)?;
-    check_peer_files(&given, &mut warnings)?;
+    node.client_tls = tls::of_clients(&given, &node.data_dir)?;
+    peers(&given, &mut node, &mut warnings)?;
     node.initial_cluster = cluster::members(&given, &node.name, has_data)?;
+    node.force_new_cluster = given.flag("force-new-cluster");
+    node.initial_state = cluster::initial_state(&given);
     node.initial_cluster_token = given.text("initial-cluster-token").to_owned();
     node.wal_dir = given.path("wal-dir");
     node.client_urls = given.list("listen-client-urls");
@@ -127,14 +128,7 @@ fn refuse(given: &Given, has_data: bool, warnings: &mut Vec<String>) -> Result<(
 
 /// Says of switches without effect that they have none, when somebody turned them on.
 fn note_harmless(given: &Given, warnings: &mut Vec<String>) {
-    let switches = [
-        "enable-distributed-tracing",
-        "enable-pprof",
-        "force-new-cluster",
-        "memory-mlock",
-        "peer-auto-tls",
-        "unsafe-no-fsync",
-    ];
+    let switches = ["enable-distributed-tracing", "enable-pprof", "memory-mlock", "unsafe-no-fsync"];
     for name in switches {
         if let Some(Here::Harmless(why)) = table::find(name).map(|flag| flag.here)
             && given.flag(name)
@@ -264,74 +258,15 @@ fn check_gates(given: &Given) -> Result<(), String> {
     Ok(())
 }
 
-fn client_tls(given: &Given, data_dir: &Path) -> Result<Option<TlsSettings>, String> {
-    let years: u32 = given.number("self-signed-cert-validity");
-    if years == 0 {
-        return Err("selfSignedCertValidity is invalid,it should be greater than 0".into());
-    }
-    let cert_file = given.path("cert-file");
-    let key_file = given.path("key-file");
-    let own = cert_file.is_some() || key_file.is_some();
-    let max = Some(given.text("tls-max-version")).filter(|text| !text.is_empty());
-    let version = |text: &str| text.parse().map_err(|why: embed::listen::TlsError| why.to_string());
-    let auto = given.flag("auto-tls") && !own;
-    let tls = TlsSettings {
-        side: Side::Client,
-        cert_file,
-        key_file,
-        client_cert_auth: given.flag("client-cert-auth"),
-        trusted_ca_file: given.path("trusted-ca-file"),
-        crl_file: given.path("client-crl-file"),
-        allowed: AllowedNames { hostnames: given.list("client-cert-allowed-hostname"), ..AllowedNames::default() },
-        auto: auto.then(|| AutoTls { dir: data_dir.join("fixtures").join("client"), years }),
-        min_version: match given.text("tls-min-version") {
-            "" => embed::listen::TlsVersion::default(),
-            text => version(text)?,
-        },
-        max_version: max.map(version).transpose()?,
-        cipher_suites: given.list("cipher-suites"),
-        ..TlsSettings::default()
-    };
-    tls.check().map_err(|why| why.to_string())?;
-    if own || auto {
-        return Ok(Some(tls));
-    }
-    let secure = |name: &str| given.list(name).into_iter().find(|u| u.starts_with("https") || u.starts_with("unixs"));
-    if let Some(url) = secure("listen-client-urls").or_else(|| secure("listen-client-http-urls")) {
-        return Err(format!(
-            "TLS key/cert (--cert-file, --key-file) must be provided for client url {url} with HTTPS scheme"
-        ));
-    }
-    if let Some(url) = secure("listen-metrics-urls") {
-        return Err(format!(
-            "client TLS key/cert (--cert-file, --key-file) must be provided for metrics secure url {url}"
-        ));
-    }
-    Ok(None)
-}
-
-/// Nothing reads these files yet; a wrong path would still be a surprise on the day something does. Without a TLS URL it is none:
-/// etcd ignores them then.
-fn check_peer_files(given: &Given, warnings: &mut Vec<String>) -> Result<(), String> {
-    let is_secure =
-        given.list("listen-peer-urls").iter().any(|url| url.starts_with("https") || url.starts_with("unixs"));
-    let names = [
-        "peer-cert-file",
-        "peer-key-file",
-        "peer-client-cert-file",
-        "peer-client-key-file",
-        "peer-trusted-ca-file",
-        "peer-crl-file",
-    ];
-    for name in names {
-        if let Some(path) = given.path(name)
-            && let Err(why) = std::fs::File::open(&path)
-        {
-            let text = format!("--{name}: cannot read {}: {why}", path.display());
-            match is_secure {
-                true => return Err(text),
-                false => warnings.push(format!("{text}; ignored, because no peer URL is https")),
-            }
+/// Everything about connections to other members.
+fn peers(given: &Given, node: &mut embed::Config, warnings: &mut Vec<String>) -> Result<(), String> {
+    node.peer_urls = given.list("listen-peer-urls");
+    node.peer_tls = tls::of_peers(given, &node.data_dir)?;
+    for url in &node.peer_urls {
+        if node.peer_tls.is_some() && url.starts_with("http:") {
+            warnings.push(format!(
+                "scheme is http or unix while peer key and cert files are present; ignoring peer key and cert files for {url}"
+            ));
         }
     }
     Ok(())

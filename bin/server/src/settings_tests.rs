@@ -111,11 +111,17 @@ fn tls_and_gates() {
         metrics.starts_with("client TLS key/cert (--cert-file, --key-file) must be provided for metrics secure url")
     );
     assert!(with(&[https[0], https[1], ("auto-tls", "true")]).unwrap().node.client_tls.unwrap().auto.is_some());
-    let nowhere = ("peer-cert-file", "/nowhere");
-    let secure = words(&[nowhere, ("listen-peer-urls", "https://127.0.0.1:2380")]);
-    assert!(secure.contains("--peer-cert-file: cannot read /nowhere"));
-    let ignored = with(&[nowhere]).expect("etcd ignores the file of a plain URL").warnings;
-    assert!(ignored.iter().any(|text| text.contains("cannot read /nowhere")), "{ignored:?}");
+    let secure = ("listen-peer-urls", "https://127.0.0.1:2380");
+    let without = words(&[secure]);
+    let text = "TLS key/cert (--peer-cert-file, --peer-key-file) must be provided for peer url https://127.0.0.1:2380";
+    assert!(without.starts_with(text), "{without}");
+    let names = [secure, ("peer-auto-tls", "true"), ("peer-cert-allowed-cn", "a"), ("peer-cert-allowed-hostname", "b")];
+    assert!(words(&names).contains("peer-cert-allowed-cn"), "{}", words(&names));
+    let files = [secure, ("peer-cert-file", "c"), ("peer-key-file", "k"), ("peer-client-cert-auth", "true")];
+    let tls = with(&files).unwrap().node.peer_tls.unwrap();
+    assert!(tls.client_cert_auth && tls.auto.is_none() && tls.cert_file == Some("c".into()), "{tls:?}");
+    let unused = with(&[("peer-cert-file", "/nowhere")]).expect("etcd ignores the files of plain URLs").node.peer_tls;
+    assert_eq!(unused, None);
     let gate = words(&[("feature-gates", "LeaseCheckpointPersist=true")]);
     assert_eq!(gate, "enabling feature gate LeaseCheckpointPersist requires enabling feature gate LeaseCheckpoint");
 }

@@ -26,7 +26,7 @@ pub(super) fn only_get() -> Response<HttpBody> {
 }
 
 /// A string of JSON, with its quotes, as Go writes it.
-pub(super) fn json_string(value: &str) -> String {
+pub(crate) fn json_string(value: &str) -> String {
     let mut out = String::with_capacity(value.len() + 2);
     out.push('"');
     for c in value.chars() {

@@ -19,6 +19,7 @@ pub(super) fn write(page: &mut Page, this: &ClientServices) {
     store(page, &this.ports().reads.status());
     disk(page, gauges);
     watchers(page, gauges);
+    this.config().peers.render(this.ports().identity.member_id, page);
     process(page);
 }
 

@@ -5,6 +5,7 @@
 use super::answer::{not_found, only_get, page};
 use super::health;
 use super::metrics::Metrics;
+use super::version;
 use crate::door::{HttpBody, HttpHandler, HttpRequest, Peer, text};
 use crate::services::ClientServices;
 use futures_util::FutureExt;
@@ -49,12 +50,8 @@ impl Http {
             return only_get();
         }
         let cluster = self.this.ports().reads.cluster_version().unwrap_or_default();
-        let cluster = if cluster.is_empty() { "not_decided" } else { &cluster };
         let config = &self.this.config();
-        let body = format!(
-            "{{\"etcdserver\":\"{}\",\"etcdcluster\":\"{cluster}\",\"storage\":\"{}\"}}",
-            config.server_version, config.storage_version
-        );
+        let body = version::page(&config.server_version, &cluster, &config.storage_version);
         with_type(text(StatusCode::OK, body), "application/json")
     }
 

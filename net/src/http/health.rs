@@ -6,8 +6,8 @@ use super::answer::{json_string, only_get, refusal};
 use crate::door::{HttpBody, HttpRequest, text};
 use crate::services::{ClientServices, maintenance, status};
 use http::{HeaderValue, Method, Response, StatusCode, header};
-use messages::RequestError;
 use messages::read::INLINE_BYTES;
+use messages::{Ports, RequestError};
 use model::request::{AlarmType, RangeRequest};
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::Duration;
@@ -34,22 +34,36 @@ pub(super) async fn health(this: ClientServices, request: HttpRequest) -> Respon
 }
 
 async fn unhealthy(this: &ClientServices, query: &Query, serializable: bool) -> Option<String> {
-    for alarm in this.ports().reads.status().alarms.iter() {
-        let name = maintenance::alarm_name(alarm.alarm);
-        if !query.has("exclude", name) {
-            return Some(format!("ALARM {name}"));
-        }
+    if let Some(why) = alarm(this.ports(), query) {
+        return Some(why);
     }
     if !serializable && this.ports().gauges.leader_id().is_none() {
         return Some("RAFT NO LEADER".into());
     }
-    let read = if serializable { serializable_read(this) } else { linearizable_read(this).await };
+    let read = if serializable { serializable_read(this.ports()) } else { linearizable_read(this).await };
     read.err().map(|why| format!("RANGE ERROR:{why}"))
 }
 
-fn serializable_read(this: &ClientServices) -> Result<(), String> {
+/// Why a member is not healthy, as far as it can tell by itself; `None` when it is.
+pub(super) fn without_asking_others(ports: &Ports, query: &Query) -> Option<String> {
+    if let Some(why) = alarm(ports, query) {
+        return Some(why);
+    }
+    if !query.has("serializable", "true") && ports.gauges.leader_id().is_none() {
+        return Some("RAFT NO LEADER".into());
+    }
+    serializable_read(ports).err().map(|why| format!("RANGE ERROR:{why}"))
+}
+
+fn alarm(ports: &Ports, query: &Query) -> Option<String> {
+    let alarms = ports.reads.status().alarms;
+    let mut names = alarms.iter().map(|alarm| maintenance::alarm_name(alarm.alarm));
+    names.find(|name| !query.has("exclude", name)).map(|name| format!("ALARM {name}"))
+}
+
+fn serializable_read(ports: &Ports) -> Result<(), String> {
     let request = RangeRequest { key: "health".into(), limit: 1, ..RangeRequest::default() };
-    match this.ports().reads.range(&request, INLINE_BYTES) {
+    match ports.reads.range(&request, INLINE_BYTES) {
         Some(Err(why)) => Err(status::of_read(&why).message.into_owned()),
         Some(Ok(_)) | None => Ok(()),
     }
@@ -69,7 +83,7 @@ async fn linearizable_read(this: &ClientServices) -> Result<(), String> {
             Ok(Ok(Ok(()))) => {}
         }
     }
-    serializable_read(this)
+    serializable_read(this.ports())
 }
 
 /// Text of a failure, as etcd's health answers carry it.
@@ -135,7 +149,7 @@ async fn check(this: &ClientServices, name: &str) -> Result<(), String> {
             let corrupt = this.ports().reads.status().alarms.iter().any(|a| a.alarm == AlarmType::Corrupt);
             if corrupt { Err("alarm activated: CORRUPT".into()) } else { Ok(()) }
         }
-        "serializable_read" => serializable_read(this),
+        "serializable_read" => serializable_read(this.ports()),
         "linearizable_read" => linearizable_read(this).await,
         _ => {
             if this.ports().gauges.learner.load(Acquire) {
@@ -148,11 +162,15 @@ async fn check(this: &ClientServices, name: &str) -> Result<(), String> {
 }
 
 /// A query string, without percent-decoding: no check has a name that needs it.
-struct Query(Vec<(String, String)>);
+pub(super) struct Query(Vec<(String, String)>);
 
 impl Query {
     fn of(request: &HttpRequest) -> Self {
-        let pairs = request.uri.query().unwrap_or_default().split('&').filter(|p| !p.is_empty());
+        Self::new(request.uri.query().unwrap_or_default())
+    }
+
+    pub(super) fn new(query: &str) -> Self {
+        let pairs = query.split('&').filter(|p| !p.is_empty());
         Self(
             pairs
                 .map(|pair| {

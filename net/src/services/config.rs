@@ -1,5 +1,6 @@
 //! Settings of the services. Whoever starts the member fills them in; nothing is read from the environment here.
 
+use crate::peer::metrics::PeerMetrics;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -21,6 +22,8 @@ pub struct ServiceConfig {
     pub server_version: String,
     /// The version of the storage format that clients are told.
     pub storage_version: String,
+    /// Counters of the connections to other members.
+    pub peers: PeerMetrics,
     /// Lines of the host's log that it had to drop.
     pub dropped_log_lines: Arc<AtomicU64>,
     /// The first request id, drawn at random so that members, and runs of one member, use different ones.

@@ -48,5 +48,5 @@ pub use members::MemberContext;
 pub use meta_rows::{FORMAT_VERSION, HistoryRows, LeaseRow, MemberIds, MemberRow, State};
 pub use open::{Bootstrap, bootstrap};
 pub(crate) use open::{check_format, unfinished_entry};
-pub use rehome::rehome;
+pub use rehome::{become_sole_member, rehome};
 pub use report::{ApplyFatal, Committed, CompactionProgress, LeaseChange, OpenError, Report, StoreEvent};

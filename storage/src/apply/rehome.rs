@@ -1,15 +1,17 @@
-//! Giving a restored store to a new cluster: new ids, new members, the log begins anew. Keys, revisions and leases stay.
+//! Giving a store to another membership than the one it had: a restored store to a new cluster, with new ids and a log that begins anew; or
+//! a store to its member alone, when the others are lost. Keys, revisions and leases stay.
 //!
 //! Must never be used on a store whose member may run again: its log would not fit any more.
 
 use super::members::member_key;
-use super::meta_rows::encode_conf_state;
+use super::meta_rows::{MemberRow, encode_conf_state};
 use super::open::Bootstrap;
 use super::{OpenError, State, StateMachine};
 use crate::engine::{Direction, Engine, Family, Op, Scan, Snapshot};
 use crate::schema::meta;
 use bytes::Bytes;
 use prost::Message;
+use raft::ConfState;
 use std::sync::Arc;
 
 /// Makes the store one that `first` describes, in one batch, and flushes. With `bump` above zero the revision jumps by that much
@@ -49,12 +51,42 @@ pub fn rehome<E: Engine>(engine: &Arc<E>, first: &Bootstrap, bump: i64) -> Resul
     Ok(state)
 }
 
+/// Makes `own` the only member and voter, in one batch, and flushes. The others count as removed, so that they never come back under
+/// their ids.
+///
+/// # Errors
+/// [`OpenError`].
+pub fn become_sole_member<E: Engine>(engine: &E, own: u64) -> Result<(), OpenError> {
+    let snapshot = engine.snapshot();
+    let mut ops = Vec::new();
+    let mut scan = snapshot.scan(Family::Meta, &[meta::MEMBER], Some(&[meta::MEMBER + 1]), Direction::Forward);
+    while let Some((key, _)) = scan.next()? {
+        if key == &member_key(own)[..] {
+            continue;
+        }
+        ops.push(Op::Delete { family: Family::Meta, key: Bytes::copy_from_slice(key) });
+        let removed: Bytes = [&[meta::REMOVED], &key[1..]].concat().into();
+        ops.push(Op::Put { family: Family::Meta, key: removed, value: Bytes::new() });
+    }
+    if snapshot.get(Family::Meta, &member_key(own))?.is_none() {
+        let row = MemberRow::default().encode_to_vec().into();
+        ops.push(Op::Put { family: Family::Meta, key: member_key(own), value: row });
+    }
+    let removed: Bytes = [&[meta::REMOVED], &own.to_be_bytes()[..]].concat().into();
+    ops.push(Op::Delete { family: Family::Meta, key: removed });
+    let conf_state = ConfState { voters: vec![own], ..ConfState::default() };
+    let value = encode_conf_state(&conf_state);
+    ops.push(Op::Put { family: Family::Meta, key: Bytes::from_static(meta::CONF_STATE), value });
+    engine.write(ops)?;
+    Ok(engine.flush()?)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::{MemberIds, MemberRow};
+    use super::super::MemberIds;
     use super::*;
     use crate::engine::sim::SimEngine;
-    use raft::{ConfState, LogId};
+    use raft::LogId;
 
     fn bootstrap(cluster_id: u64, members: &[u64]) -> Bootstrap {
         let row = |id: &u64| (*id, MemberRow { peer_urls: vec![format!("http://m{id}:1")], ..Default::default() });

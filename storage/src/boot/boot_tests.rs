@@ -64,8 +64,16 @@ impl Machine {
         self.boot_as(|| Ok(founder(IDENTITY)))
     }
 
+    fn force_new(&self) -> Result<Booted<SimEngine>, BootError> {
+        Boot { force_new_cluster: true, ..self.prepared() }.start(|| panic!("it is a member already"))
+    }
+
     fn boot_as(&self, first: impl FnOnce() -> Result<Bootstrap, ClusterError>) -> Result<Booted<SimEngine>, BootError> {
-        let boot = Boot {
+        self.prepared().start(first)
+    }
+
+    fn prepared(&self) -> Boot<'_, MemoryStores> {
+        Boot {
             disk: self.disk.shared(),
             member: Path::new("/data/member"),
             wal_dir: Path::new("/data/member/wal"),
@@ -73,9 +81,9 @@ impl Machine {
             wal: WalConfig { min_segment: 16 << 10, max_segment: 32 << 10, ..WalConfig::default() },
             chunk_bytes: crate::apply::CHUNK_BYTES,
             log_id: 99,
+            force_new_cluster: false,
             epoch_floor: 0,
-        };
-        boot.start(first)
+        }
     }
 }
 
@@ -254,4 +262,60 @@ fn a_transfer_that_was_not_installed_leaves_nothing() {
     let booted = machine.boot().unwrap();
     assert_eq!((booted.store_name.as_str(), booted.store.applied().index), (FIRST_STORE, 1));
     assert_eq!(machine.stores.names(), [FIRST_STORE]);
+}
+
+/// A member of three whose log holds, behind what is applied, an entry and two changes of membership.
+fn one_of_three(machine: &Machine) {
+    let three = Bootstrap {
+        conf_state: ConfState { voters: vec![1, 2], learners: vec![3], ..ConfState::default() },
+        members: [1, 2, 3].map(|id| (id, crate::apply::MemberRow::default())).to_vec(),
+        ..founder(IDENTITY)
+    };
+    let mut booted = machine.boot_as(|| Ok(three)).unwrap();
+    live(&mut booted, 4, 3);
+    let change = |index, node_id| {
+        let change =
+            raft::ConfChange { id: 0, kind: raft::ConfChangeKind::AddNode, node_id, context: bytes::Bytes::new() };
+        let data = raft::confchange_codec::encode_v1(&change);
+        Entry { term: 2, index, kind: EntryKind::ConfChange, data }
+    };
+    let entries = [change(5, 8), entry(6, 2), change(7, 9), entry(8, 2)];
+    booted.wal.append(&Batch { entries: &entries, hard_state: None }).unwrap();
+    booted.wal.sync().unwrap();
+}
+
+#[test]
+fn a_forced_new_cluster_has_one_member_and_all_entries_but_changes_of_membership() {
+    let machine = Machine::default();
+    one_of_three(&machine);
+    for forced in [true, true, false] {
+        machine.crash(1);
+        let booted = if forced { machine.force_new() } else { machine.boot() }.unwrap();
+        assert_eq!(*booted.store.conf_state(), ConfState { voters: vec![1], ..ConfState::default() });
+        assert_eq!(booted.log.conf_state, *booted.store.conf_state());
+        assert_eq!(booted.store.members().unwrap().iter().map(|(id, _)| *id).collect::<Vec<_>>(), [1]);
+        assert_eq!(booted.store.removed_members().unwrap(), [2, 3], "who comes back is told so");
+        let kinds: Vec<_> = booted.log.entries.iter().map(|e| (e.index, e.kind, e.data.is_empty())).collect();
+        let normal = |index, empty| (index, EntryKind::Normal, empty);
+        assert_eq!(kinds, [normal(4, false), normal(5, true), normal(6, false), normal(7, true), normal(8, false)]);
+    }
+}
+
+#[test]
+fn a_forced_new_cluster_that_crashes_is_forced_again() {
+    for stop in 0..40 {
+        let machine = Machine::default();
+        one_of_three(&machine);
+        machine.disk.set_faults(Faults { stop_after: Some(stop), ..Default::default() }, stop);
+        let forced = machine.force_new().is_ok();
+        machine.crash(stop);
+        machine.disk.set_faults(Faults::default(), 0);
+        let booted = machine.force_new().unwrap_or_else(|why| panic!("stopped after {stop}: {why}"));
+        assert_eq!(booted.log.entries.len(), 5, "stopped after {stop}: nothing was cut");
+        assert_eq!(booted.store.conf_state().voters, [1]);
+        if forced {
+            return;
+        }
+    }
+    panic!("no start was whole");
 }

@@ -7,10 +7,12 @@
 //! 3. An install that was begun is finished: pointer, then log.
 //! 4. The boot epoch is counted up, durably, before anybody is told it.
 //! 5. Log and store are held against each other, and what the store has not applied is loaded.
+//! 6. With `--force-new-cluster` the member becomes the only one of its cluster.
 //!
 //! Must never change a folder that belongs to somebody else, and never guess where the parts do not fit together.
 
 mod epoch;
+mod force_new;
 mod log;
 
 #[cfg(test)]
@@ -107,6 +109,8 @@ pub struct Boot<'a, S: Stores> {
     pub chunk_bytes: usize,
     /// A random number: the id of the log, should one be made.
     pub log_id: u64,
+    /// Make a cluster of this member alone, whoever was in it. Ignored at a first start, as in etcd.
+    pub force_new_cluster: bool,
     /// Least boot epoch: seconds of the clock, so that a folder that was set back to an older copy counts on.
     pub epoch_floor: u64,
 }
@@ -147,6 +151,7 @@ impl<S: Stores> Boot<'_, S> {
     ) -> Result<Booted<S::Engine>, BootError> {
         let name = pointer::read(self.disk.as_ref(), self.member)?;
         let engine = self.stores.open(&name)?;
+        let mut is_new = false;
         let (mut wal, mut recovered, mut opened) = match StateMachine::open_with(engine.clone(), self.chunk_bytes) {
             Ok(store) => {
                 let identity = store.identity();
@@ -158,7 +163,10 @@ impl<S: Stores> Boot<'_, S> {
                     "the store {name}, which the store pointer names, is not there"
                 )));
             }
-            Err(OpenError::Empty) => self.found(name, engine, &first()?)?,
+            Err(OpenError::Empty) => {
+                is_new = true;
+                self.found(name, engine, &first()?)?
+            }
             Err(why) => return Err(why.into()),
         };
         if let Some(install) = recovered.install.take() {
@@ -173,8 +181,13 @@ impl<S: Stores> Boot<'_, S> {
         self.remove_others(&opened.name);
         let floor = self.epoch_floor;
         let boot_epoch = epoch::count_up(self.disk.as_ref(), self.member, floor)?;
-        let Opened { name: store_name, engine, store } = opened;
-        let log = LogStart::read(&wal, &recovered, store.conf_state().clone(), store.applied())?;
+        let Opened { name: store_name, engine, mut store } = opened;
+        let mut log = LogStart::read(&wal, &recovered, store.conf_state().clone(), store.applied())?;
+        if self.force_new_cluster && !is_new {
+            force_new::empty_changes(&mut wal, &mut log)?;
+            store = force_new::take_over(store, &engine, self.chunk_bytes)?;
+            log.conf_state = store.conf_state().clone();
+        }
         Ok(Booted { store, engine, store_name, wal, recovered, log, boot_epoch })
     }
 

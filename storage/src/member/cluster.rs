@@ -35,6 +35,28 @@ pub enum ClusterError {
         /// What the member says.
         advertised: String,
     },
+    /// A member that was here before, and whose data is gone: it would vote a second time in terms in which it has voted.
+    #[error(
+        "member {0:x} has already been bootstrapped: it has run before, and its data folder is not here. Start it with that folder; \
+         if it is lost, remove the member from the cluster, add it again, and start it with --initial-cluster-state=existing"
+    )]
+    Bootstrapped(u64),
+    /// Nobody says who the members of the cluster that is to be joined are.
+    #[error(
+        "cannot fetch cluster info from peer urls: could not retrieve cluster information from the given URLs ({0})"
+    )]
+    NoAnswer(String),
+    /// The cluster that is to be joined has other members than this one was told.
+    #[error(
+        "error validating peerURLs {running}: {why}; --initial-cluster must name all members that `member list` shows, this one, which has \
+         to be added first, among them"
+    )]
+    Unlike {
+        /// The members of the running cluster, as id and URLs.
+        running: String,
+        /// What differs.
+        why: String,
+    },
     /// Two members share a URL.
     #[error("initial cluster {0} has duplicate url")]
     Duplicate(String),
@@ -87,7 +109,7 @@ pub fn own_member<'c>(
 }
 
 /// The same URLs in any order, by text or by the addresses they resolve to.
-fn same(one: &[String], other: &[String]) -> bool {
+pub(super) fn same(one: &[String], other: &[String]) -> bool {
     let sorted = |urls: &[String]| {
         let mut urls = urls.to_vec();
         urls.sort();

@@ -15,7 +15,7 @@ mod url;
 pub use cluster::{ClusterError, InitialMember, own_member, parse_cluster};
 pub use folders::{Folders, RESTORING};
 pub use foreign::{ForeignData, refuse_foreign};
-pub use found::{Founders, create_log, founders};
+pub use found::{Founders, RunningCluster, create_log, founders, joiner, refuse_bootstrapped};
 pub use ids::{cluster_id, member_id};
 pub use lock::{HeldMember, LockError, hold};
 pub use url::{ClientUrl, UrlError, UrlTarget, parse_url};

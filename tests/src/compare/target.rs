@@ -37,7 +37,7 @@ pub(super) struct Running {
 /// What has to be ended afterwards.
 enum Own {
     Node(Box<Server>),
-    Process(Process),
+    Process(Box<Process>),
     Other,
 }
 
@@ -72,7 +72,7 @@ impl Target {
                 settings.flags = vec!["--watch-progress-notify-interval=100ms".into()];
                 let address = settings.address().to_string();
                 let (daemon, _) = Daemon::start(settings).await;
-                let server = Some(Own::Process(Process { daemon, folder }));
+                let server = Some(Own::Process(Box::new(Process { daemon, folder })));
                 Running { address, fresh: true, min_lease_ttl: 2, notice: Some(NOTICE), server }
             }
             Self::Endpoint(address) => Running {
@@ -132,9 +132,10 @@ impl Running {
                 self.address = server.address().to_string();
                 Some(Own::Node(Box::new(server)))
             }
-            Some(Own::Process(Process { daemon, folder })) => {
+            Some(Own::Process(process)) => {
+                let Process { daemon, folder } = *process;
                 let (daemon, _) = Daemon::start(daemon.kill()).await;
-                Some(Own::Process(Process { daemon, folder }))
+                Some(Own::Process(Box::new(Process { daemon, folder })))
             }
             other => other,
         };

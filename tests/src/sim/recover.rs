@@ -72,6 +72,7 @@ pub fn start(disk: &SimDisk, engine: &StepEngine, params: &Params, log_id: u64) 
         wal: params.wal,
         chunk_bytes: params.chunk_bytes,
         log_id,
+        force_new_cluster: false,
         epoch_floor: 0,
     };
     let booted = boot.start(|| {

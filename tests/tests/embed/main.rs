@@ -4,4 +4,5 @@
 
 mod failure;
 mod host;
+mod members;
 mod several;

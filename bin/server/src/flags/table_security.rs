@@ -4,8 +4,6 @@ use super::spec::{Area, Group, Here, Kind, Row};
 use Here::{Harmless, Refused, Used};
 use Kind::{Bool, Int, Text, Uint};
 
-const PEER: Here = Harmless("there are no other members yet; nothing is served on peer URLs");
-
 pub(super) const GROUPS: &[Group] = &[
     Group(
         Area::ClientTls,
@@ -48,27 +46,27 @@ pub(super) const GROUPS: &[Group] = &[
     Group(
         Area::PeerTls,
         &[
-            Row("peer-cert-file", Text, "", PEER, "Certificate shown to other members."),
-            Row("peer-key-file", Text, "", PEER, "Key of that certificate."),
+            Row("peer-cert-file", Text, "", Used, "Certificate shown to other members."),
+            Row("peer-key-file", Text, "", Used, "Key of that certificate."),
             Row(
                 "peer-client-cert-file",
                 Text,
                 "",
-                PEER,
+                Used,
                 "Certificate shown when connecting to them, if it is another one.",
             ),
-            Row("peer-client-key-file", Text, "", PEER, "Key of that certificate."),
-            Row("peer-client-cert-auth", Bool, "false", PEER, "Require a certificate of every other member."),
-            Row("peer-trusted-ca-file", Text, "", PEER, "Authorities that may sign certificates of members (PEM)."),
-            Row("peer-crl-file", Text, "", PEER, "Revoked certificates of members."),
-            Row("peer-auto-tls", Bool, "false", PEER, "Make a certificate if none is given."),
-            Row("peer-cert-allowed-cn", Text, "", PEER, "Common names that certificates of members may carry."),
-            Row("peer-cert-allowed-hostname", Text, "", PEER, "Host names that certificates of members may carry."),
+            Row("peer-client-key-file", Text, "", Used, "Key of that certificate."),
+            Row("peer-client-cert-auth", Bool, "false", Used, "Require a certificate of every other member."),
+            Row("peer-trusted-ca-file", Text, "", Used, "Authorities that may sign certificates of members (PEM)."),
+            Row("peer-crl-file", Text, "", Used, "Revoked certificates of members."),
+            Row("peer-auto-tls", Bool, "false", Used, "Make a certificate if none is given."),
+            Row("peer-cert-allowed-cn", Text, "", Used, "Common names that certificates of members may carry."),
+            Row("peer-cert-allowed-hostname", Text, "", Used, "Host names that certificates of members may carry."),
             Row(
                 "peer-skip-client-san-verification",
                 Bool,
                 "false",
-                PEER,
+                Harmless("the address that a connection comes from is never compared with a certificate"),
                 "Do not compare the addresses of members with their certificates.",
             ),
         ],

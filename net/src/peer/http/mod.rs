@@ -1,5 +1,10 @@
 //! Plain HTTP of the peer port: who the members are, which version runs, whether it is healthy. Must never change anything.
+//!
+//! [`ask`] is the other side of `/members`: a member that starts asks those it was told of.
 
+pub mod ask;
+
+use crate::http::answer::json_string;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -8,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use messages::read::MemberInfo;
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -17,27 +23,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// Patience with the head of a request.
 const HEAD: Duration = Duration::from_secs(10);
 
-/// A member as `/members` shows it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MemberPage {
-    /// Id.
-    pub id: u64,
-    /// Peer URLs.
-    pub peer_urls: Vec<String>,
-    /// It learns and does not vote.
-    pub learner: bool,
-    /// Name, empty before it started.
-    pub name: String,
-    /// Client URLs.
-    pub client_urls: Vec<String>,
-}
-
 /// What the pages show.
 pub trait Pages: Send + Sync {
     /// Id of the cluster.
     fn cluster(&self) -> u64;
     /// All members, by id.
-    fn members(&self) -> Vec<MemberPage>;
+    fn members(&self) -> Vec<MemberInfo>;
     /// The JSON of `/version`, as the client port gives it.
     fn version(&self) -> String;
     /// Whether it is healthy, and the JSON of `/health`, for a query as in `serializable=true`.
@@ -98,16 +89,16 @@ fn json(status: StatusCode, body: String) -> Response<Full<Bytes>> {
 }
 
 /// The list as etcd writes it: ids are numbers, empty fields are left out.
-fn members(list: &[MemberPage]) -> String {
+fn members(list: &[MemberInfo]) -> String {
     let mut out = String::from("[");
     for (at, member) in list.iter().enumerate() {
         let comma = if at == 0 { "" } else { "," };
         let _ = write!(out, "{comma}{{\"id\":{},\"peerURLs\":{}", member.id, strings(&member.peer_urls));
-        if member.learner {
+        if member.is_learner {
             out += ",\"isLearner\":true";
         }
         if !member.name.is_empty() {
-            let _ = write!(out, ",\"name\":{}", quoted(&member.name));
+            let _ = write!(out, ",\"name\":{}", json_string(&member.name));
         }
         if !member.client_urls.is_empty() {
             let _ = write!(out, ",\"clientURLs\":{}", strings(&member.client_urls));
@@ -119,28 +110,8 @@ fn members(list: &[MemberPage]) -> String {
 }
 
 fn strings(list: &[String]) -> String {
-    let quoted: Vec<String> = list.iter().map(|text| quoted(text)).collect();
+    let quoted: Vec<String> = list.iter().map(|text| json_string(text)).collect();
     format!("[{}]", quoted.join(","))
-}
-
-/// A JSON string as Go writes it.
-fn quoted(text: &str) -> String {
-    let mut out = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' => out += "\\\"",
-            '\\' => out += "\\\\",
-            '\n' => out += "\\n",
-            '\r' => out += "\\r",
-            '\t' => out += "\\t",
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..='\u{1f}' => {
-                let _ = write!(out, "\\u{:04x}", u32::from(c));
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
 }
 
 #[cfg(test)]
@@ -150,15 +121,15 @@ mod tests {
     #[test]
     fn members_are_written_as_etcd_writes_them() {
         let urls = |url: &str| vec![url.to_owned()];
-        let plain = MemberPage {
+        let plain = MemberInfo {
             id: 10_276_657_743_932_975_437,
             peer_urls: urls("http://localhost:2380"),
             name: "default".into(),
             client_urls: urls("http://localhost:2379"),
-            learner: false,
+            is_learner: false,
         };
-        let fresh = MemberPage { id: 7, peer_urls: urls("http://a:1"), learner: true, ..MemberPage::default() };
-        let odd = MemberPage { id: 8, name: "a\"<\u{1}".into(), ..MemberPage::default() };
+        let fresh = MemberInfo { id: 7, peer_urls: urls("http://a:1"), is_learner: true, ..MemberInfo::default() };
+        let odd = MemberInfo { id: 8, name: "a\"<\u{1}".into(), ..MemberInfo::default() };
         assert_eq!(
             members(&[plain, fresh, odd]),
             "[{\"id\":10276657743932975437,\"peerURLs\":[\"http://localhost:2380\"],\"name\":\"default\",\

@@ -1,7 +1,7 @@
 //! Members of a test: a transport each, and a recorder that takes what it delivers.
 
 use crate::peer::config::{PathTuning, PeerConfig, PeerLimits, PeerListen};
-use crate::peer::http::{MemberPage, Pages};
+use crate::peer::http::Pages;
 use crate::peer::metrics::{PeerCounters, PeerMetrics};
 use crate::peer::port::{
     BulkHeader, BulkSink, Call, Held, Inbound, PeerAddress, PeerSender, Peers, Responder, Transport, Vitals,
@@ -12,6 +12,7 @@ use crate::server::LoopGuard;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use messages::read::MemberInfo;
 use raft::message::Append;
 use raft::{Body, Entry, EntryKind, Message, NodeId, Proposal};
 use std::future::Future;
@@ -133,8 +134,8 @@ impl Pages for TestPages {
         CLUSTER
     }
 
-    fn members(&self) -> Vec<MemberPage> {
-        vec![MemberPage { id: 1, name: "one".into(), ..MemberPage::default() }]
+    fn members(&self) -> Vec<MemberInfo> {
+        vec![MemberInfo { id: 1, name: "one".into(), ..MemberInfo::default() }]
     }
 
     fn version(&self) -> String {

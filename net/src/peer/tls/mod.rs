@@ -81,6 +81,13 @@ impl Trust {
         Arc::new(config)
     }
 
+    /// For a question over HTTP, asked before there are connections of members.
+    pub fn http_client(&self) -> Arc<ClientConfig> {
+        let mut config = (*self.client).clone();
+        config.alpn_protocols = vec![ALPN_HTTP.to_vec()];
+        Arc::new(config)
+    }
+
     /// For QUIC.
     ///
     /// # Errors

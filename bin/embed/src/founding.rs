@@ -1,0 +1,72 @@
+//! What a member without data starts from: a new cluster, or one that runs already. Others are asked, over their peer ports.
+//!
+//! Must never let a member begin anew that ran before: it may have voted, and acknowledged, what it has forgotten.
+
+use crate::config::{Config, InitialState, PeerNetwork};
+use net::peer::http::ask::{self, RemoteCluster};
+use net::peer::tls::PeerTls;
+use std::time::Duration;
+use storage::apply::{Bootstrap, MemberRow};
+use storage::member::{ClusterError, Founders, RunningCluster, founders, joiner, refuse_bootstrapped};
+
+/// Patience with a member of a new cluster, which may not have started yet.
+const GUARD_PATIENCE: Duration = Duration::from_secs(1);
+/// Patience with a member of the cluster that is to be joined.
+const JOIN_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Decides what a first start is. Resolves after 1 s per member that does not answer, or 10 s in a cluster that is to be joined.
+///
+/// # Errors
+/// [`ClusterError`].
+pub(crate) async fn first_start(config: &Config, tls: &PeerTls) -> Result<Bootstrap, ClusterError> {
+    let new = Founders { cluster: &config.initial_cluster, token: &config.initial_cluster_token, name: &config.name };
+    match config.initial_state {
+        InitialState::New => {
+            let start = founders(new)?;
+            if let Ok(running) = ask_others(config, tls, GUARD_PATIENCE).await {
+                refuse_bootstrapped(start.identity.member_id, &running)?;
+            }
+            Ok(start)
+        }
+        InitialState::Existing => {
+            let running = ask_others(config, tls, JOIN_PATIENCE).await.map_err(ClusterError::NoAnswer)?;
+            // URLs that differ by text are resolved, which blocks
+            let (cluster, token, name) =
+                (config.initial_cluster.clone(), config.initial_cluster_token.clone(), config.name.clone());
+            let judged = tokio::task::spawn_blocking(move || {
+                joiner(Founders { cluster: &cluster, token: &token, name: &name }, &running)
+            });
+            judged.await.unwrap_or_else(|_| Err(ClusterError::NoAnswer("the start was interrupted".to_owned())))
+        }
+    }
+}
+
+/// The first list of members that one of the others gives.
+async fn ask_others(config: &Config, tls: &PeerTls, patience: Duration) -> Result<RunningCluster, String> {
+    if let PeerNetwork::InProcess(_) = config.peer_network {
+        return Err("members of one process have no peer ports".to_owned());
+    }
+    let others = config.initial_cluster.iter().filter(|member| member.name != config.name);
+    let mut urls: Vec<&String> = others.flat_map(|member| &member.peer_urls).collect();
+    urls.sort_unstable();
+    let mut refused = Vec::new();
+    for url in urls {
+        match ask::members(url, tls, patience).await {
+            Ok(remote) if remote.members.is_empty() => refused.push(format!("{url} has no members yet")),
+            Ok(remote) => return Ok(running(remote)),
+            Err(why) => {
+                tracing::debug!(url, error = %why, "asked for the members of the cluster");
+                refused.push(why.to_string());
+            }
+        }
+    }
+    Err(refused.join("; "))
+}
+
+fn running(remote: RemoteCluster) -> RunningCluster {
+    let members = remote.members.into_iter().map(|member| {
+        let row = MemberRow { name: member.name, peer_urls: member.peer_urls, client_urls: member.client_urls };
+        (member.id, row)
+    });
+    RunningCluster { cluster_id: remote.cluster, members: members.collect() }
+}
