@@ -4,5 +4,6 @@
 
 mod failure;
 mod host;
+mod leaders;
 mod members;
 mod several;
