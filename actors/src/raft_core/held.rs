@@ -1,5 +1,5 @@
-//! Proposals that come while nobody leads: they wait for a leader as long as their clients do, as etcd's do. A change of leader is
-//! then a pause for clients, not an error.
+//! Proposals that come while nobody leads, or while leadership is being handed over: they wait for a leader as long as their clients
+//! do, as etcd's do. A change of leader is then a pause for clients, not an error.
 //!
 //! They have not been proposed: what is given up here certainly has no effect. Must never hold more bytes than raft takes.
 

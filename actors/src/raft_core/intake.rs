@@ -80,17 +80,19 @@ impl RaftCore {
         self.parts.calls.ask::<ProposalsRefused>(from, refusal, REFUSAL_PATIENCE, drop);
     }
 
-    /// Proposes what clients and owners ask for, as few batches as fit into frames. While nobody leads it waits.
+    /// Proposes what clients and owners ask for, as few batches as fit into frames. While nobody leads, or leadership moves, it waits.
     pub(super) fn on_proposals(&mut self, lists: Vec<Propose>) {
         let deadline = self.now + self.config.request_ticks;
         let fresh = lists.into_iter().flat_map(|Propose { sink, proposals }| {
             proposals.into_iter().map(move |proposal| Held { sink, proposal, deadline })
         });
-        if self.node.leader() == 0 {
+        let hangs = self.refuses_to_lead();
+        // a leader that is being replaced takes nothing, and knows soon whom to pass it on to
+        let waits = self.node.leader() == 0 || self.node.lead_transferee() != 0;
+        if waits && !hangs {
             return fresh.for_each(|proposal| self.hold(proposal));
         }
         let unapplied = self.node.committed().saturating_sub(self.node.applied());
-        let hangs = self.refuses_to_lead();
         let mut batch = Batch::default();
         for Held { sink, proposal, deadline } in self.held.take_all().into_iter().chain(fresh) {
             if unapplied > UNAPPLIED_ENTRIES {

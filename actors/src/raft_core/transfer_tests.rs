@@ -168,6 +168,19 @@ fn what_is_proposed_while_nobody_leads_waits_for_a_leader() {
 }
 
 #[test]
+fn what_is_proposed_while_leadership_moves_waits_for_the_new_leader() {
+    let mut bench = bench(3);
+    bench.lead();
+    move_to(&mut bench, 5, 3);
+    bench.propose(1);
+    assert_eq!(bench.answers(), []);
+    leads_next(&mut bench, 3);
+    let sent = bench.sent();
+    assert!(sent.iter().any(|m| m.to == 3 && matches!(&m.body, Body::Propose(list) if list.len() == 1)), "{sent:?}");
+    assert_eq!(bench.answers(), [(5, None)]);
+}
+
+#[test]
 fn what_waits_for_a_leader_in_vain_times_out() {
     let mut bench = bench(3);
     bench.propose(1);
