@@ -16,6 +16,7 @@
 //! | `log_windows` | what was read back for followers that lag |
 //! | `peers` | what the transport reports |
 //! | `in_flight` | work that was handed out and is not acknowledged |
+//! | `held` | proposals that wait for a leader |
 //! | `health` | how the other members are |
 //! | `stalls` | a disk or an applier that hangs |
 //! | `transfers` | leadership that is handed over |
@@ -32,6 +33,7 @@ mod core_tests;
 mod dispatch;
 mod forwarded;
 mod health;
+mod held;
 mod in_flight;
 pub mod inbox;
 mod intake;

@@ -388,9 +388,14 @@ impl Bench {
 
     /// Follows member 2, in term 2.
     pub fn follow(&mut self) {
-        self.hear_in(2, 2, Body::Heartbeat { commit: self.core.node().committed(), read_round: 0 });
-        self.persist();
+        self.follow_in(2, 2);
         self.sent();
+    }
+
+    /// Follows a leader of this term.
+    pub fn follow_in(&mut self, leader: u64, term: u64) {
+        self.hear_in(leader, term, Body::Heartbeat { commit: self.core.node().committed(), read_round: 0 });
+        self.persist();
     }
 
     /// Member 2 holds the whole log.
