@@ -76,6 +76,7 @@ fn entry(index: u64, term: u64) -> Entry {
 }
 
 fn append(sequence: u64, entries: Vec<Entry>, install: Option<StagedStore>) -> ToWal {
+    let install = install.map(Box::new);
     let hard_state = Some(HardState { term: 5, vote: 2, commit: entries.first().map_or(0, |e| e.index) });
     ToWal::Append(AppendBatch { sequence, entries, hard_state, must_sync: true, release: Vec::new(), install })
 }

@@ -158,7 +158,7 @@ impl WalWriter {
         match message {
             ToWal::Append(mut batch) => match batch.install.take() {
                 Some(staged) => {
-                    self.install(staged, batch.hard_state.take())?;
+                    self.install(*staged, batch.hard_state.take())?;
                     self.held.push_front(ToWal::Append(batch));
                     Ok(())
                 }

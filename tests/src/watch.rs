@@ -40,11 +40,27 @@ impl Watching {
         watching
     }
 
+    /// As [`Self::open`], where the server may end at any time.
+    ///
+    /// # Errors
+    /// The server's, or [`Status`] of a connection that broke.
+    pub async fn try_open(stubs: &Stubs, first: WatchCreateRequest) -> Result<Self, Status> {
+        let mut watching = Self::begin(stubs, first).await?;
+        match watching.try_next().await? {
+            Some(answer) if answer.created && !answer.canceled => Ok(watching),
+            answer => Err(Status::unknown(format!("not created: {answer:?}"))),
+        }
+    }
+
     /// Opens a stream with one watcher and reads nothing.
     ///
     /// # Panics
     /// When the stream is refused.
     pub async fn open_unread(stubs: &Stubs, first: WatchCreateRequest) -> Self {
+        soon("opening a watch", Self::begin(stubs, first)).await.expect("open a watch")
+    }
+
+    async fn begin(stubs: &Stubs, first: WatchCreateRequest) -> Result<Self, Status> {
         let (requests, receiver) = mpsc::unbounded_channel();
         let watching = futures_util::stream::unfold(receiver, |mut receiver| async move {
             let request: WatchRequest = receiver.recv().await?;
@@ -52,8 +68,8 @@ impl Watching {
         });
         requests.send(WatchRequest { request_union: Some(RequestUnion::CreateRequest(first)) }).expect("just opened");
         let mut stub = stubs.watch.clone();
-        let answers = soon("opening a watch", stub.watch(watching)).await.expect("open a watch").into_inner();
-        Self { requests, answers }
+        let answers = stub.watch(watching).await?.into_inner();
+        Ok(Self { requests, answers })
     }
 
     fn send(&self, union: RequestUnion) {

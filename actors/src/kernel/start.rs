@@ -23,12 +23,13 @@ use crate::wiring::snapshots::ToSnapshotter;
 use crate::{reader_pool, ticker};
 use actix_rt::Arbiter;
 use crossbeam_channel::{Receiver, bounded};
-use messages::peer::Transport;
+use messages::peer::{ConnectPeers, Transport};
 use messages::{Ports, ReplySink, SinkId};
 use raft::NodeId;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
+use storage::apply::Membership;
 use storage::engine::Engine;
 
 /// A node that was started.
@@ -142,6 +143,20 @@ fn snapshotter<E: Engine>(
     })
 }
 
+/// Makes the peer transport, and tells it who the members are.
+fn connect<E: Engine>(
+    queues: &Queues<E>,
+    connect_peers: Option<ConnectPeers>,
+    inbox: PeerInbox,
+    membership: &Membership,
+) -> Result<Option<Arc<dyn Transport>>, StartError> {
+    let Some(connect_peers) = connect_peers else { return Ok(None) };
+    let transport = connect_peers(Arc::new(inbox)).map_err(StartError::Peers)?;
+    queues.calls.connect(transport.clone());
+    transport.set_peers(peers_of(membership));
+    Ok(Some(transport))
+}
+
 /// Starts all owners.
 ///
 /// # Errors
@@ -153,14 +168,9 @@ pub(super) fn start<E: Engine>(mut assembly: Assembly<E>) -> Result<Started, Sta
     let store = Arc::new(StoreCell::new(assembly.engine.clone()));
     let staging = staging(&queues, &assembly);
     let clients = std::mem::take(&mut assembly.client_sinks);
-    let inbox = Arc::new(peer_inbox(&queues, &actors, clients, staging.clone()));
-    let transport =
-        assembly.connect_peers.take().map(|connect| connect(inbox)).transpose().map_err(StartError::Peers)?;
+    let inbox = peer_inbox(&queues, &actors, clients, staging.clone());
     let membership = Arc::new(assembly.store.membership()?);
-    if let Some(transport) = &transport {
-        queues.calls.connect(transport.clone());
-        transport.set_peers(peers_of(&membership));
-    }
+    let transport = connect(&queues, assembly.connect_peers.take(), inbox, &membership)?;
     let (stop_snapshots, snapshots_stop) = bounded(0);
     let snapshots =
         snapshotter(&queues, &assembly, (ends.snapshots, snapshots_stop), (store.clone(), staging), transport.clone());

@@ -105,8 +105,7 @@ impl RaftCore {
         if !self.node.is_leader() {
             // The table of a follower may be old, so it does not judge: the store's verdict answers.
             return match self.node.leader() {
-                0 if waiting.stepping_down => Step::Wait,
-                0 => Step::Refuse(RequestError::NoLeader),
+                0 => Step::Wait,
                 _ => Step::Propose,
             };
         }
@@ -134,8 +133,8 @@ impl RaftCore {
     fn before_promotion(&self, id: NodeId, forwarded: bool) -> Option<Step> {
         let Some(progress) = self.node.progress() else {
             return Some(match self.node.leader() {
-                0 => Step::Refuse(RequestError::NoLeader),
                 _ if forwarded => Step::Refuse(RequestError::NotLeader),
+                0 => Step::Wait,
                 leader => Step::PassOn { leader, id },
             });
         };

@@ -208,10 +208,18 @@ fn a_change_that_never_left_is_answered_at_once() {
 }
 
 #[test]
-fn without_a_leader_nothing_is_proposed() {
+fn without_a_leader_a_change_waits_for_one() {
     let mut bench = bench(3);
     bench.change(1, add("n", true));
-    assert_eq!(bench.answers(), [(1, Some(RequestError::NoLeader))]);
+    bench.change(2, MemberChange::Promote { id: 9 });
+    assert_eq!(bench.answers(), []);
+    bench.follow();
+    bench.persist();
+    assert_eq!(bench.calls().len(), 1, "the promotion");
+    let mut bench = super::testing::bench(3);
+    bench.change(1, add("n", true));
+    bench.tick(70);
+    assert_eq!(bench.answers(), [(1, Some(RequestError::TimeoutLeaderLost))]);
 }
 
 #[test]

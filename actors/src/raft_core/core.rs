@@ -3,6 +3,7 @@
 //! Time is counted in ticks that arrive as messages. Must never read a clock.
 
 use super::health::{PeerHealth, Stall};
+use super::held::HeldProposals;
 use super::in_flight::InFlight;
 use super::inbox::Inbox;
 use super::incoming::Incoming;
@@ -92,6 +93,10 @@ pub struct RaftCore {
     pub(super) config: CoreConfig,
     pub(super) parts: CoreParts,
     pub(super) proposals: PendingProposals,
+    /// Wait for a leader.
+    pub(super) held: HeldProposals,
+    /// Tick at which this member last became leader.
+    pub(super) led_at: u64,
     pub(super) reads: PendingReads,
     pub(super) changes: MembershipChanges,
     pub(super) out: Outbox,
@@ -142,6 +147,8 @@ impl RaftCore {
             config,
             parts,
             proposals: PendingProposals::default(),
+            held: HeldProposals::default(),
+            led_at: 0,
             reads: PendingReads::default(),
             out: Outbox::default(),
             appends: InFlight::default(),
@@ -334,10 +341,9 @@ impl RaftCore {
         for _ in 0..u64::from(count).min(half_election) {
             self.node.tick();
         }
+        self.expire_proposals();
+        self.reads.expire(self.now, RequestError::Timeout, &mut self.out);
         let why = if self.node.leader() == 0 { RequestError::TimeoutLeaderLost } else { RequestError::Timeout };
-        let failed = self.proposals.expire(self.now, why, &mut self.out);
-        self.parts.gauges.proposals_failed.fetch_add(failed, Relaxed);
-        self.reads.expire(self.now, why, &mut self.out);
         self.expire_snapshots();
         self.expire_changes(self.now, why);
         self.expire_transfers(self.now, RequestError::TransferTimeout);
@@ -366,7 +372,10 @@ impl RaftCore {
 
     /// The node stops: everything that waits is answered.
     pub fn end(&mut self) {
-        self.proposals.expire(u64::MAX, RequestError::Stopped, &mut self.out);
+        self.proposals.expire(u64::MAX, |_| RequestError::Stopped, &mut self.out);
+        for (sink, token) in self.held.expired(u64::MAX) {
+            self.out.push(sink, Reply { token, body: ReplyBody::Applied(Err(RequestError::Stopped)) });
+        }
         self.reads.expire(u64::MAX, RequestError::Stopped, &mut self.out);
         self.expire_changes(u64::MAX, RequestError::Stopped);
         while let Ok(order) = self.parts.inbox.control.try_recv() {

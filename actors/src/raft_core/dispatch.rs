@@ -70,7 +70,7 @@ impl RaftCore {
         let (hard_state, must_sync) = (append.hard_state, append.must_sync);
         let sequence = self.appends.push(self.beats, append.token);
         self.changes.writes(sequence, hard_state, must_sync);
-        let install = append.snapshot.map(|snapshot| self.begin_install(sequence, &snapshot));
+        let install = append.snapshot.map(|snapshot| Box::new(self.begin_install(sequence, &snapshot)));
         self.node.storage_mut().append(&append.entries);
         let batch = AppendBatch {
             sequence,
@@ -118,11 +118,14 @@ impl RaftCore {
         gauges.term.store(self.node.term(), Relaxed);
         gauges.committed.store(self.node.committed(), Relaxed);
         gauges.last_index.store(self.node.last_index(), Relaxed);
-        gauges.pending.store(self.proposals.waiting(), Relaxed);
+        gauges.pending.store(self.proposals.waiting() + self.held.len() as u64, Relaxed);
         gauges.learner.store(self.node.is_learner(), Relaxed);
         let leader = self.node.leader();
         let led_anew = leader != self.last_leader;
         if led_anew {
+            if self.node.is_leader() {
+                self.led_at = self.now;
+            }
             gauges.leader.store(leader, Release);
             if leader != 0 {
                 gauges.leader_changes.fetch_add(1, Relaxed);

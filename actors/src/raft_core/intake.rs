@@ -4,6 +4,7 @@
 
 use super::core::RaftCore;
 use super::forwarded;
+use super::held::Held;
 use super::inbox::Inbox;
 use crate::calls::kinds::{ProposalsRefused, Refusal};
 use crate::limits::{PROPOSE_BYTES, RECEIVES, TAKE_PER_TURN, UNAPPLIED_ENTRIES};
@@ -92,26 +93,33 @@ impl RaftCore {
         self.parts.calls.ask::<ProposalsRefused>(from, refusal, REFUSAL_PATIENCE, drop);
     }
 
-    /// Proposes what clients and owners ask for, as few batches as fit into frames.
+    /// Proposes what clients and owners ask for, as few batches as fit into frames. While nobody leads, or leadership moves, it waits.
     pub(super) fn on_proposals(&mut self, lists: Vec<Propose>) {
-        let unapplied = self.node.committed().saturating_sub(self.node.applied());
+        let deadline = self.now + self.config.request_ticks;
+        let fresh = lists.into_iter().flat_map(|Propose { sink, proposals }| {
+            proposals.into_iter().map(move |proposal| Held { sink, proposal, deadline })
+        });
         let hangs = self.refuses_to_lead();
+        // a leader that is being replaced takes nothing, and knows soon whom to pass it on to
+        let waits = self.node.leader() == 0 || self.node.lead_transferee() != 0;
+        if waits && !hangs {
+            return fresh.for_each(|proposal| self.hold(proposal));
+        }
+        let unapplied = self.node.committed().saturating_sub(self.node.applied());
         let mut batch = Batch::default();
-        for Propose { sink, proposals } in lists {
-            for proposal in proposals {
-                if unapplied > UNAPPLIED_ENTRIES {
-                    self.refuse(sink, proposal.token, RequestError::TooManyRequests);
-                } else if proposal.only_in_term != 0 && !self.node.is_leader() {
-                    // it concerns this member's leadership, of which there is none (any more)
-                    self.refuse(sink, proposal.token, RequestError::NotLeader);
-                } else if hangs {
-                    self.refuse(sink, proposal.token, RequestError::LeaderChanged);
-                } else {
-                    if !batch.payloads.is_empty() && batch.bytes + proposal.command.len() > PROPOSE_BYTES {
-                        self.propose(std::mem::take(&mut batch));
-                    }
-                    self.add(&mut batch, sink, proposal);
+        for Held { sink, proposal, deadline } in self.held.take_all().into_iter().chain(fresh) {
+            if unapplied > UNAPPLIED_ENTRIES {
+                self.refuse(sink, proposal.token, RequestError::TooManyRequests);
+            } else if proposal.only_in_term != 0 && !self.node.is_leader() {
+                // it concerns this member's leadership, of which there is none (any more)
+                self.refuse(sink, proposal.token, RequestError::NotLeader);
+            } else if hangs {
+                self.refuse(sink, proposal.token, RequestError::LeaderChanged);
+            } else {
+                if !batch.payloads.is_empty() && batch.bytes + proposal.command.len() > PROPOSE_BYTES {
+                    self.propose(std::mem::take(&mut batch));
                 }
+                self.add(&mut batch, sink, proposal, deadline);
             }
         }
         if !batch.payloads.is_empty() {
@@ -119,9 +127,34 @@ impl RaftCore {
         }
     }
 
+    /// Nobody leads: a proposal waits for a leader, unless it concerns this member's leadership.
+    fn hold(&mut self, held: Held) {
+        let (sink, token) = (held.sink, held.proposal.token);
+        if held.proposal.only_in_term != 0 {
+            self.refuse(sink, token, RequestError::NotLeader);
+        } else if self.held.push(held, self.config.raft.max_uncommitted_size).is_err() {
+            self.refuse(sink, token, RequestError::TooManyRequests);
+        }
+    }
+
+    /// What has had no outcome for too long is given up.
+    pub(super) fn expire_proposals(&mut self) {
+        let held = self.held.expired(self.now);
+        held.into_iter().for_each(|(sink, token)| self.refuse(sink, token, RequestError::Timeout));
+        let (patience, election) = (self.config.request_ticks, u64::from(self.config.raft.election_tick));
+        let led_at = self.led_at;
+        // etcd's rule: what was under way when this member had to take over for another
+        let why = |deadline: u64| match deadline.saturating_sub(patience) {
+            start if start < led_at && start + 2 * election > led_at => RequestError::TimeoutLeaderLost,
+            _ => RequestError::Timeout,
+        };
+        let failed = self.proposals.expire(self.now, why, &mut self.out);
+        self.parts.gauges.proposals_failed.fetch_add(failed, Relaxed);
+    }
+
     /// Gives a proposal its origin, and notes who waits for it.
-    fn add(&mut self, batch: &mut Batch, sink: SinkId, proposal: Proposal) {
-        let sequence = self.proposals.add(sink, proposal.token, self.now + self.config.request_ticks);
+    fn add(&mut self, batch: &mut Batch, sink: SinkId, proposal: Proposal, deadline: u64) {
+        let sequence = self.proposals.add(sink, proposal.token, deadline);
         let origin = Origin { member: self.config.raft.id, epoch: self.config.epoch, sequence };
         let envelope = Envelope { origin, only_in_term: proposal.only_in_term, command: proposal.command };
         let payload = envelope.encode();

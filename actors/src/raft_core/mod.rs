@@ -19,6 +19,7 @@
 //! | `outgoing` | who is sent what, and which part of the log is kept meanwhile |
 //! | `peers` | what the transport reports |
 //! | `in_flight` | work that was handed out and is not acknowledged |
+//! | `held` | proposals that wait for a leader |
 //! | `health` | how the other members are |
 //! | `stalls` | a disk or an applier that hangs |
 //! | `transfers` | leadership that is handed over |
@@ -35,6 +36,7 @@ mod core_tests;
 mod dispatch;
 mod forwarded;
 mod health;
+mod held;
 mod in_flight;
 pub mod inbox;
 mod incoming;

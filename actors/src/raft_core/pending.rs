@@ -96,15 +96,18 @@ impl PendingProposals {
         unknown
     }
 
-    /// Answers waiters whose deadline has passed: the outcome is unknown.
-    pub fn expire(&mut self, now: u64, why: RequestError, out: &mut Outbox) -> u64 {
+    /// Answers waiters whose deadline has passed, by their deadline: the outcome is unknown.
+    pub fn expire(&mut self, now: u64, why: impl Fn(u64) -> RequestError, out: &mut Outbox) -> u64 {
         let mut expired = 0;
         while let Some(waiter) = self.window.front().copied() {
             if waiter.is_some_and(|w| w.deadline > now) {
                 break;
             }
             if let Some(waiter) = waiter {
-                out.push(waiter.sink, Reply { token: waiter.token, body: ReplyBody::Applied(Err(why)) });
+                out.push(
+                    waiter.sink,
+                    Reply { token: waiter.token, body: ReplyBody::Applied(Err(why(waiter.deadline))) },
+                );
                 self.waiting -= 1;
                 expired += 1;
             }
@@ -195,7 +198,7 @@ mod tests {
         let (mut pending, mut out) = (PendingProposals::default(), Outbox::default());
         let sequences: Vec<_> = (0..3).map(|i| pending.add(SINK, i, 10 + i)).collect();
         assert_eq!(pending.take(sequences[1]), Some((SINK, 1)));
-        pending.expire(11, RequestError::Timeout, &mut out);
+        pending.expire(11, |_| RequestError::Timeout, &mut out);
         assert_eq!((answers(out), pending.waiting()), (vec![(0, Some(RequestError::Timeout))], 1));
         assert_eq!(pending.take(sequences[0]), None);
         assert_eq!(pending.take(sequences[2]), Some((SINK, 2)));

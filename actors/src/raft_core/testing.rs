@@ -136,21 +136,7 @@ pub fn bench_with(voters: u64, adjust: impl Fn(&mut CoreConfig)) -> Bench {
 
 /// Member 1, with a store at `first` and nothing in its log.
 pub fn bench_of(first: LogId, conf_state: ConfState, adjust: impl Fn(&mut CoreConfig)) -> Bench {
-    let mut raft = raft::Config::new(1);
-    raft.applied = first.index;
-    raft.check_quorum = true;
-    raft.step_down_on_removal = true;
-    let mut config = CoreConfig {
-        raft,
-        tick: Duration::from_millis(100),
-        epoch: 77,
-        request_ticks: 70,
-        catch_up_entries: 10,
-        tail_bytes: crate::limits::LOG_TAIL_BYTES,
-        strict_reconfig: true,
-        max_learners: 1,
-        spin: Duration::ZERO,
-    };
+    let mut config = config(first);
     adjust(&mut config);
     let hard_state = HardState { term: first.term, vote: 0, commit: first.index };
     let voters = conf_state.voters.len() as u64;
@@ -208,6 +194,24 @@ pub fn bench_of(first: LogId, conf_state: ConfState, adjust: impl Fn(&mut CoreCo
         vitals,
         reached,
         members,
+    }
+}
+
+fn config(first: LogId) -> CoreConfig {
+    let mut raft = raft::Config::new(1);
+    raft.applied = first.index;
+    raft.check_quorum = true;
+    raft.step_down_on_removal = true;
+    CoreConfig {
+        raft,
+        tick: Duration::from_millis(100),
+        epoch: 77,
+        request_ticks: 70,
+        catch_up_entries: 10,
+        tail_bytes: crate::limits::LOG_TAIL_BYTES,
+        strict_reconfig: true,
+        max_learners: 1,
+        spin: Duration::ZERO,
     }
 }
 
@@ -422,9 +426,14 @@ impl Bench {
 
     /// Follows member 2, in term 2.
     pub fn follow(&mut self) {
-        self.hear_in(2, 2, Body::Heartbeat { commit: self.core.node().committed(), read_round: 0 });
-        self.persist();
+        self.follow_in(2, 2);
         self.sent();
+    }
+
+    /// Follows a leader of this term.
+    pub fn follow_in(&mut self, leader: u64, term: u64) {
+        self.hear_in(leader, term, Body::Heartbeat { commit: self.core.node().committed(), read_round: 0 });
+        self.persist();
     }
 
     /// Member 2 holds the whole log.

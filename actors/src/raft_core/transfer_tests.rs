@@ -154,6 +154,58 @@ fn refused_proposals_are_answered_once_and_those_of_another_run_are_none_of_ours
     assert_eq!(bench.answers(), [(2, Some(RequestError::TooManyRequests))]);
 }
 
+#[test]
+fn what_is_proposed_while_nobody_leads_waits_for_a_leader() {
+    let mut bench = bench(3);
+    bench.propose(1);
+    bench.propose_in_term(2, 1);
+    assert_eq!(bench.answers(), [(2, Some(RequestError::NotLeader))], "the rest waits");
+    bench.sent();
+    bench.follow_in(2, 2);
+    let sent = bench.sent();
+    assert!(sent.iter().any(|m| m.to == 2 && matches!(&m.body, Body::Propose(list) if list.len() == 1)), "{sent:?}");
+    assert_eq!(bench.answers(), []);
+}
+
+#[test]
+fn what_is_proposed_while_leadership_moves_waits_for_the_new_leader() {
+    let mut bench = bench(3);
+    bench.lead();
+    move_to(&mut bench, 5, 3);
+    bench.propose(1);
+    assert_eq!(bench.answers(), []);
+    leads_next(&mut bench, 3);
+    let sent = bench.sent();
+    assert!(sent.iter().any(|m| m.to == 3 && matches!(&m.body, Body::Propose(list) if list.len() == 1)), "{sent:?}");
+    assert_eq!(bench.answers(), [(5, None)]);
+}
+
+#[test]
+fn what_waits_for_a_leader_in_vain_times_out() {
+    let mut bench = bench(3);
+    bench.propose(1);
+    for _ in 0..69 {
+        bench.tick(1);
+    }
+    assert_eq!(bench.answers(), []);
+    bench.tick(1);
+    assert_eq!(bench.answers(), [(1, Some(RequestError::Timeout))]);
+}
+
+#[test]
+fn what_was_under_way_when_this_member_took_over_is_told_so() {
+    let mut bench = bench(3);
+    bench.follow();
+    bench.propose(1);
+    bench.lead();
+    for _ in 0..80 {
+        bench.queue(2, Body::HeartbeatAck { read_round: 0 });
+        bench.tick(1);
+        bench.persist();
+    }
+    assert_eq!(bench.answers(), [(1, Some(RequestError::TimeoutLeaderLost))]);
+}
+
 /// The test that ADR 0005 owes: reads without leave end in the round that brings another voter.
 #[test]
 fn a_sole_voter_is_none_any_more_in_the_round_that_brings_another_one() {

@@ -20,7 +20,7 @@ pub struct AppendBatch {
     pub release: Vec<Message>,
     /// A snapshot that replaces log and store before the entries. Durable, for this batch and all behind it, is only what comes
     /// after the applier has swapped the store.
-    pub install: Option<StagedStore>,
+    pub install: Option<Box<StagedStore>>,
 }
 
 /// What the WAL writer is asked.

@@ -30,7 +30,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use storage::engine::rocks::{RocksEngine, RocksOptions};
 use storage::member::ForeignData;
 use tokio::task::JoinHandle;
@@ -38,6 +38,8 @@ use tokio::task::JoinHandle;
 /// How long calls may take to end when the node stops.
 const CLOSE_GRACE: Duration = Duration::from_millis(500);
 
+/// How long both together may take, so that the owners have time to end within the patience of whoever stops the process.
+const FAREWELL: Duration = Duration::from_millis(900);
 /// How long another member may take to lead in place of one that stops.
 const HAND_OVER_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -198,10 +200,11 @@ impl Node {
         self.kernel.exit().clone()
     }
 
-    /// Stops the node: leadership to another member if there is one, then doors, then owners in the order in which nothing is lost. Takes at most a second and a half.
-    /// Requests of in-process clients that were not answered end as stopped, their watches with `None`. The data folder is free
+    /// Stops the node: leadership to another member if there is one, then doors, then owners in the order in which nothing is lost.
+    /// Takes at most a second and a half. Requests of in-process clients that were not answered end as stopped, their watches with `None`. The data folder is free
     /// afterwards.
     pub async fn stop(self) {
+        let begun = Instant::now();
         let hand_over = self.kernel.hand_over();
         // also when it fails: the others elect somebody
         let _ = tokio::task::spawn_blocking(move || hand_over.wait(HAND_OVER_PATIENCE)).await;
@@ -211,7 +214,8 @@ impl Node {
             // it holds a client: the folder is free only when it is gone
             let _ = (&mut task.0).await;
         }
-        self.doors.close(CLOSE_GRACE, stopped_status()).await;
+        let grace = CLOSE_GRACE.min(FAREWELL.saturating_sub(begun.elapsed()));
+        self.doors.close(grace, stopped_status()).await;
         let (kernel, peers) = (self.kernel, self.peers);
         // the host's arbiter goes on meanwhile; a panic in there has been reported by a death watch
         let _ = tokio::task::spawn_blocking(move || {

@@ -192,10 +192,13 @@ mod tests {
         }
     }
 
+    /// A change, and the voters and learners that it leads to.
+    type Accepted = (ConfChangeKind, u64, &'static [&'static str], u32, &'static [u64], &'static [u64]);
+
     #[test]
     fn what_is_accepted_and_where_it_leads() {
         use ConfChangeKind::{AddLearnerNode, AddNode, RemoveNode, UpdateNode};
-        let cases: [(ConfChangeKind, u64, &[&str], u32, &[u64], &[u64]); 6] = [
+        let cases: [Accepted; 6] = [
             (AddNode, 4, &["http://d:1"], 1, &[1, 2, 4], &[3]),
             (AddLearnerNode, 4, &["http://d:1"], 2, &[1, 2], &[3, 4]),
             (AddNode, 3, &[], 1, &[1, 2, 3], &[]),

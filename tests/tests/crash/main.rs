@@ -10,6 +10,7 @@ mod lifecycle;
 mod locks;
 mod log;
 mod machines;
+mod members;
 mod sim;
 mod slow_reader;
 mod twin;

@@ -4,6 +4,7 @@
 
 mod failure;
 mod host;
+mod leaders;
 mod members;
 mod membership;
 mod several;

@@ -9,7 +9,7 @@ use crate::peer::lanes::write::WriteHalf;
 use crate::peer::session::context::Context;
 use crate::peer::session::hello::{Heard, HelloError, hear};
 use crate::peer::session::receiving::Receiving;
-use quinn::{Connection, ConnectionError, Endpoint, Incoming};
+use quinn::{Connection, ConnectionError, Endpoint, Incoming, TransportErrorCode};
 use std::io;
 use std::rc::Rc;
 use tokio::io::AsyncReadExt;
@@ -27,11 +27,12 @@ pub async fn accept(context: Rc<Context>, endpoint: Endpoint, strangers: Strange
         actix_rt::spawn(async move {
             let remote = incoming.remote_address();
             let patience = context.config.dial_timeout();
-            let greeted = match timeout(patience, greet(&context, incoming)).await {
-                Ok(Ok(greeted)) => greeted,
-                Ok(Err(Greeting::Handshake(why))) => return log_handshake(&context, remote, &why),
-                Ok(Err(Greeting::Silent)) => return,
-                Ok(Err(Greeting::Hello(why, connection))) => {
+            let accepted = match timeout(patience, accept_hello(&context, incoming)).await {
+                Ok(Ok(accepted)) => accepted,
+                Ok(Err(AcceptError::Handshake(why))) if is_given_up(&why) => return,
+                Ok(Err(AcceptError::Handshake(why))) => return log_handshake(&context, remote, &why),
+                Ok(Err(AcceptError::Silent)) => return,
+                Ok(Err(AcceptError::Hello(why, connection))) => {
                     log_refused(&context, remote, &why);
                     // the answer must arrive before the connection ends
                     let _ = timeout(patience, connection.closed()).await;
@@ -40,41 +41,52 @@ pub async fn accept(context: Rc<Context>, endpoint: Endpoint, strangers: Strange
                 Err(_) => return,
             };
             drop(stranger);
-            serve(context, greeted).await;
+            serve(context, accepted).await;
         });
     }
 }
 
-enum Greeting {
+/// Why a connection is not that of a member.
+enum AcceptError {
     Handshake(ConnectionError),
     /// It only wanted to know whether UDP passes.
     Silent,
     Hello(HelloError, Connection),
 }
 
-struct Greeted {
+/// A connection whose hello was accepted.
+struct Accepted {
     connection: Connection,
     heard: Heard,
     out: WriteHalf,
     read: ReadHalf,
 }
 
-async fn greet(context: &Rc<Context>, incoming: Incoming) -> Result<Greeted, Greeting> {
-    let connection = incoming.await.map_err(Greeting::Handshake)?;
-    let (send, receive) = connection.accept_bi().await.map_err(|_| Greeting::Silent)?;
+/// The other side has closed the connection before it stood: it dials anew, and this attempt says nothing about certificates.
+fn is_given_up(why: &ConnectionError) -> bool {
+    match why {
+        ConnectionError::ApplicationClosed(_) => true,
+        ConnectionError::ConnectionClosed(close) => close.error_code == TransportErrorCode::APPLICATION_ERROR,
+        _ => false,
+    }
+}
+
+async fn accept_hello(context: &Rc<Context>, incoming: Incoming) -> Result<Accepted, AcceptError> {
+    let connection = incoming.await.map_err(AcceptError::Handshake)?;
+    let (send, receive) = connection.accept_bi().await.map_err(|_| AcceptError::Silent)?;
     let mut out = WriteHalf::Quic(send);
     let mut read: ReadHalf = Box::new(receive);
     match hear(context, true, &mut read, &mut out).await {
-        Ok(heard) => Ok(Greeted { connection, heard, out, read }),
+        Ok(heard) => Ok(Accepted { connection, heard, out, read }),
         Err(why) => {
             let _ = out.finish().await;
-            Err(Greeting::Hello(why, connection))
+            Err(AcceptError::Hello(why, connection))
         }
     }
 }
 
-async fn serve(context: Rc<Context>, greeted: Greeted) {
-    let Greeted { connection, heard, out, mut read } = greeted;
+async fn serve(context: Rc<Context>, accepted: Accepted) {
+    let Accepted { connection, heard, out, mut read } = accepted;
     let from = heard.hello.member;
     match heard.hello.purpose {
         Purpose::Raft => {
