@@ -1,13 +1,13 @@
 //! A member that was away for longer than the others keep their log comes back by a snapshot, on real disks: RocksDB, files, and both
 //! kinds of transport.
 
-use embed::Node;
+use embed::{Config, InitialState, Node};
 use harness::members::{Over, configs, start};
 use harness::server::in_system;
 use harness::{Stubs, soon, until};
 use messages::watch::{CreateWatch, WatchFrame};
 use model::request::{LeaseGrantRequest, PutRequest};
-use model::{Command, KeyRange};
+use model::{Command, KeyRange, MemberChange};
 use std::path::Path;
 use tempfile::TempDir;
 
@@ -113,6 +113,54 @@ fn comes_back_by_a_snapshot(over: Over) {
         nodes.extend(start(&configs[2..]).await);
         assert_eq!(stores(dir.path(), "m3").len(), 1);
         same_everywhere(&nodes).await;
+        for node in nodes {
+            soon("the stop", node.stop()).await;
+        }
+    });
+}
+
+/// Adds the next member, and starts it.
+async fn join(nodes: &mut Vec<Node>, configs: &[Config], learner: bool) -> u64 {
+    let at = nodes.len();
+    let peer_urls = configs[at].peer_urls.clone();
+    let add = MemberChange::Add { peer_urls, learner, unix_seconds: 7 };
+    let (id, _) = soon("the change", nodes[0].client().change_membership(add)).await.expect("added");
+    let config = Config {
+        initial_state: InitialState::Existing,
+        initial_cluster: configs[at].initial_cluster[..=at].to_vec(),
+        ..configs[at].clone()
+    };
+    nodes.push(soon("the start", start(&[config])).await.remove(0));
+    id
+}
+
+/// A lone member keeps no log, so whoever joins it begins with a snapshot.
+#[test]
+fn a_cluster_grows_from_one_member_to_three() {
+    in_system(async {
+        let dir = TempDir::new().expect("a folder");
+        let mut configs = configs(dir.path(), 3, Over::Sockets);
+        configs.iter_mut().for_each(|config| config.strict_reconfig = false);
+        let alone = Config { initial_cluster: configs[0].initial_cluster[..1].to_vec(), ..configs[0].clone() };
+        let mut nodes = start(&[alone]).await;
+        fill(&nodes[0], 100).await;
+        join(&mut nodes, &configs, false).await;
+        assert_ne!(stores(dir.path(), "m2"), ["store"], "it began with a snapshot");
+        same_everywhere(&nodes).await;
+        let learner = join(&mut nodes, &configs, true).await;
+        assert_ne!(stores(dir.path(), "m3"), ["store"]);
+        until("the promotion", async || {
+            nodes[1].client().change_membership(MemberChange::Promote { id: learner }).await.ok()
+        })
+        .await;
+        same_everywhere(&nodes).await;
+        // two of them are enough, whoever goes
+        soon("the stop", nodes.remove(0).stop()).await;
+        until("a write", async || {
+            let put = PutRequest { key: "k".into(), ..PutRequest::default() };
+            nodes[0].client().execute(Command::Put(put)).await.ok()
+        })
+        .await;
         for node in nodes {
             soon("the stop", node.stop()).await;
         }
