@@ -20,7 +20,7 @@ use crate::watch_hub::HubConfig;
 use crate::{reader_pool, ticker};
 use actix_rt::Arbiter;
 use crossbeam_channel::bounded;
-use messages::peer::{PeerSender, Transport};
+use messages::peer::{ConnectPeers, PeerSender, Transport};
 use messages::{Ports, ReplySink};
 use raft::NodeId;
 use std::sync::Arc;
@@ -91,6 +91,19 @@ fn sender_of(transport: Option<&Arc<dyn Transport>>) -> Arc<dyn PeerSender> {
     }
 }
 
+/// Makes the transport, if there is to be one, and gives it to those who ask other members.
+fn connect<E: Engine>(
+    queues: &Queues<E>,
+    actors: &Actors,
+    connect_peers: Option<ConnectPeers>,
+) -> Result<Option<Arc<dyn Transport>>, StartError> {
+    let Some(connect_peers) = connect_peers else { return Ok(None) };
+    let leases = Box::new(actors.leases.clone().recipient());
+    let transport = connect_peers(Arc::new(PeerInbox::new(queues.inner.clone(), leases))).map_err(StartError::Peers)?;
+    queues.calls.connect(transport.clone());
+    Ok(Some(transport))
+}
+
 /// Starts all owners.
 ///
 /// # Errors
@@ -103,10 +116,8 @@ pub(super) fn start<E: Engine>(assembly: Assembly<E>) -> Result<Started, StartEr
     sinks.extend(assembly.client_sinks);
     queues.sinks.register(sinks);
 
-    let inbox = Arc::new(PeerInbox::new(queues.inner.clone(), Box::new(actors.leases.clone().recipient())));
-    let transport = assembly.connect_peers.map(|connect| connect(inbox)).transpose().map_err(StartError::Peers)?;
+    let transport = connect(&queues, &actors, assembly.connect_peers)?;
     if let Some(transport) = &transport {
-        queues.calls.connect(transport.clone());
         transport.set_peers(peers_of(&assembly.store)?);
     }
     let peers = sender_of(transport.as_ref());
