@@ -20,6 +20,7 @@ use crate::watch_hub::HubConfig;
 use crate::{reader_pool, ticker};
 use actix_rt::Arbiter;
 use crossbeam_channel::bounded;
+use messages::peer::{ConnectPeers, Transport};
 use messages::{Ports, ReplySink, SinkId};
 use raft::NodeId;
 use std::sync::Arc;
@@ -93,6 +94,18 @@ fn peer_inbox<E: Engine>(queues: &Queues<E>, actors: &Actors, clients: Vec<Arc<d
     PeerInbox::new(queues.inner.clone(), Box::new(actors.leases.clone().recipient()), promotions)
 }
 
+/// Makes the transport, if there is to be one, and gives it to those who ask other members.
+fn connect<E: Engine>(
+    queues: &Queues<E>,
+    inbox: PeerInbox,
+    connect_peers: Option<ConnectPeers>,
+) -> Result<Option<Arc<dyn Transport>>, StartError> {
+    let Some(connect_peers) = connect_peers else { return Ok(None) };
+    let transport = connect_peers(Arc::new(inbox)).map_err(StartError::Peers)?;
+    queues.calls.connect(transport.clone());
+    Ok(Some(transport))
+}
+
 /// Starts all owners.
 ///
 /// # Errors
@@ -101,11 +114,10 @@ pub(super) fn start<E: Engine>(assembly: Assembly<E>) -> Result<Started, StartEr
     let (queues, ends) = Queues::new(assembly.exit, &assembly.store, &assembly.budgets);
     let raft = &assembly.core.raft;
     let actors = start_actors(&queues, raft.id, assembly.hub, assembly.tick, raft.election_tick)?;
-    let inbox = Arc::new(peer_inbox(&queues, &actors, assembly.client_sinks));
-    let transport = assembly.connect_peers.map(|connect| connect(inbox)).transpose().map_err(StartError::Peers)?;
+    let inbox = peer_inbox(&queues, &actors, assembly.client_sinks);
+    let transport = connect(&queues, inbox, assembly.connect_peers)?;
     let membership = Arc::new(assembly.store.membership()?);
     if let Some(transport) = &transport {
-        queues.calls.connect(transport.clone());
         transport.set_peers(peers_of(&membership));
     }
     let peers = sender_of(transport.as_ref());
