@@ -90,3 +90,58 @@ impl Inbound for PeerInbox {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::calls::kinds::{LeaseIds, Refusal, Renewals};
+    use crate::limits::CALLS_PER_PEER;
+    use crate::raft_core::inbox::Inbox;
+    use bytes::Bytes;
+    use crossbeam_channel::{Receiver, bounded, unbounded};
+    use messages::ports::CorePort;
+
+    fn ask(inbox: &PeerInbox, kind: u16, body: &impl prost::Message) -> Receiver<Result<Bytes, NoAnswer>> {
+        let (told, heard) = bounded(1);
+        let respond = Responder::new(1, move |answer| told.send(answer.result).expect("answered once"));
+        let call = Call { id: 1, kind, deadline_millis: 1_000, body: body.encode_to_vec().into() };
+        inbox.call(2, call, respond);
+        heard
+    }
+
+    fn nobody_asks_for_promotions(core: CorePort) -> Arc<AskedPromotions> {
+        Arc::new(AskedPromotions::new(core, messages::SinkId(0)))
+    }
+
+    #[test]
+    fn a_question_goes_to_whoever_it_is_for_and_an_unknown_one_to_nobody() {
+        let (core, port, inner) = Inbox::new();
+        let (to_leases, leases) = unbounded();
+        let inbox = PeerInbox::new(inner, Box::new(to_leases), nobody_asks_for_promotions(port));
+        let ids = LeaseIds { ids: vec![7] };
+        let renewed = ask(&inbox, RenewLeases::KIND, &ids);
+        let Ok(LeaseCall::Renew(asked)) = leases.try_recv() else { panic!("the lease manager is asked") };
+        assert!(renewed.is_empty());
+        asked.answer(&Renewals { ttls: vec![60] });
+        assert!(renewed.try_recv().is_ok_and(|answer| answer.is_ok()));
+        let refusal = Refusal { epoch: 1, sequences: vec![2], too_many: false };
+        let heard = ask(&inbox, ProposalsRefused::KIND, &refusal);
+        assert!(heard.try_recv().is_ok_and(|answer| answer.is_ok()), "a notice is acknowledged at once");
+        assert!(matches!(core.reports.try_recv(), Ok(PeerReport::Refused(told)) if told == refusal));
+        assert_eq!(ask(&inbox, 9_999, &ids).try_recv(), Ok(Err(NoAnswer::NotCapable)));
+    }
+
+    #[test]
+    fn a_member_that_asks_too_much_at_once_is_told_so() {
+        let (_core, port, inner) = Inbox::new();
+        let (to_leases, leases) = unbounded();
+        let inbox = PeerInbox::new(inner, Box::new(to_leases), nobody_asks_for_promotions(port));
+        let ids = LeaseIds { ids: vec![7] };
+        let waiting: Vec<_> = (0..CALLS_PER_PEER).map(|_| ask(&inbox, LeaseTimes::KIND, &ids)).collect();
+        assert!(waiting.iter().all(Receiver::is_empty));
+        assert_eq!(ask(&inbox, LeaseTimes::KIND, &ids).try_recv(), Ok(Err(NoAnswer::Busy)));
+        drop(leases.try_recv().expect("a question"));
+        assert_eq!(waiting[0].try_recv(), Ok(Err(NoAnswer::Failed)), "one that is dropped is answered");
+        assert!(ask(&inbox, LeaseTimes::KIND, &ids).is_empty(), "its place is free again");
+    }
+}

@@ -156,7 +156,7 @@ impl RaftCore {
 
     fn propose_change(&mut self, waiting: Waiting) {
         let Waiting { asked: Asked { sink, token, change, .. }, deadline, .. } = waiting;
-        let sequence = self.proposals.add(sink, token, deadline);
+        let sequence = self.proposals.add(sink, token, deadline, 0);
         let origin = Origin { member: self.config.raft.id, epoch: self.config.epoch, sequence };
         match self.node.propose_conf_change(conf_change(&change, origin, self.config.max_learners)) {
             Ok(Proposed::Appended { term, first, .. }) => self.proposals.placed(first, term, 1),

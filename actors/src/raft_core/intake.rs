@@ -68,6 +68,10 @@ impl RaftCore {
             );
             return;
         }
+        // given to the leader of another term: it may have been deposed and elected again meanwhile
+        if !forwarded::are_of(self.node.term(), &proposals) {
+            return self.refuse_forwarded(from, &proposals, ProposalDropped::NoLeader);
+        }
         if !proposals.is_empty() && self.refuses_to_lead() {
             return self.refuse_forwarded(from, &proposals, ProposalDropped::Transferring);
         }
@@ -154,9 +158,12 @@ impl RaftCore {
 
     /// Gives a proposal its origin, and notes who waits for it.
     fn add(&mut self, batch: &mut Batch, sink: SinkId, proposal: Proposal, deadline: u64) {
-        let sequence = self.proposals.add(sink, proposal.token, deadline);
+        // Bound to the term of the leader that it is given to: whatever becomes of it on the way, its outcome is known as soon as
+        // an entry of a later term commits.
+        let only_in_term = if proposal.only_in_term == 0 { self.node.term() } else { proposal.only_in_term };
+        let sequence = self.proposals.add(sink, proposal.token, deadline, only_in_term);
         let origin = Origin { member: self.config.raft.id, epoch: self.config.epoch, sequence };
-        let envelope = Envelope { origin, only_in_term: proposal.only_in_term, command: proposal.command };
+        let envelope = Envelope { origin, only_in_term, command: proposal.command };
         let payload = envelope.encode();
         batch.bytes += payload.len();
         batch.payloads.push(payload);

@@ -4,6 +4,7 @@
 
 use crate::budgets::Budgets;
 use crate::listen::{SocketOptions, TlsSettings};
+use crate::version;
 use net::door::DoorLimits;
 pub use net::peer::local::LocalNetwork;
 use std::path::PathBuf;
@@ -118,6 +119,8 @@ pub struct Config {
     pub memory_budget: usize,
     /// Bounds of the door. Its byte budgets are never more than [`Self::memory_budget`] leaves for them.
     pub door: DoorLimits,
+    /// The version that other members are told. Anything but the default is for tests of upgrades.
+    pub version: [u16; 3],
     /// Lines of its log that the host had to drop, for the metrics.
     pub dropped_log_lines: Arc<AtomicU64>,
     /// Connection threads; zero for one per core.
@@ -163,6 +166,7 @@ impl Config {
             compaction_pause: Duration::from_millis(10),
             memory_budget: Budgets::DEFAULT_BYTES,
             door: DoorLimits::default(),
+            version: version::server_version(),
             dropped_log_lines: Arc::default(),
             connection_threads: 0,
         }
