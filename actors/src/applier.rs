@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use storage::apply::{
-    ApplyFatal, Committed, CompactionProgress, LeaseChange, Report, StateMachine as Store, StoreEvent,
+    ApplyFatal, Committed, CompactionProgress, LeaseChange, Membership, Report, StateMachine as Store, StoreEvent,
 };
 use storage::engine::Engine;
 use storage::schema::Kind;
@@ -152,8 +152,8 @@ impl<E: Engine> Applier<E> {
         let count = batches.iter().map(|b| b.entries.len()).sum();
         let mut entries = Vec::with_capacity(count);
         let mut waiters = Vec::with_capacity(count);
-        for CommittedEntry { entry, conf_state, waiter } in batches.into_iter().flat_map(|b| b.entries) {
-            entries.push(Committed { entry, conf_state });
+        for CommittedEntry { entry, waiter } in batches.into_iter().flat_map(|b| b.entries) {
+            entries.push(Committed { entry });
             waiters.push(waiter);
         }
         let before = mutant::on(Mutant::ViewEarly).then(|| self.store.view().snapshot);
@@ -162,14 +162,16 @@ impl<E: Engine> Applier<E> {
             report.view.snapshot = snapshot;
         }
         self.parts.views.publish(report.view.clone(), false);
-        if report.membership {
-            self.parts.members.send(peers_of(&self.store)?);
+        let membership = report.membership.take();
+        if let Some(membership) = &membership {
+            self.parts.members.send(peers_of(membership));
         }
+        let verdicts = std::mem::take(&mut report.verdicts);
         self.tell_leases(std::mem::take(&mut report.leases));
         self.answer(&entries, &waiters, std::mem::take(&mut report.replies));
         let index = report.view.status.applied_index;
         self.signal(report);
-        self.parts.core.advance(Advance::Applied(AppliedUpTo { sequence, index }));
+        self.parts.core.advance(Advance::Applied(AppliedUpTo { sequence, index, verdicts, membership }));
         self.since_check += entries.len() as u64;
         if self.since_check >= self.parts.pace.durable_check && self.parts.flusher.try_send(ToFlusher::Flush).is_ok() {
             self.since_check = 0;
@@ -265,14 +267,11 @@ impl<E: Engine> Applier<E> {
     }
 }
 
-/// The members of a store and those that were removed, as the peer transport needs them.
-///
-/// # Errors
-/// [`ApplyFatal`] when rows cannot be read.
-pub fn peers_of<E: Engine>(store: &Store<E>) -> Result<Peers, ApplyFatal> {
-    let members = store.members()?.into_iter();
-    let members = members.map(|(member, row)| PeerAddress { member, urls: row.peer_urls }).collect();
-    Ok(Peers { members, removed: store.removed_members()? })
+/// The members and those that were removed, as the peer transport needs them.
+pub fn peers_of(membership: &Membership) -> Peers {
+    let members = membership.members.iter();
+    let members = members.map(|(member, row)| PeerAddress { member: *member, urls: row.peer_urls.clone() }).collect();
+    Peers { members, removed: membership.removed.clone() }
 }
 
 /// The revision of a compaction whose answer has to wait until its rows are gone.

@@ -98,7 +98,7 @@ fn the_lease_manager_hears_of_a_revocation_before_its_client_does() {
         let origin = Origin { member: 1, epoch: 1, sequence: index };
         let data = Envelope { origin, only_in_term: 0, command: command.encode(index) }.encode();
         let entry = Entry { term: 1, index, kind: EntryKind::Normal, data };
-        let entry = CommittedEntry { entry, conf_state: None, waiter: Some((SinkId(0), index)) };
+        let entry = CommittedEntry { entry, waiter: Some((SinkId(0), index)) };
         applier.apply(vec![ApplyBatch { sequence: index, entries: vec![entry] }]).expect("applied");
     }
     let heard = heard.0.lock().unwrap_or_else(PoisonError::into_inner).clone();

@@ -4,9 +4,9 @@
 //! Must never answer a read from memory after that: what the store held then may be old now.
 
 use arc_swap::{ArcSwapOption, Guard};
-use messages::read::{MemberInfo, Reads};
+use messages::read::Reads;
 use model::request::{RangeRequest, TxnRequest};
-use model::{OpOutcome, RangeOutcome, ReadError, StoreStatus};
+use model::{MemberInfo, OpOutcome, RangeOutcome, ReadError, StoreStatus};
 use std::sync::{Arc, OnceLock};
 
 /// Reads that can be closed.

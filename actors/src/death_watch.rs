@@ -11,6 +11,8 @@ use tokio::sync::watch;
 pub enum NodeExit {
     /// It was asked to.
     Stopped,
+    /// This member was removed from the cluster: it has nothing more to do there.
+    Removed,
     /// An owner failed: the node stops as a whole and is never repaired in place.
     Failed {
         /// Which owner.
@@ -24,6 +26,10 @@ impl fmt::Display for NodeExit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stopped => f.write_str("stopped"),
+            Self::Removed => f.write_str(
+                "this member was removed from the cluster; its data folder is of no more use: to come back it must be added again \
+                 and started with an empty one",
+            ),
             Self::Failed { actor, why } => write!(f, "{actor} failed: {why}"),
         }
     }
@@ -83,6 +89,13 @@ impl DeathWatch {
         self.armed = false;
         tracing::error!(actor = self.actor, error = %why, "actor failed, the node stops");
         self.exit.set(NodeExit::Failed { actor: self.actor, why: why.to_string() });
+    }
+
+    /// The owner ends the node because this member was removed.
+    pub fn removed(mut self) {
+        self.armed = false;
+        tracing::error!("{}", NodeExit::Removed);
+        self.exit.set(NodeExit::Removed);
     }
 
     /// The owner ends because it was asked to.

@@ -37,6 +37,7 @@ pub mod maintenance_jobs;
 mod maintenance_jobs_tests;
 pub mod peer_inbox;
 pub mod peers;
+pub mod promotions;
 pub mod raft_core;
 pub mod reader_pool;
 mod snapshot_streams;

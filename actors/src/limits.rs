@@ -40,6 +40,10 @@ pub const PROPOSE_BYTES: usize = 1 << 20;
 pub const READ_LISTS: usize = 64;
 /// Control orders waiting for the core.
 pub const CONTROLS: usize = 16;
+/// Changes of the membership that wait for the one under way; a further one is answered "too many requests".
+pub const MEMBER_CHANGES: usize = 16;
+/// How long the leader may take to promote a learner for a client of another member.
+pub const PROMOTION_PATIENCE: Duration = Duration::from_secs(7);
 /// Peer messages of one class waiting for the core; beyond it they are dropped and counted.
 pub const RECEIVES: usize = 256;
 /// Messages to the WAL writer: appends under credit, and one place for each other kind.

@@ -2,27 +2,30 @@
 //!
 //! Runs on the transport's thread, and on the core's own when a message cannot be sent. Must never block.
 
-use crate::calls::kinds::{Heard, LeaseTimes, ProposalsRefused, RenewLeases};
+use crate::calls::kinds::{Heard, LeaseTimes, PromoteLearner, ProposalsRefused, RenewLeases};
 use crate::calls::{Asked, CallKind, CallsInHand};
 use crate::mailbox::Mailbox;
+use crate::promotions::AskedPromotions;
 use crate::raft_core::inbox::InnerPort;
 use crate::wiring::leases::LeaseCall;
 use crate::wiring::peers::PeerReport;
 use messages::peer::{BulkHeader, BulkSink, Call, Held, Inbound, NoAnswer, Responder, Vitals};
 use messages::receive::Receive;
 use raft::{Message, NodeId};
+use std::sync::Arc;
 
 /// See the file header.
 pub struct PeerInbox {
     core: InnerPort,
     leases: Box<dyn Mailbox<LeaseCall> + Sync>,
+    promotions: Arc<AskedPromotions>,
     in_hand: CallsInHand,
 }
 
 impl PeerInbox {
-    /// In front of the raft core and the lease manager.
-    pub fn new(core: InnerPort, leases: Box<dyn Mailbox<LeaseCall> + Sync>) -> Self {
-        Self { core, leases, in_hand: CallsInHand::default() }
+    /// In front of the raft core, which decides about promotions as well, and the lease manager.
+    pub fn new(core: InnerPort, leases: Box<dyn Mailbox<LeaseCall> + Sync>, promotions: Arc<AskedPromotions>) -> Self {
+        Self { core, leases, promotions, in_hand: CallsInHand::default() }
     }
 
     /// Reads a question and hands it to whoever it is for.
@@ -51,6 +54,7 @@ impl Inbound for PeerInbox {
         match call.kind {
             RenewLeases::KIND => self.pass(from, call, respond, |asked| self.leases.send(LeaseCall::Renew(asked))),
             LeaseTimes::KIND => self.pass(from, call, respond, |asked| self.leases.send(LeaseCall::Times(asked))),
+            PromoteLearner::KIND => self.pass(from, call, respond, |asked| self.promotions.ask(asked)),
             ProposalsRefused::KIND => self.pass(from, call, respond, |asked: Asked<ProposalsRefused>| {
                 self.core.report(PeerReport::Refused(asked.ask.clone()));
                 asked.answer(&Heard {});
@@ -88,7 +92,7 @@ mod tests {
     use crate::raft_core::inbox::Inbox;
     use bytes::Bytes;
     use crossbeam_channel::{Receiver, TrySendError, bounded, unbounded};
-    use prost::Message as _;
+    use messages::ports::CorePort;
 
     fn ask(inbox: &PeerInbox, kind: u16, body: &impl prost::Message) -> Receiver<Result<Bytes, NoAnswer>> {
         let (told, heard) = bounded(1);
@@ -101,11 +105,15 @@ mod tests {
         heard
     }
 
+    fn nobody_asks_for_promotions(core: CorePort) -> Arc<AskedPromotions> {
+        Arc::new(AskedPromotions::new(core, messages::SinkId(0)))
+    }
+
     #[test]
     fn a_question_goes_to_whoever_it_is_for_and_an_unknown_one_to_nobody() {
-        let (core, _port, inner) = Inbox::new();
+        let (core, port, inner) = Inbox::new();
         let (to_leases, leases) = unbounded();
-        let inbox = PeerInbox::new(inner, Box::new(to_leases));
+        let inbox = PeerInbox::new(inner, Box::new(to_leases), nobody_asks_for_promotions(port));
         let ids = LeaseIds { ids: vec![7] };
         let renewed = ask(&inbox, RenewLeases::KIND, &ids);
         let Ok(LeaseCall::Renew(asked)) = leases.try_recv() else { panic!("the lease manager is asked") };
@@ -121,9 +129,9 @@ mod tests {
 
     #[test]
     fn a_member_that_asks_too_much_at_once_is_told_so() {
-        let (_core, _port, inner) = Inbox::new();
+        let (_core, port, inner) = Inbox::new();
         let (to_leases, leases) = unbounded();
-        let inbox = PeerInbox::new(inner, Box::new(to_leases));
+        let inbox = PeerInbox::new(inner, Box::new(to_leases), nobody_asks_for_promotions(port));
         let ids = LeaseIds { ids: vec![7] };
         let waiting: Vec<_> = (0..CALLS_PER_PEER).map(|_| ask(&inbox, LeaseTimes::KIND, &ids)).collect();
         assert!(waiting.iter().all(Receiver::is_empty));

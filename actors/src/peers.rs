@@ -1,7 +1,21 @@
-//! A cluster of one: what the owners hold in place of a peer transport.
+//! What the raft core holds of the peer transport beside its sending end, and what the owners hold in its place in a cluster of one.
 
-use messages::peer::PeerSender;
-use raft::Message;
+use messages::peer::{PeerSender, Transport};
+use raft::{Message, NodeId};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long connections have stood. The core has no clock, so whoever answers reads it.
+pub trait Connections: Send {
+    /// For how long messages could be sent to `peer`; `None` while they cannot.
+    fn connected_for(&self, peer: NodeId) -> Option<Duration>;
+}
+
+impl Connections for Option<Arc<dyn Transport>> {
+    fn connected_for(&self, peer: NodeId) -> Option<Duration> {
+        self.as_ref()?.active_since(peer).map(|since| since.elapsed())
+    }
+}
 
 /// There is nobody to send to.
 #[derive(Clone, Copy, Debug, Default)]

@@ -5,11 +5,11 @@
 use crate::cancellable::Cancellable;
 use crate::reader_pool::PoolReads;
 use bytes::{BufMut, Bytes, BytesMut};
-use messages::read::{ChunkSource, INLINE_BYTES, MemberInfo, RangePlan, Reads, RunQuery, TxnPlan, TxnRange, Work};
+use messages::read::{ChunkSource, INLINE_BYTES, RangePlan, Reads, RunQuery, TxnPlan, TxnRange, Work};
 use messages::reply::HashAnswer;
 use messages::{Gauges, Reply, ReplyBody, RequestError};
 use model::request::{RangeRequest, TxnRequest};
-use model::{OpOutcome, RangeOutcome, ReadError, StoreStatus};
+use model::{MemberInfo, OpOutcome, RangeOutcome, ReadError, StoreStatus};
 use prost::encoding::encode_varint;
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -57,7 +57,7 @@ fn run(store: &mut Store, command: Command) {
     let origin = Origin { member: 1, epoch: 2, sequence: index };
     let data = Envelope { origin, only_in_term: 0, command: command.encode(index) }.encode();
     let entry = Entry { term: 1, index, kind: EntryKind::Normal, data };
-    store.machine.apply(&[Committed { entry, conf_state: None }]).expect("the entry applies");
+    store.machine.apply(&[Committed { entry }]).expect("the entry applies");
 }
 
 fn put(key: String) -> PutRequest {

@@ -1,6 +1,8 @@
-//! Client → owner: jobs that run one at a time, a transfer of leadership, and the order that stops a node.
+//! Client → owner: jobs that run one at a time, changes of the membership, a transfer of leadership, and the order that stops a
+//! node.
 
 use crate::ids::{SinkId, Token};
+use model::MemberChange;
 
 /// A job of a client that may take minutes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +27,18 @@ pub struct RunJob {
 /// Client, kernel → raft core.
 #[derive(Clone, Debug)]
 pub enum Control {
+    /// Change the membership. Answered by `ReplyBody::Applied`, with `Outcome::Members`, once this member would know of the change
+    /// after a crash.
+    ChangeMembership {
+        /// Where the answer goes.
+        sink: SinkId,
+        /// The call.
+        token: Token,
+        /// What to change.
+        change: MemberChange,
+        /// Another member passes it on: if this one does not lead, it is refused.
+        forwarded: bool,
+    },
     /// Hand leadership to another voter. Answered when it leads.
     MoveLeader {
         /// Where the answer goes.

@@ -43,6 +43,8 @@ pub struct Gauges {
     pub leader_changes: AtomicU64,
     /// Proposals that failed.
     pub proposals_failed: AtomicU64,
+    /// As a leader: the lowest version that the other members say they run, see [`Gauges::lowest_version`].
+    pub packed_lowest_version: AtomicU64,
     /// This member is a learner.
     pub learner: AtomicBool,
     /// This member leads, is the only voter and has applied the first entry of its term: every acknowledged write is in the
@@ -82,7 +84,39 @@ pub struct Gauges {
     pub leases_expired: AtomicU64,
 }
 
+/// What all other members are known to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LowestVersion {
+    /// One of them has not said.
+    Unknown,
+    /// The lowest: major, minor, patch.
+    Of([u16; 3]),
+    /// There are no others.
+    Alone,
+}
+
+const ALONE: u64 = u64::MAX;
+
 impl Gauges {
+    /// The lowest version of the other members. Only kept up to date while this member leads.
+    pub fn lowest_version(&self) -> LowestVersion {
+        match self.packed_lowest_version.load(Ordering::Relaxed) {
+            0 => LowestVersion::Unknown,
+            ALONE => LowestVersion::Alone,
+            packed => LowestVersion::Of([32, 16, 0].map(|shift| (packed >> shift) as u16)),
+        }
+    }
+
+    /// Notes the lowest version of the other members.
+    pub fn set_lowest_version(&self, lowest: LowestVersion) {
+        let packed = match lowest {
+            LowestVersion::Unknown => 0,
+            LowestVersion::Alone => ALONE,
+            LowestVersion::Of(version) => version.iter().fold(0, |packed, part| packed << 16 | u64::from(*part)),
+        };
+        self.packed_lowest_version.store(packed, Ordering::Relaxed);
+    }
+
     /// Relaxed load of the leader's id, `None` without one.
     pub fn leader_id(&self) -> Option<u64> {
         Some(self.leader.load(Ordering::Acquire)).filter(|id| *id != 0)
@@ -183,5 +217,20 @@ impl Bell {
     pub fn ring(&self) {
         // full means it was rung already and the owner has not looked yet
         let _ = self.0.try_send(());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_survive_being_packed() {
+        let gauges = Gauges::default();
+        assert_eq!(gauges.lowest_version(), LowestVersion::Unknown);
+        for lowest in [LowestVersion::Of([3, 7, 1]), LowestVersion::Of([u16::MAX; 3]), LowestVersion::Alone] {
+            gauges.set_lowest_version(lowest);
+            assert_eq!(gauges.lowest_version(), lowest);
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::ids::{SinkId, Token};
 use bytes::Bytes;
+pub use model::MemberInfo;
 use model::request::{RangeRequest, TxnRequest};
 use model::{OpOutcome, RangeOutcome, ReadError, StoreStatus};
 
@@ -93,21 +94,6 @@ pub struct RunQuery {
     pub token: Token,
     /// What to do.
     pub work: Work,
-}
-
-/// What a member publishes of itself, and its addresses.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MemberInfo {
-    /// Member id.
-    pub id: u64,
-    /// Name; empty until published.
-    pub name: String,
-    /// Peer URLs.
-    pub peer_urls: Vec<String>,
-    /// Client URLs; empty until published.
-    pub client_urls: Vec<String>,
-    /// Learner.
-    pub is_learner: bool,
 }
 
 /// The read side of the store as a connection thread sees it. Every call takes exactly one view.

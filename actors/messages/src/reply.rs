@@ -41,6 +41,9 @@ pub enum RequestError {
     /// The member has a job of this kind running already.
     #[error("busy")]
     Busy,
+    /// The membership is not changed; the request had no effect.
+    #[error(transparent)]
+    Member(#[from] model::MemberRefusal),
     /// A stored entry could not be read; the node stops.
     #[error("store failed")]
     Failed,

@@ -49,6 +49,7 @@ impl<S: Storage, T: Trace> Node<S, T> {
             previous_soft: SoftState::default(),
             previous_hard: HardState::default(),
             commit_due: false,
+            synced_commit: 0,
             appends_out: 0,
             appends_back: 0,
             config,
@@ -61,6 +62,7 @@ impl<S: Storage, T: Trace> Node<S, T> {
         trace!(node, TraceEvent::Started { voters: &node.tracker.voters(), term, committed, applied, last });
         node.previous_soft = node.soft_state();
         node.previous_hard = node.hard_state();
+        node.synced_commit = hard.commit;
         node.check_invariants();
         Ok(node)
     }

@@ -80,6 +80,8 @@ pub struct Node<S: Storage, T: Trace = NoTrace> {
     pub(crate) previous_hard: HardState,
     /// The commit index is to be written although nothing else is.
     pub(crate) commit_due: bool,
+    /// Highest commit index that was handed out with, or before, something that has to be synced.
+    pub(crate) synced_commit: Index,
     /// Number of the next append to be handed out, and of the lowest that may still be given back.
     pub(crate) appends_out: u64,
     pub(crate) appends_back: u64,
@@ -197,7 +199,7 @@ impl<S: Storage, T: Trace> Node<S, T> {
     /// Asks for the commit index to be made durable, although [`Config::lazy_commit`] leaves it to the next append. For what
     /// may only be answered once a restart alone would find it committed.
     pub fn demand_commit(&mut self) {
-        self.commit_due = self.hard_state().commit != self.previous_hard.commit;
+        self.commit_due = self.hard_state().commit > self.synced_commit;
     }
 
     /// Says whether this member may campaign and be handed leadership; starts as `true`. A member with a stalled disk
@@ -276,6 +278,12 @@ impl<S: Storage, T: Trace> Node<S, T> {
     /// Membership in force.
     pub fn membership(&self) -> &ConfState {
         &self.tracker.membership
+    }
+
+    /// As a leader: whether a change of the membership that is proposed now is appended, and not emptied because the log may hold
+    /// another one that is not applied yet.
+    pub fn may_change_membership(&self) -> bool {
+        self.is_leader() && self.pending_conf_index <= self.log.applied()
     }
 
     /// Configuration, with defaults filled in.

@@ -104,7 +104,7 @@ impl<S: Storage, T: Trace> Node<S, T> {
     fn hard_state_is_due(&self) -> bool {
         let (hard, previous) = (self.hard_state(), self.previous_hard);
         let moved = (hard.term, hard.vote) != (previous.term, previous.vote);
-        moved || (hard.commit != previous.commit && (!self.config.lazy_commit || self.commit_due))
+        moved || self.commit_due || (hard.commit != previous.commit && !self.config.lazy_commit)
     }
 
     /// Takes what is to be written to the log, if there is anything, with the promises to be released once it is durable.
@@ -114,10 +114,13 @@ impl<S: Storage, T: Trace> Node<S, T> {
         }
         let hard = self.hard_state();
         let previous = std::mem::replace(&mut self.previous_hard, hard);
-        let hard_state: Option<HardState> = (hard != previous).then_some(hard);
+        let commit_due = std::mem::take(&mut self.commit_due);
+        let hard_state: Option<HardState> = (hard != previous || commit_due).then_some(hard);
         let (entries, snapshot) = self.log.take_unstable();
-        let commit_due = std::mem::take(&mut self.commit_due) && hard.commit != previous.commit;
         let must_sync = !entries.is_empty() || commit_due || hard.vote != previous.vote || hard.term != previous.term;
+        if must_sync {
+            self.synced_commit = hard.commit;
+        }
         let (responses, local) = self.split_after_append();
         let token = PersistedToken {
             sequence: self.appends_out,

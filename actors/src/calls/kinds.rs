@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | 1 | [`RenewLeases`] | the lease manager of the leader |
 //! | 2 | [`LeaseTimes`] | the lease manager of the leader |
-//! | 3 | reserved for the promotion of a learner | |
+//! | 3 | [`PromoteLearner`] | the raft core of the leader |
 //! | 4 | [`ProposalsRefused`] | the raft core of the proposer |
 //!
 //! Bodies are protobuf: a field that is added is ignored by older builds. What changes the meaning is a new number, never an old
@@ -12,6 +12,7 @@
 
 use crate::limits::LEASES_PER_CALL;
 use messages::RequestError;
+use model::{MemberInfo, MemberRefusal};
 use prost::Message;
 
 /// A kind of call.
@@ -93,6 +94,121 @@ impl CallKind for LeaseTimes {
 
     fn fits(ask: &LeaseIds, answer: &TimesLeft) -> bool {
         answer.granted.len() == ask.ids.len() && answer.left.len() == ask.ids.len()
+    }
+}
+
+/// Asks the leader to promote a learner.
+#[derive(Debug)]
+pub struct PromoteLearner;
+
+/// The learner.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Learner {
+    /// Its id.
+    #[prost(fixed64, tag = "1")]
+    pub id: u64,
+}
+
+/// What came of a promotion.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Promotion {
+    /// Zero: it votes now. Otherwise a number of [`REFUSALS`].
+    #[prost(uint32, tag = "1")]
+    refusal: u32,
+    /// All members after it.
+    #[prost(message, repeated, tag = "2")]
+    members: Vec<PromotedMember>,
+    /// Revision of the store.
+    #[prost(int64, tag = "3")]
+    pub revision: i64,
+    /// Term of the entry.
+    #[prost(uint64, tag = "4")]
+    pub term: u64,
+}
+
+/// A member, with the fields of etcd's `Member`.
+#[derive(Clone, PartialEq, Eq, Message)]
+struct PromotedMember {
+    #[prost(uint64, tag = "1")]
+    id: u64,
+    #[prost(string, tag = "2")]
+    name: String,
+    #[prost(string, repeated, tag = "3")]
+    peer_urls: Vec<String>,
+    #[prost(string, repeated, tag = "4")]
+    client_urls: Vec<String>,
+    #[prost(bool, tag = "5")]
+    is_learner: bool,
+}
+
+/// Why a learner is not promoted, by number. What is not listed reads as "unknown".
+const REFUSALS: [(u32, RequestError); 9] = [
+    (1, RequestError::Member(MemberRefusal::NotFound)),
+    (2, RequestError::Member(MemberRefusal::NotLearner)),
+    (3, RequestError::Member(MemberRefusal::LearnerNotReady)),
+    (4, RequestError::Member(MemberRefusal::NotEnoughStarted)),
+    (5, RequestError::Member(MemberRefusal::Removed)),
+    (6, RequestError::Member(MemberRefusal::Pending)),
+    (7, RequestError::TooManyRequests),
+    (8, RequestError::NotLeader),
+    (9, RequestError::Timeout),
+];
+const UNKNOWN: u32 = 9;
+
+impl Promotion {
+    /// It votes now.
+    pub fn done(revision: i64, term: u64, members: Vec<MemberInfo>) -> Self {
+        let members = members.into_iter().map(|m| PromotedMember {
+            id: m.id,
+            name: m.name,
+            peer_urls: m.peer_urls,
+            client_urls: m.client_urls,
+            is_learner: m.is_learner,
+        });
+        Self { refusal: 0, members: members.collect(), revision, term }
+    }
+
+    /// It does not.
+    pub fn refused(why: RequestError) -> Self {
+        let number = REFUSALS.iter().find(|(_, known)| *known == why).map_or(UNKNOWN, |(number, _)| *number);
+        Self { refusal: number, ..Self::default() }
+    }
+
+    /// All members after it.
+    ///
+    /// # Errors
+    /// Why it does not vote, or is not known to.
+    pub fn members(self) -> Result<Vec<MemberInfo>, RequestError> {
+        if self.refusal != 0 {
+            let why = REFUSALS.iter().find(|(number, _)| *number == self.refusal);
+            // who asked believed it to lead
+            return Err(match why.map_or(RequestError::Timeout, |(_, why)| *why) {
+                RequestError::NotLeader => RequestError::LeaderChanged,
+                why => why,
+            });
+        }
+        let member = |m: PromotedMember| MemberInfo {
+            id: m.id,
+            name: m.name,
+            peer_urls: m.peer_urls,
+            client_urls: m.client_urls,
+            is_learner: m.is_learner,
+        };
+        Ok(self.members.into_iter().map(member).collect())
+    }
+}
+
+impl CallKind for PromoteLearner {
+    const KIND: u16 = 3;
+    type Ask = Learner;
+    type Answer = Promotion;
+
+    fn is_sound(_: &Learner) -> bool {
+        true
+    }
+
+    fn fits(_: &Learner, _: &Promotion) -> bool {
+        true
     }
 }
 

@@ -16,6 +16,8 @@ use crate::limits::{
     WAL_QUEUE,
 };
 use crate::mailbox::Mailbox;
+use crate::peers::NoPeers;
+
 use crate::raft_core::CoreParts;
 use crate::raft_core::inbox::{Inbox, InnerPort};
 use crate::store_cell::StoreCell;
@@ -39,7 +41,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Release;
 use std::time::Duration;
-use storage::apply::StateMachine as Store;
+use storage::apply::{Membership, StateMachine as Store};
 use storage::disk::Disk;
 use storage::engine::Engine;
 use storage::view::Views;
@@ -69,6 +71,14 @@ impl Mailbox<Peers> for Members {
         if let Some(transport) = &self.0 {
             transport.set_peers(peers);
         }
+    }
+}
+
+/// Where messages to other members go: to the transport, or nowhere in a cluster of one.
+pub(super) fn sender_of(transport: Option<&Arc<dyn Transport>>) -> Arc<dyn PeerSender> {
+    match transport {
+        Some(transport) => transport.clone(),
+        None => Arc::new(NoPeers),
     }
 }
 
@@ -222,7 +232,8 @@ impl<E: Engine> Queues<E> {
         &self,
         inbox: Inbox,
         actors: &Actors,
-        peers: Arc<dyn PeerSender>,
+        transport: Option<Arc<dyn Transport>>,
+        membership: Arc<Membership>,
         vitals: OwnVitals,
     ) -> CoreParts {
         CoreParts {
@@ -230,10 +241,12 @@ impl<E: Engine> Queues<E> {
             wal: self.wal.clone(),
             applier: self.applier.clone(),
             log: self.log.clone(),
-            peers,
+            peers: sender_of(transport.as_ref()),
             calls: self.calls.clone(),
             vitals: Box::new(vitals),
             leases: Box::new(actors.leases.clone().recipient()),
+            connections: Box::new(transport),
+            membership,
             sinks: self.sinks.clone(),
             gauges: self.gauges.clone(),
         }

@@ -1,7 +1,7 @@
 //! The start of a node: its owners, those that are fed before those that feed.
 
 use super::assembly::{Assembly, StartError};
-use super::queues::{OwnVitals, Queues};
+use super::queues::{OwnVitals, Queues, sender_of};
 use super::stop::{Actors, Running, Threads};
 use crate::applier::{Applier, peers_of};
 use crate::closable_reads::ClosableReads;
@@ -12,7 +12,7 @@ use crate::limits::{MAINTENANCE_JOBS, QUERIES, READERS};
 use crate::log_reader::LogReader;
 use crate::maintenance_jobs::{MaintenanceJobs, MaintenanceParts};
 use crate::peer_inbox::PeerInbox;
-use crate::peers::NoPeers;
+use crate::promotions::AskedPromotions;
 use crate::raft_core::RaftCore;
 use crate::store_cell::StoreCell;
 use crate::wal_writer::WalWriter;
@@ -20,8 +20,8 @@ use crate::watch_hub::HubConfig;
 use crate::{reader_pool, ticker};
 use actix_rt::Arbiter;
 use crossbeam_channel::bounded;
-use messages::peer::{ConnectPeers, PeerSender, Transport};
-use messages::{Ports, ReplySink};
+use messages::peer::{ConnectPeers, Transport};
+use messages::{Ports, ReplySink, SinkId};
 use raft::NodeId;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -83,23 +83,25 @@ fn start_actors<E: Engine>(
     Ok(Actors { hub, leases, arbiters })
 }
 
-/// Where messages to other members go: to the transport, or nowhere in a cluster of one.
-fn sender_of(transport: Option<&Arc<dyn Transport>>) -> Arc<dyn PeerSender> {
-    match transport {
-        Some(transport) => transport.clone(),
-        None => Arc::new(NoPeers),
-    }
+/// Registers all sinks. Returns what takes in from other members, which has one of them.
+fn peer_inbox<E: Engine>(queues: &Queues<E>, actors: &Actors, clients: Vec<Arc<dyn ReplySink>>) -> PeerInbox {
+    let mut sinks: Vec<Arc<dyn ReplySink>> = vec![Arc::new(LeaseSink(actors.leases.clone()))];
+    sinks.extend(clients);
+    // behind all others, whose numbers are known to those who made them
+    let promotions = Arc::new(AskedPromotions::new(queues.core.clone(), SinkId(sinks.len() as u32)));
+    sinks.push(promotions.clone());
+    queues.sinks.register(sinks);
+    PeerInbox::new(queues.inner.clone(), Box::new(actors.leases.clone().recipient()), promotions)
 }
 
 /// Makes the transport, if there is to be one, and gives it to those who ask other members.
 fn connect<E: Engine>(
     queues: &Queues<E>,
-    actors: &Actors,
+    inbox: PeerInbox,
     connect_peers: Option<ConnectPeers>,
 ) -> Result<Option<Arc<dyn Transport>>, StartError> {
     let Some(connect_peers) = connect_peers else { return Ok(None) };
-    let leases = Box::new(actors.leases.clone().recipient());
-    let transport = connect_peers(Arc::new(PeerInbox::new(queues.inner.clone(), leases))).map_err(StartError::Peers)?;
+    let transport = connect_peers(Arc::new(inbox)).map_err(StartError::Peers)?;
     queues.calls.connect(transport.clone());
     Ok(Some(transport))
 }
@@ -112,17 +114,15 @@ pub(super) fn start<E: Engine>(assembly: Assembly<E>) -> Result<Started, StartEr
     let (queues, ends) = Queues::new(assembly.exit, &assembly.store, &assembly.budgets);
     let raft = &assembly.core.raft;
     let actors = start_actors(&queues, raft.id, assembly.hub, assembly.tick, raft.election_tick)?;
-    let mut sinks: Vec<Arc<dyn ReplySink>> = vec![Arc::new(LeaseSink(actors.leases.clone()))];
-    sinks.extend(assembly.client_sinks);
-    queues.sinks.register(sinks);
-
-    let transport = connect(&queues, &actors, assembly.connect_peers)?;
+    let inbox = peer_inbox(&queues, &actors, assembly.client_sinks);
+    let transport = connect(&queues, inbox, assembly.connect_peers)?;
+    let membership = Arc::new(assembly.store.membership()?);
     if let Some(transport) = &transport {
-        transport.set_peers(peers_of(&assembly.store)?);
+        transport.set_peers(peers_of(&membership));
     }
     let peers = sender_of(transport.as_ref());
     let vitals = OwnVitals { transport: transport.clone(), version: assembly.version };
-    let core = queues.core_parts(ends.inbox, &actors, peers.clone(), vitals);
+    let core = queues.core_parts(ends.inbox, &actors, transport.clone(), membership, vitals);
     let core = RaftCore::new(assembly.core, assembly.tail, core)?;
     let (stop_log, log_stop) = bounded(0);
     let log = LogReader::new(assembly.wal.reader(), ends.log, log_stop, queues.inner.clone());

@@ -8,13 +8,15 @@ use super::in_flight::InFlight;
 use super::inbox::Inbox;
 use super::log_tail::LogTail;
 use super::pending::PendingProposals;
+use super::pending_changes::{Asked, MembershipChanges};
 use super::pending_reads::{Opening, PendingReads};
 use super::pending_transfers::Transfers;
 use crate::calls::PeerCalls;
 use crate::death_watch::DeathWatch;
 use crate::limits::{LOG_READS, LONE_TAIL_BYTES};
 use crate::mailbox::Mailbox;
-use crate::wiring::advance::Advance;
+use crate::peers::Connections;
+use crate::wiring::advance::{Advance, AppliedUpTo};
 use crate::wiring::apply::ToApplier;
 use crate::wiring::leases::RoleChanged;
 use crate::wiring::log::{LogRead, ReadLog};
@@ -28,6 +30,7 @@ use raft::{AppliedToken, Index, LogId, Node, PersistedToken, Role, Storage};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Duration;
+use storage::apply::Membership;
 
 /// What the core must know besides raft's own configuration.
 #[derive(Clone, Debug)]
@@ -44,6 +47,10 @@ pub struct CoreConfig {
     pub catch_up_entries: u64,
     /// Bytes of applied entries kept in memory for followers.
     pub tail_bytes: u64,
+    /// Refuse changes of the membership that could cost the quorum.
+    pub strict_reconfig: bool,
+    /// Most learners that there may be.
+    pub max_learners: u32,
     /// How long to spin for a completion before sleeping, while exactly one append is out.
     pub spin: Duration,
 }
@@ -66,6 +73,10 @@ pub struct CoreParts {
     pub vitals: Box<dyn Mailbox<Vitals>>,
     /// To the lease manager.
     pub leases: Box<dyn Mailbox<RoleChanged>>,
+    /// How long connections to other members have stood.
+    pub connections: Box<dyn Connections>,
+    /// The membership as the store has it.
+    pub membership: Arc<Membership>,
     /// Answers.
     pub sinks: Arc<Sinks>,
     /// Shared counters.
@@ -83,6 +94,7 @@ pub struct RaftCore {
     /// Tick at which this member last became leader.
     pub(super) led_at: u64,
     pub(super) reads: PendingReads,
+    pub(super) changes: MembershipChanges,
     pub(super) out: Outbox,
     pub(super) appends: InFlight<PersistedToken>,
     pub(super) applies: InFlight<AppliedToken>,
@@ -100,13 +112,15 @@ pub struct RaftCore {
     pub(super) was_leading: bool,
     pub(super) last_leader: u64,
     /// The store holds everything up to here for good.
-    durable: Index,
+    pub(super) durable: Index,
     released: Index,
     stopping: bool,
     /// Ranges of the log that are being read.
     pub(super) log_reads: usize,
     /// Tick at which a member that was removed leaves.
     pub(super) leaves_at: Option<u64>,
+    /// It has left.
+    pub(super) has_left: bool,
     /// Why this member must not go on.
     pub(super) failure: Option<String>,
 }
@@ -118,8 +132,10 @@ impl RaftCore {
     /// When raft refuses its configuration.
     pub fn new(config: CoreConfig, log: LogTail, parts: CoreParts) -> Result<Self, raft::ConfigError> {
         let node = Node::new(config.raft.clone(), log, raft::NoTrace)?;
+        let changes = MembershipChanges::new(parts.membership.clone());
         Ok(Self {
             node,
+            changes,
             // tags of this run start at its epoch, so that an answer to a read of a former run matches nothing
             next_tag: config.epoch << 20,
             config,
@@ -145,6 +161,7 @@ impl RaftCore {
             stopping: false,
             log_reads: 0,
             leaves_at: None,
+            has_left: false,
             failure: None,
         })
     }
@@ -152,7 +169,7 @@ impl RaftCore {
     /// Runs until it is told to stop.
     pub fn run(mut self, mut watch: DeathWatch) {
         self.start();
-        while !self.stopping && self.failure.is_none() {
+        while !self.stopping && !self.has_left && self.failure.is_none() {
             let spin = if self.appends.len() + self.applies.len() == 1 { self.config.spin } else { Duration::ZERO };
             if !self.parts.inbox.has_more() && !self.parts.inbox.wait(spin) {
                 break;
@@ -162,12 +179,15 @@ impl RaftCore {
         self.end();
         match self.failure {
             Some(why) => watch.fail(why),
+            None if self.has_left => watch.removed(),
             None => watch.finish(),
         }
     }
 
     /// What comes before the first round: a sole voter asks nobody.
     pub fn start(&mut self) {
+        // a member that was stopped before it could leave
+        self.leave_when_removed(&self.parts.membership.clone());
         if self.is_sole_voter() {
             self.node.campaign();
         }
@@ -209,6 +229,11 @@ impl RaftCore {
         &self.node
     }
 
+    /// This member was removed, and has done what it still could for the others.
+    pub fn has_left(&self) -> bool {
+        self.has_left
+    }
+
     /// Why this member must not go on, once it must not.
     pub fn failure(&self) -> Option<&str> {
         self.failure.as_deref()
@@ -220,21 +245,35 @@ impl RaftCore {
                 while let Some(token) = self.appends.pop_up_to(done.sequence) {
                     self.node.on_persisted(token);
                 }
+                self.changes.persisted(done.sequence);
             }
-            Advance::Applied(done) => {
-                while let Some(token) = self.applies.pop_up_to(done.sequence) {
-                    self.node.on_applied(token);
-                }
-                self.parts.gauges.applied.store(done.index, Release);
-                let most = self.config.tail_bytes;
-                let tail = if self.is_alone() { most.min(LONE_TAIL_BYTES) } else { most };
-                self.node.storage_mut().trim(done.index, tail);
-                self.reads.applied(done.index, &mut self.out);
-            }
+            Advance::Applied(done) => self.on_applied(done),
             Advance::Durable(done) => {
                 self.durable = done.index;
                 self.release_log();
             }
+        }
+    }
+
+    fn on_applied(&mut self, done: AppliedUpTo) {
+        let mut verdicts = done.verdicts.into_iter().peekable();
+        while let Some(token) = self.applies.pop_up_to(done.sequence) {
+            while let Some(verdict) = verdicts.next_if(|verdict| verdict.index <= token.index()) {
+                self.on_verdict(verdict);
+            }
+            self.node.on_applied(token);
+        }
+        if let Some(membership) = done.membership {
+            self.on_membership(membership);
+        }
+        self.parts.gauges.applied.store(done.index, Release);
+        let most = self.config.tail_bytes;
+        let tail = if self.is_alone() { most.min(LONE_TAIL_BYTES) } else { most };
+        self.node.storage_mut().trim(done.index, tail);
+        self.reads.applied(done.index, &mut self.out);
+        // a sole voter asks nobody; at its start a change of the membership may have had to be applied first
+        if self.node.leader() == 0 && self.node.role() == Role::Follower && self.is_sole_voter() {
+            self.node.campaign();
         }
     }
 
@@ -289,6 +328,8 @@ impl RaftCore {
         }
         self.expire_proposals();
         self.reads.expire(self.now, RequestError::Timeout, &mut self.out);
+        let why = if self.node.leader() == 0 { RequestError::TimeoutLeaderLost } else { RequestError::Timeout };
+        self.expire_changes(self.now, why);
         self.expire_transfers(self.now, RequestError::TransferTimeout);
         self.leave_if_removed();
         // twice per election timeout, also when ticks come in lumps
@@ -299,6 +340,9 @@ impl RaftCore {
 
     fn on_control(&mut self, order: Control) {
         match order {
+            Control::ChangeMembership { sink, token, change, forwarded } => {
+                self.on_change(Asked { sink, token, change, forwarded });
+            }
             Control::MoveLeader { sink, token, target } => self.on_move_leader(sink, token, target),
             Control::HandOver { preferred, left } => self.on_hand_over(&preferred, left),
             Control::Stop => self.stopping = true,
@@ -317,6 +361,12 @@ impl RaftCore {
             self.out.push(sink, Reply { token, body: ReplyBody::Applied(Err(RequestError::Stopped)) });
         }
         self.reads.expire(u64::MAX, RequestError::Stopped, &mut self.out);
+        self.expire_changes(u64::MAX, RequestError::Stopped);
+        while let Ok(order) = self.parts.inbox.control.try_recv() {
+            if let Control::ChangeMembership { sink, token, .. } = order {
+                self.refuse(sink, token, RequestError::Stopped);
+            }
+        }
         self.expire_transfers(u64::MAX, RequestError::Stopped);
         for list in self.parts.inbox.propose.try_iter() {
             for proposal in list.proposals {

@@ -17,6 +17,7 @@ impl RaftCore {
     /// of life, vote or read ever waits for the disk or the applier; appends and applies have a credit each.
     pub(super) fn drive_ready(&mut self) {
         loop {
+            self.propose_changes();
             self.ask_for_reads();
             let mut moved = self.dispatch_messages();
             moved |= self.dispatch_reads();
@@ -37,6 +38,7 @@ impl RaftCore {
             }
         }
         self.ask_for_log();
+        self.answer_changes();
         self.end_transfers();
         self.publish();
         self.out.flush(&self.parts.sinks);
@@ -62,7 +64,9 @@ impl RaftCore {
     fn dispatch_append(&mut self, append: Append) {
         assert!(append.snapshot.is_none(), "a member without peers is never sent a snapshot");
         self.node.storage_mut().append(&append.entries);
+        let (hard_state, must_sync) = (append.hard_state, append.must_sync);
         let sequence = self.appends.push(self.beats, append.token);
+        self.changes.writes(sequence, hard_state, must_sync);
         let batch = AppendBatch {
             sequence,
             entries: append.entries,
@@ -82,23 +86,11 @@ impl RaftCore {
         assert!(!matches!(sent, Err(crossbeam_channel::TrySendError::Full(_))), "AI-CREDITS: applier queue");
     }
 
-    /// Attaches to an entry who waits for it, and to a conf change the membership after it.
+    /// Attaches to an entry who waits for it. A conf change is answered when the store has judged it.
     fn committed(&mut self, entry: Entry) -> CommittedEntry {
         self.proposals.committed(&entry, &mut self.out);
-        match entry.kind {
-            EntryKind::Normal => {
-                let waiter = self.waiter(&entry);
-                CommittedEntry { entry, conf_state: None, waiter }
-            }
-            EntryKind::ConfChange | EntryKind::ConfChangeV2 => {
-                // damaged bytes are left to the applier, which stops the node with the reason; a change that cannot be made
-                // from the present membership has no effect, on every member alike
-                let change = raft::ConfChangeV2::from_entry(&entry).ok().flatten();
-                let possible = change.filter(|change| self.node.preview_conf_change(change).is_ok());
-                let conf_state = possible.map(|change| self.node.apply_conf_change(&change));
-                CommittedEntry { entry, conf_state, waiter: None }
-            }
-        }
+        let waiter = if entry.kind == EntryKind::Normal { self.waiter(&entry) } else { None };
+        CommittedEntry { entry, waiter }
     }
 
     fn waiter(&mut self, entry: &Entry) -> Option<(messages::SinkId, messages::Token)> {

@@ -3,7 +3,7 @@
 //! Must ask for all that the applier relies on, and for nothing that a correct member might not have.
 
 use model::{Command, Envelope, Origin};
-use raft::{ConfChangeV2, ConfState, EntryKind, NodeId, Proposal};
+use raft::{ConfChangeV2, ConfState, EntryKind, NodeId, Proposal, Term};
 use storage::apply::MemberContext;
 
 /// Whether proposals that `from` has forwarded may enter the log.
@@ -19,9 +19,15 @@ pub(super) fn check(from: NodeId, proposals: &[Proposal], members: &ConfState) -
 
 /// Whether somebody belongs to a membership in any part.
 pub(super) fn is_member(id: NodeId, members: &ConfState) -> bool {
+    all_members(members).any(|member| member == id)
+}
+
+/// Everybody who belongs to a membership in any part; some come twice while it changes.
+pub(super) fn all_members(members: &ConfState) -> impl Iterator<Item = NodeId> {
     [&members.voters, &members.voters_outgoing, &members.learners, &members.learners_next]
-        .iter()
-        .any(|set| set.contains(&id))
+        .into_iter()
+        .flatten()
+        .copied()
 }
 
 /// Who waits for a proposal, if that can be read.
@@ -35,12 +41,20 @@ pub(super) fn origin_of(proposal: &Proposal) -> Option<Origin> {
     }
 }
 
+/// Whether all of them are bound to this term, those that can be bound.
+pub(super) fn are_of(term: Term, proposals: &[Proposal]) -> bool {
+    proposals.iter().filter(|proposal| proposal.kind == EntryKind::Normal).all(|proposal| {
+        // what cannot be read has been refused
+        Envelope::decode(&proposal.data).is_ok_and(|envelope| envelope.only_in_term == term)
+    })
+}
+
 fn check_one(from: NodeId, proposal: &Proposal) -> Result<(), &'static str> {
     let origin = match proposal.kind {
         EntryKind::Normal => {
             let envelope = Envelope::decode(&proposal.data).map_err(|_| "its envelope cannot be read")?;
-            if envelope.only_in_term != 0 {
-                return Err("it is only for the term of its proposer, which must not forward it");
+            if envelope.only_in_term == 0 {
+                return Err("it is not bound to the term of a leader");
             }
             Command::decode(envelope.command).map_err(|_| "its command cannot be read")?;
             envelope.origin
@@ -83,9 +97,22 @@ mod tests {
 
     #[test]
     fn what_a_correct_member_forwards_is_taken() {
-        let context = MemberContext { origin: Origin { member: 3, ..Origin::default() }, peer_urls: vec!["u".into()] };
-        assert_eq!(check(2, &[normal(2, 0, good()), normal(2, 0, good())], &members()), Ok(()));
+        let context = MemberContext {
+            origin: Origin { member: 3, ..Origin::default() },
+            peer_urls: vec!["u".into()],
+            ..MemberContext::default()
+        };
+        assert_eq!(check(2, &[normal(2, 4, good()), normal(2, 4, good())], &members()), Ok(()));
         assert_eq!(check(3, &[change(context.encode())], &members()), Ok(()));
+    }
+
+    #[test]
+    fn proposals_are_of_the_term_they_are_bound_to() {
+        let context = MemberContext { origin: Origin { member: 3, ..Origin::default() }, ..MemberContext::default() };
+        let unbound = change(context.encode());
+        assert!(are_of(4, &[normal(2, 4, good()), unbound.clone()]) && are_of(9, &[unbound]) && are_of(9, &[]));
+        assert!(!are_of(4, &[normal(2, 4, good()), normal(2, 3, good())]));
+        assert!(!are_of(4, &[normal(2, 5, good())]));
     }
 
     #[test]
@@ -97,17 +124,17 @@ mod tests {
         let bad = [
             (2, empty, "its envelope cannot be read"),
             (2, damaged, "its envelope cannot be read"),
-            (2, normal(2, 0, Bytes::from_static(b"\xff")), "its command cannot be read"),
-            (2, normal(1, 0, good()), "another member is named as its origin"),
-            (2, normal(2, 7, good()), "it is only for the term of its proposer, which must not forward it"),
+            (2, normal(2, 4, Bytes::from_static(b"\xff")), "its command cannot be read"),
+            (2, normal(1, 4, good()), "another member is named as its origin"),
+            (2, normal(2, 0, good()), "it is not bound to the term of a leader"),
             (2, leave, "only a leader leaves a joint configuration"),
             (2, unreadable, "its change of membership cannot be read"),
             (2, change(Bytes::from_static(b"?")), "its member cannot be read"),
             (2, change(MemberContext::default().encode()), "another member is named as its origin"),
-            (8, normal(8, 0, good()), "it is not, or no longer, a member"),
+            (8, normal(8, 4, good()), "it is not, or no longer, a member"),
         ];
         for (from, proposal, why) in bad {
-            assert_eq!(check(from, &[normal(from, 0, good()), proposal], &members()), Err(why));
+            assert_eq!(check(from, &[normal(from, 4, good()), proposal], &members()), Err(why));
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Must never judge a member by what it said too long ago.
 
 use messages::peer::Vitals;
+use messages::ports::LowestVersion;
 use raft::NodeId;
 use std::collections::BTreeMap;
 
@@ -52,6 +53,19 @@ impl PeerHealth {
         })
     }
 
+    /// The lowest version of these members.
+    pub(super) fn lowest_version(&self, members: impl IntoIterator<Item = NodeId>) -> LowestVersion {
+        let mut lowest = LowestVersion::Alone;
+        for member in members {
+            let Some(heard) = self.0.get(&member) else { return LowestVersion::Unknown };
+            lowest = match lowest {
+                LowestVersion::Of(version) => LowestVersion::Of(version.min(heard.vitals.version)),
+                LowestVersion::Alone | LowestVersion::Unknown => LowestVersion::Of(heard.vitals.version),
+            };
+        }
+        lowest
+    }
+
     /// What a member said last.
     pub(super) fn of(&self, id: NodeId) -> Option<&Vitals> {
         self.0.get(&id).map(|heard| &heard.vitals)
@@ -61,6 +75,16 @@ impl PeerHealth {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_lowest_version_is_known_when_all_have_said_theirs() {
+        let mut peers = PeerHealth::default();
+        assert_eq!(peers.lowest_version([]), LowestVersion::Alone);
+        peers.note(2, Vitals { version: [3, 8, 0], ..Vitals::default() }, 5);
+        assert_eq!(peers.lowest_version([2, 3]), LowestVersion::Unknown);
+        peers.note(3, Vitals { version: [3, 7, 9], ..Vitals::default() }, 5);
+        assert_eq!(peers.lowest_version([2, 3]), LowestVersion::Of([3, 7, 9]));
+    }
 
     #[test]
     fn a_member_is_healthy_that_said_so_lately() {

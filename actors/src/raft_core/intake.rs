@@ -12,7 +12,7 @@ use bytes::Bytes;
 use messages::propose::{Proposal, Propose};
 use messages::{Reply, ReplyBody, RequestError, SinkId, Token};
 use model::{Envelope, Origin};
-use raft::{Body, Message, NodeId, ProposalDropped, Proposed, StepError};
+use raft::{Body, EntryKind, Message, NodeId, ProposalDropped, Proposed, StepError};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ impl RaftCore {
         }
     }
 
-    fn on_message(&mut self, message: Message) {
+    pub(super) fn on_message(&mut self, message: Message) {
         let from = message.from;
         let proposals = match &message.body {
             Body::Propose(proposals) => proposals.clone(),
@@ -58,8 +58,15 @@ impl RaftCore {
             tracing::warn!(from = format!("{from:x}"), why, "refused forwarded proposals");
             return self.refuse_forwarded(from, &proposals, ProposalDropped::BadConfChange);
         }
+        // given to the leader of another term: it may have been deposed and elected again meanwhile
+        if !forwarded::are_of(self.node.term(), &proposals) {
+            return self.refuse_forwarded(from, &proposals, ProposalDropped::NoLeader);
+        }
         if !proposals.is_empty() && self.refuses_to_lead() {
             return self.refuse_forwarded(from, &proposals, ProposalDropped::Transferring);
+        }
+        if proposals.iter().any(|proposal| proposal.kind != EntryKind::Normal) && self.must_hold_changes() {
+            return self.hold_change(message, &proposals);
         }
         match self.node.step(message) {
             Err(why @ StepError::LogLost { .. }) => self.failure = Some(why.to_string()),
@@ -70,7 +77,7 @@ impl RaftCore {
     }
 
     /// Tells the member that has forwarded proposals that they were not taken, so that whoever waits there need not wait for long.
-    fn refuse_forwarded(&self, from: NodeId, proposals: &[raft::Proposal], why: ProposalDropped) {
+    pub(super) fn refuse_forwarded(&self, from: NodeId, proposals: &[raft::Proposal], why: ProposalDropped) {
         let origins: Vec<Origin> = proposals.iter().filter_map(forwarded::origin_of).collect();
         let Some(epoch) = origins.first().map(|origin| origin.epoch) else { return };
         let own = origins.iter().filter(|origin| (origin.member, origin.epoch) == (from, epoch));
@@ -141,9 +148,12 @@ impl RaftCore {
 
     /// Gives a proposal its origin, and notes who waits for it.
     fn add(&mut self, batch: &mut Batch, sink: SinkId, proposal: Proposal, deadline: u64) {
-        let sequence = self.proposals.add(sink, proposal.token, deadline);
+        // Bound to the term of the leader that it is given to: whatever becomes of it on the way, its outcome is known as soon as
+        // an entry of a later term commits.
+        let only_in_term = if proposal.only_in_term == 0 { self.node.term() } else { proposal.only_in_term };
+        let sequence = self.proposals.add(sink, proposal.token, deadline, only_in_term);
         let origin = Origin { member: self.config.raft.id, epoch: self.config.epoch, sequence };
-        let envelope = Envelope { origin, only_in_term: proposal.only_in_term, command: proposal.command };
+        let envelope = Envelope { origin, only_in_term, command: proposal.command };
         let payload = envelope.encode();
         batch.bytes += payload.len();
         batch.payloads.push(payload);
@@ -160,7 +170,7 @@ impl RaftCore {
     }
 
     /// The whole batch was not taken: certainly not applied.
-    fn refuse_dropped(&mut self, sequences: &[u64], why: ProposalDropped) {
+    pub(super) fn refuse_dropped(&mut self, sequences: &[u64], why: ProposalDropped) {
         let error = match why {
             ProposalDropped::TooMuchUncommitted => RequestError::TooManyRequests,
             ProposalDropped::NoLeader | ProposalDropped::NotForwarding => RequestError::NoLeader,

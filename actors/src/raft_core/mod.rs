@@ -6,6 +6,8 @@
 //! | [`inbox`] | the queues |
 //! | `intake` | what other members say, what is proposed |
 //! | `forwarded` | the checked door for proposals of other members |
+//! | `changes` | changes of the membership: proposed, judged, answered |
+//! | `pending_changes` | changes between their client and its answer |
 //! | `reads` | read-index rounds, the start of service |
 //! | `dispatch` | what raft wants done goes to the other owners |
 //! | [`pending`] | who waits for which proposal |
@@ -22,6 +24,9 @@
 //!
 //! Must never wait for the disk, the store or a socket.
 
+mod changes;
+#[cfg(test)]
+mod changes_tests;
 pub mod core;
 #[cfg(test)]
 mod core_tests;
@@ -36,6 +41,7 @@ pub mod log_tail;
 mod log_windows;
 mod peers;
 pub mod pending;
+mod pending_changes;
 mod pending_reads;
 mod pending_transfers;
 mod reads;

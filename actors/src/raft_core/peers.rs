@@ -8,6 +8,7 @@ use crate::calls::kinds::Refusal;
 use crate::wiring::peers::PeerReport;
 use messages::RequestError;
 use raft::{Body, Message, NodeId, Proposal};
+use storage::apply::Membership;
 
 impl RaftCore {
     /// Takes in what the transport has reported.
@@ -67,12 +68,16 @@ impl RaftCore {
         }
     }
 
+    /// The store says that this member is none any more. It leaves as one that was told so.
+    pub(super) fn leave_when_removed(&mut self, membership: &Membership) {
+        if membership.was_removed(self.config.raft.id) && self.leaves_at.is_none() {
+            tracing::warn!("this member was removed from the cluster");
+            self.leaves_at = Some(self.now + u64::from(self.config.raft.election_tick));
+        }
+    }
+
     /// Whether the time has come for a member that was removed.
     pub(super) fn leave_if_removed(&mut self) {
-        if self.leaves_at.is_some_and(|at| self.now >= at) && self.failure.is_none() {
-            let why = "this member was removed from the cluster; its data folder is of no more use: to come back it must be \
-                       added again and started with an empty one";
-            self.failure = Some(why.to_owned());
-        }
+        self.has_left |= self.leaves_at.is_some_and(|at| self.now >= at);
     }
 }

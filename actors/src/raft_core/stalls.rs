@@ -19,6 +19,11 @@ impl RaftCore {
         }
         let members = self.node.membership();
         self.health.keep(|id| forwarded::is_member(id, members));
+        if self.node.is_leader() {
+            let own = self.config.raft.id;
+            let others = forwarded::all_members(members).filter(|id| *id != own);
+            self.parts.gauges.set_lowest_version(self.health.lowest_version(others));
+        }
         let patience = u64::from(self.config.raft.election_tick);
         let unsynced = self.appends.age(self.beats);
         let hangs = unsynced > patience || self.applies.age(self.beats) > patience;

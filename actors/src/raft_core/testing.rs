@@ -5,7 +5,8 @@ use super::log_tail::LogTail;
 use super::{CoreConfig, CoreParts, RaftCore};
 use crate::calls::PeerCalls;
 use crate::mailbox::Mailbox;
-use crate::wiring::advance::{Advance, AppliedUpTo, Persisted};
+use crate::peers::Connections;
+use crate::wiring::advance::{Advance, AppliedUpTo, Durable, Persisted};
 use crate::wiring::apply::{ApplyBatch, ToApplier};
 use crate::wiring::leases::RoleChanged;
 use crate::wiring::log::{LogRead, ReadLog};
@@ -14,16 +15,20 @@ use crate::wiring::tick::Tick;
 use crate::wiring::wal::{AppendBatch, ToWal};
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, bounded, unbounded};
+use messages::admin::Control;
 use messages::peer::{CallDone, CallError, Held, Parcel, PeerSender, Peers, Question, Transport, Vitals};
 use messages::ports::CorePort;
 use messages::propose::{Proposal, Propose};
 use messages::read::ReadIndex;
 use messages::receive::Receive;
 use messages::{Gauges, Reply, ReplyBody, ReplySink, RequestError, SinkId, Sinks, Token};
-use raft::{Body, ConfState, Entry, HardState, LogId, Message, Role, VoteRequest};
+use model::{Applied, ApplyError, MemberChange, Outcome};
+use raft::{Body, ConfChangeV2, ConfState, Entry, HardState, LogId, Message, Role, VoteRequest};
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Release;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use storage::apply::{ConfVerdict, MemberContext, MemberRow, Membership};
 use storage::boot::LogStart;
 
 /// What one answer said.
@@ -53,6 +58,7 @@ impl ReplySink for Collected<Answer> {
     fn deliver(&self, replies: Vec<Reply>) {
         for reply in replies {
             let why = match reply.body {
+                ReplyBody::Applied(Ok(Applied { result: Err(ApplyError::Member(why)), .. })) => Some(why.into()),
                 ReplyBody::Applied(result) => result.err(),
                 ReplyBody::ReadGranted(result) => result.err(),
                 ReplyBody::JobDone(result) => result.err(),
@@ -60,6 +66,16 @@ impl ReplySink for Collected<Answer> {
             };
             self.0.lock().expect("not poisoned").push((reply.token, why));
         }
+    }
+}
+
+/// Members that can be reached, and for how long.
+#[derive(Clone, Default)]
+struct Reached(Arc<Mutex<BTreeMap<u64, Duration>>>);
+
+impl Connections for Reached {
+    fn connected_for(&self, peer: u64) -> Option<Duration> {
+        self.0.lock().expect("not poisoned").get(&peer).copied()
     }
 }
 
@@ -98,6 +114,9 @@ pub struct Bench {
     log: Receiver<ReadLog>,
     peers: Arc<Collected<Message>>,
     answers: Arc<Collected<Answer>>,
+    reached: Reached,
+    /// What the store would hold.
+    pub members: Membership,
     calls: Arc<Collected<(u64, Question)>>,
     vitals: Receiver<Vitals>,
 }
@@ -113,6 +132,7 @@ pub fn bench_with(voters: u64, adjust: impl Fn(&mut CoreConfig)) -> Bench {
     let mut raft = raft::Config::new(1);
     raft.applied = first.index;
     raft.check_quorum = true;
+    raft.step_down_on_removal = true;
     let mut config = CoreConfig {
         raft,
         tick: Duration::from_millis(100),
@@ -120,11 +140,19 @@ pub fn bench_with(voters: u64, adjust: impl Fn(&mut CoreConfig)) -> Bench {
         request_ticks: 70,
         catch_up_entries: 10,
         tail_bytes: crate::limits::LOG_TAIL_BYTES,
+        strict_reconfig: true,
+        max_learners: 1,
         spin: Duration::ZERO,
     };
     adjust(&mut config);
     let conf_state = ConfState { voters: (1..=voters).collect(), ..ConfState::default() };
     let hard_state = HardState { term: first.term, vote: 0, commit: first.index };
+    let row = |id| (id, MemberRow { name: format!("m{id}"), peer_urls: vec![url(id)], ..MemberRow::default() });
+    let members =
+        Membership { members: (1..=voters).map(row).collect(), conf_state: conf_state.clone(), removed: Vec::new() };
+    let reached = Reached::default();
+    let long = (2..=voters).map(|id| (id, Duration::from_secs(60)));
+    reached.0.lock().expect("not poisoned").extend(long);
     let log = LogStart { hard_state, conf_state, truncated: first, last: first.index, ..LogStart::default() };
     let log = LogTail::new(log);
     let (inbox, port, inner) = Inbox::new();
@@ -150,12 +178,19 @@ pub fn bench_with(voters: u64, adjust: impl Fn(&mut CoreConfig)) -> Bench {
         calls: peer_calls,
         vitals: Box::new(to_others),
         leases: Box::new(NoLeases),
+        connections: Box::new(reached.clone()),
+        membership: Arc::new(members.clone()),
         sinks,
         gauges,
     };
     let mut core = RaftCore::new(config, log, parts).expect("a valid configuration");
     core.start();
-    Bench { core, inner, port, wal, applier, log: asked_of_log, peers, answers, calls, vitals }
+    Bench { core, inner, port, wal, applier, log: asked_of_log, peers, answers, calls, vitals, reached, members }
+}
+
+/// Peer URL of a member.
+pub fn url(id: u64) -> String {
+    format!("http://m{id}:2380")
 }
 
 impl Bench {
@@ -203,10 +238,48 @@ impl Bench {
         let applies: Vec<ApplyBatch> = self.applier.try_iter().filter_map(batch).collect();
         if let Some(last) = applies.last() {
             let index = last.entries.last().expect("never empty").entry.index;
-            self.inner.advance(Advance::Applied(AppliedUpTo { sequence: last.sequence, index }));
+            let entries = applies.iter().flat_map(|batch| &batch.entries).map(|committed| &committed.entry);
+            let verdicts: Vec<_> = entries.filter_map(|entry| judge(&mut self.members, entry)).collect();
+            let membership = verdicts.last().map(|verdict| verdict.membership.clone());
+            let done = AppliedUpTo { sequence: last.sequence, index, verdicts, membership };
+            self.inner.advance(Advance::Applied(done));
             self.core.round();
         }
         applies
+    }
+
+    /// A client asks for a change of the membership.
+    pub fn change(&mut self, token: Token, change: MemberChange) {
+        self.change_for(token, change, false);
+    }
+
+    /// As [`Self::change`]; another member may be the one that asks.
+    pub fn change_for(&mut self, token: Token, change: MemberChange, forwarded: bool) {
+        assert!(self.port.control(Control::ChangeMembership { sink: SinkId(0), token, change, forwarded }));
+        self.core.round();
+    }
+
+    /// Something about the members has changed in the store, by an entry that was applied.
+    pub fn tell_membership(&mut self, membership: Arc<Membership>) {
+        let index = self.core.node().applied();
+        let done = AppliedUpTo { sequence: 0, index, verdicts: Vec::new(), membership: Some(membership) };
+        self.inner.advance(Advance::Applied(done));
+        self.core.round();
+    }
+
+    /// Another member can be reached, since so long, or not at all.
+    pub fn reach(&self, peer: u64, since: Option<Duration>) {
+        let mut reached = self.reached.0.lock().expect("not poisoned");
+        match since {
+            Some(since) => reached.insert(peer, since),
+            None => reached.remove(&peer),
+        };
+    }
+
+    /// The store has been flushed up to an entry.
+    pub fn flushed(&mut self, index: u64) {
+        self.inner.durable(Advance::Durable(Durable { index }));
+        self.core.round();
     }
 
     /// Ranges of the log that are asked for; each must be answered by [`Self::loaded`].
@@ -349,4 +422,21 @@ fn batch(message: ToApplier) -> Option<ApplyBatch> {
         ToApplier::Apply(batch) => Some(batch),
         ToApplier::Stop => None,
     }
+}
+
+/// What the store says to a conf change.
+fn judge(members: &mut Membership, entry: &Entry) -> Option<ConfVerdict> {
+    let change = ConfChangeV2::from_entry(entry).expect("whole")?;
+    let context = MemberContext::decode(&change.context).ok();
+    let verdict = members.judge(&change, context.as_ref());
+    if let Ok(conf_state) = &verdict {
+        *members = members.clone().after(&change, context.as_ref(), conf_state.clone());
+    }
+    let done = Outcome::Members { changed: change.changes.first().map_or(0, |c| c.node_id), members: members.infos() };
+    let answer = context.map(|context| {
+        let result = verdict.as_ref().map(|_| done).map_err(|why| ApplyError::Member(*why));
+        (context.origin, Applied { revision: 1, term: entry.term, result })
+    });
+    let result = verdict.map(drop);
+    Some(ConfVerdict { index: entry.index, change, result, answer, membership: Arc::new(members.clone()) })
 }

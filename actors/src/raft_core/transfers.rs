@@ -47,7 +47,7 @@ impl RaftCore {
     }
 
     /// The first voter that says that it is well; one that follows and has not said how it is, if there is none.
-    fn best_of(&self, preferred: &[NodeId]) -> Option<NodeId> {
+    pub(super) fn best_of(&self, preferred: &[NodeId]) -> Option<NodeId> {
         let progress = self.node.progress()?;
         let voters = &self.node.membership().voters;
         let follows = |id: NodeId| progress.get(id).is_some_and(|progress| progress.state == ProgressState::Replicate);

@@ -1,5 +1,8 @@
 //! WAL writer, applier, flusher → raft core (etcd's advancec). Cannot meet a full queue: bounded by credits.
 
+use std::sync::Arc;
+use storage::apply::{ConfVerdict, Membership};
+
 /// Appends up to `sequence` are durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Persisted {
@@ -8,12 +11,16 @@ pub struct Persisted {
 }
 
 /// Batches up to `sequence` are applied and visible in the published view.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct AppliedUpTo {
     /// Number of the last applied batch.
     pub sequence: u64,
     /// Applied index.
     pub index: u64,
+    /// What became of the conf changes among the entries, ascending: the core switches by them.
+    pub verdicts: Vec<ConfVerdict>,
+    /// The membership, when it or something about a member changed.
+    pub membership: Option<Arc<Membership>>,
 }
 
 /// A flush made everything up to `index` durable in the store.
@@ -24,7 +31,7 @@ pub struct Durable {
 }
 
 /// Completions, the raft core's first queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Advance {
     /// From the WAL writer.
     Persisted(Persisted),

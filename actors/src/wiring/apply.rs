@@ -1,16 +1,14 @@
 //! Raft core → applier (etcd's applyc).
 
 use messages::{SinkId, Token};
-use raft::{ConfState, Entry};
+use raft::Entry;
 
 /// A committed entry on its way into the store.
 #[derive(Clone, Debug)]
 pub struct CommittedEntry {
     /// The entry.
     pub entry: Entry,
-    /// Membership after it, for a conf change.
-    pub conf_state: Option<ConfState>,
-    /// Who waits for it, when it was proposed by this run of this member.
+    /// Who waits for it, when it was proposed by this run of this member. Nobody for a conf change: the core answers it.
     pub waiter: Option<(SinkId, Token)>,
 }
 

@@ -4,13 +4,14 @@
 //! that asks. A client outlives its node: every request then ends as stopped. Must never retry: an outcome that is unknown is reported as such.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use messages::admin::Control;
 use messages::lease::{LeaseAsk, LeaseReply, LeaseRequests};
 use messages::propose::{Proposal, Propose};
 use messages::read::{ChunkSource, INLINE_BYTES, ReadIndex, RunQuery, Work};
 use messages::watch::{CreateWatch, StreamKey, ToHub, WatchFrame, WatchRequests};
 use messages::{Ports, Reply, ReplyBody, ReplySink, RequestError, SinkId, Token};
 use model::request::RangeRequest;
-use model::{Applied, ApplyError, Command, KeyValue, Outcome, RangeOutcome, ReadError};
+use model::{Applied, ApplyError, Command, KeyValue, MemberChange, MemberInfo, Outcome, RangeOutcome, ReadError};
 use prost::Message;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -147,6 +148,23 @@ impl Client {
                 let Applied { revision, result, .. } = result?;
                 Ok((revision, result?))
             }
+            _ => Err(RequestError::Failed.into()),
+        }
+    }
+
+    /// Changes the membership and waits until that is in force for good: the member that the change was about, and all members.
+    ///
+    /// # Errors
+    /// [`ClientError::Request`] (see there which of them leave the outcome unknown), [`ClientError::Apply`].
+    pub async fn change_membership(&self, change: MemberChange) -> Result<(u64, Vec<MemberInfo>), ClientError> {
+        let reply = self.ask(|token| {
+            self.ports.core.control(Control::ChangeMembership { sink: self.id, token, change, forwarded: false })
+        });
+        match reply.await? {
+            ReplyBody::Applied(result) => match result?.result? {
+                Outcome::Members { changed, members } => Ok((changed, members)),
+                _ => Err(RequestError::Failed.into()),
+            },
             _ => Err(RequestError::Failed.into()),
         }
     }

@@ -4,6 +4,7 @@
 
 use crate::budgets::Budgets;
 use crate::listen::{SocketOptions, TlsSettings};
+use crate::version;
 use net::door::DoorLimits;
 pub use net::peer::local::LocalNetwork;
 use std::path::PathBuf;
@@ -93,6 +94,10 @@ pub struct Config {
     pub election: Duration,
     /// Ask before campaigning, so that a member that was cut off does not disturb.
     pub pre_vote: bool,
+    /// Refuse changes of the membership that could cost the quorum.
+    pub strict_reconfig: bool,
+    /// Most learners that there may be.
+    pub max_learners: u32,
     /// How long the raft core stays awake for the one completion it waits for, giving way to everybody else, before it sleeps. Zero
     /// unless told: a span longer than a sync of the disk (250 µs, say) makes a lone client a tenth faster for half more CPU.
     pub spin: Duration,
@@ -114,6 +119,8 @@ pub struct Config {
     pub memory_budget: usize,
     /// Bounds of the door. Its byte budgets are never more than [`Self::memory_budget`] leaves for them.
     pub door: DoorLimits,
+    /// The version that other members are told. Anything but the default is for tests of upgrades.
+    pub version: [u16; 3],
     /// Lines of its log that the host had to drop, for the metrics.
     pub dropped_log_lines: Arc<AtomicU64>,
     /// Connection threads; zero for one per core.
@@ -147,6 +154,8 @@ impl Config {
             heartbeat: Duration::from_millis(100),
             election: Duration::from_secs(1),
             pre_vote: true,
+            strict_reconfig: true,
+            max_learners: 1,
             spin: Duration::ZERO,
             catch_up_entries: 5_000,
             max_request_bytes: 1536 << 10,
@@ -157,6 +166,7 @@ impl Config {
             compaction_pause: Duration::from_millis(10),
             memory_budget: Budgets::DEFAULT_BYTES,
             door: DoorLimits::default(),
+            version: version::server_version(),
             dropped_log_lines: Arc::default(),
             connection_threads: 0,
         }

@@ -15,6 +15,7 @@ pub mod bootstrap;
 pub mod budgets;
 mod certificates;
 pub mod client;
+mod cluster_version;
 pub mod config;
 mod disk_monitor;
 mod founding;

@@ -6,6 +6,7 @@ use crate::auto_compaction;
 use crate::bootstrap::{self, Booted, BootstrapError};
 use crate::certificates;
 use crate::client::{Client, ClientError, ClientSink};
+use crate::cluster_version;
 use crate::config::Config;
 use crate::disk_monitor::{self, DiskMonitor};
 use crate::founding;
@@ -13,7 +14,7 @@ use crate::listen::{self, ListenError, ServerTls};
 use crate::peers::{self, Opened, PeerPlan, Peers, PeersError};
 use crate::publish;
 use crate::thread_guard::ThreadGuard;
-use crate::version::{SERVER_VERSION, STORAGE_VERSION, server_version};
+use crate::version::{SERVER_VERSION, STORAGE_VERSION};
 use actors::death_watch::{ExitCell, NodeExit};
 use actors::kernel::{Assembly, FIRST_CLIENT_SINK, Kernel};
 use actors::raft_core::CoreConfig;
@@ -141,6 +142,8 @@ impl Node {
             sink.close();
         });
         let mut node = Self { kernel, doors, client, addresses, peers: peers.sockets, background: Vec::new() };
+        // whoever leads decides it, before anybody serves
+        node.run(cluster_version::run(node.client(), config.version));
         // before service: a member that starts on a full disk serves reads and deletes from the first moment
         node.run(disk_monitor::watch(node.client(), monitor));
         if let Some(tls) = tls {
@@ -324,6 +327,8 @@ fn assemble(
             request_ticks: (config.request_timeout().as_millis() / config.heartbeat.as_millis().max(1)) as u64,
             catch_up_entries: config.catch_up_entries,
             tail_bytes: budgets.log_tail,
+            strict_reconfig: config.strict_reconfig,
+            max_learners: config.max_learners,
             spin: config.spin,
         },
         tick: config.heartbeat,
@@ -334,7 +339,7 @@ fn assemble(
         scratch: folders.scratch,
         // etcd's snapshot files carry the version of their storage, and tools print it
         server_version: STORAGE_VERSION.into(),
-        version: server_version(),
+        version: config.version,
         connect_peers: None,
         exit: ExitCell::default(),
         client_sinks,

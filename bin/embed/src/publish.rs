@@ -1,15 +1,17 @@
-//! Tells the cluster who this member is, and which version it runs. Must never give up while the member lives.
+//! Tells the cluster who this member is, and waits until the cluster has a version. Must never give up while the member lives.
 
 use crate::client::{Client, ClientError};
 use crate::config::Config;
-use crate::version::CLUSTER_VERSION;
 use messages::RequestError;
 use model::Command;
-use model::request::{ClusterVersionSetRequest, MemberAttrSetRequest, MemberAttributes};
+use model::request::{MemberAttrSetRequest, MemberAttributes};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// Time between two lines that say what a start waits for.
 const WAITING_LINE: Duration = Duration::from_secs(5);
+/// Pause between two looks for the version of the cluster.
+const VERSION_POLL: Duration = Duration::from_millis(2);
 /// Pause before the cluster is told again.
 const PUBLISH_PAUSE: Duration = Duration::from_millis(500);
 
@@ -55,9 +57,12 @@ async fn publish_once(client: &Client, config: &Config) -> Result<(), ClientErro
         let request = MemberAttrSetRequest { member_id: identity.member_id, attributes: Some(attributes) };
         client.execute(Command::MemberAttrSet(request)).await?;
     }
-    if reads.cluster_version()?.is_empty() {
-        let request = ClusterVersionSetRequest { ver: CLUSTER_VERSION.into() };
-        client.execute(Command::ClusterVersionSet(request)).await?;
+    // whoever leads decides it
+    while reads.cluster_version()?.is_empty() {
+        if client.ports().gauges.stopping.load(Relaxed) {
+            return Err(RequestError::Stopped.into());
+        }
+        tokio::time::sleep(VERSION_POLL).await;
     }
     Ok(())
 }

@@ -2,8 +2,8 @@
 
 /// What `Status.version` and `/version` say.
 pub const SERVER_VERSION: &str = "3.7.1";
-/// Cluster version a new cluster starts with.
-pub const CLUSTER_VERSION: &str = "3.7.0";
+/// The first version that ran in clusters: what a member runs that has not said which version it is.
+pub const FIRST_CLUSTER_VERSION: [u16; 3] = [3, 7, 0];
 /// What `Status.storageVersion` and snapshots say.
 pub const STORAGE_VERSION: &str = "3.7.0";
 

@@ -6,7 +6,7 @@ use crate::notify;
 use crate::settings::Settings;
 use embed::config::AutoCompaction;
 use embed::listen::{UrlTarget, parse_url};
-use embed::{Node, NodeExit};
+use embed::{Node, NodeExit, StartError};
 use serde_json::{Value, json};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -39,6 +39,10 @@ pub async fn run(logger: &Logger, settings: Settings) -> Ended {
     let node = tokio::select! {
         started = Node::start(settings.node) => match started {
             Ok(node) => node,
+            Err(StartError::Died(removed @ NodeExit::Removed)) => {
+                logger.log(Level::Warn, &removed.to_string(), &[]);
+                return Ended::Stopped;
+            }
             Err(why) => return Ended::Failed("cannot start the member", why.to_string()),
         },
         signal = signals.next() => {
@@ -54,6 +58,11 @@ pub async fn run(logger: &Logger, settings: Settings) -> Ended {
     let ended = tokio::select! {
         exit = node.stopped() => match exit {
             NodeExit::Stopped => Ended::Stopped,
+            removed @ NodeExit::Removed => {
+                // nothing is wrong with it: etcd ends with success, too
+                logger.log(Level::Warn, &removed.to_string(), &fields);
+                Ended::Stopped
+            }
             failure => Ended::Failed("the member failed", failure.to_string()),
         },
         signal = signals.next() => {

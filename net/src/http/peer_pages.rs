@@ -6,7 +6,7 @@ use super::version;
 use crate::peer::http::Pages;
 use futures_util::future::{BoxFuture, FutureExt, ready};
 use messages::Ports;
-use messages::read::MemberInfo;
+use model::MemberInfo;
 use std::sync::OnceLock;
 
 /// The pages of one member. The peer port listens before the owners run: until [`Self::open`] there are no members to show, and the

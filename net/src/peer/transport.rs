@@ -33,8 +33,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
+/// How long a member that was removed may still be sent what waits for it.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// Patience with connections at the end: what they carry is told to be lost, and the other side that it is over.
 const GOODBYE: Duration = Duration::from_millis(200);
 
@@ -369,14 +371,15 @@ impl Director {
         let members = peers.iter().map(|(peer, _)| peer.member).chain([own]);
         self.context.registry.set_members(members, removed);
         self.listening.iter().for_each(|listening| listening.share(&self.context.config, peers.len()));
-        self.peers.retain(|member, kept| {
-            let stays = peers.iter().any(|(peer, _)| peer.member == *member);
-            if !stays {
-                tracing::info!(peer = format_args!("{member:x}"), "stopped talking to a member that left");
+        let gone = self.peers.extract_if(|member, _| peers.iter().all(|(peer, _)| peer.member != *member));
+        for (member, kept) in gone.collect::<Vec<_>>() {
+            tracing::info!(peer = format_args!("{member:x}"), "stopped talking to a member that left");
+            // nothing is added to what waits for it, but what does may be the commit of its own removal
+            actix_rt::spawn(async move {
+                sleep(FAREWELL).await;
                 kept.stop.send_replace(true);
-            }
-            stays
-        });
+            });
+        }
         for (peer, outbox) in peers {
             match self.peers.get(&peer.member) {
                 Some(kept) => kept.route.set_urls(&peer.urls),

@@ -17,7 +17,7 @@ use messages::propose::Proposal;
 use messages::read::{ChunkSource, INLINE_BYTES, RunQuery, Work};
 use messages::watch::{StreamKey, ToHub};
 use messages::{Ports, Reply, ReplyBody, RequestError, SinkId, Token};
-use model::{Applied, Command};
+use model::{Applied, Command, MemberChange};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -364,6 +364,21 @@ impl ClientServices {
     /// Orders a job that may take minutes, for a deferred call. When too many wait, the call fails.
     pub(super) fn run_job(&self, token: Token, job: MaintenanceJob, call: impl DeferredCall<Self> + 'static) {
         if self.ports().run_job(RunJob { sink: self.0.sink, token, job }) {
+            self.defer(token, call);
+        } else {
+            Box::new(call).failed(self, token, status::TOO_MANY_REQUESTS);
+        }
+    }
+
+    /// Asks the core to change the membership, for a deferred call. A core that is busy fails it.
+    pub(super) fn change_membership(
+        &self,
+        token: Token,
+        change: MemberChange,
+        call: impl DeferredCall<Self> + 'static,
+    ) {
+        let order = Control::ChangeMembership { sink: self.0.sink, token, change, forwarded: false };
+        if self.ports().core.control(order) {
             self.defer(token, call);
         } else {
             Box::new(call).failed(self, token, status::TOO_MANY_REQUESTS);

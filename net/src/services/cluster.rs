@@ -1,18 +1,23 @@
-//! Cluster: who is a member.
+//! Cluster: who is a member, and changes of that.
 //!
-//! Changes of the membership are refused until the cluster can have more than one member.
+//! What only replicated state or the core can tell is refused there; here a request is checked for what it says itself.
 
 use super::client_services::ClientServices;
+use super::deferred::DeferredCall;
 use super::reads::{self, ReadCall, Served};
-use super::status;
 use super::unary::method;
-use crate::door::{Answer, MethodTable};
+use super::{member_urls, status};
+use crate::door::{Answer, MethodTable, Status};
 use api::etcdserverpb as pb;
+use messages::Token;
+use model::{MemberChange, MemberInfo, Outcome};
 use prost::Message as _;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Registers the methods.
 pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {
-    method(services, table, "/etcdserverpb.Cluster/MemberList", |services, call, request: pb::MemberListRequest| {
+    let path = |name: &str| format!("/etcdserverpb.Cluster/{name}");
+    method(services, table, &path("MemberList"), |services, call, request: pb::MemberListRequest| {
         if request.linearizable {
             reads::serve_linearizable(services, call.take(), MemberList);
         } else {
@@ -20,6 +25,70 @@ pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {
         }
         Ok(())
     });
+    method(services, table, &path("MemberAdd"), |services, call, request: pb::MemberAddRequest| {
+        let peer_urls = member_urls::checked(&request.peer_urls).map_err(|_| status::MEMBER_BAD_URLS)?;
+        let change = MemberChange::Add { peer_urls, learner: request.is_learner, unix_seconds: unix_seconds() };
+        services.change_membership(call.take().defer().as_u64(), change, Change(added));
+        Ok(())
+    });
+    method(services, table, &path("MemberRemove"), |services, call, request: pb::MemberRemoveRequest| {
+        let change = MemberChange::Remove { id: request.id };
+        services.change_membership(call.take().defer().as_u64(), change, Change(removed));
+        Ok(())
+    });
+    method(services, table, &path("MemberUpdate"), |services, call, request: pb::MemberUpdateRequest| {
+        let change = MemberChange::Update { id: request.id, peer_urls: request.peer_urls };
+        services.change_membership(call.take().defer().as_u64(), change, Change(updated));
+        Ok(())
+    });
+    method(services, table, &path("MemberPromote"), |services, call, request: pb::MemberPromoteRequest| {
+        let change = MemberChange::Promote { id: request.id };
+        services.change_membership(call.take().defer().as_u64(), change, Change(promoted));
+        Ok(())
+    });
+}
+
+fn unix_seconds() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
+}
+
+/// A change of the membership that is on its way, and how its answer is written. Headers of the service have no revision, as in etcd.
+struct Change(fn(Option<pb::ResponseHeader>, u64, Vec<pb::Member>) -> Vec<u8>);
+
+impl DeferredCall<ClientServices> for Change {
+    fn applied(self: Box<Self>, services: &ClientServices, token: Token, _: i64, outcome: Outcome) {
+        let Outcome::Members { changed, members } = outcome else {
+            return services.complete(token, status::UNEXPECTED_REPLY);
+        };
+        let members = members.into_iter().map(member).collect();
+        services.complete(token, Answer::message((self.0)(services.pb_header(0), changed, members)));
+    }
+
+    fn failed(self: Box<Self>, services: &ClientServices, token: Token, why: Status) {
+        services.complete(token, why);
+    }
+}
+
+fn added(header: Option<pb::ResponseHeader>, id: u64, members: Vec<pb::Member>) -> Vec<u8> {
+    let new = members.iter().find(|member| member.id == id).cloned();
+    pb::MemberAddResponse { header, member: new, members }.encode_to_vec()
+}
+
+fn removed(header: Option<pb::ResponseHeader>, _: u64, members: Vec<pb::Member>) -> Vec<u8> {
+    pb::MemberRemoveResponse { header, members }.encode_to_vec()
+}
+
+fn updated(header: Option<pb::ResponseHeader>, _: u64, members: Vec<pb::Member>) -> Vec<u8> {
+    pb::MemberUpdateResponse { header, members }.encode_to_vec()
+}
+
+fn promoted(header: Option<pb::ResponseHeader>, _: u64, members: Vec<pb::Member>) -> Vec<u8> {
+    pb::MemberPromoteResponse { header, members }.encode_to_vec()
+}
+
+fn member(m: MemberInfo) -> pb::Member {
+    let MemberInfo { id, name, peer_urls, client_urls, is_learner } = m;
+    pb::Member { id, name, peer_urls, client_urls, is_learner }
 }
 
 /// A call for the members as the newest view has them.
@@ -31,15 +100,8 @@ impl ReadCall for MemberList {
             Ok(members) => members,
             Err(why) => return status::of_read(&why).into(),
         };
-        let members = members.into_iter().map(|m| pb::Member {
-            id: m.id,
-            name: m.name,
-            peer_urls: m.peer_urls,
-            client_urls: m.client_urls,
-            is_learner: m.is_learner,
-        });
-        let header = services.pb_header(0);
-        let response = pb::MemberListResponse { header, members: members.collect() };
+        let members = members.into_iter().map(member).collect();
+        let response = pb::MemberListResponse { header: services.pb_header(0), members };
         Answer::message(response.encode_to_vec()).into()
     }
 }

@@ -260,6 +260,8 @@ pub fn applied(header: Header, outcome: &Outcome) -> Message {
         Outcome::Op(outcome) => op(header, outcome),
         Outcome::LeaseGrant { id, ttl } => lease_granted(header, *id, *ttl),
         Outcome::Alarm(list) => alarms(header, list),
+        // its caller encodes it; what comes here is the outcome of a call that is over
+        Outcome::Members { .. } => header_only(header),
         Outcome::Compaction | Outcome::LeaseRevoke | Outcome::LeaseCheckpoint | Outcome::Done => header_only(header),
     }
 }

@@ -8,6 +8,7 @@
 //! | [`requests`], [`deferred`] | the requests of a round; what deferred calls wait for |
 //! | [`leader_required`] | streams that end without a leader |
 //! | [`client_services`] | what the services of a connection thread share |
+//! | [`member_urls`] | peer URLs of new members |
 //! | [`admission`] | what holds for every call: learners, and members without a leader |
 //! | [`unary`], [`quota`], [`reads`], [`pulled`] | unary methods, the space quota, unary reads, large answers that are read while they are sent |
 //! | [`kv`], [`range_stream`], [`watch`], [`lease`], [`maintenance`], [`snapshot`], [`cluster`], [`health`], [`unoffered`] | one service each |
@@ -27,6 +28,7 @@ mod kv;
 mod leader_required;
 mod lease;
 pub(crate) mod maintenance;
+mod member_urls;
 mod methods;
 mod pulled;
 mod quota;

@@ -5,7 +5,7 @@
 
 use crate::door::{Code, Status};
 use messages::RequestError;
-use model::{ApplyError, ReadError};
+use model::{ApplyError, MemberRefusal, ReadError};
 
 macro_rules! table {
     ($($(#[$doc:meta])* $name:ident = $code:ident, $text:literal;)*) => {
@@ -90,6 +90,24 @@ table! {
     MISSING_LEADER = Unknown, "\"leader\" field must be provided";
     /// Health of a service that this server does not know. Source: grpc-go's health server.
     UNKNOWN_HEALTH_SERVICE = NotFound, "unknown service";
+    /// A peer URL of a new member that is none, or none at all.
+    MEMBER_BAD_URLS = InvalidArgument, "etcdserver: given member URLs are invalid";
+    /// No such member, or one that was removed.
+    MEMBER_NOT_FOUND = NotFound, "etcdserver: member not found";
+    /// The member exists.
+    MEMBER_EXISTS = FailedPrecondition, "etcdserver: member ID already exist";
+    /// Another member has the peer URL.
+    PEER_URL_EXISTS = FailedPrecondition, "etcdserver: Peer URLs already exists";
+    /// Somebody is promoted who votes already.
+    MEMBER_NOT_LEARNER = FailedPrecondition, "etcdserver: can only promote a learner member";
+    /// A learner is promoted too early.
+    LEARNER_NOT_READY = FailedPrecondition, "etcdserver: can only promote a learner member which is in sync with leader";
+    /// More learners than `--max-learners`.
+    TOO_MANY_LEARNERS = FailedPrecondition, "etcdserver: too many learner members in cluster";
+    /// Too few started members. Sent with etcd's client-side value, hence the code.
+    NOT_ENOUGH_STARTED = Unknown, "etcdserver: re-configuration failed due to not enough started members";
+    /// Too few connected members.
+    UNHEALTHY = Unavailable, "etcdserver: unhealthy cluster";
     /// The method is not implemented yet.
     NOT_CAPABLE = FailedPrecondition, "etcdserver: not capable";
 }
@@ -116,7 +134,23 @@ pub fn of_apply(error: ApplyError) -> Status {
         ApplyError::NoSpace => NO_SPACE,
         ApplyError::Corrupt => CORRUPT,
         ApplyError::TooLarge => TOO_LARGE,
+        ApplyError::Member(refusal) => of_member(refusal),
         ApplyError::StaleTerm => LEADER_CHANGED,
+    }
+}
+
+/// Status of a change of the membership that is refused.
+pub fn of_member(refusal: MemberRefusal) -> Status {
+    match refusal {
+        MemberRefusal::Removed | MemberRefusal::NotFound => MEMBER_NOT_FOUND,
+        MemberRefusal::Exists => MEMBER_EXISTS,
+        MemberRefusal::PeerUrlTaken => PEER_URL_EXISTS,
+        MemberRefusal::NotLearner => MEMBER_NOT_LEARNER,
+        MemberRefusal::TooManyLearners => TOO_MANY_LEARNERS,
+        MemberRefusal::NotEnoughStarted | MemberRefusal::Impossible => NOT_ENOUGH_STARTED,
+        MemberRefusal::Unhealthy => UNHEALTHY,
+        MemberRefusal::LearnerNotReady => LEARNER_NOT_READY,
+        MemberRefusal::Pending => TOO_MANY_REQUESTS,
     }
 }
 
@@ -143,6 +177,7 @@ pub fn of_request(error: RequestError) -> Status {
         RequestError::TooManyRequests | RequestError::Busy => TOO_MANY_REQUESTS,
         RequestError::Timeout => TIMEOUT,
         RequestError::TimeoutLeaderLost => TIMEOUT_LEADER_LOST,
+        RequestError::Member(refusal) => of_member(refusal),
         RequestError::Failed => JOB_FAILED,
         RequestError::Stopped => STOPPED,
     }

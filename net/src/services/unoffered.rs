@@ -11,9 +11,6 @@ use prost::Message as _;
 
 /// Registers the methods.
 pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {
-    for name in ["MemberAdd", "MemberRemove", "MemberUpdate", "MemberPromote"] {
-        table.unary(&format!("/etcdserverpb.Cluster/{name}"), |call: Call, _: Bytes| call.reply(status::NOT_CAPABLE));
-    }
     table.unary("/etcdserverpb.Maintenance/Downgrade", |call: Call, _: Bytes| call.reply(status::NOT_CAPABLE));
     // auth is off: its state can be queried, a login gets etcd's answer, and everything else is refused
     method(services, table, "/etcdserverpb.Auth/AuthStatus", |services, call, _: pb::AuthStatusRequest| {

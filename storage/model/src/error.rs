@@ -29,6 +29,9 @@ pub enum ApplyError {
     /// The ranges and previous key-values asked for are more than an answer may hold.
     #[error("the key-values asked for exceed what an answer may hold")]
     TooLarge,
+    /// A change of the membership is refused.
+    #[error(transparent)]
+    Member(#[from] crate::MemberRefusal),
     /// An internal proposal of an earlier term.
     #[error("proposed in an earlier term")]
     StaleTerm,

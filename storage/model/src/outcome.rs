@@ -2,8 +2,8 @@
 //!
 //! Key-values stay in their stored bytes (encoded [`KeyValue`](crate::KeyValue)), so that an answer is spliced, never re-encoded.
 
-use crate::ApplyError;
 use crate::request::AlarmType;
+use crate::{ApplyError, MemberInfo};
 use bytes::Bytes;
 
 /// Outcome of a range.
@@ -72,6 +72,13 @@ pub enum Outcome {
     LeaseCheckpoint,
     /// Alarms the request was about.
     Alarm(Vec<AlarmMember>),
+    /// The membership was changed.
+    Members {
+        /// The member that the change was about.
+        changed: u64,
+        /// All members after it, ascending by id.
+        members: Vec<MemberInfo>,
+    },
     /// Internal commands without an answer.
     Done,
 }

@@ -29,7 +29,8 @@ impl<E: Engine> StateMachine<E> {
         let entry = &committed.entry;
         let id = LogId { term: entry.term, index: entry.index };
         if entry.kind != EntryKind::Normal {
-            return self.conf_change(id, committed);
+            self.conf_change(id, committed)?;
+            return Ok(None);
         }
         if entry.data.is_empty() {
             return Ok(None);

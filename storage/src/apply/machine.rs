@@ -6,7 +6,7 @@ use super::batch::Batch;
 use super::decoded::Decoded;
 use super::meta_rows::{LeaseRow, MemberIds, State};
 use super::overlay::Written;
-use super::report::{ApplyFatal, Committed, LeaseChange, Report, StoreEvent};
+use super::report::{ApplyFatal, Committed, ConfVerdict, LeaseChange, Report, StoreEvent};
 use super::slot::{Heads, KEEP};
 use crate::count::{Changes, Counts, KeyChanges};
 use crate::engine::{Engine, Family};
@@ -32,6 +32,7 @@ pub(super) struct Effects {
     pub(super) alarms: bool,
     pub(super) compaction: Option<i64>,
     pub(super) membership: bool,
+    pub(super) verdicts: Vec<ConfVerdict>,
 }
 
 /// The write side of a store: the replicated state machine. One owner, one thread.
@@ -104,7 +105,7 @@ impl<E: Engine> StateMachine<E> {
         }
         self.commit()?;
         self.forget();
-        Ok(self.report(replies))
+        self.report(replies)
     }
 
     pub(super) fn finish_entry(&mut self, id: LogId) -> Result<(), ApplyFatal> {
@@ -163,18 +164,20 @@ impl<E: Engine> StateMachine<E> {
         self.leases.clear();
     }
 
-    fn report(&mut self, replies: Vec<Option<(Origin, Applied)>>) -> Report<E::Snapshot> {
+    fn report(&mut self, replies: Vec<Option<(Origin, Applied)>>) -> Result<Report<E::Snapshot>, ApplyFatal> {
         let effects = std::mem::take(&mut self.effects);
-        Report {
+        let membership = if effects.membership { Some(Arc::new(self.membership()?)) } else { None };
+        Ok(Report {
             replies,
             events: effects.events,
             unlisted: effects.unlisted,
             leases: effects.leases,
             alarms: effects.alarms.then(|| self.alarms.clone()),
             compaction: effects.compaction,
-            membership: effects.membership,
+            verdicts: effects.verdicts,
+            membership,
             view: self.view(),
-        }
+        })
     }
 
     /// The state after everything applied so far.

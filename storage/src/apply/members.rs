@@ -1,43 +1,21 @@
 //! Membership: conf changes, members' addresses and attributes, the cluster version.
 //!
-//! The role of a member stands in the conf state alone, which the consensus core computes. Must never judge a change.
+//! What the judge accepts has its effect here, in the batch of its entry; what it refuses has none. The role of a member stands in
+//! the conf state alone. Must never look at anything but the entry and the replicated membership.
 
+use super::judge::Membership;
+use super::member_context::MemberContext;
 use super::meta_rows::{MemberRow, damaged, encode_conf_state};
+use super::report::ConfVerdict;
 use super::{ApplyFatal, Committed, StateMachine};
 use crate::engine::{Direction, Engine, Family, Scan, Snapshot};
 use crate::schema::meta;
 use bytes::{BufMut, Bytes};
 use model::request::{ClusterVersionSetRequest, MemberAttrSetRequest};
-use model::{Applied, Envelope, EnvelopeError, Origin, Outcome};
+use model::{Applied, ApplyError, Outcome};
 use prost::Message;
-use raft::{ConfChangeKind, ConfChangeV2, LogId};
-
-/// The context of a conf change: who proposed it, and how its member is reached.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MemberContext {
-    /// Who waits for the outcome.
-    pub origin: Origin,
-    /// Peer URLs of the member that is added or updated; empty keeps what is known (promotion).
-    pub peer_urls: Vec<String>,
-}
-
-impl MemberContext {
-    /// Bytes for the context of a conf change.
-    pub fn encode(&self) -> Bytes {
-        let row = MemberRow { peer_urls: self.peer_urls.clone(), ..Default::default() };
-        Envelope { origin: self.origin, only_in_term: 0, command: row.encode_to_vec().into() }.encode()
-    }
-
-    /// Reverse of [`Self::encode`].
-    ///
-    /// # Errors
-    /// [`EnvelopeError`] when the bytes are damaged or of a newer version.
-    pub fn decode(bytes: &Bytes) -> Result<Self, EnvelopeError> {
-        let envelope = Envelope::decode(bytes)?;
-        let row = MemberRow::decode(envelope.command).map_err(|_| EnvelopeError::Malformed("bad member"))?;
-        Ok(Self { origin: envelope.origin, peer_urls: row.peer_urls })
-    }
-}
+use raft::{ConfChangeV2, LogId};
+use std::sync::Arc;
 
 fn row_key(prefix: u8, id: u64) -> Bytes {
     let mut key = Vec::with_capacity(9);
@@ -92,42 +70,62 @@ impl<E: Engine> StateMachine<E> {
         self.effects.membership = true;
     }
 
-    pub(super) fn conf_change(
-        &mut self,
-        id: LogId,
-        committed: &Committed,
-    ) -> Result<Option<(Origin, Applied)>, ApplyFatal> {
+    /// Who the members are, who votes and who was removed, as of the last batch.
+    ///
+    /// # Errors
+    /// [`ApplyFatal`] when rows cannot be read.
+    pub fn membership(&self) -> Result<Membership, ApplyFatal> {
+        let (members, removed) = (self.members()?, self.removed_members()?);
+        Ok(Membership { members, conf_state: self.conf_state.clone(), removed })
+    }
+
+    /// Judges a conf change, carries it out if it is accepted, and notes the verdict for the consensus core.
+    pub(super) fn conf_change(&mut self, id: LogId, committed: &Committed) -> Result<(), ApplyFatal> {
         let fatal = |why: String| ApplyFatal::ConfChange { index: id.index, term: id.term, why };
-        let Some(conf_state) = &committed.conf_state else { return Ok(None) };
         let change = ConfChangeV2::from_entry(&committed.entry).map_err(|e| fatal(e.to_string()))?;
         let change = change.ok_or_else(|| fatal("its kind says it is none".into()))?;
         let context = match change.context.is_empty() {
             true => None,
             false => Some(MemberContext::decode(&change.context).map_err(|e| fatal(e.to_string()))?),
         };
-        let peer_urls = context.as_ref().map_or(&[][..], |c| &c.peer_urls);
-        for step in change.changes.iter().filter(|step| step.node_id != 0) {
-            let known = self.member(step.node_id)?;
-            match step.kind {
-                ConfChangeKind::RemoveNode => {
+        // membership entries are rare: what precedes them is written first, so that rows are the truth
+        self.commit()?;
+        let before = self.membership()?;
+        let result = before.judge(&change, context.as_ref());
+        let membership = match &result {
+            Ok(conf_state) => Arc::new(before.after(&change, context.as_ref(), conf_state.clone())),
+            Err(_) => Arc::new(before),
+        };
+        if result.is_ok() {
+            self.change_rows(&change, &membership);
+        }
+        let outcome = || Outcome::Members {
+            changed: change.changes.first().map_or(0, |step| step.node_id),
+            members: membership.infos(),
+        };
+        let answer = context.map(|context| {
+            let result = result.as_ref().map(|_| outcome()).map_err(|why| ApplyError::Member(*why));
+            (context.origin, Applied { revision: self.now.revision, term: id.term, result })
+        });
+        let result = result.map(drop);
+        self.effects.verdicts.push(ConfVerdict { index: id.index, change, result, answer, membership });
+        Ok(())
+    }
+
+    /// The rows of an accepted change, which come into force with the entry's batch.
+    fn change_rows(&mut self, change: &ConfChangeV2, after: &Membership) {
+        for step in &change.changes {
+            match after.member(step.node_id) {
+                Some(row) => self.set_member(step.node_id, row),
+                None => {
                     self.batch.delete(Family::Meta, member_key(step.node_id));
                     self.batch.put(Family::Meta, row_key(meta::REMOVED, step.node_id), Bytes::new());
                 }
-                ConfChangeKind::UpdateNode if known.is_none() => {}
-                ConfChangeKind::AddNode | ConfChangeKind::AddLearnerNode | ConfChangeKind::UpdateNode => {
-                    let mut row = known.unwrap_or_default();
-                    if !peer_urls.is_empty() {
-                        row.peer_urls = peer_urls.to_vec();
-                    }
-                    self.set_member(step.node_id, &row);
-                }
             }
         }
-        self.batch.put(Family::Meta, Bytes::from_static(meta::CONF_STATE), encode_conf_state(conf_state));
-        self.conf_state = conf_state.clone();
+        self.batch.put(Family::Meta, Bytes::from_static(meta::CONF_STATE), encode_conf_state(&after.conf_state));
+        self.conf_state = after.conf_state.clone();
         self.effects.membership = true;
-        let applied = Applied { revision: self.now.revision, term: id.term, result: Ok(Outcome::Done) };
-        Ok(context.map(|context| (context.origin, applied)))
     }
 
     /// A member publishes itself. One that is not, or no longer, a member is not listened to.

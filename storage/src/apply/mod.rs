@@ -26,8 +26,10 @@ mod decoded;
 mod entry_cursor;
 mod failure;
 mod heads;
+mod judge;
 mod lease;
 mod machine;
+mod member_context;
 mod members;
 pub mod meta_rows;
 mod open;
@@ -43,10 +45,11 @@ mod txn;
 #[cfg(test)]
 mod tests;
 
+pub use judge::Membership;
 pub use machine::{CHUNK_BYTES, StateMachine};
-pub use members::MemberContext;
+pub use member_context::MemberContext;
 pub use meta_rows::{FORMAT_VERSION, HistoryRows, LeaseRow, MemberIds, MemberRow, State};
 pub use open::{Bootstrap, bootstrap};
 pub(crate) use open::{check_format, unfinished_entry};
 pub use rehome::{become_sole_member, rehome};
-pub use report::{ApplyFatal, Committed, CompactionProgress, LeaseChange, OpenError, Report, StoreEvent};
+pub use report::{ApplyFatal, Committed, CompactionProgress, ConfVerdict, LeaseChange, OpenError, Report, StoreEvent};

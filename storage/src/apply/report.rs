@@ -2,13 +2,14 @@
 //!
 //! Plain data. Must never hold a reference into the engine other than the view that is to be published.
 
+use super::judge::Membership;
 use crate::engine::EngineError;
 use crate::schema::{Damaged, Kind};
 use crate::view::View;
 use bytes::Bytes;
 use model::command::DecodeError;
-use model::{AlarmMember, Applied, EnvelopeError, Origin, ReadError, Revision};
-use raft::{ConfState, Entry};
+use model::{AlarmMember, Applied, EnvelopeError, MemberRefusal, Origin, ReadError, Revision};
+use raft::{ConfChangeV2, Entry};
 use std::sync::Arc;
 
 /// A committed entry, on its way into the store.
@@ -16,9 +17,21 @@ use std::sync::Arc;
 pub struct Committed {
     /// The entry.
     pub entry: Entry,
-    /// Membership after it: set by the core for a conf change that took effect, `None` for everything else
-    /// (a conf change the core refused included).
-    pub conf_state: Option<ConfState>,
+}
+
+/// What became of a committed conf change. The consensus core switches its membership by it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConfVerdict {
+    /// Index of the entry.
+    pub index: u64,
+    /// The change.
+    pub change: ConfChangeV2,
+    /// Whether it is in force now, or why it has no effect.
+    pub result: Result<(), MemberRefusal>,
+    /// Who waits for it, and the answer; `None` when a leader leaves a joint configuration.
+    pub answer: Option<(Origin, Applied)>,
+    /// The membership after the entry.
+    pub membership: Arc<Membership>,
 }
 
 /// One change of one key, as watchers see it.
@@ -64,7 +77,7 @@ pub enum LeaseChange {
 #[derive(Debug)]
 pub struct Report<S> {
     /// One per entry, in order: the answer and who waits for it. `None` for the empty entry of a new leader, for an entry
-    /// that was applied before, and for a conf change without an origin.
+    /// that was applied before, and for a conf change, whose answer is in `verdicts`.
     pub replies: Vec<Option<(Origin, Applied)>>,
     /// Changes of keys, ascending by revision.
     pub events: Vec<StoreEvent>,
@@ -77,8 +90,10 @@ pub struct Report<S> {
     /// The newest compact revision, when a compaction was scheduled: [`StateMachine::compaction_step`](super::StateMachine::compaction_step)
     /// has work.
     pub compaction: Option<i64>,
-    /// Members, their attributes, the cluster version or the conf state changed.
-    pub membership: bool,
+    /// What became of conf changes, ascending by index.
+    pub verdicts: Vec<ConfVerdict>,
+    /// The membership, when members, their attributes, the cluster version or the conf state changed.
+    pub membership: Option<Arc<Membership>>,
     /// The state to publish, already written.
     pub view: View<S>,
 }

@@ -109,7 +109,7 @@ fn live(booted: &mut Booted<SimEngine>, last: Index, applied: Index) {
     booted.wal.append(&Batch { entries: &entries, hard_state }).unwrap();
     booted.wal.sync().unwrap();
     let committed: Vec<Committed> =
-        entries.into_iter().take(applied as usize - 1).map(|entry| Committed { entry, conf_state: None }).collect();
+        entries.into_iter().take(applied as usize - 1).map(|entry| Committed { entry }).collect();
     booted.store.apply(&committed).unwrap();
     booted.engine.flush().unwrap();
 }

@@ -16,6 +16,12 @@ pub fn member_id(peer_urls: &[String], token: &str) -> u64 {
     first_eight(context)
 }
 
+/// Id of a member that is added to a running cluster: SHA-1 over its sorted peer URLs and the seconds since 1970, in decimal. It is
+/// given no token, as etcd gives it none.
+pub fn added_member_id(peer_urls: &[String], unix_seconds: i64) -> u64 {
+    member_id(peer_urls, &unix_seconds.to_string())
+}
+
 /// Id of a cluster: SHA-1 over the sorted ids of its first members.
 pub fn cluster_id(members: &[u64]) -> u64 {
     let mut members = members.to_vec();
@@ -36,6 +42,15 @@ fn first_eight(context: Context) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_of_added_members_are_etcds() {
+        // sha1sum of the same text gives the same first eight bytes
+        let urls = ["http://127.0.0.1:2480".to_owned(), "http://10.0.0.1:2380".to_owned()];
+        let id = added_member_id(&urls, 1_700_000_000);
+        assert_eq!(format!("{id:016x}"), "80465e000d37a7ac");
+        assert_ne!(id, added_member_id(&urls, 1_700_000_001));
+    }
 
     #[test]
     fn ids_are_etcds() {

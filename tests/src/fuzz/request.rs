@@ -30,7 +30,7 @@ fn apply(store: &mut StateMachine<SimEngine>, command: Command) {
     let origin = Origin { member: 1, epoch: 2, sequence: index };
     let data = Envelope { origin, only_in_term: 0, command: command.encode(index) }.encode();
     let entry = Entry { term: 1, index, kind: EntryKind::Normal, data };
-    let report = store.apply(&[Committed { entry, conf_state: None }]).expect("what passed the door applies");
+    let report = store.apply(&[Committed { entry }]).expect("what passed the door applies");
     assert_eq!(report.replies.len(), 1);
     if report.unlisted.is_empty() {
         let told: Vec<_> = report.events.iter().map(|e| (e.revision, e.key.clone(), e.kv.clone())).collect();

@@ -26,6 +26,7 @@ use actors::wiring::flush::ToFlusher;
 use actors::wiring::log::ReadLog;
 use actors::wiring::wal::ToWal;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use messages::peer::Transport;
 use messages::ports::CorePort;
 use messages::{Gauges, ReplySink, SinkId, Sinks};
 use std::collections::VecDeque;
@@ -33,7 +34,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Release;
 use std::time::Duration;
-use storage::apply::StateMachine as Store;
+use storage::apply::{Membership, StateMachine as Store};
 use storage::disk::SimDisk;
 use storage::engine::sim::SimSnapshot;
 use storage::view::{View, Views};
@@ -132,7 +133,7 @@ struct Ends {
 }
 
 impl Wiring {
-    fn core_parts(&self, inbox: Inbox, applier: Sender<ToApplier>) -> CoreParts {
+    fn core_parts(&self, inbox: Inbox, applier: Sender<ToApplier>, membership: Arc<Membership>) -> CoreParts {
         CoreParts {
             inbox,
             wal: self.ends.wal_end.clone(),
@@ -142,6 +143,9 @@ impl Wiring {
             calls: PeerCalls::default(),
             vitals: Box::new(NobodyToTell),
             leases: Box::new(ToLeases(self.ends.to_leases.clone())),
+            // nobody can be reached
+            connections: Box::new(None::<Arc<dyn Transport>>),
+            membership,
             sinks: self.sinks.clone(),
             gauges: self.gauges.clone(),
         }
@@ -251,7 +255,9 @@ impl Running {
         let at = Position { revision: view.status.revision, compact_revision: view.status.compact_revision };
         let own = store.identity().member_id;
         let config = core_config(&store, params, epoch);
-        let core = RaftCore::new(config, tail, wiring.core_parts(inbox, applier_end)).map_err(|e| e.to_string())?;
+        let membership = Arc::new(store.membership().map_err(|e| e.to_string())?);
+        let parts = wiring.core_parts(inbox, applier_end, membership);
+        let core = RaftCore::new(config, tail, parts).map_err(|e| e.to_string())?;
         // it is stepped by the world, which needs no end to stop it by
         let (_, never) = bounded(0);
         let log = LogReader::new(wal.reader(), to_log.clone(), never, wiring.inner.clone());
@@ -311,6 +317,8 @@ fn core_config(store: &Store<StepEngine>, params: &Params, epoch: u64) -> CoreCo
         request_ticks: 70,
         catch_up_entries: params.catch_up,
         tail_bytes: LOG_TAIL_BYTES,
+        strict_reconfig: true,
+        max_learners: 1,
         spin: Duration::ZERO,
     }
 }

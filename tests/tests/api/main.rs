@@ -13,6 +13,7 @@ mod kv;
 mod lease;
 mod lock;
 mod maintenance;
+mod members;
 mod observe;
 mod quota;
 mod range;

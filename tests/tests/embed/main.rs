@@ -6,4 +6,5 @@ mod failure;
 mod host;
 mod leaders;
 mod members;
+mod membership;
 mod several;

@@ -7,6 +7,7 @@ use harness::{soon, until};
 use messages::watch::{CreateWatch, WatchFrame};
 use model::request::PutRequest;
 use model::{Command, KeyRange};
+use std::time::Duration;
 use tempfile::TempDir;
 
 async fn try_put(client: &Client, key: &str, value: &str) -> Result<i64, ClientError> {
@@ -121,4 +122,32 @@ fn three_members_over_quic_serve_elect_and_restart() {
 #[test]
 fn three_members_of_one_process_serve_elect_and_restart() {
     serve_elect_and_restart(Over::Queues);
+}
+
+fn cluster_version(nodes: &[Node]) -> Option<String> {
+    let versions: Vec<String> =
+        nodes.iter().map(|node| node.client().ports().reads.cluster_version().expect("read")).collect();
+    let (first, rest) = versions.split_first()?;
+    rest.iter().all(|version| version == first).then(|| first.clone())
+}
+
+#[test]
+fn the_version_of_a_cluster_follows_its_lowest_member_through_a_rolling_upgrade() {
+    in_system(async {
+        let dir = TempDir::new().expect("a folder");
+        let mut configs = configs(dir.path(), 3, Over::Sockets);
+        configs.iter_mut().for_each(|config| config.version = [3, 7, 1]);
+        let mut nodes = start(&configs).await;
+        for upgraded in 0..3 {
+            assert_eq!(cluster_version(&nodes).as_deref(), Some("3.7.0"), "{upgraded} are upgraded");
+            soon("the stop", nodes.remove(0).stop()).await;
+            configs[upgraded].version = [3, 8, 0];
+            nodes.push(start(&configs[upgraded..=upgraded]).await.remove(0));
+            all_serve(&nodes, upgraded).await;
+            // longer than the leader takes to look again
+            tokio::time::sleep(Duration::from_millis(1200)).await;
+        }
+        until("a higher version", async || cluster_version(&nodes).filter(|version| version == "3.8.0")).await;
+        stop_all(nodes).await;
+    });
 }

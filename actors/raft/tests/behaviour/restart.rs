@@ -117,6 +117,21 @@ fn a_commit_that_is_demanded_is_written_and_synced_by_itself() {
 }
 
 #[test]
+fn a_commit_that_left_with_an_answer_alone_is_still_synced_when_it_is_demanded() {
+    let mut group = Group::led(2, |_| {});
+    let committed = group.node(2).committed();
+    group.node(1).propose(payload("a")).expect("a leader");
+    group.settle();
+    assert!(group.node(2).committed() > committed, "the leader has told it");
+    // it left beside the answer to the leader, which needs no sync
+    assert!(group.node(2).take_append().is_none());
+    group.node(2).demand_commit();
+    let append = group.node(2).take_append().expect("what was handed out is not durable yet");
+    assert!(append.must_sync);
+    assert_eq!(append.hard_state.map(|hard| hard.commit), Some(group.node(2).committed()));
+}
+
+#[test]
 fn what_no_member_sends_is_refused() {
     let mut group = Group::led(2, |_| {});
     let append = |entries| {

@@ -85,8 +85,8 @@ const OWN: &[Group] = &[
                 Used,
                 "Ask the others before starting an election, so that a member that comes back does not disturb the leader.",
             ),
-            Row("strict-reconfig-check", Bool, "true", SINGLE, "Refuse membership changes that would cost the quorum."),
-            Row("max-learners", Int, "1", SINGLE, "Largest number of learners in the cluster."),
+            Row("strict-reconfig-check", Bool, "true", Used, "Refuse membership changes that would cost the quorum."),
+            Row("max-learners", Int, "1", Used, "Largest number of learners in the cluster."),
         ],
     ),
     Group(

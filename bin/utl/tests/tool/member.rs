@@ -79,7 +79,7 @@ impl Member {
             wal.write().expect("write");
             wal.sync().expect("sync");
         }
-        let committed: Vec<_> = entries.into_iter().map(|entry| Committed { entry, conf_state: None }).collect();
+        let committed: Vec<_> = entries.into_iter().map(|entry| Committed { entry }).collect();
         self.applier.as_mut().expect("not stopped").apply(&committed).expect("apply");
     }
 

@@ -9,7 +9,7 @@ use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use messages::read::MemberInfo;
+use model::MemberInfo;
 use rustls::pki_types::ServerName;
 use serde_json::Value;
 use std::io;

@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use messages::read::MemberInfo;
+use model::MemberInfo;
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::sync::Arc;

@@ -58,7 +58,7 @@ pub(super) fn entry(index: u64, term: u64, command: Command) -> Committed {
 pub(super) fn scoped(index: u64, term: u64, only_in_term: u64, command: Command) -> Committed {
     let origin = Origin { member: 1, epoch: 2, sequence: index };
     let data = Envelope { origin, only_in_term, command: command.encode(index) }.encode();
-    Committed { entry: Entry { term, index, kind: EntryKind::Normal, data }, conf_state: None }
+    Committed { entry: Entry { term, index, kind: EntryKind::Normal, data } }
 }
 
 /// A store of one test.

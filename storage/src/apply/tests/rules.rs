@@ -273,8 +273,7 @@ fn compacting_revision_zero_succeeds_on_a_fresh_store() {
 #[test]
 fn a_leaders_empty_entry_moves_the_applied_index_alone() {
     let mut node = Node::new();
-    let empty =
-        Committed { entry: Entry { term: 3, index: 1, kind: EntryKind::Normal, data: Bytes::new() }, conf_state: None };
+    let empty = Committed { entry: Entry { term: 3, index: 1, kind: EntryKind::Normal, data: Bytes::new() } };
     let report = node.applier.apply(&[empty]).unwrap();
     assert_eq!((report.replies.len(), report.view.status.applied_index, report.view.status.applied_term), (1, 1, 3));
     assert!(report.replies[0].is_none() && report.view.status.revision == 1);

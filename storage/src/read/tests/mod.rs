@@ -65,7 +65,7 @@ impl<E: Engine> Store<E> {
         let origin = Origin { member: 1, epoch: 2, sequence: index };
         let data = Envelope { origin, only_in_term: 0, command: command.encode(index) }.encode();
         let entry = Entry { term: 1, index, kind: EntryKind::Normal, data };
-        let mut report = self.applier.apply(&[Committed { entry, conf_state: None }]).expect("the entry applies");
+        let mut report = self.applier.apply(&[Committed { entry }]).expect("the entry applies");
         for event in report.events {
             self.naive.note(event.revision, event.kind, &event.kv);
         }

@@ -1,0 +1,83 @@
+//! The version of the cluster: the lowest of its members', decided by the leader, and never lowered.
+//!
+//! Every kind of entry or frame that an older version does not know must wait until the version of the cluster says that there is no older
+//! member any more. Must never be decided by a member that does not lead: it does not hear of all the others.
+
+use crate::client::{Client, ClientError};
+use crate::version::FIRST_CLUSTER_VERSION;
+use messages::RequestError;
+use messages::ports::LowestVersion;
+use model::Command;
+use model::request::ClusterVersionSetRequest;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+/// Pause between two looks.
+const PERIOD: Duration = Duration::from_secs(1);
+/// Pause between two looks while there is no version yet, and members wait for one.
+const FIRST_PERIOD: Duration = Duration::from_millis(2);
+
+/// The version that the cluster should have, when it should have another one: what is written, as major, minor and a zero.
+fn decide(own: [u16; 3], others: LowestVersion, present: &str) -> Option<String> {
+    let lowest = match others {
+        LowestVersion::Alone => own,
+        LowestVersion::Of(version) => own.min(version),
+        // a cluster must have some version, and is not raised while one of its members may be older
+        LowestVersion::Unknown if present.is_empty() => own.min(FIRST_CLUSTER_VERSION),
+        LowestVersion::Unknown => return None,
+    };
+    let [major, minor, _] = lowest;
+    (present.is_empty() || [major, minor, 0] > parse(present)).then(|| format!("{major}.{minor}.0"))
+}
+
+/// A version as numbers; what is no number counts as zero.
+fn parse(text: &str) -> [u16; 3] {
+    let mut parts = text.split('.').map(|part| part.parse().unwrap_or_default());
+    std::array::from_fn(|_| parts.next().unwrap_or_default())
+}
+
+/// Looks until the node ends.
+pub(crate) async fn run(client: Client, own: [u16; 3]) {
+    loop {
+        let ports = client.ports();
+        if ports.gauges.stopping.load(Relaxed) {
+            return;
+        }
+        let leads = ports.gauges.serving.load(Relaxed) && ports.gauges.leader_id() == Some(ports.identity.member_id);
+        let present = ports.reads.cluster_version().unwrap_or_default();
+        if leads && let Some(version) = decide(own, ports.gauges.lowest_version(), &present) {
+            let request = ClusterVersionSetRequest { ver: version.clone() };
+            match client.execute(Command::ClusterVersionSet(request)).await {
+                Ok(_) => tracing::info!(from = present, to = version, "updated cluster version"),
+                Err(ClientError::Request(RequestError::Stopped)) => return,
+                Err(why) => tracing::debug!(error = %why, "the version of the cluster was not set, it is tried again"),
+            }
+        }
+        let is_new = ports.reads.cluster_version().unwrap_or_default().is_empty();
+        tokio::time::sleep(if is_new { FIRST_PERIOD } else { PERIOD }).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWN: [u16; 3] = [3, 8, 2];
+
+    #[test]
+    fn the_lowest_member_decides_and_the_patch_does_not_count() {
+        let with = |others, present| decide(OWN, others, present);
+        assert_eq!(with(LowestVersion::Alone, "").as_deref(), Some("3.8.0"));
+        assert_eq!(with(LowestVersion::Of([3, 7, 5]), "").as_deref(), Some("3.7.0"));
+        assert_eq!(with(LowestVersion::Of([3, 9, 0]), "3.7.0").as_deref(), Some("3.8.0"));
+        assert_eq!(with(LowestVersion::Alone, "3.8.0"), None);
+    }
+
+    #[test]
+    fn a_version_is_never_lowered_and_not_raised_while_a_member_has_said_nothing() {
+        assert_eq!(decide(OWN, LowestVersion::Of([3, 7, 0]), "3.8.0"), None);
+        assert_eq!(decide(OWN, LowestVersion::Unknown, "3.7.0"), None);
+        assert_eq!(decide(OWN, LowestVersion::Unknown, "").as_deref(), Some("3.7.0"));
+        assert_eq!(decide([3, 6, 0], LowestVersion::Unknown, "").as_deref(), Some("3.6.0"));
+    }
+}
