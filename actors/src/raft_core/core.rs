@@ -49,6 +49,8 @@ pub struct CoreConfig {
     pub catch_up_entries: u64,
     /// Bytes of applied entries kept in memory for followers.
     pub tail_bytes: u64,
+    /// Skip most of the first election timeout once a quorum is reached.
+    pub advance_first_election: bool,
     /// Refuse changes of the membership that could cost the quorum.
     pub strict_reconfig: bool,
     /// Most learners that there may be.
@@ -337,6 +339,7 @@ impl RaftCore {
         self.now += u64::from(count);
         self.beats += u64::from(count).min(half_election);
         self.look_at_health();
+        self.advance_first_election();
         // Whoever was paused has heard nobody meanwhile, and must not take that for silence of the others.
         for _ in 0..u64::from(count).min(half_election) {
             self.node.tick();

@@ -34,6 +34,7 @@ pub mod core;
 #[cfg(test)]
 mod core_tests;
 mod dispatch;
+mod first_election;
 mod forwarded;
 mod health;
 mod held;

@@ -209,6 +209,7 @@ fn config(first: LogId) -> CoreConfig {
         request_ticks: 70,
         catch_up_entries: 10,
         tail_bytes: crate::limits::LOG_TAIL_BYTES,
+        advance_first_election: false,
         strict_reconfig: true,
         max_learners: 1,
         spin: Duration::ZERO,

@@ -96,6 +96,8 @@ pub struct Config {
     pub pre_vote: bool,
     /// Refuse changes of the membership that could cost the quorum.
     pub strict_reconfig: bool,
+    /// Skip most of the first election timeout after a start, once a quorum is reached.
+    pub advance_first_election: bool,
     /// Most learners that there may be.
     pub max_learners: u32,
     /// How long the raft core stays awake for the one completion it waits for, giving way to everybody else, before it sleeps. Zero
@@ -155,6 +157,7 @@ impl Config {
             election: Duration::from_secs(1),
             pre_vote: true,
             strict_reconfig: true,
+            advance_first_election: true,
             max_learners: 1,
             spin: Duration::ZERO,
             catch_up_entries: 5_000,

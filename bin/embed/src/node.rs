@@ -331,6 +331,7 @@ fn assemble(
             request_ticks: (config.request_timeout().as_millis() / config.heartbeat.as_millis().max(1)) as u64,
             catch_up_entries: config.catch_up_entries,
             tail_bytes: budgets.log_tail,
+            advance_first_election: config.advance_first_election,
             strict_reconfig: config.strict_reconfig,
             max_learners: config.max_learners,
             spin: config.spin,

@@ -90,6 +90,7 @@ pub fn resolve(mut given: Given) -> Result<Settings, String> {
     node.heartbeat = timing.heartbeat;
     node.election = timing.election;
     node.pre_vote = given.flag("pre-vote");
+    node.advance_first_election = given.flag("initial-election-tick-advance");
     node.strict_reconfig = given.flag("strict-reconfig-check");
     node.max_learners = given.number("max-learners");
     node.catch_up_entries = given.number("snapshot-catchup-entries");

@@ -333,6 +333,7 @@ fn core_config(store: &Store<StepEngine>, params: &Params, epoch: u64) -> CoreCo
         request_ticks: 70,
         catch_up_entries: params.catch_up,
         tail_bytes: LOG_TAIL_BYTES,
+        advance_first_election: false,
         strict_reconfig: true,
         max_learners: 1,
         spin: Duration::ZERO,

@@ -104,6 +104,7 @@ impl Member {
             catch_up_entries: 5,
             tail_bytes: 4 << 10,
             tick: TICK,
+            advance_first_election: false,
             strict_reconfig: true,
             max_learners: 1,
             spin: Duration::ZERO,

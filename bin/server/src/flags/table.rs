@@ -75,7 +75,7 @@ const OWN: &[Group] = &[
                 "initial-election-tick-advance",
                 Bool,
                 "true",
-                Harmless("a member that is the only voter always campaigns at once"),
+                Used,
                 "Shorten the wait before the first election after a start.",
             ),
             Row(
