@@ -109,6 +109,14 @@ mod tests {
         heard
     }
 
+    struct NoSnapshots;
+
+    impl ReceiveSnapshots for NoSnapshots {
+        fn begin(self: Arc<Self>, _: &BulkHeader) -> Result<Box<dyn BulkSink>, String> {
+            Err("none is wanted".to_owned())
+        }
+    }
+
     fn nobody_asks_for_promotions(core: CorePort) -> Arc<AskedPromotions> {
         Arc::new(AskedPromotions::new(core, messages::SinkId(0)))
     }
@@ -117,7 +125,7 @@ mod tests {
     fn a_question_goes_to_whoever_it_is_for_and_an_unknown_one_to_nobody() {
         let (core, port, inner) = Inbox::new();
         let (to_leases, leases) = unbounded();
-        let inbox = PeerInbox::new(inner, Box::new(to_leases), nobody_asks_for_promotions(port));
+        let inbox = PeerInbox::new(inner, Box::new(to_leases), nobody_asks_for_promotions(port), Arc::new(NoSnapshots));
         let ids = LeaseIds { ids: vec![7] };
         let renewed = ask(&inbox, RenewLeases::KIND, &ids);
         let Ok(LeaseCall::Renew(asked)) = leases.try_recv() else { panic!("the lease manager is asked") };
@@ -135,7 +143,7 @@ mod tests {
     fn a_member_that_asks_too_much_at_once_is_told_so() {
         let (_core, port, inner) = Inbox::new();
         let (to_leases, leases) = unbounded();
-        let inbox = PeerInbox::new(inner, Box::new(to_leases), nobody_asks_for_promotions(port));
+        let inbox = PeerInbox::new(inner, Box::new(to_leases), nobody_asks_for_promotions(port), Arc::new(NoSnapshots));
         let ids = LeaseIds { ids: vec![7] };
         let waiting: Vec<_> = (0..CALLS_PER_PEER).map(|_| ask(&inbox, LeaseTimes::KIND, &ids)).collect();
         assert!(waiting.iter().all(Receiver::is_empty));
