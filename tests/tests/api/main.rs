@@ -10,6 +10,7 @@ mod errors;
 mod http;
 mod independent_model;
 mod kv;
+mod learner;
 mod lease;
 mod lock;
 mod maintenance;
