@@ -222,9 +222,13 @@ fn a_forwarded_proposal_that_no_member_could_apply_does_not_enter_the_log() {
     assert_eq!(bench.core.node().last_index(), last);
     let origin = Origin { member: 2, epoch: 1, sequence: 1 };
     let command = model::Command::ClusterVersionSet(Default::default()).encode(1);
-    let whole = Envelope { origin, only_in_term: 0, command }.encode();
-    bench.hear_in(2, 0, Body::Propose(vec![raft::Proposal { kind: EntryKind::Normal, data: whole }]));
-    assert_eq!(bench.core.node().last_index(), last + 1);
+    let term = bench.core.node().term();
+    // those of another term were given to a leader that is none any more, or is one again
+    for (only_in_term, taken) in [(term - 1, 0), (term + 1, 0), (term, 1)] {
+        let whole = Envelope { origin, only_in_term, command: command.clone() }.encode();
+        bench.hear_in(2, 0, Body::Propose(vec![raft::Proposal { kind: EntryKind::Normal, data: whole }]));
+        assert_eq!(bench.core.node().last_index(), last + taken, "bound to term {only_in_term} in term {term}");
+    }
 }
 
 #[test]

@@ -118,20 +118,23 @@ fn who_cannot_hand_over_says_so_at_once() {
     assert_eq!(hand_over(&mut cut_off, &[]).try_recv(), Err(TryRecvError::Disconnected));
 }
 
-fn forwarded(sequence: u64) -> raft::Proposal {
+fn forwarded(bench: &Bench, sequence: u64) -> raft::Proposal {
     let origin = Origin { member: 2, epoch: 50, sequence };
     let command = model::Command::ClusterVersionSet(Default::default()).encode(1);
-    raft::Proposal { kind: EntryKind::Normal, data: Envelope { origin, only_in_term: 0, command }.encode() }
+    raft::Proposal {
+        kind: EntryKind::Normal,
+        data: Envelope { origin, only_in_term: bench.core.node().term(), command }.encode(),
+    }
 }
 
 #[test]
 fn who_has_forwarded_proposals_is_told_that_they_were_not_taken() {
     let mut bench = bench(3);
     bench.lead();
-    bench.hear_in(2, 0, Body::Propose(vec![forwarded(6)]));
+    bench.hear_in(2, 0, Body::Propose(vec![forwarded(&bench, 6)]));
     assert!(bench.calls().is_empty(), "they were taken");
     move_to(&mut bench, 5, 3);
-    bench.hear_in(2, 0, Body::Propose(vec![forwarded(7), forwarded(8)]));
+    bench.hear_in(2, 0, Body::Propose(vec![forwarded(&bench, 7), forwarded(&bench, 8)]));
     let calls = bench.calls();
     let [(to, question)] = &calls[..] else { panic!("one notice, not {calls:?}") };
     let refusal = Refusal::decode(question.body.clone()).expect("a refusal");
@@ -193,7 +196,7 @@ fn what_waits_for_a_leader_in_vain_times_out() {
 }
 
 #[test]
-fn what_was_under_way_when_this_member_took_over_is_told_so() {
+fn what_the_last_leader_was_given_is_certainly_not_applied_once_this_one_has_committed() {
     let mut bench = bench(3);
     bench.follow();
     bench.propose(1);
@@ -203,7 +206,7 @@ fn what_was_under_way_when_this_member_took_over_is_told_so() {
         bench.tick(1);
         bench.persist();
     }
-    assert_eq!(bench.answers(), [(1, Some(RequestError::TimeoutLeaderLost))]);
+    assert_eq!(bench.answers(), [(1, Some(RequestError::LeaderChanged))]);
 }
 
 /// The test that ADR 0005 owes: reads without leave end in the round that brings another voter.
