@@ -3,6 +3,10 @@
 use crate::ids::{SinkId, Token};
 use bytes::Bytes;
 
+/// Most bytes of a command that a cluster can replicate, whatever the flags of its members say: a constant of the protocol between
+/// members. A larger one is refused where it enters.
+pub const MAX_COMMAND_BYTES: usize = 62 << 20;
+
 /// One proposal.
 #[derive(Clone, Debug)]
 pub struct Proposal {

@@ -26,6 +26,9 @@ pub enum RequestError {
     /// The new leader does not lead within the request timeout.
     #[error("leader transfer took too long")]
     TransferTimeout,
+    /// It is larger than anything that members can send each other.
+    #[error("request is too large")]
+    TooLarge,
     /// Too much is committed and not yet applied.
     #[error("too many requests")]
     TooManyRequests,

@@ -232,6 +232,16 @@ fn a_forwarded_proposal_that_no_member_could_apply_does_not_enter_the_log() {
 }
 
 #[test]
+fn a_proposal_that_members_could_not_send_each_other_is_refused_where_it_enters() {
+    let mut bench = bench(3);
+    bench.lead();
+    let last = bench.core.node().last_index();
+    bench.propose_sized(&[messages::propose::MAX_COMMAND_BYTES + 1, 1]);
+    assert_eq!(bench.core.node().last_index(), last + 1);
+    assert_eq!(bench.answers().iter().map(|(_, why)| *why).collect::<Vec<_>>(), [Some(RequestError::TooLarge)]);
+}
+
+#[test]
 fn a_proposal_that_never_left_is_answered_at_once_and_one_that_may_have_is_not() {
     let mut bench = bench(3);
     bench.follow();

@@ -9,7 +9,7 @@ use super::inbox::Inbox;
 use crate::calls::kinds::{ProposalsRefused, Refusal};
 use crate::limits::{PROPOSE_BYTES, RECEIVES, TAKE_PER_TURN, UNAPPLIED_ENTRIES};
 use bytes::Bytes;
-use messages::propose::{Proposal, Propose};
+use messages::propose::{MAX_COMMAND_BYTES, Proposal, Propose};
 use messages::{Reply, ReplyBody, RequestError, SinkId, Token};
 use model::{Envelope, Origin};
 use raft::{Body, EntryKind, Message, NodeId, ProposalDropped, Proposed, StepError};
@@ -112,7 +112,9 @@ impl RaftCore {
         let unapplied = self.node.committed().saturating_sub(self.node.applied());
         let mut batch = Batch::default();
         for Held { sink, proposal, deadline } in self.held.take_all().into_iter().chain(fresh) {
-            if unapplied > UNAPPLIED_ENTRIES {
+            if proposal.command.len() > MAX_COMMAND_BYTES {
+                self.refuse(sink, proposal.token, RequestError::TooLarge);
+            } else if unapplied > UNAPPLIED_ENTRIES {
                 self.refuse(sink, proposal.token, RequestError::TooManyRequests);
             } else if proposal.only_in_term != 0 && !self.node.is_leader() {
                 // it concerns this member's leadership, of which there is none (any more)

@@ -38,6 +38,7 @@ impl Member {
             .env_clear()
             .arg(format!("--data-dir={}", dir.path().join("data").display()))
             .args([format!("--listen-client-urls={url}"), format!("--advertise-client-urls={url}")])
+            .arg("--listen-peer-urls=http://127.0.0.1:0")
             .args(flags)
             .stdin(Stdio::null())
             .stderr(Stdio::piped())

@@ -32,5 +32,6 @@ pub use actors::death_watch::{ExitCell, NodeExit};
 pub use bootstrap::holds_member;
 pub use client::{Client, ClientError, Watch};
 pub use config::{AutoCompaction, Config, InitialState, LocalNetwork, PeerNetwork};
+pub use messages::propose::MAX_COMMAND_BYTES;
 pub use node::{Node, StartError};
 pub use storage::member::{InitialMember, own_member, parse_cluster};

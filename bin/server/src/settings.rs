@@ -289,6 +289,10 @@ fn limits(given: &Given, node: &mut embed::Config, warnings: &mut Vec<String>) {
     if node.max_request_bytes > RECOMMENDED_REQUEST {
         warnings.push(format!("exceeded recommended request limit: --max-request-bytes={}", node.max_request_bytes));
     }
+    if node.max_request_bytes > embed::MAX_COMMAND_BYTES {
+        let most = embed::MAX_COMMAND_BYTES;
+        warnings.push(format!("requests of more than {most} bytes are refused whatever --max-request-bytes says"));
+    }
     node.max_txn_ops = given.number("max-txn-ops");
     let progress = given.duration("watch-progress-notify-interval");
     if !progress.is_zero() {

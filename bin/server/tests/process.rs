@@ -32,6 +32,8 @@ fn member(dir: &Path, port: u16) -> Vec<String> {
         format!("--data-dir={}", dir.join("data").display()),
         format!("--listen-client-urls={url}"),
         format!("--advertise-client-urls={url}"),
+        // several members of this machine have nothing to do with each other
+        "--listen-peer-urls=http://127.0.0.1:0".into(),
         "--snapshot-catchup-entries=1000".into(),
     ]
 }
@@ -247,7 +249,7 @@ fn settings_from_a_file_and_the_environment() {
     let data = dir.path().join("data").display().to_string();
     let log = dir.path().join("log");
     let yaml = format!(
-        "name: from-file\ndata-dir: {data}\nlisten-client-urls: {url}\nadvertise-client-urls: {url}\nlog-outputs: [{}]\n",
+        "name: from-file\ndata-dir: {data}\nlisten-client-urls: {url}\nadvertise-client-urls: {url}\nlisten-peer-urls: http://127.0.0.1:0\nlog-outputs: [{}]\n",
         log.display()
     );
     std::fs::write(&file, yaml).unwrap();
@@ -299,7 +301,7 @@ fn settings_of_older_releases_do_not_refuse_the_start() {
     let url = format!("http://127.0.0.1:{}", free_port());
     let data = dir.path().join("other").display().to_string();
     let yaml = format!(
-        "Data-Dir: {data}\nlisten-client-urls: {url}\nenable-v2: true\nproxy: 'on'\nlog-level: WARN\n\
+        "Data-Dir: {data}\nlisten-client-urls: {url}\nlisten-peer-urls: http://127.0.0.1:0\nenable-v2: true\nproxy: 'on'\nlog-level: WARN\n\
          quota-backend-bytes: 8.0e9\nlog-rotation-config-json: '{{\"compress\": true}}'\n"
     );
     std::fs::write(&file, yaml).unwrap();

@@ -175,6 +175,7 @@ pub fn of_request(error: RequestError) -> Status {
         RequestError::BadTransferee => BAD_TRANSFEREE,
         RequestError::TransferTimeout => TRANSFER_TIMEOUT,
         RequestError::TooManyRequests | RequestError::Busy => TOO_MANY_REQUESTS,
+        RequestError::TooLarge => TOO_LARGE,
         RequestError::Timeout => TIMEOUT,
         RequestError::TimeoutLeaderLost => TIMEOUT_LEADER_LOST,
         RequestError::Member(refusal) => of_member(refusal),

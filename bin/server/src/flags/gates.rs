@@ -25,13 +25,25 @@ pub struct Gate {
 
 /// All gates. None changes this server yet; each says why setting it is harmless.
 pub const GATES: &[Gate] = &[
-    Gate { name: "CompactHashCheck", stage: Stage::Alpha, here: "there is no other member to compare with" },
+    Gate { name: "CompactHashCheck", stage: Stage::Alpha, here: "members do not compare their data by themselves yet" },
     Gate { name: "FastLeaseKeepAlive", stage: Stage::Beta, here: "renewing never waits for the applier" },
-    Gate { name: "InitialCorruptCheck", stage: Stage::Alpha, here: "there is no other member to compare with" },
-    Gate { name: "LeaseCheckpoint", stage: Stage::Alpha, here: "there is no other member to tell" },
-    Gate { name: "LeaseCheckpointPersist", stage: Stage::Alpha, here: "there is no other member to tell" },
+    Gate {
+        name: "InitialCorruptCheck",
+        stage: Stage::Alpha,
+        here: "members do not compare their data by themselves yet",
+    },
+    Gate { name: "LeaseCheckpoint", stage: Stage::Alpha, here: "the leader always notes how long a lease has left" },
+    Gate {
+        name: "LeaseCheckpointPersist",
+        stage: Stage::Alpha,
+        here: "the leader always notes how long a lease has left",
+    },
     Gate { name: "PriorityRequest", stage: Stage::Alpha, here: "revoking leases is never turned away" },
-    Gate { name: "SetMemberLocalAddr", stage: Stage::Alpha, here: "there is no other member to connect to" },
+    Gate {
+        name: "SetMemberLocalAddr",
+        stage: Stage::Alpha,
+        here: "the system chooses the address that members dial from",
+    },
     Gate { name: "StopGRPCServiceOnDefrag", stage: Stage::Alpha, here: "defragmenting does not block" },
     Gate { name: "TxnModeWriteWithSharedBuffer", stage: Stage::Beta, here: "there is no such buffer" },
 ];

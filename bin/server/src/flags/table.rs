@@ -26,7 +26,7 @@ pub fn find(name: &str) -> Option<Flag> {
 }
 
 const NO_BBOLT: Here = Harmless("the engine is RocksDB, there is no bbolt to tune");
-const SINGLE: Here = Harmless("concerns traffic between members; this version runs single members");
+const UNCOMPARED: Here = Harmless("members do not compare their data or versions of formats by themselves yet");
 const TRACES: Here = Harmless("distributed tracing is not offered yet, no spans are sent");
 
 const OWN: &[Group] = &[
@@ -266,14 +266,14 @@ const OWN: &[Group] = &[
                 "corrupt-check-time",
                 Duration,
                 "0s",
-                SINGLE,
+                UNCOMPARED,
                 "Time between two comparisons of the members' data; 0 for never.",
             ),
             Row(
                 "compact-hash-check-time",
                 Duration,
                 "1m0s",
-                SINGLE,
+                UNCOMPARED,
                 "Time between two comparisons of the members' hashes of compactions.",
             ),
         ],
@@ -353,7 +353,7 @@ const MORE: &[Group] = &[
                 Used,
                 "Time between two progress notices to a watch that asked for them; 0 for 10m.",
             ),
-            Row("downgrade-check-time", Duration, "5s", SINGLE, "Time between two checks of a downgrade."),
+            Row("downgrade-check-time", Duration, "5s", UNCOMPARED, "Time between two checks of a downgrade."),
         ],
     ),
     Group(

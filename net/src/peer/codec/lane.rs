@@ -3,10 +3,14 @@
 //! Limits are constants of the protocol. They must never follow a flag: a follower with a smaller flag could not take an entry that
 //! its cluster has committed.
 
+use messages::propose::MAX_COMMAND_BYTES;
 use raft::Body;
 
 /// Most bytes of one log entry that a cluster can replicate. Larger proposals are refused where they enter.
 pub const MAX_ENTRY_BYTES: usize = MAX_APPEND_BYTES - (1 << 20);
+/// What stands around a command in an entry.
+const ENVELOPE_ROOM: usize = 4 << 10;
+const _: () = assert!(MAX_COMMAND_BYTES + ENVELOPE_ROOM <= MAX_ENTRY_BYTES, "what may be proposed can be replicated");
 /// Most bytes of an append frame. Raft fills a message up to its own limit and always sends one entry at least.
 const MAX_APPEND_BYTES: usize = 64 << 20;
 /// Most bytes of a frame that carries no payload. Vitals are the largest.
