@@ -10,6 +10,7 @@
 
 pub mod address;
 pub mod backoff;
+mod certificate;
 pub mod keep;
 pub mod route;
 pub mod udp;
