@@ -19,8 +19,9 @@ PROGRAMS := conclave $(if $(wildcard bin/ctl/Cargo.toml),conclavectl) $(if $(wil
     $(if $(wildcard bin/bench/Cargo.toml),conclave-bench)
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 COMMIT ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
-# the same sources give the same package
-export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
+# The same sources give the same package. For packages alone: build scripts of C libraries look at it, so that everywhere else each commit
+# would compile them, and all that depends on them, anew.
+programs install dist deb: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
 # dist is built with fat LTO; PROFILE=release is quicker, PROFILE=dev for a look at the packages themselves
 PROFILE ?= dist
 BINARIES := $(CARGO_TARGET_DIR)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
