@@ -1,4 +1,4 @@
-//! Whether a dial failed because the other member does not take this one's certificate.
+//! Whether a connection failed because the other member does not take this one's certificate.
 //!
 //! Its TLS only says so by an alert, which arrives in the handshake or, with TLS 1.3, after it. Must never be asked about own refusals:
 //! those have a reason of their own.
@@ -13,10 +13,19 @@ const BAD_CERTIFICATE: std::ops::RangeInclusive<u64> = 0x100 + 42..=0x100 + 49;
 /// The alert for a certificate that is not there.
 const CERTIFICATE_REQUIRED: u64 = 0x100 + 116;
 
-/// What the other member says of the certificate, in Go's words, which people search for; `None` when it says nothing of it.
-pub(super) fn complaint(why: &DialError) -> Option<&'static str> {
+/// What the other member says of the certificate after a dial, in Go's words, which people search for; `None` when it says nothing of it.
+pub(super) fn after_dial(why: &DialError) -> Option<&'static str> {
     let (DialError::Io(_, error) | DialError::Hello(_, HelloError::Io(error))) = why else { return None };
-    match alert(error)? {
+    words(alert(error)?)
+}
+
+/// The same of a connection over QUIC.
+pub fn after_quic(why: &ConnectionError) -> Option<&'static str> {
+    words(quic_alert(why)?)
+}
+
+fn words(alert: u64) -> Option<&'static str> {
+    match alert {
         CERTIFICATE_REQUIRED => Some("remote error: tls: certificate required"),
         code if BAD_CERTIFICATE.contains(&code) => Some("remote error: tls: bad certificate"),
         _ => None,
@@ -37,7 +46,11 @@ fn alert(error: &io::Error) -> Option<u64> {
         WriteError::ConnectionLost(lost) => Some(lost),
         _ => None,
     });
-    match inner.downcast_ref().or(read).or(written)? {
+    quic_alert(inner.downcast_ref().or(read).or(written)?)
+}
+
+fn quic_alert(why: &ConnectionError) -> Option<u64> {
+    match why {
         ConnectionError::ConnectionClosed(close) => Some(u64::from(close.error_code)),
         _ => None,
     }
@@ -50,7 +63,7 @@ mod tests {
 
     fn after(alert: AlertDescription) -> Option<&'static str> {
         let url = "https://127.0.0.1:1".parse().expect("a URL");
-        complaint(&DialError::Io(url, io::Error::other(rustls::Error::AlertReceived(alert))))
+        after_dial(&DialError::Io(url, io::Error::other(rustls::Error::AlertReceived(alert))))
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Nobody waits longer than needed: a peer that connects by itself is dialled at once, whatever pause was under way.
 
 use super::backoff::Backoff;
-use super::certificate::complaint;
+use super::certificate;
 use super::route::{DialError, Route};
 use crate::peer::codec::hello::Refusal;
 use crate::peer::lanes::outbox::Outbox;
@@ -187,7 +187,7 @@ impl Keeper {
         let Some(repeated) = context.throttle.pass(self.route.peer, what) else { return };
         let local = format_args!("{:x}", context.config.own);
         let peer = format_args!("{:x}", self.route.peer);
-        if let Some(complaint) = complaint(why) {
+        if let Some(complaint) = certificate::after_dial(why) {
             tracing::warn!(
                 local, peer, error = complaint, details = %why, repeated,
                 "the peer does not take the certificate of this member; see its log for the reason, and --peer-cert-file here"

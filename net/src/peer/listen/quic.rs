@@ -4,6 +4,7 @@ use super::accepted::{Strangers, log_handshake, log_refused};
 use crate::peer::bulk::receive;
 use crate::peer::codec::hello::Purpose;
 use crate::peer::codec::lane::Lane;
+use crate::peer::dial::certificate;
 use crate::peer::lanes::read::{ReadHalf, StreamError};
 use crate::peer::lanes::write::WriteHalf;
 use crate::peer::session::context::Context;
@@ -30,7 +31,10 @@ pub async fn accept(context: Rc<Context>, endpoint: Endpoint, strangers: Strange
             let accepted = match timeout(patience, accept_hello(&context, incoming)).await {
                 Ok(Ok(accepted)) => accepted,
                 Ok(Err(AcceptError::Handshake(why))) if is_given_up(&why) => return,
-                Ok(Err(AcceptError::Handshake(why))) => return log_handshake(&context, remote, &why),
+                Ok(Err(AcceptError::Handshake(why))) => match certificate::after_quic(&why) {
+                    Some(complaint) => return log_handshake(&context, remote, &format_args!("{complaint} ({why})")),
+                    None => return log_handshake(&context, remote, &why),
+                },
                 Ok(Err(AcceptError::Silent)) => return,
                 Ok(Err(AcceptError::Hello(why, connection))) => {
                     log_refused(&context, remote, &why);
