@@ -70,7 +70,7 @@ impl Leases {
         }
     }
 
-    /// The clearing of a checkpoint was proposed; see [`Renewal::Checkpointed`].
+    /// The clearing of a checkpoint was proposed; see `Renewal::Checkpointed` of the table.
     pub fn clear_proposed(&mut self, id: i64) {
         self.checkpoints.clear_proposed(id);
     }
