@@ -16,8 +16,12 @@ impl RaftCore {
         }
         let members = self.node.membership();
         let own = self.config.raft.id;
-        if self.node.leader() != 0 || self.is_sole_voter() || !members.voters.contains(&own) {
-            self.config.advance_first_election = !(self.node.leader() != 0 || self.is_sole_voter());
+        if self.node.leader() != 0 || self.is_sole_voter() {
+            self.config.advance_first_election = false;
+            return;
+        }
+        if !members.voters.contains(&own) {
+            // it may become one
             return;
         }
         let settled = self.config.tick * LEFT;

@@ -4,7 +4,7 @@
 //! member any more. Must never be decided by a member that does not lead: it does not hear of all the others.
 
 use crate::client::{Client, ClientError};
-use crate::version::FIRST_CLUSTER_VERSION;
+use crate::version::{FIRST_CLUSTER_VERSION, parse};
 use messages::RequestError;
 use messages::ports::LowestVersion;
 use model::Command;
@@ -30,20 +30,17 @@ fn decide(own: [u16; 3], others: LowestVersion, present: &str) -> Option<String>
     (present.is_empty() || [major, minor, 0] > parse(present)).then(|| format!("{major}.{minor}.0"))
 }
 
-/// A version as numbers; what is no number counts as zero.
-fn parse(text: &str) -> [u16; 3] {
-    let mut parts = text.split('.').map(|part| part.parse().unwrap_or_default());
-    std::array::from_fn(|_| parts.next().unwrap_or_default())
-}
-
 /// Looks until the node ends.
 pub(crate) async fn run(client: Client, own: [u16; 3]) {
-    loop {
-        let ports = client.ports();
+    let ports = client.ports();
+    // a member that waits for a quorum, for however long, does not read its store meanwhile
+    while !client.until_serving(PERIOD).await {
         if ports.gauges.stopping.load(Relaxed) {
             return;
         }
-        let leads = ports.gauges.serving.load(Relaxed) && ports.gauges.leader_id() == Some(ports.identity.member_id);
+    }
+    while !ports.gauges.stopping.load(Relaxed) {
+        let leads = ports.gauges.leader_id() == Some(ports.identity.member_id);
         let present = ports.reads.cluster_version().unwrap_or_default();
         if leads && let Some(version) = decide(own, ports.gauges.lowest_version(), &present) {
             let request = ClusterVersionSetRequest { ver: version.clone() };

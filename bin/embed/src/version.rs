@@ -9,7 +9,12 @@ pub const STORAGE_VERSION: &str = "3.7.0";
 
 /// [`SERVER_VERSION`] as the other members are told: major, minor, patch.
 pub fn server_version() -> [u16; 3] {
-    let mut parts = SERVER_VERSION.split('.').map(|part| part.parse().unwrap_or_default());
+    parse(SERVER_VERSION)
+}
+
+/// A version as numbers: major, minor, patch. What is missing, or no number, counts as zero.
+pub(crate) fn parse(text: &str) -> [u16; 3] {
+    let mut parts = text.split('.').map(|part| part.parse().unwrap_or_default());
     std::array::from_fn(|_| parts.next().unwrap_or_default())
 }
 

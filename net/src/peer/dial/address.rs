@@ -65,13 +65,18 @@ impl FromStr for PeerUrl {
 impl std::fmt::Display for PeerUrl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let scheme = if self.secure { "https" } else { "http" };
-        let brackets = self.host.contains(':');
-        let (open, close) = if brackets { ("[", "]") } else { ("", "") };
-        write!(f, "{scheme}://{open}{}{close}:{}", self.host, self.port)
+        write!(f, "{scheme}://{}", self.authority())
     }
 }
 
 impl PeerUrl {
+    /// Host and port, as in the URL.
+    pub fn authority(&self) -> String {
+        let brackets = self.host.contains(':');
+        let (open, close) = if brackets { ("[", "]") } else { ("", "") };
+        format!("{open}{}{close}:{}", self.host, self.port)
+    }
+
     /// Its addresses now: the one that worked last first, then those of version 4.
     ///
     /// # Errors

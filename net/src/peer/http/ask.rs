@@ -96,12 +96,7 @@ where
     tokio::spawn(async move {
         let _ = connection.await;
     });
-    let host = if url.host.contains(':') {
-        format!("[{}]:{}", url.host, url.port)
-    } else {
-        format!("{}:{}", url.host, url.port)
-    };
-    let request = Request::get("/members").header(header::HOST, host).body(Empty::<Bytes>::new());
+    let request = Request::get("/members").header(header::HOST, url.authority()).body(Empty::<Bytes>::new());
     let request = request.map_err(|why| odd(why.to_string()))?;
     let answer = requests.send_request(request).await.map_err(|why| odd(why.to_string()))?;
     if answer.status() != StatusCode::OK {
