@@ -5,7 +5,7 @@
 //! switched off then.
 
 use super::core::RaftCore;
-use super::pending_changes::{Asked, Unanswered, Waiting};
+use super::pending_changes::{ChangeRequest, UnansweredChange, WaitingChange};
 use crate::limits::MEMBER_CHANGES;
 use crate::promotions;
 use messages::{Reply, ReplyBody, RequestError};
@@ -31,12 +31,12 @@ enum Step {
 
 impl RaftCore {
     /// A client, or another member for one, asks for a change.
-    pub(super) fn on_change(&mut self, asked: Asked) {
+    pub(super) fn on_change(&mut self, asked: ChangeRequest) {
         if self.changes.waiting.len() >= MEMBER_CHANGES {
             return self.refuse(asked.sink, asked.token, RequestError::TooManyRequests);
         }
         let deadline = self.now + self.config.request_ticks;
-        self.changes.waiting.push_back(Waiting { asked, deadline, stepping_down: false });
+        self.changes.waiting.push_back(WaitingChange { asked, deadline, stepping_down: false });
     }
 
     /// As a leader: raft would empty a change that is proposed now, because another one is not applied yet.
@@ -76,7 +76,7 @@ impl RaftCore {
                 }
                 Step::Refuse(why) => self.refuse(waiting.asked.sink, waiting.asked.token, why),
                 Step::PassOn { leader, id } => {
-                    let Asked { sink, token, .. } = waiting.asked;
+                    let ChangeRequest { sink, token, .. } = waiting.asked;
                     promotions::pass_on(&self.parts.calls, self.parts.sinks.clone(), leader, id, (sink, token));
                 }
                 Step::Propose => self.propose_change(waiting),
@@ -84,7 +84,7 @@ impl RaftCore {
         }
     }
 
-    fn next_step(&mut self, waiting: &mut Waiting) -> Step {
+    fn next_step(&mut self, waiting: &mut WaitingChange) -> Step {
         if self.node.is_leader() && (!self.node.may_change_membership() || self.node.lead_transferee() != 0) {
             return Step::Wait;
         }
@@ -154,8 +154,8 @@ impl RaftCore {
         self.best_of(&preferred)
     }
 
-    fn propose_change(&mut self, waiting: Waiting) {
-        let Waiting { asked: Asked { sink, token, change, .. }, deadline, .. } = waiting;
+    fn propose_change(&mut self, waiting: WaitingChange) {
+        let WaitingChange { asked: ChangeRequest { sink, token, change, .. }, deadline, .. } = waiting;
         let sequence = self.proposals.add(sink, token, deadline, 0);
         let origin = Origin { member: self.config.raft.id, epoch: self.config.epoch, sequence };
         match self.node.propose_conf_change(conf_change(&change, origin, self.config.max_learners)) {
@@ -189,7 +189,7 @@ impl RaftCore {
             && let Some((sink, token)) = self.proposals.take(origin.sequence)
         {
             let deadline = self.now + self.config.request_ticks;
-            self.changes.unanswered.push_back(Unanswered { index, sink, token, applied, deadline });
+            self.changes.unanswered.push_back(UnansweredChange { index, sink, token, applied, deadline });
         }
     }
 
@@ -206,8 +206,8 @@ impl RaftCore {
             .into_iter()
             .partition(|answer| answer.index <= durable || answer.applied.result.is_err());
         self.changes.unanswered = waiting;
-        let ready: VecDeque<Unanswered> = ready;
-        for Unanswered { sink, token, applied, .. } in ready {
+        let ready: VecDeque<UnansweredChange> = ready;
+        for UnansweredChange { sink, token, applied, .. } in ready {
             self.out.push(sink, Reply { token, body: ReplyBody::Applied(Ok(applied)) });
         }
     }

@@ -9,9 +9,9 @@ use super::inbox::Inbox;
 use super::incoming::Incoming;
 use super::log_tail::LogTail;
 use super::pending::PendingProposals;
-use super::pending_changes::{Asked, MembershipChanges};
+use super::pending_changes::{ChangeRequest, MembershipChanges};
 use super::pending_reads::{Opening, PendingReads};
-use super::pending_transfers::Transfers;
+use super::pending_transfers::PendingTransfers;
 use crate::calls::PeerCalls;
 use crate::death_watch::DeathWatch;
 use crate::limits::{LOG_READS, LONE_TAIL_BYTES};
@@ -106,7 +106,7 @@ pub struct RaftCore {
     pub(super) applies: InFlight<AppliedToken>,
     pub(super) health: PeerHealth,
     pub(super) stall: Stall,
-    pub(super) transfers: Transfers,
+    pub(super) transfers: PendingTransfers,
     /// Ticks since start.
     pub(super) now: u64,
     /// The same, but a stall of this process counts for half an election timeout at most: what waited meanwhile was not slow.
@@ -157,7 +157,7 @@ impl RaftCore {
             applies: InFlight::default(),
             health: PeerHealth::default(),
             stall: Stall::default(),
-            transfers: Transfers::default(),
+            transfers: PendingTransfers::default(),
             now: 0,
             beats: 0,
             opening: Opening::NoLeader,
@@ -360,7 +360,7 @@ impl RaftCore {
     fn on_control(&mut self, order: Control) {
         match order {
             Control::ChangeMembership { sink, token, change, forwarded } => {
-                self.on_change(Asked { sink, token, change, forwarded });
+                self.on_change(ChangeRequest { sink, token, change, forwarded });
             }
             Control::MoveLeader { sink, token, target } => self.on_move_leader(sink, token, target),
             Control::HandOver { preferred, left } => self.on_hand_over(&preferred, left),

@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 
 /// What is known of the other members.
 #[derive(Debug, Default)]
-pub(super) struct PeerHealth(BTreeMap<NodeId, Heard>);
+pub(super) struct PeerHealth(BTreeMap<NodeId, LastVitals>);
 
 #[derive(Debug)]
-struct Heard {
+struct LastVitals {
     at: u64,
     vitals: Vitals,
 }
@@ -38,7 +38,7 @@ pub(super) struct Stall {
 impl PeerHealth {
     /// A member says how it is.
     pub(super) fn note(&mut self, from: NodeId, vitals: Vitals, now: u64) {
-        self.0.insert(from, Heard { at: now, vitals });
+        self.0.insert(from, LastVitals { at: now, vitals });
     }
 
     /// Forgets everybody who is not a member any more.

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 /// A proposal and who waits for it.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct HeldProposal {
     pub(super) sink: SinkId,
     pub(super) proposal: Proposal,
     /// Tick at which it is given up.
@@ -20,13 +20,13 @@ pub(super) struct Held {
 #[derive(Debug, Default)]
 pub(super) struct HeldProposals {
     /// Deadlines ascend.
-    queue: VecDeque<Held>,
+    queue: VecDeque<HeldProposal>,
     bytes: u64,
 }
 
 impl HeldProposals {
     /// Holds a proposal, or gives it back when there are `most` bytes. One alone may have any size.
-    pub(super) fn push(&mut self, held: Held, most: u64) -> Result<(), Held> {
+    pub(super) fn push(&mut self, held: HeldProposal, most: u64) -> Result<(), HeldProposal> {
         let bytes = self.bytes + held.proposal.command.len() as u64;
         if bytes > most && !self.queue.is_empty() {
             return Err(held);
@@ -42,7 +42,7 @@ impl HeldProposals {
     }
 
     /// All of them, in order.
-    pub(super) fn take_all(&mut self) -> VecDeque<Held> {
+    pub(super) fn take_all(&mut self) -> VecDeque<HeldProposal> {
         self.bytes = 0;
         std::mem::take(&mut self.queue)
     }
@@ -50,7 +50,7 @@ impl HeldProposals {
     /// Those whose deadline has come.
     pub(super) fn expired(&mut self, now: u64) -> Vec<(SinkId, Token)> {
         let count = self.queue.partition_point(|held| held.deadline <= now);
-        let expired: Vec<Held> = self.queue.drain(..count).collect();
+        let expired: Vec<HeldProposal> = self.queue.drain(..count).collect();
         self.bytes -= expired.iter().map(|held| held.proposal.command.len() as u64).sum::<u64>();
         expired.into_iter().map(|held| (held.sink, held.proposal.token)).collect()
     }
@@ -61,9 +61,9 @@ mod tests {
     use super::*;
     use bytes::Bytes;
 
-    fn held(token: Token, bytes: usize, deadline: u64) -> Held {
+    fn held(token: Token, bytes: usize, deadline: u64) -> HeldProposal {
         let proposal = Proposal { token, command: Bytes::from(vec![0; bytes]), only_in_term: 0 };
-        Held { sink: SinkId(0), proposal, deadline }
+        HeldProposal { sink: SinkId(0), proposal, deadline }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use super::core::RaftCore;
 use super::forwarded;
-use super::held::Held;
+use super::held::HeldProposal;
 use super::inbox::Inbox;
 use crate::calls::kinds::{ProposalsRefused, Refusal};
 use crate::limits::{PROPOSE_BYTES, RECEIVES, TAKE_PER_TURN, UNAPPLIED_ENTRIES};
@@ -101,7 +101,7 @@ impl RaftCore {
     pub(super) fn on_proposals(&mut self, lists: Vec<Propose>) {
         let deadline = self.now + self.config.request_ticks;
         let fresh = lists.into_iter().flat_map(|Propose { sink, proposals }| {
-            proposals.into_iter().map(move |proposal| Held { sink, proposal, deadline })
+            proposals.into_iter().map(move |proposal| HeldProposal { sink, proposal, deadline })
         });
         let hangs = self.refuses_to_lead();
         // a leader that is being replaced takes nothing, and knows soon whom to pass it on to
@@ -111,7 +111,7 @@ impl RaftCore {
         }
         let unapplied = self.node.committed().saturating_sub(self.node.applied());
         let mut batch = Batch::default();
-        for Held { sink, proposal, deadline } in self.held.take_all().into_iter().chain(fresh) {
+        for HeldProposal { sink, proposal, deadline } in self.held.take_all().into_iter().chain(fresh) {
             if proposal.command.len() > MAX_COMMAND_BYTES {
                 self.refuse(sink, proposal.token, RequestError::TooLarge);
             } else if unapplied > UNAPPLIED_ENTRIES {
@@ -134,7 +134,7 @@ impl RaftCore {
     }
 
     /// Nobody leads: a proposal waits for a leader, unless it concerns this member's leadership.
-    fn hold(&mut self, held: Held) {
+    fn hold(&mut self, held: HeldProposal) {
         let (sink, token) = (held.sink, held.proposal.token);
         if held.proposal.only_in_term != 0 {
             self.refuse(sink, token, RequestError::NotLeader);

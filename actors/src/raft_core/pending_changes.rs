@@ -11,7 +11,7 @@ use storage::apply::Membership;
 
 /// A change that was asked for and is not proposed yet.
 #[derive(Clone, Debug)]
-pub(super) struct Asked {
+pub(super) struct ChangeRequest {
     pub(super) sink: SinkId,
     pub(super) token: Token,
     pub(super) change: MemberChange,
@@ -21,8 +21,8 @@ pub(super) struct Asked {
 
 /// A change on its way to being proposed.
 #[derive(Debug)]
-pub(super) struct Waiting {
-    pub(super) asked: Asked,
+pub(super) struct WaitingChange {
+    pub(super) asked: ChangeRequest,
     /// Tick at which it is given up.
     pub(super) deadline: u64,
     /// Leadership was offered to another member, because this one is to be removed.
@@ -31,7 +31,7 @@ pub(super) struct Waiting {
 
 /// An answer that may be given once the commit of its entry is durable.
 #[derive(Debug)]
-pub(super) struct Unanswered {
+pub(super) struct UnansweredChange {
     pub(super) index: Index,
     pub(super) sink: SinkId,
     pub(super) token: Token,
@@ -44,8 +44,8 @@ pub(super) struct Unanswered {
 pub(super) struct MembershipChanges {
     /// The membership as the store has it.
     pub(super) present: Arc<Membership>,
-    pub(super) waiting: VecDeque<Waiting>,
-    pub(super) unanswered: VecDeque<Unanswered>,
+    pub(super) waiting: VecDeque<WaitingChange>,
+    pub(super) unanswered: VecDeque<UnansweredChange>,
     /// Forwarded by other members while another change is under way.
     pub(super) held: VecDeque<Message>,
     /// Appends that are synced, and the commit index that is durable then.

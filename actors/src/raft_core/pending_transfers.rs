@@ -6,7 +6,7 @@ use raft::NodeId;
 
 /// A client waits for a new leader.
 #[derive(Debug)]
-pub(super) struct Moving {
+pub(super) struct PendingTransfer {
     pub(super) sink: SinkId,
     pub(super) token: Token,
     pub(super) target: NodeId,
@@ -16,8 +16,8 @@ pub(super) struct Moving {
 
 /// Who waits for a new leader.
 #[derive(Debug, Default)]
-pub(super) struct Transfers {
-    pub(super) moving: Vec<Moving>,
+pub(super) struct PendingTransfers {
+    pub(super) moving: Vec<PendingTransfer>,
     /// This member is about to stop: it must not lead any more.
     pub(super) leaving: bool,
     /// Told who leads instead.

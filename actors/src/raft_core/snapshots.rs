@@ -133,6 +133,7 @@ impl RaftCore {
         if let Err(why @ StepError::LogLost { .. }) = self.node.step(Message { from, to, term, body }) {
             self.failure = Some(why.to_string());
         }
+        // as above
         let _ = stepped.send(true);
     }
 

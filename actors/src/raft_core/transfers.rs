@@ -3,7 +3,7 @@
 //! Both are answered at the end, when the new leader is known. Must never answer that before.
 
 use super::core::RaftCore;
-use super::pending_transfers::Moving;
+use super::pending_transfers::PendingTransfer;
 use crossbeam_channel::Sender;
 use messages::reply::Outbox;
 use messages::{Reply, ReplyBody, RequestError, SinkId, Token};
@@ -25,7 +25,7 @@ impl RaftCore {
         tracing::info!(transferee = format!("{target:x}"), "leadership transfer starting");
         self.node.transfer_leader(target);
         let deadline = self.now + self.config.request_ticks;
-        self.transfers.moving.push(Moving { sink, token, target, deadline });
+        self.transfers.moving.push(PendingTransfer { sink, token, target, deadline });
     }
 
     /// This member is about to stop: the first of `preferred` that can lead takes over. `left` is told who leads then; it is

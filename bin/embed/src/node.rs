@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::disk_monitor::{self, DiskMonitor};
 use crate::founding;
 use crate::listen::{self, ListenError, ServerTls};
-use crate::peers::{self, Opened, PeerPlan, Peers, PeersError};
+use crate::peers::{self, LocalMember, PeerPlan, Peers, PeersError};
 use crate::publish;
 use crate::thread_guard::ThreadGuard;
 use crate::version::{SERVER_VERSION, STORAGE_VERSION};
@@ -104,7 +104,7 @@ impl Node {
         let plan = PeerPlan::new(&config)?;
         let booted = open(&config, plan.tls.clone()).await?;
         let exit = ExitCell::default();
-        let own = Opened {
+        let own = LocalMember {
             cluster: booted.identity.cluster_id,
             member: booted.identity.member_id,
             boot_epoch: booted.boot_epoch,

@@ -98,7 +98,7 @@ pub(crate) struct Peers {
 }
 
 /// What the transport must know of the member that was opened.
-pub(crate) struct Opened<'a> {
+pub(crate) struct LocalMember<'a> {
     pub(crate) cluster: u64,
     pub(crate) member: u64,
     pub(crate) boot_epoch: u64,
@@ -111,7 +111,12 @@ impl Peers {
     ///
     /// # Errors
     /// [`PeersError::Secret`].
-    pub(crate) fn new(config: &Config, plan: &PeerPlan, own: &Opened<'_>, exit: ExitCell) -> Result<Self, PeersError> {
+    pub(crate) fn new(
+        config: &Config,
+        plan: &PeerPlan,
+        own: &LocalMember<'_>,
+        exit: ExitCell,
+    ) -> Result<Self, PeersError> {
         let pages = Arc::new(PeerPages::new(own.cluster, SERVER_VERSION, STORAGE_VERSION));
         let sockets: Arc<OnceLock<Arc<PeerTransport>>> = Arc::default();
         let member = own.member;
