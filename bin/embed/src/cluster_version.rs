@@ -41,17 +41,20 @@ pub(crate) async fn run(client: Client, own: [u16; 3]) {
     }
     while !ports.gauges.stopping.load(Relaxed) {
         let leads = ports.gauges.leader_id() == Some(ports.identity.member_id);
-        let present = ports.reads.cluster_version().unwrap_or_default();
+        let Ok(present) = ports.reads.cluster_version() else {
+            // what cannot be read is not "no version yet": another one, perhaps a lower one, would be proposed in its place
+            tokio::time::sleep(PERIOD).await;
+            continue;
+        };
         if leads && let Some(version) = decide(own, ports.gauges.lowest_version(), &present) {
             let request = ClusterVersionSetRequest { ver: version.clone() };
             match client.execute(Command::ClusterVersionSet(request)).await {
-                Ok(_) => tracing::info!(from = present, to = version, "updated cluster version"),
+                Ok(_) => tracing::info!(from = &present, to = version, "updated cluster version"),
                 Err(ClientError::Request(RequestError::Stopped)) => return,
                 Err(why) => tracing::debug!(error = %why, "the version of the cluster was not set, it is tried again"),
             }
         }
-        let is_new = ports.reads.cluster_version().unwrap_or_default().is_empty();
-        tokio::time::sleep(if is_new { FIRST_PERIOD } else { PERIOD }).await;
+        tokio::time::sleep(if present.is_empty() { FIRST_PERIOD } else { PERIOD }).await;
     }
 }
 
