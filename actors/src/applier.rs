@@ -1,12 +1,14 @@
 //! The applier's shell: committed entries in; one write batch, one published view, one list of answers per sink out.
 //!
-//! The order is fixed: write, publish, tell the lease manager, answer, signal (AI-APPLY-ORDER). Own thread, the only one that writes
+//! The order is fixed: write, publish, tokens, tell the lease manager, answer, signal (AI-APPLY-ORDER). Own thread, the only one that writes
 //! the store. The lease manager hears before the client does: a renewal sent after the answer of a revocation finds no lease.
 //! Must never wait for another owner: what a consumer cannot take now it reads later from the store.
 
+use crate::clock;
 use crate::death_watch::DeathWatch;
 use crate::mailbox::Mailbox;
 use crate::raft_core::inbox::InnerPort;
+use crate::simple_tokens::SimpleTokens;
 use crate::store_cell::StoreCell;
 use crate::wiring::advance::{Advance, AppliedUpTo};
 use crate::wiring::apply::{ApplyBatch, CommittedEntry, ToApplier};
@@ -18,7 +20,7 @@ use crate::wiring::wal::ToWal;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use messages::peer::{PeerAddress, Peers};
 use messages::reply::Outbox;
-use messages::{Reply, ReplyBody, SinkId, Sinks, Token};
+use messages::{Gauges, Reply, ReplyBody, SinkId, Sinks, Token};
 use model::mutant::{self, Mutant};
 use model::{Applied, Command, Envelope, Origin, Outcome};
 use std::sync::Arc;
@@ -27,6 +29,7 @@ use std::time::{Duration, Instant};
 use storage::apply::{
     ApplyFatal, Committed, CompactionProgress, LeaseChange, Membership, Report, StateMachine as Store, StoreEvent,
 };
+use storage::auth::TokenChange;
 use storage::engine::Engine;
 use storage::schema::Kind;
 use storage::view::Views;
@@ -51,6 +54,10 @@ pub struct ApplierParts<E: Engine> {
     pub members: Box<dyn Mailbox<Peers>>,
     /// To the flusher, which watches what is durable.
     pub flusher: Sender<ToFlusher>,
+    /// Tokens that clients may show.
+    pub tokens: Arc<SimpleTokens>,
+    /// Shared counters.
+    pub gauges: Arc<Gauges>,
     /// How much it does at once.
     pub pace: ApplierPace,
     /// What an install needs.
@@ -191,6 +198,7 @@ impl<E: Engine> Applier<E> {
             self.parts.members.send(peers_of(membership));
         }
         let verdicts = std::mem::take(&mut report.verdicts);
+        self.change_tokens(std::mem::take(&mut report.tokens));
         self.tell_leases(std::mem::take(&mut report.leases));
         self.answer(&entries, &waiters, std::mem::take(&mut report.replies));
         let index = report.view.status.applied_index;
@@ -220,6 +228,16 @@ impl<E: Engine> Applier<E> {
             }
         }
         out.flush(&self.parts.sinks);
+    }
+
+    /// Takes in what became of tokens. Those of an earlier run ended with it: what is replayed before service begins gives none.
+    fn change_tokens(&self, changes: Vec<TokenChange>) {
+        let serving = self.parts.gauges.serving.load(Ordering::Acquire);
+        for change in changes {
+            if serving || !matches!(change, TokenChange::Given { .. }) {
+                self.parts.tokens.change(change, clock::since_boot());
+            }
+        }
     }
 
     /// Tells the lease manager what changed.

@@ -1,6 +1,6 @@
 //! The applier's part of an install: the staged store takes the place of the present one, and everybody who reads it learns of that.
 //!
-//! The order is fixed: swap, publish, engine of the other owners, leases, hub, members, then the log. Reads go on with the old store until
+//! The order is fixed: swap, publish, tokens, engine of the other owners, leases, hub, members, then the log. Reads go on with the old store until
 //! the new view is published; the old one is closed and removed elsewhere, behind its last view. Must never be begun before the log
 //! has recorded the install.
 
@@ -38,6 +38,8 @@ impl<E: Engine> Applier<E> {
         let leases = storage::read::meta::leases(&view).map_err(ApplyFatal::Read)?;
         // it never moves back: raft takes no snapshot of what is committed here
         self.parts.views.publish(view, false);
+        // what was done to users meanwhile is not known one by one; their clients log in again
+        self.parts.tokens.end_all();
         let retired = self.parts.install.cell.swap(engine);
         // its snapshot and its engine; the engine itself is closed where `retired` is dropped
         drop(before);

@@ -4,6 +4,7 @@ use crate::applier::{Applier, ApplierInstall, ApplierPace, ApplierParts};
 use crate::limits::{HUB_BACKLOG_BYTES, OVERSIZED_REVISION_BYTES};
 use crate::mailbox::Mailbox;
 use crate::raft_core::inbox::Inbox;
+use crate::simple_tokens::{DEFAULT_TTL, SimpleTokens};
 use crate::store_cell::StoreCell;
 use crate::wiring::apply::{ApplyBatch, CommittedEntry};
 use crate::wiring::events::Advanced;
@@ -90,6 +91,8 @@ fn the_lease_manager_hears_of_a_revocation_before_its_client_does() {
         leases: Box::new(heard.clone()),
         members: Box::new(crossbeam_channel::unbounded().0),
         flusher,
+        tokens: Arc::new(SimpleTokens::new(DEFAULT_TTL)),
+        gauges: Arc::default(),
         pace,
         install: ApplierInstall {
             cell: Arc::new(StoreCell::new(engine)),

@@ -27,7 +27,8 @@ impl<S> Cancellable<S> {
 impl<S: Snapshot> Cancellable<S> {
     /// A view whose walks end with the node.
     pub fn view(of: &View<S>, gauges: &Arc<Gauges>) -> View<Self> {
-        View { snapshot: Self::new(of.snapshot.clone(), gauges.clone()), status: of.status.clone() }
+        let snapshot = Self::new(of.snapshot.clone(), gauges.clone());
+        View { snapshot, auth: of.auth.clone(), status: of.status.clone() }
     }
 }
 

@@ -4,6 +4,7 @@
 //! Must never answer a read from memory after that: what the store held then may be old now.
 
 use arc_swap::{ArcSwapOption, Guard};
+use messages::auth::AuthRules;
 use messages::read::Reads;
 use model::request::{RangeRequest, TxnRequest};
 use model::{MemberInfo, OpOutcome, RangeOutcome, ReadError, StoreStatus};
@@ -65,6 +66,22 @@ impl<R: Reads> Reads for ClosableReads<R> {
 
     fn range(&self, request: &RangeRequest, most: usize) -> Option<Result<(i64, RangeOutcome), ReadError>> {
         self.with(|reads| Ok(reads.range(request, most))).unwrap_or_else(|why| Some(Err(why)))
+    }
+
+    fn auth(&self) -> Option<Arc<dyn AuthRules>> {
+        self.open.load().as_ref().and_then(|reads| reads.auth())
+    }
+
+    fn auth_revision(&self) -> (bool, u64) {
+        self.open.load().as_ref().map_or((false, 0), |reads| reads.auth_revision())
+    }
+
+    fn user_of_token(&self, token: &str) -> Option<Arc<str>> {
+        self.open.load().as_ref().and_then(|reads| reads.user_of_token(token))
+    }
+
+    fn applied_index(&self) -> u64 {
+        self.numbers(R::applied_index, |last| last.applied_index)
     }
 
     fn members(&self) -> Result<Vec<MemberInfo>, ReadError> {

@@ -6,6 +6,7 @@
 //! | log reader | [`log_reader`] | own thread, blocking | a reader of the log |
 //! | WAL writer | [`wal_writer`] | own thread, blocking | log segments |
 //! | applier | [`applier`] | own thread, blocking | the write side of the store |
+//! | password pool | [`password_pool`] | two threads | nothing |
 //! | reader pool | [`reader_pool`] | two threads, one for hashes | nothing |
 //! | flusher | [`flusher`] | own thread | flushes, the log's next segment |
 //! | snapshotter | [`snapshotter`] | own thread | checkpoints for followers, stores that are received or replaced |
@@ -22,6 +23,7 @@ pub mod applier;
 pub mod applier_install;
 #[cfg(test)]
 mod applier_tests;
+mod auth_reads;
 pub mod calls;
 pub mod cancellable;
 pub mod clock;
@@ -39,11 +41,13 @@ pub mod maintenance_jobs;
 mod maintenance_jobs_tests;
 #[cfg(test)]
 mod memory_stores;
+pub mod password_pool;
 pub mod peer_inbox;
 pub mod peers;
 pub mod promotions;
 pub mod raft_core;
 pub mod reader_pool;
+pub mod simple_tokens;
 mod snapshot_streams;
 pub mod snapshotter;
 pub mod store_cell;

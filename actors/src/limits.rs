@@ -75,6 +75,13 @@ pub const MAINTENANCE_JOBS: usize = 8;
 pub const OPEN_SNAPSHOTS: usize = 4;
 /// Time without a pull after which such a snapshot is ended, when another one is asked for and there is no room.
 pub const SNAPSHOT_STALL: Duration = if cfg!(test) { Duration::from_millis(200) } else { Duration::from_secs(60) };
+/// Computations waiting for the password pool: at the usual cost a queue of a few seconds. A call that meets a full queue is answered
+/// "too many requests".
+pub const PASSWORD_JOBS: usize = 64;
+/// Threads of the password pool.
+pub const PASSWORD_THREADS: usize = 2;
+/// Simple tokens that a member remembers; beyond it, those that were not used for the longest time end.
+pub const SIMPLE_TOKENS: usize = 1 << 16;
 /// Threads of the reader pool for everything but hashes, which have one of their own.
 pub const READERS: usize = 2;
 

@@ -5,6 +5,7 @@ use crate::death_watch::{DeathWatch, ExitCell};
 use crate::limits::{COLLECTED_BYTES, OPEN_SNAPSHOTS, SNAPSHOT_STALL};
 use crate::maintenance_jobs::{MaintenanceJobs, MaintenanceParts};
 use crate::reader_pool::{self, PoolReads};
+use crate::simple_tokens::{DEFAULT_TTL, SimpleTokens};
 use crate::store_cell::StoreCell;
 use crate::store_reads::StoreReads;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
@@ -163,7 +164,8 @@ fn ranges_of_the_past_are_left_to_the_pool() {
     let now = 7;
     let mut view = store().1.view();
     view.status.revision = now;
-    let reads = StoreReads::new(Arc::new(Views::new(view)), Arc::default(), COLLECTED_BYTES);
+    let tokens = Arc::new(SimpleTokens::new(DEFAULT_TTL));
+    let reads = StoreReads::new(Arc::new(Views::new(view)), Arc::default(), tokens, COLLECTED_BYTES);
     let range = |revision, range_end: &'static str, count_only| {
         let request = RangeRequest {
             key: "a".into(),

@@ -2,9 +2,13 @@
 //!
 //! Must never write, and never hold a view between two calls.
 
+use crate::auth_reads::{self, PublishedRules};
 use crate::cancellable::Cancellable;
+use crate::clock;
 use crate::reader_pool::PoolReads;
+use crate::simple_tokens::SimpleTokens;
 use bytes::{BufMut, Bytes, BytesMut};
+use messages::auth::AuthRules;
 use messages::read::{ChunkSource, INLINE_BYTES, RangePlan, Reads, RunQuery, TxnPlan, TxnRange, Work};
 use messages::reply::HashAnswer;
 use messages::{Gauges, Reply, ReplyBody, RequestError};
@@ -30,19 +34,21 @@ pub struct StoreReads<S> {
     gauges: Arc<Gauges>,
     /// Memory for answers that are collected first.
     budget: Arc<MemoryBudget>,
+    tokens: Arc<SimpleTokens>,
 }
 
 impl<S> Clone for StoreReads<S> {
     fn clone(&self) -> Self {
-        Self { views: self.views.clone(), gauges: self.gauges.clone(), budget: self.budget.clone() }
+        let (views, gauges) = (self.views.clone(), self.gauges.clone());
+        Self { views, gauges, budget: self.budget.clone(), tokens: self.tokens.clone() }
     }
 }
 
 impl<S: Snapshot> StoreReads<S> {
     /// Over these views; long walks end when the gauges say that the node stops. Answers that are collected before they are sent have
     /// `collected` bytes together.
-    pub fn new(views: Arc<Views<S>>, gauges: Arc<Gauges>, collected: usize) -> Self {
-        Self { views, gauges, budget: MemoryBudget::new(collected) }
+    pub fn new(views: Arc<Views<S>>, gauges: Arc<Gauges>, tokens: Arc<SimpleTokens>, collected: usize) -> Self {
+        Self { views, gauges, budget: MemoryBudget::new(collected), tokens }
     }
 
     /// The newest view, for a walk that may be long.
@@ -177,6 +183,24 @@ impl<S: Snapshot> Reads for StoreReads<S> {
         Some(outcome.transpose()?.map(|outcome| (view.status.revision, outcome)))
     }
 
+    fn auth(&self) -> Option<Arc<dyn AuthRules>> {
+        let auth = self.views.load().auth.clone();
+        auth.enabled().then(|| Arc::new(PublishedRules(auth)) as Arc<dyn AuthRules>)
+    }
+
+    fn auth_revision(&self) -> (bool, u64) {
+        let view = self.views.load();
+        (view.auth.enabled(), view.auth.revision())
+    }
+
+    fn user_of_token(&self, token: &str) -> Option<Arc<str>> {
+        self.tokens.user_of(token, clock::since_boot())
+    }
+
+    fn applied_index(&self) -> u64 {
+        self.views.load().status.applied_index
+    }
+
     fn members(&self) -> Result<Vec<MemberInfo>, ReadError> {
         let view = self.views.load();
         let learners = storage::read::meta::conf_state(&view)?.learners;
@@ -230,6 +254,7 @@ impl<S: Snapshot> PoolReads for StoreReads<S> {
         let body = match run.work {
             Work::PlanRange(request) => ReplyBody::RangePlanned(self.plan(&request)),
             Work::PlanLease { id } => ReplyBody::RangePlanned(self.plan_lease(id)),
+            Work::CheckLeases(check) => ReplyBody::LeasesChecked(auth_reads::check_leases(&self.walk(), &check)),
             Work::ReadTxn(request) => ReplyBody::TxnRead(self.plan_txn(&request)),
             Work::HashKv { .. } | Work::Hash => ReplyBody::Hash(self.hash(&run)),
             // pulled by the pool itself

@@ -19,7 +19,7 @@ const FILES: [&str; 11] = [
 ];
 
 /// Messages that are replicated or stored: `model` owns them (docs/adr/0001).
-const FROM_MODEL: [(&str, &str); 17] = [
+const FROM_MODEL: [(&str, &str); 38] = [
     (".mvccpb.KeyValue", "::model::kv::KeyValue"),
     (".mvccpb.Event", "::model::kv::Event"),
     (".etcdserverpb.RangeRequest", "::model::request::RangeRequest"),
@@ -37,6 +37,27 @@ const FROM_MODEL: [(&str, &str); 17] = [
     (".etcdserverpb.AlarmRequest.AlarmAction", "::model::request::AlarmAction"),
     (".etcdserverpb.AlarmType", "::model::request::AlarmType"),
     (".mvccpb.Event.EventType", "::model::kv::EventType"),
+    (".etcdserverpb.AuthEnableRequest", "::model::auth::AuthEnableRequest"),
+    (".etcdserverpb.AuthDisableRequest", "::model::auth::AuthDisableRequest"),
+    (".etcdserverpb.AuthStatusRequest", "::model::auth::AuthStatusRequest"),
+    (".etcdserverpb.AuthUserAddRequest", "::model::auth::AuthUserAddRequest"),
+    (".etcdserverpb.AuthUserGetRequest", "::model::auth::AuthUserGetRequest"),
+    (".etcdserverpb.AuthUserListRequest", "::model::auth::AuthUserListRequest"),
+    (".etcdserverpb.AuthUserDeleteRequest", "::model::auth::AuthUserDeleteRequest"),
+    (".etcdserverpb.AuthUserChangePasswordRequest", "::model::auth::AuthUserChangePasswordRequest"),
+    (".etcdserverpb.AuthUserGrantRoleRequest", "::model::auth::AuthUserGrantRoleRequest"),
+    (".etcdserverpb.AuthUserRevokeRoleRequest", "::model::auth::AuthUserRevokeRoleRequest"),
+    (".etcdserverpb.AuthRoleAddRequest", "::model::auth::AuthRoleAddRequest"),
+    (".etcdserverpb.AuthRoleGetRequest", "::model::auth::AuthRoleGetRequest"),
+    (".etcdserverpb.AuthRoleListRequest", "::model::auth::AuthRoleListRequest"),
+    (".etcdserverpb.AuthRoleDeleteRequest", "::model::auth::AuthRoleDeleteRequest"),
+    (".etcdserverpb.AuthRoleGrantPermissionRequest", "::model::auth::AuthRoleGrantPermissionRequest"),
+    (".etcdserverpb.AuthRoleRevokePermissionRequest", "::model::auth::AuthRoleRevokePermissionRequest"),
+    (".authpb.UserAddOptions", "::model::auth::UserAddOptions"),
+    (".authpb.User", "::model::auth::User"),
+    (".authpb.Permission", "::model::auth::Permission"),
+    (".authpb.Role", "::model::auth::Role"),
+    (".authpb.Permission.Type", "::model::auth::PermissionType"),
 ];
 
 /// Field names that would come out as `peer_ur_ls` in Rust. Names are not on the wire, and the descriptor set keeps etcd's.

@@ -1,6 +1,7 @@
 //! Storage: write-ahead log, engine, MVCC store and its reads. Blocking code that knows no runtime, no socket and no flag.
 
 pub mod apply;
+pub mod auth;
 pub mod boot;
 pub mod check;
 pub mod count;

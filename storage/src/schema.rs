@@ -315,6 +315,12 @@ pub mod meta {
     pub const ALARM: u8 = b'a' | 0x80;
     /// Prefix: removed member id (8) → empty.
     pub const REMOVED: u8 = b'r' | 0x80;
+    /// Whether users count (1), revision of users and roles (8). Absent until a command about them was applied: no, 1.
+    pub const AUTH: &[u8] = b"auth";
+    /// Prefix: name of a user → `authpb.User`.
+    pub const AUTH_USER: u8 = b'u' | 0x80;
+    /// Prefix: name of a role → `authpb.Role`.
+    pub const AUTH_ROLE: u8 = b'o' | 0x80;
 
     /// Row key of a lease.
     pub fn lease(id: i64) -> Vec<u8> {

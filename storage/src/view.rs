@@ -3,6 +3,7 @@
 //! Every read, response header, watch start and compaction check takes exactly one view. Must never be held across a
 //! client's back-pressure: long streams take a new one and go on by revision.
 
+use crate::auth::AuthState;
 use crate::engine::Snapshot;
 use arc_swap::ArcSwap;
 use model::StoreStatus;
@@ -13,6 +14,8 @@ use std::sync::Arc;
 pub struct View<S> {
     /// The rows.
     pub snapshot: S,
+    /// Users and roles, as the rows have them.
+    pub auth: Arc<AuthState>,
     /// The numbers that belong to them.
     pub status: StoreStatus,
 }

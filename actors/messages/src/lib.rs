@@ -10,6 +10,7 @@
 //! | [`read`] | client ↔ raft core, client ↔ reader pool | readStateC |
 //! | [`watch`] | client ↔ watch hub | – |
 //! | [`lease`] | client ↔ lease manager | – |
+//! | [`auth`] | client ↔ published rules about users, client ↔ password pool | – |
 //! | [`admin`] | client → raft core, maintenance jobs | status, stop |
 //! | [`reply`] | every owner → client connection thread | – |
 //!
@@ -17,6 +18,7 @@
 //! views, counters).
 
 pub mod admin;
+pub mod auth;
 pub mod histogram;
 pub mod ids;
 pub mod lease;

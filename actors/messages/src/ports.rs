@@ -3,6 +3,7 @@
 //! Shared are immutable views behind [`Reads`] and the counters in [`Gauges`], nothing else.
 
 use crate::admin::{Control, RunJob};
+use crate::auth::RunPassword;
 use crate::histogram::DoublingHistogram;
 use crate::lease::LeaseRequests;
 use crate::propose::Propose;
@@ -142,6 +143,8 @@ pub struct Ports {
     pub query: crossbeam_channel::Sender<RunQuery>,
     /// To the owner of maintenance jobs.
     pub jobs: crossbeam_channel::Sender<RunJob>,
+    /// To the password pool.
+    pub passwords: crossbeam_channel::Sender<RunPassword>,
     /// To the watch hub.
     pub hub: actix::Recipient<WatchRequests>,
     /// To the lease manager.

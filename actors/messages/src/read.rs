@@ -1,10 +1,12 @@
 //! Client ↔ raft core: read-index grants (etcd's readStateC). Client ↔ reader pool: big or cold reads, chunk by chunk.
 
+use crate::auth::{AuthRules, CheckLeases};
 use crate::ids::{SinkId, Token};
 use bytes::Bytes;
 pub use model::MemberInfo;
 use model::request::{RangeRequest, TxnRequest};
 use model::{OpOutcome, RangeOutcome, ReadError, StoreStatus};
+use std::sync::Arc;
 
 /// Asks for a read-index grant, after which a read is linearizable. Answered by `ReplyBody::ReadGranted` once the member has applied far enough.
 #[derive(Clone, Debug)]
@@ -68,6 +70,8 @@ pub enum Work {
         /// The lease.
         id: i64,
     },
+    /// Whether somebody may see or change all keys of leases.
+    CheckLeases(CheckLeases),
     /// Evaluate a read-only transaction, and measure what is big in it.
     ReadTxn(TxnRequest),
     /// The next chunk of a source.
@@ -114,6 +118,18 @@ pub trait Reads: Send + Sync {
     /// Serves a range at once when it is small (a point read, or a short scan) and has about `most` bytes or less; `None`
     /// means: ask the pool to plan it. The revision is the view's, for the header.
     fn range(&self, request: &RangeRequest, most: usize) -> Option<Result<(i64, RangeOutcome), ReadError>>;
+
+    /// The rules about users; `None` while authentication is off.
+    fn auth(&self) -> Option<Arc<dyn AuthRules>>;
+
+    /// Whether authentication is on, and the revision of users and roles; cheaper than [`Self::auth`].
+    fn auth_revision(&self) -> (bool, u64);
+
+    /// Who was given a simple token that has not ended. Its life is extended.
+    fn user_of_token(&self, token: &str) -> Option<Arc<str>>;
+
+    /// Index of the last applied entry; cheaper than `status`.
+    fn applied_index(&self) -> u64;
 
     /// Members of the cluster, ascending by id.
     fn members(&self) -> Result<Vec<MemberInfo>, ReadError>;

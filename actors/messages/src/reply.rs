@@ -1,5 +1,6 @@
 //! Answers to a client connection thread: one list per commit batch and thread, never a wake per request.
 
+use crate::auth::PasswordAnswer;
 use crate::ids::{SinkId, Token};
 use crate::lease::LeaseReply;
 use crate::read::{ChunkSource, RangePlan, TxnPlan};
@@ -77,6 +78,10 @@ pub enum ReplyBody {
         /// `None` behind the last chunk.
         chunk: Result<Option<Bytes>, ReadError>,
     },
+    /// The keys of leases were looked at; refused when one of them is not the caller's to see or change.
+    LeasesChecked(Result<(), ReadError>),
+    /// From the password pool.
+    Password(PasswordAnswer),
     /// Answer of the hash jobs.
     Hash(Result<HashAnswer, ReadError>),
     /// A snapshot is ready to be pulled: its length and source.

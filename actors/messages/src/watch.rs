@@ -53,6 +53,13 @@ pub enum ToHub {
         /// What.
         create: CreateWatch,
     },
+    /// Answer a create that is refused, in its turn.
+    Refuse {
+        /// The stream.
+        stream: StreamKey,
+        /// Text for the client.
+        reason: String,
+    },
     /// End a watcher.
     Cancel {
         /// The stream.

@@ -54,6 +54,8 @@ pub struct Assembly<E: Engine> {
     pub hub: HubConfig,
     /// Pause between two compaction steps.
     pub compaction_pause: Duration,
+    /// How long a simple token lives without being used.
+    pub token_ttl: Duration,
     /// Memory of the owners.
     pub budgets: OwnerBudgets,
     /// Gives a defragmentation room where the disk is short of it.

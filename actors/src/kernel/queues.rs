@@ -20,6 +20,7 @@ use crate::peers::NoPeers;
 
 use crate::raft_core::CoreParts;
 use crate::raft_core::inbox::{Inbox, InnerPort};
+use crate::simple_tokens::SimpleTokens;
 use crate::store_cell::StoreCell;
 use crate::store_reads::StoreReads;
 use crate::wal_writer::{WalInstall, WalParts};
@@ -33,6 +34,7 @@ use actix::Addr;
 use actix_rt::Arbiter;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use messages::admin::RunJob;
+use messages::auth::RunPassword;
 use messages::peer::{PeerSender, Peers, Transport, Vitals};
 use messages::ports::CorePort;
 use messages::read::{Reads, RunQuery};
@@ -55,6 +57,7 @@ pub(super) struct Queues<E: Engine> {
     pub(super) sinks: Arc<Sinks>,
     pub(super) views: Arc<Views<E::Snapshot>>,
     pub(super) reads: StoreReads<E::Snapshot>,
+    pub(super) tokens: Arc<SimpleTokens>,
     pub(super) core: CorePort,
     pub(super) inner: InnerPort,
     pub(super) wal: Sender<ToWal>,
@@ -110,7 +113,7 @@ pub(super) struct Ends {
 }
 
 impl<E: Engine> Queues<E> {
-    pub(super) fn new(exit: ExitCell, store: &Store<E>, budgets: &OwnerBudgets) -> (Self, Ends) {
+    pub(super) fn new(exit: ExitCell, store: &Store<E>, budgets: &OwnerBudgets, token_ttl: Duration) -> (Self, Ends) {
         let (inbox, core, inner) = Inbox::new();
         let (wal, wal_end) = bounded(WAL_QUEUE);
         let (applier, applier_end) = bounded(APPLIER_QUEUE);
@@ -120,9 +123,11 @@ impl<E: Engine> Queues<E> {
         let views = Arc::new(Views::new(store.view()));
         let gauges = Arc::<Gauges>::default();
         gauges.applied.store(store.applied().index, Release);
+        let tokens = Arc::new(SimpleTokens::new(token_ttl));
         let queues = Self {
             exit,
-            reads: StoreReads::new(views.clone(), gauges.clone(), budgets.collected),
+            reads: StoreReads::new(views.clone(), gauges.clone(), tokens.clone(), budgets.collected),
+            tokens,
             gauges,
             sinks: Arc::default(),
             views,
@@ -153,7 +158,7 @@ impl<E: Engine> Queues<E> {
         identity: NodeIdentity,
         reads: Arc<dyn Reads>,
         query: Sender<RunQuery>,
-        jobs: Sender<RunJob>,
+        (jobs, passwords): (Sender<RunJob>, Sender<RunPassword>),
         actors: &Actors,
     ) -> Ports {
         Ports {
@@ -164,6 +169,7 @@ impl<E: Engine> Queues<E> {
             core: self.core.clone(),
             query,
             jobs,
+            passwords,
             hub: actors.hub.clone().recipient(),
             leases: actors.leases.clone().recipient(),
         }
@@ -239,6 +245,8 @@ impl<E: Engine> Queues<E> {
             hub_backlog: self.hub_backlog.clone(),
             leases: Box::new(actors.leases.clone().recipient()),
             flusher: self.flusher.clone(),
+            tokens: self.tokens.clone(),
+            gauges: self.gauges.clone(),
             members: Box::new(Members(transport)),
             pace: ApplierPace {
                 compaction_pause,

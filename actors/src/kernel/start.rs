@@ -8,7 +8,7 @@ use crate::closable_reads::ClosableReads;
 use crate::death_watch::ExitCell;
 use crate::flusher::Flusher;
 use crate::lease_manager::actor::LeaseSink;
-use crate::limits::{MAINTENANCE_JOBS, QUERIES, READERS};
+use crate::limits::{MAINTENANCE_JOBS, PASSWORD_JOBS, PASSWORD_THREADS, QUERIES, READERS};
 use crate::log_reader::LogReader;
 use crate::maintenance_jobs::{MaintenanceJobs, MaintenanceParts};
 use crate::peer_inbox::PeerInbox;
@@ -20,7 +20,7 @@ use crate::store_cell::StoreCell;
 use crate::wal_writer::WalWriter;
 use crate::watch_hub::HubConfig;
 use crate::wiring::snapshots::ToSnapshotter;
-use crate::{reader_pool, ticker};
+use crate::{password_pool, reader_pool, ticker};
 use actix_rt::Arbiter;
 use crossbeam_channel::{Receiver, bounded};
 use messages::peer::{ConnectPeers, Transport};
@@ -162,7 +162,7 @@ fn connect<E: Engine>(
 /// # Errors
 /// [`StartError`].
 pub(super) fn start<E: Engine>(mut assembly: Assembly<E>) -> Result<Started, StartError> {
-    let (queues, ends) = Queues::new(assembly.exit.clone(), &assembly.store, &assembly.budgets);
+    let (queues, ends) = Queues::new(assembly.exit.clone(), &assembly.store, &assembly.budgets, assembly.token_ttl);
     let raft = &assembly.core.raft;
     let actors = start_actors(&queues, raft.id, assembly.hub, assembly.tick, raft.election_tick)?;
     let store = Arc::new(StoreCell::new(assembly.engine.clone()));
@@ -207,11 +207,15 @@ pub(super) fn start<E: Engine>(mut assembly: Assembly<E>) -> Result<Started, Sta
     let mut threads = shells.spawn(&queues)?;
     let pool = Arc::new(queues.reads.clone());
     threads.readers = reader_pool::start(READERS, queries, readers_stop, pool, queues.sinks.clone(), &queues.exit)?;
+    let (passwords, password_jobs) = bounded(PASSWORD_JOBS);
+    let (stop_passwords, passwords_stop) = bounded(0);
+    let sinks = queues.sinks.clone();
+    threads.passwords = password_pool::start(PASSWORD_THREADS, password_jobs, passwords_stop, sinks, &queues.exit)?;
     let (watch, inner, tick) = (queues.watch("ticker"), queues.inner.clone(), assembly.tick);
     threads.ticker = spawn("ticker", move || ticker::run(tick, &inner, &ticker_stop, watch))?;
     let reads = Arc::new(ClosableReads::new(queues.reads.clone()));
     let close = reads.clone();
-    let ports = queues.ports(assembly.identity, reads, query, job, &actors);
+    let ports = queues.ports(assembly.identity, reads, query, (job, passwords), &actors);
     Ok(Started {
         ports,
         exit: queues.exit,
@@ -226,6 +230,7 @@ pub(super) fn start<E: Engine>(mut assembly: Assembly<E>) -> Result<Started, Sta
             stop_snapshots,
             stop_ticker,
             stop_readers,
+            stop_passwords,
             stop_jobs,
             close_reads: Box::new(move || close.close()),
         },

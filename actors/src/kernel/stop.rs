@@ -38,6 +38,7 @@ pub(super) struct Running {
     pub(super) stop_ticker: Sender<()>,
     pub(super) stop_readers: Sender<()>,
     pub(super) stop_jobs: Sender<()>,
+    pub(super) stop_passwords: Sender<()>,
     /// Lets clients that are kept let go of the store.
     pub(super) close_reads: Box<dyn FnOnce() + Send>,
 }
@@ -53,6 +54,7 @@ pub(super) struct Threads {
     pub(super) jobs: Option<JoinHandle<()>>,
     pub(super) ticker: Option<JoinHandle<()>>,
     pub(super) readers: Vec<JoinHandle<()>>,
+    pub(super) passwords: Vec<JoinHandle<()>>,
 }
 
 impl Running {
@@ -86,6 +88,9 @@ impl Running {
         for reader in self.threads.readers.drain(..) {
             join(Some(reader));
         }
+        drop(self.stop_passwords);
+        // one that computes for minutes, because somebody asked for that cost, ends with the process
+        drop(self.threads.passwords);
         for arbiter in self.actors.arbiters {
             arbiter.stop();
             // an arbiter that panicked has been reported by its actor's death watch

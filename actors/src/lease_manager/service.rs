@@ -15,7 +15,7 @@ use messages::read::ReadIndex;
 use messages::reply::Outbox;
 use messages::{Gauges, Reply, ReplyBody, RequestError, SinkId, Sinks, Token};
 use model::request::{LeaseCheckpoint, LeaseCheckpointRequest, LeaseRevokeRequest};
-use model::{Applied, Command};
+use model::{Applied, Caller, Command};
 use raft::NodeId;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -333,7 +333,7 @@ impl LeaseService {
             self.next_token += 1;
             let token = self.next_token;
             self.own.insert(token, (only_in_term, own));
-            let command: Bytes = command.encode(token);
+            let command: Bytes = command.encode_for(Caller::Internal, token);
             proposals.push(Proposal { token, command, only_in_term });
         }
         if let Err(refused) = self.parts.core.propose(Propose { sink: self.parts.sink, proposals }) {

@@ -86,6 +86,11 @@ impl Hub {
             match request {
                 ToHub::OpenStream { stream, credit } => self.open(stream, credit),
                 ToHub::Create { stream, create } => self.create(stream, create),
+                ToHub::Refuse { stream, reason } => {
+                    if let Some(stream) = self.registry.stream(stream) {
+                        self.refuse(stream, &reason);
+                    }
+                }
                 ToHub::Cancel { stream, watch_id } => self.cancel(stream, watch_id),
                 ToHub::Progress { stream } => self.request_progress(stream),
                 ToHub::Credit { stream, bytes } => self.take_back(stream, bytes),

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | [`etcdserverpb`] | `etcdserverpb` | KV, Watch, Lease, Cluster, Maintenance, Auth |
 //! | [`mvccpb`] | `mvccpb` | – (the messages are `model`'s) |
-//! | [`authpb`] | `authpb` | – |
+//! | [`authpb`] | `authpb` | – (the messages are `model`'s) |
 //! | [`v3lockpb`] | `v3lockpb` | Lock |
 //! | [`v3electionpb`] | `v3electionpb` | Election |
 //! | [`health`] | `grpc.health.v1` | Health |
@@ -20,13 +20,23 @@ pub mod mvccpb {
 
 /// Package `authpb`.
 pub mod authpb {
-    #![allow(missing_docs, reason = "generated; documented in proto/ and by etcd")]
-    include!(concat!(env!("OUT_DIR"), "/authpb.rs"));
+    pub use model::auth::{Permission, Role, User, UserAddOptions};
+
+    /// Inside `Permission`.
+    pub mod permission {
+        pub use model::auth::PermissionType as Type;
+    }
 }
 
 /// Package `etcdserverpb`.
 pub mod etcdserverpb {
     #![allow(missing_docs, reason = "generated; documented in proto/ and by etcd")]
+    pub use model::auth::{
+        AuthDisableRequest, AuthEnableRequest, AuthRoleAddRequest, AuthRoleDeleteRequest, AuthRoleGetRequest,
+        AuthRoleGrantPermissionRequest, AuthRoleListRequest, AuthRoleRevokePermissionRequest, AuthStatusRequest,
+        AuthUserAddRequest, AuthUserChangePasswordRequest, AuthUserDeleteRequest, AuthUserGetRequest,
+        AuthUserGrantRoleRequest, AuthUserListRequest, AuthUserRevokeRoleRequest,
+    };
     pub use model::request::{
         AlarmAction, AlarmRequest, AlarmType, CompactionRequest, Compare, CompareResult, CompareTarget,
         DeleteRangeRequest, LeaseCheckpoint, LeaseCheckpointRequest, LeaseGrantRequest, LeaseRevokeRequest, PutRequest,

@@ -32,6 +32,9 @@ pub enum ApplyError {
     /// A change of the membership is refused.
     #[error(transparent)]
     Member(#[from] crate::MemberRefusal),
+    /// The caller may not do it, or it makes no sense for users and roles as they are.
+    #[error(transparent)]
+    Auth(#[from] crate::AuthRefusal),
     /// An internal proposal of an earlier term.
     #[error("proposed in an earlier term")]
     StaleTerm,
@@ -55,6 +58,9 @@ pub enum ReadError {
     /// The answer has to be collected, and other answers hold the memory for it.
     #[error("other answers hold the memory for this one")]
     Busy,
+    /// The caller may not see what it asks for.
+    #[error(transparent)]
+    Auth(#[from] crate::AuthRefusal),
     /// The store could not be read; the node stops.
     #[error("store read failed: {0}")]
     Store(String),

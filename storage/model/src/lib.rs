@@ -2,6 +2,7 @@
 //!
 //! Plain data and checked codecs. Must never touch a disk, a clock, a socket or a runtime.
 
+pub mod auth;
 pub mod command;
 pub mod envelope;
 pub mod error;
@@ -12,6 +13,7 @@ pub mod outcome;
 pub mod request;
 pub mod status;
 
+pub use auth::{AuthCommand, AuthOutcome, AuthRefusal, Caller};
 pub use command::Command;
 pub use envelope::{Envelope, EnvelopeError, Origin};
 pub use error::{ApplyError, ReadError};

@@ -2,6 +2,7 @@
 //!
 //! Key-values stay in their stored bytes (encoded [`KeyValue`](crate::KeyValue)), so that an answer is spliced, never re-encoded.
 
+use crate::auth::AuthOutcome;
 use crate::request::AlarmType;
 use crate::{ApplyError, MemberInfo};
 use bytes::Bytes;
@@ -79,6 +80,8 @@ pub enum Outcome {
         /// All members after it, ascending by id.
         members: Vec<MemberInfo>,
     },
+    /// Of a command about users, roles or tokens.
+    Auth(AuthOutcome),
     /// Internal commands without an answer.
     Done,
 }

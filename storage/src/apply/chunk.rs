@@ -43,7 +43,7 @@ impl<E: Engine> StateMachine<E> {
     pub(super) fn resume(&mut self, row: ChunkRow) -> Result<(), ApplyFatal> {
         let sub = row.sub;
         let mut cursor = EntryCursor::resumed(row);
-        let command = decode(cursor.id, &cursor.command)?;
+        let (_, command) = decode(cursor.id, &cursor.command)?;
         self.sub = if mutant::on(Mutant::ChunkSub) { 0 } else { sub };
         self.chunked = true;
         let result = self.finish(&mut cursor, &command)?;

@@ -2,6 +2,7 @@
 //!
 //! Must never look at anything but the entry and replicated state.
 
+use super::decoded::Decoded;
 use super::entry_cursor::EntryCursor;
 use super::failure::{Run, answer};
 use super::overlay::Written;
@@ -10,7 +11,7 @@ use crate::engine::Engine;
 use crate::schema::Damaged;
 use model::mutant::{self, Mutant};
 use model::request::{AlarmType, RequestOp, RequestUnion, TxnRequest};
-use model::{Applied, ApplyError, Command, OpOutcome, Origin, Outcome};
+use model::{Applied, ApplyError, Caller, Command, OpOutcome, Origin, Outcome};
 use raft::{EntryKind, LogId};
 
 /// True when the transaction could write a value: what a full store refuses.
@@ -35,7 +36,7 @@ impl<E: Engine> StateMachine<E> {
         if entry.data.is_empty() {
             return Ok(None);
         }
-        let (envelope, command) = self.take_decoded(entry)?;
+        let Decoded { envelope, caller, command, .. } = self.take_decoded(entry)?;
         let stale = envelope.only_in_term != 0 && envelope.only_in_term != entry.term;
         let result = if stale && !mutant::on(Mutant::RevokeLaterTerm) {
             Err(ApplyError::StaleTerm)
@@ -43,7 +44,7 @@ impl<E: Engine> StateMachine<E> {
             Err(refusal)
         } else {
             let mut cursor = EntryCursor::new(id, envelope.command, self.effects.events.len());
-            answer(self.start(&mut cursor, command))?
+            answer(self.start(&mut cursor, &caller, command))?
         };
         self.close_revision();
         Ok(Some((envelope.origin, Applied { revision: self.now.revision, term: entry.term, result })))
@@ -66,7 +67,7 @@ impl<E: Engine> StateMachine<E> {
             Command::Put(_) | Command::DeleteRange(_) | Command::Txn(_) | Command::Compaction(_) => true,
             Command::LeaseGrant(_) | Command::LeaseRevoke(_) => true,
             Command::LeaseCheckpoint(_) | Command::Alarm(_) => false,
-            Command::ClusterVersionSet(_) | Command::MemberAttrSet(_) => false,
+            Command::ClusterVersionSet(_) | Command::MemberAttrSet(_) | Command::Auth(_) => false,
         };
         if corrupt && stands(AlarmType::Corrupt) {
             return Some(ApplyError::Corrupt);
@@ -79,7 +80,8 @@ impl<E: Engine> StateMachine<E> {
         (costs && stands(AlarmType::Nospace)).then_some(ApplyError::NoSpace)
     }
 
-    fn start(&mut self, cursor: &mut EntryCursor, command: Command) -> Run<Outcome> {
+    fn start(&mut self, cursor: &mut EntryCursor, caller: &Caller, command: Command) -> Run<Outcome> {
+        self.authorize(caller, &command)?;
         match command {
             Command::Put(put) => {
                 self.check_put(&put)?;
@@ -100,6 +102,7 @@ impl<E: Engine> StateMachine<E> {
             Command::Alarm(request) => Ok(self.alarm(request)),
             Command::ClusterVersionSet(request) => Ok(self.set_cluster_version(request)),
             Command::MemberAttrSet(request) => Ok(self.set_attributes(request)?),
+            Command::Auth(command) => self.auth_command(cursor.id.index, caller, &command),
         }
     }
 

@@ -4,7 +4,7 @@
 
 use super::report::ApplyFatal;
 use bytes::Bytes;
-use model::{Command, Envelope};
+use model::{Caller, Command, Envelope};
 use raft::LogId;
 
 /// An entry that waits to be applied.
@@ -12,6 +12,7 @@ use raft::LogId;
 pub(super) struct Decoded {
     pub(super) id: LogId,
     pub(super) envelope: Envelope,
+    pub(super) caller: Caller,
     pub(super) command: Command,
 }
 
@@ -21,8 +22,8 @@ impl Decoded {
     }
 }
 
-pub(super) fn decode(id: LogId, bytes: &Bytes) -> Result<Command, ApplyFatal> {
-    Command::decode(bytes.clone()).map_err(|why| ApplyFatal::Command { index: id.index, term: id.term, why })
+pub(super) fn decode(id: LogId, bytes: &Bytes) -> Result<(Caller, Command), ApplyFatal> {
+    Command::decode_with_caller(bytes.clone()).map_err(|why| ApplyFatal::Command { index: id.index, term: id.term, why })
 }
 
 pub(super) fn decode_envelope(id: LogId, bytes: &Bytes) -> Result<Envelope, ApplyFatal> {

@@ -5,7 +5,7 @@
 use super::report::ApplyFatal;
 use crate::engine::EngineError;
 use crate::schema::Damaged;
-use model::ApplyError;
+use model::{ApplyError, AuthRefusal};
 
 /// Why a command does not come to its end.
 #[derive(Debug)]
@@ -22,6 +22,12 @@ pub(super) type Run<T> = Result<T, Stop>;
 impl From<ApplyError> for Stop {
     fn from(e: ApplyError) -> Self {
         Self::Refused(e)
+    }
+}
+
+impl From<AuthRefusal> for Stop {
+    fn from(e: AuthRefusal) -> Self {
+        Self::Refused(e.into())
     }
 }
 

@@ -82,7 +82,7 @@ impl<E: Engine> StateMachine<E> {
     }
 
     /// Some keys of a lease from the row key `from` on, and the row key to go on from.
-    fn attached(&self, id: i64, from: &[u8]) -> Result<(Vec<Bytes>, Option<Vec<u8>>), ApplyFatal> {
+    pub(super) fn attached(&self, id: i64, from: &[u8]) -> Result<(Vec<Bytes>, Option<Vec<u8>>), ApplyFatal> {
         let prefix = meta::attached(id, &[]);
         let mut keys = Vec::new();
         let mut bytes = 0;

@@ -8,6 +8,7 @@ use super::meta_rows::{LeaseRow, MemberIds, State};
 use super::overlay::Written;
 use super::report::{ApplyFatal, Committed, ConfVerdict, LeaseChange, Report, StoreEvent};
 use super::slot::{Heads, KEEP};
+use crate::auth::{AuthState, TokenChange};
 use crate::count::{Changes, Counts, KeyChanges};
 use crate::engine::{Engine, Family};
 use crate::read::Compaction;
@@ -33,6 +34,7 @@ pub(super) struct Effects {
     pub(super) compaction: Option<i64>,
     pub(super) membership: bool,
     pub(super) verdicts: Vec<ConfVerdict>,
+    pub(super) tokens: Vec<TokenChange>,
 }
 
 /// The write side of a store: the replicated state machine. One owner, one thread.
@@ -48,6 +50,8 @@ pub struct StateMachine<E: Engine> {
     pub(super) conf_state: ConfState,
     pub(super) cluster_version: Option<String>,
     pub(super) alarms: Arc<[AlarmMember]>,
+    /// Users and roles including what `batch` holds.
+    pub(super) auth: Arc<AuthState>,
     pub(super) batch: Batch,
     pub(super) counts: Counts,
     pub(super) changes: Changes,
@@ -175,6 +179,7 @@ impl<E: Engine> StateMachine<E> {
             alarms: effects.alarms.then(|| self.alarms.clone()),
             compaction: effects.compaction,
             verdicts: effects.verdicts,
+            tokens: effects.tokens,
             membership,
             view: self.view(),
         })
@@ -192,7 +197,7 @@ impl<E: Engine> StateMachine<E> {
             keys: self.saved.keys,
             alarms: self.alarms.clone(),
         };
-        View { snapshot: self.snapshot.clone(), status }
+        View { snapshot: self.snapshot.clone(), auth: self.auth.clone(), status }
     }
 
     /// Last applied entry.

@@ -17,6 +17,7 @@
 mod ahead;
 mod alarm;
 mod answer;
+mod auth;
 mod batch;
 mod chunk;
 mod command;

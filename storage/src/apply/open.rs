@@ -11,6 +11,7 @@ use super::meta_rows::{
     ChunkRow, FORMAT_VERSION, MemberIds, MemberRow, State, damaged, decode_conf_state, encode_conf_state,
 };
 use super::report::OpenError;
+use crate::auth::AuthState;
 use crate::count::{Changes, Counts};
 use crate::engine::{Direction, Engine, Family, Op, Scan, Snapshot};
 use crate::schema::{Damaged, meta};
@@ -139,6 +140,7 @@ impl<E: Engine> StateMachine<E> {
             conf_state: decode_conf_state(&row(meta::CONF_STATE)?)?,
             cluster_version: version.map_err(|_| damaged("bad cluster version"))?,
             alarms: alarms(&snapshot)?,
+            auth: Arc::new(AuthState::read(&snapshot)?),
             counts: Counts::new(&snapshot)?,
             changes: Changes::new(&snapshot, state.compact)?,
             created: Vec::new(),

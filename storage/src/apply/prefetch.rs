@@ -9,7 +9,7 @@ use super::{ApplyFatal, StateMachine};
 use crate::engine::{Engine, Family, Snapshot};
 use bytes::Bytes;
 use model::request::{RequestUnion, TxnRequest};
-use model::{Command, Envelope};
+use model::Command;
 use raft::{Entry, EntryKind, LogId};
 
 fn txn_keys(txn: &TxnRequest, out: &mut Vec<Bytes>) {
@@ -54,9 +54,9 @@ impl<E: Engine> StateMachine<E> {
             // What was announced from here on lost against another leader's entries.
             self.decoded.truncate(at);
             let Ok(envelope) = decode_envelope(id, &entry.data) else { continue };
-            let Ok(command) = decode(id, &envelope.command) else { continue };
+            let Ok((caller, command)) = decode(id, &envelope.command) else { continue };
             keys_of(&command, &mut keys);
-            self.decoded.push_back(Decoded { id, envelope, command });
+            self.decoded.push_back(Decoded { id, envelope, caller, command });
         }
         keys.retain(|key| !self.heads.contains_key(key));
         if keys.len() < 2 {
@@ -74,17 +74,17 @@ impl<E: Engine> StateMachine<E> {
         Ok(())
     }
 
-    /// The command of an entry, decoded earlier or now.
-    pub(super) fn take_decoded(&mut self, entry: &Entry) -> Result<(Envelope, Command), ApplyFatal> {
+    /// An entry, decoded earlier or now.
+    pub(super) fn take_decoded(&mut self, entry: &Entry) -> Result<Decoded, ApplyFatal> {
         let id = LogId { term: entry.term, index: entry.index };
         while self.decoded.front().is_some_and(|d| d.id.index <= id.index) {
             match self.decoded.pop_front() {
-                Some(first) if first.id == id => return Ok((first.envelope, first.command)),
+                Some(first) if first.id == id => return Ok(first),
                 _ => {}
             }
         }
         let envelope = decode_envelope(id, &entry.data)?;
-        let command = decode(id, &envelope.command)?;
-        Ok((envelope, command))
+        let (caller, command) = decode(id, &envelope.command)?;
+        Ok(Decoded { id, envelope, caller, command })
     }
 }

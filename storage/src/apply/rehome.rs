@@ -1,5 +1,5 @@
 //! Giving a store to another membership than the one it had: a restored store to a new cluster, with new ids and a log that begins anew; or
-//! a store to its member alone, when the others are lost. Keys, revisions and leases stay.
+//! a store to its member alone, when the others are lost. Keys, revisions, leases, users and roles stay.
 //!
 //! Must never be used on a store whose member may run again: its log would not fit any more.
 

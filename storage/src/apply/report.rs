@@ -3,6 +3,8 @@
 //! Plain data. Must never hold a reference into the engine other than the view that is to be published.
 
 use super::judge::Membership;
+use crate::auth::TokenChange;
+use crate::auth::rows::ReadRowsError;
 use crate::engine::EngineError;
 use crate::schema::{Damaged, Kind};
 use crate::view::View;
@@ -92,6 +94,8 @@ pub struct Report<S> {
     pub compaction: Option<i64>,
     /// What became of conf changes, ascending by index.
     pub verdicts: Vec<ConfVerdict>,
+    /// What becomes of the tokens that members hold in memory, in the order of application.
+    pub tokens: Vec<TokenChange>,
     /// The membership, when members, their attributes, the cluster version or the conf state changed.
     pub membership: Option<Arc<Membership>>,
     /// The state to publish, already written.
@@ -180,6 +184,15 @@ pub enum OpenError {
     /// Reading it, or finishing what a crash left half done, failed.
     #[error(transparent)]
     Fatal(#[from] ApplyFatal),
+}
+
+impl From<ReadRowsError> for OpenError {
+    fn from(e: ReadRowsError) -> Self {
+        match e {
+            ReadRowsError::Engine(why) => why.into(),
+            ReadRowsError::Damaged(why) => why.into(),
+        }
+    }
 }
 
 impl From<EngineError> for OpenError {

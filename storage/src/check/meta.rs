@@ -3,21 +3,24 @@
 use super::report::Report;
 use crate::apply::meta_rows::decode_conf_state;
 use crate::apply::{MemberIds, MemberRow, OpenError, State, check_format, unfinished_entry};
+use crate::auth::AuthState;
 use crate::engine::{Direction, EngineError, Family, Scan, Snapshot};
 use crate::schema::meta;
 use prost::Message;
 
 /// First bytes of rows that belong to a table, and what it is called.
-const TABLES: [(u8, &str); 5] = [
+const TABLES: [(u8, &str); 7] = [
     (meta::LEASE, "lease"),
     (meta::ATTACHED, "attachment"),
     (meta::MEMBER, "member"),
     (meta::ALARM, "alarm"),
     (meta::REMOVED, "removed member"),
+    (meta::AUTH_USER, "user"),
+    (meta::AUTH_ROLE, "role"),
 ];
 
 /// Rows that stand alone.
-const SINGLE: [&[u8]; 8] = [
+const SINGLE: [&[u8]; 9] = [
     meta::APPLIED,
     meta::CONF_STATE,
     meta::REVISIONS,
@@ -26,6 +29,7 @@ const SINGLE: [&[u8]; 8] = [
     meta::FORMAT,
     meta::IDENTITY,
     meta::CLUSTER_VERSION,
+    meta::AUTH,
 ];
 
 pub(super) fn check<S: Snapshot>(snapshot: &S, report: &mut Report) -> Result<(), OpenError> {
@@ -65,6 +69,9 @@ fn rows<S: Snapshot>(snapshot: &S, report: &mut Report) -> Result<(), EngineErro
             report.problem(Family::Meta, format!("unknown row {}", key.escape_ascii()));
             continue;
         };
+        if matches!(key[0], meta::AUTH_USER | meta::AUTH_ROLE) {
+            continue;
+        }
         if key.len() < 9 {
             report.problem(Family::Meta, format!("the key of a {table} row is too short: {}", key.escape_ascii()));
         }
@@ -89,6 +96,9 @@ fn describe<S: Snapshot>(snapshot: &S, report: &mut Report) -> Result<(), Engine
         Some(Ok(conf_state)) => report.conf_state = conf_state,
         Some(Err(why)) => report.problem(Family::Meta, why.to_string()),
         None => report.problem(Family::Meta, "the row conf_state is missing"),
+    }
+    if let Err(why) = AuthState::read(snapshot) {
+        report.problem(Family::Meta, why.to_string());
     }
     match unfinished_entry(snapshot) {
         Ok(index) => report.unfinished = index,

@@ -18,6 +18,7 @@ use actors::log_reader::LogReader;
 use actors::raft_core::inbox::{Inbox, InnerPort};
 use actors::raft_core::log_tail::LogTail;
 use actors::raft_core::{CoreConfig, CoreParts, RaftCore};
+use actors::simple_tokens::{DEFAULT_TTL, SimpleTokens};
 use actors::store_cell::StoreCell;
 use actors::wal_writer::{WalInstall, WalParts, WalWriter};
 use actors::watch_hub::{Hub, Position, ReadDone, ReadJob};
@@ -189,6 +190,8 @@ impl Wiring {
             // nobody has to be told
             members: Box::new(unbounded().0),
             flusher: self.ends.flusher_end.clone(),
+            tokens: Arc::new(SimpleTokens::new(DEFAULT_TTL)),
+            gauges: self.gauges.clone(),
             pace: ApplierPace {
                 compaction_pause: Duration::ZERO,
                 compaction_rows: params.compaction_rows,
@@ -293,7 +296,7 @@ impl Running {
             to_flusher,
             lease_mail,
             hub_mail,
-            reads: Arc::new(Reads::new(wiring.views.clone(), wiring.gauges.clone(), COLLECTED_BYTES)),
+            reads: Arc::new(Reads::new(wiring.views.clone(), wiring.gauges.clone(), tokens, COLLECTED_BYTES)),
             replies,
             port: wiring.port,
             inner: wiring.inner,

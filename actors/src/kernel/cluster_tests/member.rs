@@ -128,6 +128,7 @@ impl Member {
             core,
             tick: TICK,
             hub: HubConfig::for_requests(1 << 20),
+            token_ttl: crate::simple_tokens::DEFAULT_TTL,
             compaction_pause: Duration::ZERO,
             budgets: OwnerBudgets::DEFAULT,
             make_room: Box::new(|| {}),
