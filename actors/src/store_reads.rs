@@ -13,10 +13,11 @@ use messages::read::{ChunkSource, INLINE_BYTES, RangePlan, Reads, RunQuery, TxnP
 use messages::reply::HashAnswer;
 use messages::{Gauges, Reply, ReplyBody, RequestError};
 use model::request::{RangeRequest, TxnRequest};
-use model::{MemberInfo, OpOutcome, RangeOutcome, ReadError, StoreStatus};
+use model::{Caller, KeyRange, MemberInfo, OpOutcome, RangeOutcome, ReadError, StoreStatus};
 use prost::encoding::encode_varint;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use storage::auth::Access;
 use storage::engine::Snapshot;
 use storage::read::memory_budget::{MemoryBudget, Reservation};
 use storage::read::{Budget, RangeCursor};
@@ -95,8 +96,9 @@ impl<S: Snapshot> StoreReads<S> {
     }
 
     /// The keys of a lease as `keys` fields of the answer: there may be millions, and no view is held while a client takes them.
-    fn plan_lease(&self, id: i64) -> Result<RangePlan, ReadError> {
+    fn plan_lease(&self, id: i64, caller: &Caller) -> Result<RangePlan, ReadError> {
         let view = self.walk();
+        let is_free = view.auth.check_admin(caller).is_ok();
         let mut reservation = Reservation::of(self.budget.clone());
         let mut chunks = VecDeque::new();
         let mut chunk = BytesMut::new();
@@ -109,6 +111,9 @@ impl<S: Snapshot> StoreReads<S> {
             from = [last, &b"\0"[..]].concat();
             count += keys.len() as i64;
             for key in keys {
+                if !is_free {
+                    view.auth.check(caller, Access::Read, &KeyRange::new(key.clone(), Bytes::new()))?;
+                }
                 chunk.put_u8(LEASE_KEYS_TAG);
                 encode_varint(key.len() as u64, &mut chunk);
                 chunk.put_slice(&key);
@@ -253,7 +258,7 @@ impl<S: Snapshot> PoolReads for StoreReads<S> {
         let token = run.token;
         let body = match run.work {
             Work::PlanRange(request) => ReplyBody::RangePlanned(self.plan(&request)),
-            Work::PlanLease { id } => ReplyBody::RangePlanned(self.plan_lease(id)),
+            Work::PlanLease { id, caller } => ReplyBody::RangePlanned(self.plan_lease(id, &caller)),
             Work::CheckLeases(check) => ReplyBody::LeasesChecked(auth_reads::check_leases(&self.walk(), &check)),
             Work::ReadTxn(request) => ReplyBody::TxnRead(self.plan_txn(&request)),
             Work::HashKv { .. } | Work::Hash => ReplyBody::Hash(self.hash(&run)),

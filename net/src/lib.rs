@@ -8,5 +8,6 @@ pub mod peer;
 pub mod server;
 pub mod services;
 pub mod throttle;
+pub mod tokens;
 
 pub use server::{Doors, Listen, LoopGuard, Loops};

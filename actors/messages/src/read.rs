@@ -5,7 +5,7 @@ use crate::ids::{SinkId, Token};
 use bytes::Bytes;
 pub use model::MemberInfo;
 use model::request::{RangeRequest, TxnRequest};
-use model::{OpOutcome, RangeOutcome, ReadError, StoreStatus};
+use model::{Caller, OpOutcome, RangeOutcome, ReadError, StoreStatus};
 use std::sync::Arc;
 
 /// Asks for a read-index grant, after which a read is linearizable. Answered by `ReplyBody::ReadGranted` once the member has applied far enough.
@@ -69,6 +69,8 @@ pub enum Work {
     PlanLease {
         /// The lease.
         id: i64,
+        /// Who asks. He must be allowed to read every key.
+        caller: Caller,
     },
     /// Whether somebody may see or change all keys of leases.
     CheckLeases(CheckLeases),

@@ -1,7 +1,7 @@
 //! The in-process client: the same messages as a door sends, without a socket.
 //!
 //! Cheap to clone, usable from any thread with a tokio runtime. Requests are taken as checked: it is the host's own code
-//! that asks. A client outlives its node: every request then ends as stopped. Must never retry: an outcome that is unknown is reported as such.
+//! that asks, and it may everything, whoever the users are. A client outlives its node: every request then ends as stopped. Must never retry: an outcome that is unknown is reported as such.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use messages::admin::Control;
@@ -11,7 +11,7 @@ use messages::read::{ChunkSource, INLINE_BYTES, ReadIndex, RunQuery, Work};
 use messages::watch::{CreateWatch, StreamKey, ToHub, WatchFrame, WatchRequests};
 use messages::{Ports, Reply, ReplyBody, ReplySink, RequestError, SinkId, Token};
 use model::request::RangeRequest;
-use model::{Applied, ApplyError, Command, KeyValue, MemberChange, MemberInfo, Outcome, RangeOutcome, ReadError};
+use model::{Applied, ApplyError, Caller, Command, KeyValue, MemberChange, MemberInfo, Outcome, RangeOutcome, ReadError};
 use prost::Message;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -139,7 +139,7 @@ impl Client {
     pub async fn execute(&self, command: Command) -> Result<(i64, Outcome), ClientError> {
         let reply = self
             .ask(|token| {
-                let proposals = vec![Proposal { token, command: command.encode(token), only_in_term: 0 }];
+                let proposals = vec![Proposal { token, command: command.encode_for(Caller::Internal, token), only_in_term: 0 }];
                 self.ports.core.propose(Propose { sink: self.id, proposals }).is_ok()
             })
             .await?;

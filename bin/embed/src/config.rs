@@ -4,6 +4,7 @@
 
 use crate::budgets::Budgets;
 use crate::listen::{SocketOptions, TlsSettings};
+use crate::tokens::TokenSettings;
 use crate::version;
 use net::door::DoorLimits;
 pub use net::peer::local::LocalNetwork;
@@ -80,6 +81,10 @@ pub struct Config {
     pub client_urls: Vec<String>,
     /// Certificates of `https` and `unixs` URLs.
     pub client_tls: Option<TlsSettings>,
+    /// Which tokens clients may show while authentication is on.
+    pub tokens: TokenSettings,
+    /// Cost factor of hashing passwords, 4 to 31.
+    pub bcrypt_cost: u32,
     /// Where HTTP is served without gRPC.
     pub client_http_urls: Vec<String>,
     /// Where only health and metrics are served, besides `client_urls`.
@@ -149,6 +154,8 @@ impl Config {
             advertise_client_urls: vec!["http://localhost:2379".into()],
             client_urls: Vec::new(),
             client_tls: None,
+            tokens: TokenSettings::default(),
+            bcrypt_cost: 10,
             client_http_urls: Vec::new(),
             metrics_urls: Vec::new(),
             cors: vec!["*".into()],

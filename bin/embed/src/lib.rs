@@ -26,6 +26,7 @@ mod node_tests;
 pub mod peers;
 mod publish;
 mod thread_guard;
+pub mod tokens;
 pub mod version;
 
 pub use actors::death_watch::{ExitCell, NodeExit};

@@ -14,6 +14,7 @@ use crate::listen::{self, ListenError, ServerTls};
 use crate::peers::{self, LocalMember, PeerPlan, Peers, PeersError};
 use crate::publish;
 use crate::thread_guard::ThreadGuard;
+use crate::tokens::TokenError;
 use crate::version::{SERVER_VERSION, STORAGE_VERSION};
 use actors::death_watch::{ExitCell, NodeExit};
 use actors::kernel::{Assembly, FIRST_CLIENT_SINK, Kernel};
@@ -26,6 +27,7 @@ use net::peer::metrics::PeerMetrics;
 use net::peer::tls::PeerTls;
 use net::peer::transport::PeerTransport;
 use net::services::ServiceConfig;
+use net::tokens::TokenKind;
 use net::{Doors, Listen, LoopGuard, Loops};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -56,6 +58,9 @@ pub enum StartError {
     /// Sockets and certificates for other members.
     #[error(transparent)]
     Peers(#[from] PeersError),
+    /// Keys of tokens.
+    #[error(transparent)]
+    Tokens(#[from] TokenError),
     /// Data folder.
     #[error(transparent)]
     Bootstrap(#[from] BootstrapError),
@@ -102,6 +107,7 @@ impl Node {
         storage::member::refuse_foreign(&config.data_dir, config.wal_dir.as_deref())?;
         let ClientSockets { listeners, addresses, tls } = ClientSockets::bind(&config)?;
         let plan = PeerPlan::new(&config)?;
+        let tokens = config.tokens.open()?;
         let booted = open(&config, plan.tls.clone()).await?;
         let exit = ExitCell::default();
         let own = LocalMember {
@@ -132,7 +138,7 @@ impl Node {
         peers.pages.open(ports.clone());
         let exit = kernel.exit().clone();
         let guard = move || -> Box<dyn LoopGuard> { Box::new(ThreadGuard::new("client loop", exit.clone())) };
-        let doors = loops.run(ports.clone(), service_config(&config, plan.metrics)?, FIRST_CLIENT_SINK + 1, guard);
+        let doors = loops.run(ports.clone(), service_config(&config, tokens, plan.metrics)?, FIRST_CLIENT_SINK + 1, guard);
         let client = Client::new(ports, sink.clone(), SinkId(FIRST_CLIENT_SINK));
         let (exit, gauges) = (kernel.exit().clone(), client.ports().gauges.clone());
         // also when an owner fails and the host is slow to call `stop`: what it would have answered never comes
@@ -266,8 +272,11 @@ fn stopped_status() -> Status {
     net::services::status::STOPPED
 }
 
-fn service_config(config: &Config, peers: PeerMetrics) -> Result<ServiceConfig, BootstrapError> {
+fn service_config(config: &Config, tokens: TokenKind, peers: PeerMetrics) -> Result<ServiceConfig, BootstrapError> {
     Ok(ServiceConfig {
+        tokens,
+        bcrypt_cost: config.bcrypt_cost,
+        client_cert_auth: config.client_tls.as_ref().is_some_and(|tls| tls.client_cert_auth),
         peers,
         max_request_bytes: config.max_request_bytes,
         max_txn_ops: config.max_txn_ops,
@@ -338,6 +347,7 @@ fn assemble(
         },
         tick: config.heartbeat,
         hub,
+        token_ttl: config.tokens.simple_ttl(),
         compaction_pause: config.compaction_pause,
         budgets,
         make_room: Box::new(move || monitor.for_defragmentation()),

@@ -12,6 +12,7 @@ mod settings;
 #[cfg(test)]
 mod settings_tests;
 mod tls;
+mod tokens;
 
 use daemon::flags::{self, Command, FlagError, Given};
 use daemon::memory;

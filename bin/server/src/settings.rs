@@ -6,6 +6,7 @@ use crate::cluster;
 use crate::flags::spec::{Area, Here};
 use crate::flags::{Given, gates, syntax, table};
 use crate::tls;
+use crate::tokens;
 use embed::config::AutoCompaction;
 use embed::listen::{ClientUrl, SocketOptions, UrlTarget, bind_address, parse_url};
 use std::net::IpAddr;
@@ -66,6 +67,8 @@ pub fn resolve(mut given: Given) -> Result<Settings, String> {
     node.auto_compaction = auto_compaction(&given)?;
     check_gates(&given)?;
     node.client_tls = tls::of_clients(&given, &node.data_dir)?;
+    node.tokens = tokens::settings(&given, &mut warnings)?;
+    node.bcrypt_cost = tokens::bcrypt_cost(&given, &mut warnings);
     peers(&given, &mut node, &mut warnings)?;
     node.initial_cluster = cluster::members(&given, &node.name, has_data)?;
     node.force_new_cluster = given.flag("force-new-cluster");

@@ -3,6 +3,7 @@
 use crate::flags::Given;
 use crate::settings::{Settings, resolve};
 use embed::config::AutoCompaction;
+use embed::tokens::{JwtFiles, SignMethod, TokenSettings};
 use std::time::Duration;
 
 fn with(pairs: &[(&str, &str)]) -> Result<Settings, String> {
@@ -130,7 +131,6 @@ fn tls_and_gates() {
 fn what_is_not_offered_says_so() {
     for (flag, text) in [
         ("discovery-srv", "example.com"),
-        ("auth-token", "jwt,pub-key=a"),
         ("host-whitelist", "a.example"),
         ("enable-v2", "true"),
         ("proxy", "on"),
@@ -141,6 +141,38 @@ fn what_is_not_offered_says_so() {
     let twice = words(&[("discovery-srv", "a"), ("initial-cluster", "default=http://localhost:2380")]);
     assert!(twice.starts_with("multiple discovery or bootstrap flags are set."));
     assert!(with(&[("auth-token", "simple"), ("enable-v2", "false")]).is_ok());
+}
+
+#[test]
+fn tokens_are_etcds() {
+    let tokens = |text| with(&[("auth-token", text)]).unwrap().node.tokens;
+    let ttl = |seconds| TokenSettings::Simple { ttl: Duration::from_secs(seconds) };
+    assert_eq!(tokens("simple"), ttl(300));
+    assert_eq!(with(&[("auth-token-ttl", "7")]).unwrap().node.tokens, ttl(7));
+    assert_eq!(with(&[("auth-token-ttl", "0")]).unwrap().node.tokens, ttl(300));
+    assert_eq!(tokens(""), TokenSettings::None);
+    let jwt = tokens("jwt,sign-method=RS256,pub-key=a,priv-key=b,ttl=1m30s");
+    let files = JwtFiles {
+        method: SignMethod::by_name("RS256").unwrap(),
+        public_key: Some("a".into()),
+        private_key: Some("b".into()),
+        ttl: Duration::from_secs(90),
+    };
+    assert_eq!(jwt, TokenSettings::Jwt(files));
+    let unknown = with(&[("auth-token", "jwt,sign-method=HS256,priv-key=b,colour=red")]).unwrap().warnings;
+    assert!(unknown.iter().any(|text| text.contains("colour")), "{unknown:?}");
+    for wrong in ["token", "simple,ttl", "jwt,sign-method=none", "jwt", "jwt,ttl=1,sign-method=HS256", "simple,a=1,a=2"] {
+        let said = words(&[("auth-token", wrong)]);
+        assert!(said.starts_with("auth: invalid auth options"), "{wrong}: {said}");
+    }
+    let cost = |text| with(&[("bcrypt-cost", text)]).unwrap();
+    assert_eq!(cost("4").node.bcrypt_cost, 4);
+    for wrong in ["3", "32", "-1"] {
+        let settings = cost(wrong);
+        assert_eq!(settings.node.bcrypt_cost, 10);
+        let said = format!("use default bcrypt cost 10 instead of the invalid given cost {wrong}");
+        assert!(settings.warnings.contains(&said), "{:?}", settings.warnings);
+    }
 }
 
 /// What promises less than this server gives, or only lets somebody look on, is no reason not to serve.

@@ -13,7 +13,7 @@ use crate::throttle::Throttle;
 use bytes::{Bytes, BytesMut};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -190,6 +190,7 @@ async fn secure(spec: &ListenSpec, socket: StdSocket) -> io::Result<(Io, Peer, O
     peer.tls = Some(PeerTls {
         certs: session.peer_certificates().unwrap_or_default().iter().map(|c| c.clone().into_owned()).collect(),
         server_name: session.server_name().map(str::to_owned),
+        common_name: OnceCell::new(),
     });
     let alpn = session.alpn_protocol().map(|p| p == b"h2");
     Ok((Io::new(IoKind::Tls(Box::new(stream))), peer, alpn))

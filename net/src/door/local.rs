@@ -146,6 +146,6 @@ impl LoopHandle {
         ctx.called.set(true);
         ctx.ready.wake_loop();
         let open = Open::new(&ctx.state, None, &method.info, None);
-        (open, CallMeta { method: method.info.clone(), headers, deadline: None, peer })
+        (open, CallMeta { method: method.info.clone(), headers, deadline: None, peer, is_local: true })
     }
 }

@@ -13,6 +13,8 @@ pub struct CallMeta {
     pub(super) headers: HeaderMap,
     pub(super) deadline: Option<Instant>,
     pub(super) peer: Rc<Peer>,
+    /// The call was made inside the process, on behalf of somebody else.
+    pub(super) is_local: bool,
 }
 
 impl CallMeta {
@@ -34,6 +36,11 @@ impl CallMeta {
     /// When the client stops waiting. The door answers by itself then.
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline
+    }
+
+    /// True for a call from inside the process: whoever it is for, it is not the other end of the connection.
+    pub fn is_local(&self) -> bool {
+        self.is_local
     }
 
     /// The other end.

@@ -1,7 +1,9 @@
 //! Who is at the other end of a connection.
 
 use rustls::pki_types::CertificateDer;
+use std::cell::OnceCell;
 use std::net::SocketAddr;
+use tls::verify::Certificate;
 
 /// Who is at the other end.
 #[derive(Clone, Debug)]
@@ -25,4 +27,15 @@ pub struct PeerTls {
     pub certs: Vec<CertificateDer<'static>>,
     /// Server name the client asked for.
     pub server_name: Option<String>,
+    /// Read when first asked for.
+    pub(super) common_name: OnceCell<String>,
+}
+
+impl PeerTls {
+    /// Common name of the client's certificate, empty when it has none; `None` without a certificate.
+    pub fn common_name(&self) -> Option<&str> {
+        let leaf = self.certs.first()?;
+        let read = || Certificate::parse(leaf).map(|read| read.common_name().to_owned()).unwrap_or_default();
+        Some(self.common_name.get_or_init(read))
+    }
 }

@@ -60,7 +60,7 @@ pub(super) fn accept(ctx: &Rc<LoopCtx>, methods: &MethodTable, accepted: Accepte
             return None;
         }
     }
-    let meta = CallMeta { method: method.info.clone(), headers: parts.headers, deadline, peer };
+    let meta = CallMeta { method: method.info.clone(), headers: parts.headers, deadline, peer, is_local: false };
     match &method.handler {
         Handler::Bidi(_) | Handler::ServerStream(_) if !open.become_long() => {
             respond::answer(ctx, open, Responder::H2(respond), ctx.limits.busy.clone().into());

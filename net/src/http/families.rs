@@ -17,6 +17,8 @@ pub(super) fn write(page: &mut Page, this: &ClientServices) {
     consensus(page, gauges);
     leases(page, gauges);
     store(page, &this.ports().reads.status());
+    let users = this.ports().reads.auth_revision().1;
+    page.gauge("etcd_debugging_auth_revision", "Revision of users and roles.", users as f64);
     disk(page, gauges);
     watchers(page, gauges);
     this.config().peers.render(this.ports().identity.member_id, page);

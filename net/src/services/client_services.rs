@@ -10,14 +10,16 @@ use super::leader_required::LeaderRequired;
 use super::requests::RoundRequests;
 use super::status;
 use crate::door::{Answer, Call, CallToken, LoopHandle, Status};
+use crate::tokens::verified::VerifiedTokens;
 use bytes::Bytes;
 use messages::admin::{Control, MaintenanceJob, RunJob};
+use messages::auth::{PasswordJob, RunPassword};
 use messages::lease::LeaseAsk;
 use messages::propose::Proposal;
 use messages::read::{ChunkSource, INLINE_BYTES, RunQuery, Work};
 use messages::watch::{StreamKey, ToHub};
 use messages::{Ports, Reply, ReplyBody, RequestError, SinkId, Token};
-use model::{Applied, Command, MemberChange};
+use model::{Applied, Caller, Command, MemberChange};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -48,6 +50,9 @@ struct Shared {
     /// A task offers the core a list that it could not take.
     retrying: Cell<bool>,
     leader_required: LeaderRequired,
+    verified_tokens: VerifiedTokens,
+    /// Calls that wait until the entry that gave their token is applied.
+    waiting_for_tokens: Rc<Cell<usize>>,
 }
 
 impl ClientServices {
@@ -66,6 +71,8 @@ impl ClientServices {
             alarm_proposed: Cell::new(None),
             retrying: Cell::new(false),
             leader_required: LeaderRequired::default(),
+            verified_tokens: VerifiedTokens::default(),
+            waiting_for_tokens: Rc::default(),
         }))
     }
 
@@ -87,6 +94,16 @@ impl ClientServices {
     /// The streams that end without a leader.
     pub(super) fn leader_required(&self) -> &LeaderRequired {
         &self.0.leader_required
+    }
+
+    /// Signed tokens that were verified a moment ago.
+    pub(super) fn verified_tokens(&self) -> &VerifiedTokens {
+        &self.0.verified_tokens
+    }
+
+    /// How many calls wait until the entry that gave their token is applied.
+    pub(super) fn waiting_for_tokens(&self) -> &Rc<Cell<usize>> {
+        &self.0.waiting_for_tokens
     }
 
     /// When this thread last proposed an alarm about space.
@@ -139,6 +156,13 @@ impl ClientServices {
             ReplyBody::TxnRead(result) => {
                 let result = result.map_err(|why| status::of_read(&why));
                 self.resume(token, result, |call, plan| call.txn_read(self, token, plan));
+            }
+            ReplyBody::LeasesChecked(result) => {
+                let result = result.map_err(|why| status::of_read(&why));
+                self.resume(token, result, |call, ()| call.leases_checked(self, token));
+            }
+            ReplyBody::Password(answer) => {
+                self.resume(token, Ok(answer), |call, answer| call.password_done(self, token, answer));
             }
             ReplyBody::Hash(result) => {
                 let result = result.map_err(|why| status::of_read(&why));
@@ -248,17 +272,24 @@ impl ClientServices {
         self.pb_header(self.ports().reads.position().0)
     }
 
-    /// Proposes a checked command for a call, which is answered with the outcome.
-    pub(super) fn propose(&self, call: Call, command: Command) {
-        match self.encode(command) {
+    /// Proposes a checked command on behalf of `caller` for a call, which is answered with the outcome.
+    pub(super) fn propose_as(&self, caller: Caller, call: Call, command: Command) {
+        match self.encode(caller, command) {
             Ok(command) => self.add_proposal(call.defer().as_u64(), command),
             Err(why) => call.reply(why),
         }
     }
 
-    /// Proposes a checked command for a deferred call that goes on with the outcome. A command that is too large fails it.
-    pub(super) fn propose_for(&self, token: Token, command: Command, call: impl DeferredCall<Self> + 'static) {
-        match self.encode(command) {
+    /// Proposes a checked command on behalf of `caller` for a deferred call that goes on with the outcome. A command that is too large
+    /// fails it.
+    pub(super) fn propose_for(
+        &self,
+        caller: Caller,
+        token: Token,
+        command: Command,
+        call: impl DeferredCall<Self> + 'static,
+    ) {
+        match self.encode(caller, command) {
             Ok(command) => {
                 self.add_proposal(token, command);
                 self.defer(token, call);
@@ -267,9 +298,17 @@ impl ClientServices {
         }
     }
 
-    /// Proposes a command nobody waits for.
-    pub(super) fn propose_quietly(&self, command: Command) {
-        let command = command.encode(self.new_request_id());
+    /// As [`Self::propose_as`], for a call that is deferred already.
+    pub(super) fn propose_deferred(&self, caller: Caller, token: Token, command: Command) {
+        match self.encode(caller, command) {
+            Ok(command) => self.add_proposal(token, command),
+            Err(why) => self.complete(token, why),
+        }
+    }
+
+    /// Proposes a command on behalf of `caller` that nobody waits for.
+    pub(super) fn propose_quietly(&self, caller: Caller, command: Command) {
+        let command = command.encode_for(caller, self.new_request_id());
         self.add_proposal(Token::MAX, command);
     }
 
@@ -278,8 +317,8 @@ impl ClientServices {
     }
 
     /// Canonical bytes of a command, under a new request id.
-    fn encode(&self, command: Command) -> Result<Bytes, Status> {
-        let command = command.encode(self.new_request_id());
+    fn encode(&self, caller: Caller, command: Command) -> Result<Bytes, Status> {
+        let command = command.encode_for(caller, self.new_request_id());
         if command.len() > self.config().max_request_bytes { Err(status::TOO_LARGE) } else { Ok(command) }
     }
 
@@ -359,6 +398,16 @@ impl ClientServices {
 
     fn send_query(&self, token: Token, work: Work) -> bool {
         self.ports().query.try_send(RunQuery { sink: self.0.sink, token, work }).is_ok()
+    }
+
+    /// Has the password pool compute something for a deferred call. When too much waits there, the call fails.
+    pub(super) fn run_password(&self, token: Token, job: PasswordJob, call: impl DeferredCall<Self> + 'static) {
+        let run = RunPassword { sink: self.0.sink, token, job };
+        if self.ports().passwords.try_send(run).is_ok() {
+            self.defer(token, call);
+        } else {
+            Box::new(call).failed(self, token, status::TOO_MANY_REQUESTS);
+        }
     }
 
     /// Orders a job that may take minutes, for a deferred call. When too many wait, the call fails.

@@ -10,7 +10,8 @@ use super::{member_urls, status};
 use crate::door::{Answer, MethodTable, Status};
 use api::etcdserverpb as pb;
 use messages::Token;
-use model::{MemberChange, MemberInfo, Outcome};
+use messages::auth::AuthRules;
+use model::{AuthRefusal, Caller, MemberChange, MemberInfo, Outcome};
 use prost::Message as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -27,21 +28,25 @@ pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {
     });
     method(services, table, &path("MemberAdd"), |services, call, request: pb::MemberAddRequest| {
         let peer_urls = member_urls::checked(&request.peer_urls).map_err(|_| status::MEMBER_BAD_URLS)?;
+        services.require_admin(call)?;
         let change = MemberChange::Add { peer_urls, learner: request.is_learner, unix_seconds: unix_seconds() };
         services.change_membership(call.take().defer().as_u64(), change, Change(added));
         Ok(())
     });
     method(services, table, &path("MemberRemove"), |services, call, request: pb::MemberRemoveRequest| {
+        services.require_admin(call)?;
         let change = MemberChange::Remove { id: request.id };
         services.change_membership(call.take().defer().as_u64(), change, Change(removed));
         Ok(())
     });
     method(services, table, &path("MemberUpdate"), |services, call, request: pb::MemberUpdateRequest| {
+        services.require_admin(call)?;
         let change = MemberChange::Update { id: request.id, peer_urls: request.peer_urls };
         services.change_membership(call.take().defer().as_u64(), change, Change(updated));
         Ok(())
     });
     method(services, table, &path("MemberPromote"), |services, call, request: pb::MemberPromoteRequest| {
+        services.require_admin(call)?;
         let change = MemberChange::Promote { id: request.id };
         services.change_membership(call.take().defer().as_u64(), change, Change(promoted));
         Ok(())
@@ -95,6 +100,12 @@ fn member(m: MemberInfo) -> pb::Member {
 struct MemberList;
 
 impl ReadCall for MemberList {
+    const READS_KEYS: bool = false;
+
+    fn check(&self, rules: &dyn AuthRules, caller: &Caller) -> Result<(), AuthRefusal> {
+        rules.check_known(caller)
+    }
+
     fn serve(self, services: &ClientServices) -> Served {
         let members = match services.ports().reads.members() {
             Ok(members) => members,

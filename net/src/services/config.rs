@@ -1,6 +1,7 @@
 //! Settings of the services. Whoever starts the member fills them in; nothing is read from the environment here.
 
 use crate::peer::metrics::PeerMetrics;
+use crate::tokens::TokenKind;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -22,6 +23,12 @@ pub struct ServiceConfig {
     pub server_version: String,
     /// The version of the storage format that clients are told.
     pub storage_version: String,
+    /// Which tokens clients may show.
+    pub tokens: TokenKind,
+    /// Cost factor of hashing passwords.
+    pub bcrypt_cost: u32,
+    /// Every client shows a certificate, whose common name is a user (`--client-cert-auth`).
+    pub client_cert_auth: bool,
     /// Counters of the connections to other members.
     pub peers: PeerMetrics,
     /// Lines of the host's log that it had to drop.

@@ -8,6 +8,7 @@ use super::status;
 use crate::door::Status;
 use bytes::Bytes;
 use messages::Token;
+use messages::auth::PasswordAnswer;
 use messages::lease::LeaseReply;
 use messages::read::{ChunkSource, RangePlan, TxnPlan};
 use messages::reply::{HashAnswer, SnapshotAnswer};
@@ -42,6 +43,17 @@ pub trait DeferredCall<S> {
     /// The reader pool has evaluated a read-only transaction.
     fn txn_read(self: Box<Self>, services: &S, token: Token, plan: TxnPlan) {
         drop(plan);
+        self.failed(services, token, status::UNEXPECTED_REPLY);
+    }
+
+    /// The keys of leases are the caller's to see or change.
+    fn leases_checked(self: Box<Self>, services: &S, token: Token) {
+        self.failed(services, token, status::UNEXPECTED_REPLY);
+    }
+
+    /// The password pool has computed something.
+    fn password_done(self: Box<Self>, services: &S, token: Token, answer: PasswordAnswer) {
+        drop(answer);
         self.failed(services, token, status::UNEXPECTED_REPLY);
     }
 

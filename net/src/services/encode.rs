@@ -6,7 +6,7 @@ use crate::door::Message;
 use api::etcdserverpb as pb;
 use bytes::{BufMut, Bytes, BytesMut};
 use messages::read::{ChunkSource, TxnPlan, TxnRange};
-use model::{AlarmMember, OpOutcome, Outcome, RangeOutcome};
+use model::{AlarmMember, AuthOutcome, OpOutcome, Outcome, RangeOutcome};
 use prost::Message as _;
 use prost::encoding::{encode_varint, encoded_len_varint};
 
@@ -260,6 +260,7 @@ pub fn applied(header: Header, outcome: &Outcome) -> Message {
         Outcome::Op(outcome) => op(header, outcome),
         Outcome::LeaseGrant { id, ttl } => lease_granted(header, *id, *ttl),
         Outcome::Alarm(list) => alarms(header, list),
+        Outcome::Auth(outcome) => auth(header, outcome),
         // its caller encodes it; what comes here is the outcome of a call that is over
         Outcome::Members { .. } => header_only(header),
         Outcome::Compaction | Outcome::LeaseRevoke | Outcome::LeaseCheckpoint | Outcome::Done => header_only(header),
@@ -271,6 +272,24 @@ fn lease_granted(header: Header, id: i64, ttl: i64) -> Message {
     let mut out = BytesMut::from(&range_head(header)[..]);
     put_uint(&mut out, 2, id as u64);
     put_uint(&mut out, 3, ttl as u64);
+    Message::One(out.freeze())
+}
+
+/// The response to a command about users, roles or tokens. All of them have their lists, or their first value, in field 2.
+fn auth(header: Header, outcome: &AuthOutcome) -> Message {
+    let mut out = BytesMut::from(&range_head(header)[..]);
+    match outcome {
+        AuthOutcome::Done => {}
+        AuthOutcome::Status { enabled, revision } => {
+            put_uint(&mut out, 2, u64::from(*enabled));
+            put_uint(&mut out, 3, *revision);
+        }
+        AuthOutcome::Token { token, .. } => put_bytes(&mut out, 2, token.as_bytes()),
+        AuthOutcome::Names(names) => names.iter().for_each(|name| put_bytes(&mut out, 2, name.as_bytes())),
+        AuthOutcome::Permissions(permissions) => {
+            permissions.iter().for_each(|permission| put_bytes(&mut out, 2, &permission.encode_to_vec()));
+        }
+    }
     Message::One(out.freeze())
 }
 
@@ -298,6 +317,20 @@ mod tests {
         let kv = model::KeyValue { key: key.into(), value: vec![7; len].into(), version: 1, ..Default::default() };
         let encoded = kv.encode_to_vec().into();
         (kv, encoded)
+    }
+
+    #[test]
+    fn answers_about_users_read_back() {
+        let status = AuthOutcome::Status { enabled: true, revision: 7 };
+        let read = pb::AuthStatusResponse::decode(bytes(auth(HEADER, &status))).expect("valid");
+        assert_eq!((read.enabled, read.auth_revision, read.header.map(|h| h.revision)), (true, 7, Some(9)));
+        let names = AuthOutcome::Names(vec!["a".into(), "b".into()]);
+        let read = pb::AuthUserListResponse::decode(bytes(auth(HEADER, &names))).expect("valid");
+        assert_eq!(read.users, ["a", "b"]);
+        let permission = model::auth::Permission { perm_type: 2, key: "k".into(), range_end: "l".into() };
+        let permissions = AuthOutcome::Permissions(vec![permission.clone()]);
+        let read = pb::AuthRoleGetResponse::decode(bytes(auth(HEADER, &permissions))).expect("valid");
+        assert_eq!(read.perm, [permission]);
     }
 
     #[test]

@@ -8,14 +8,15 @@ use super::deferred::DeferredCall;
 use super::encode::{self, Part};
 use super::pulled;
 use super::quota::admit_cost;
-use super::reads::{self, ReadCall, Served};
+use super::reads::{self, Guarded, ReadCall, Served};
 use super::unary::{self, PendingCall};
 use super::{check, status};
 use crate::door::{Answer, MethodTable, Status};
 use bytes::BytesMut;
 use messages::Token;
+use messages::auth::AuthRules;
 use messages::read::{RangePlan, TxnPlan, Work};
-use model::Command;
+use model::{AuthRefusal, Caller, Command, KeyRange};
 use model::request::{CompactionRequest, DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest};
 
 /// Registers the methods.
@@ -54,6 +55,7 @@ pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {
         Ok(())
     });
     method(services, table, "Compact", |services, call, request: CompactionRequest| {
+        services.require_admin(call)?;
         services.propose(call.take(), Command::Compaction(request));
         Ok(())
     });
@@ -80,11 +82,17 @@ fn serve_read(services: &ClientServices, call: &mut PendingCall, read: impl Read
 struct Range(RangeRequest);
 
 impl ReadCall for Range {
+    fn check(&self, rules: &dyn AuthRules, caller: &Caller) -> Result<(), AuthRefusal> {
+        rules.check_read(caller, &KeyRange::new(self.0.key.clone(), self.0.range_end.clone()))
+    }
+
     fn serve(self, services: &ClientServices) -> Served {
         match services.ports().reads.range(&self.0, services.inline_bytes()) {
             Some(Ok((revision, outcome))) => Answer::message(encode::range(services.header(revision), &outcome)).into(),
             Some(Err(why)) => status::of_read(&why).into(),
-            None => Served::later(|services, token| services.query(token, Work::PlanRange(self.0), LargeRange)),
+            None => Served::later(|services, token, permit| {
+                services.query(token, Work::PlanRange(self.0), Guarded { permit, call: LargeRange });
+            }),
         }
     }
 }
@@ -110,13 +118,19 @@ impl DeferredCall<ClientServices> for LargeRange {
 struct ReadTxn(TxnRequest);
 
 impl ReadCall for ReadTxn {
+    fn check(&self, rules: &dyn AuthRules, caller: &Caller) -> Result<(), AuthRefusal> {
+        rules.check_read_txn(caller, &self.0)
+    }
+
     fn serve(self, services: &ClientServices) -> Served {
         let inline = check::is_small(&self.0);
         let read = if inline { services.ports().reads.read_txn(&self.0, services.inline_bytes()) } else { None };
         match read {
             Some(Ok((revision, outcome))) => Answer::message(encode::op(services.header(revision), &outcome)).into(),
             Some(Err(why)) => status::of_read(&why).into(),
-            None => Served::later(|services, token| services.query(token, Work::ReadTxn(self.0), LargeReadTxn)),
+            None => Served::later(|services, token, permit| {
+                services.query(token, Work::ReadTxn(self.0), Guarded { permit, call: LargeReadTxn });
+            }),
         }
     }
 }

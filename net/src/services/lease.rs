@@ -9,6 +9,7 @@ use super::deferred::DeferredCall;
 use super::encode::Part;
 use super::pulled;
 use super::quota::admit_cost;
+use super::identity::Credentials;
 use super::reads::{self, ReadCall, Served};
 use super::unary::method;
 use super::{check, status};
@@ -17,10 +18,11 @@ use api::etcdserverpb as pb;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use bytes::Bytes;
 use messages::Token;
+use messages::auth::{AuthRules, CheckLeases};
 use messages::lease::{LeaseAsk, LeaseReply};
 use messages::read::{RangePlan, Work};
-use model::Command;
 use model::request::{LeaseGrantRequest, LeaseRevokeRequest};
+use model::{AuthRefusal, Caller, Command};
 use prost::Message as _;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -34,10 +36,11 @@ const RENEWALS_PER_STREAM: usize = 256;
 pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {
     let path = |name: &str| format!("/etcdserverpb.Lease/{name}");
     method(services, table, &path("LeaseGrant"), |services, call, mut request: LeaseGrantRequest| {
+        admit_cost(services, check::LEASE_COST)?;
+        services.require_known(call)?;
         if request.ttl > MAX_TTL {
             return Err(status::TTL_TOO_LARGE);
         }
-        admit_cost(services, check::LEASE_COST)?;
         request.ttl = request.ttl.max(services.config().min_lease_ttl);
         if request.id == 0 {
             request.id = random_id().ok_or(status::STOPPED)?;
@@ -46,11 +49,14 @@ pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {
         Ok(())
     });
     method(services, table, &path("LeaseRevoke"), |services, call, request: LeaseRevokeRequest| {
+        services.require_known(call)?;
         services.propose(call.take(), Command::LeaseRevoke(request));
         Ok(())
     });
     method(services, table, &path("LeaseTimeToLive"), |services, call, request: pb::LeaseTimeToLiveRequest| {
-        let read = TimeToLive { id: request.id, keys: request.keys };
+        services.require_known(call)?;
+        let keys = request.keys.then(|| services.credentials(call));
+        let read = TimeToLive { id: request.id, keys };
         // the lease manager sees to it that its answer is no older than the call; the keys are read here
         if request.keys {
             reads::serve_linearizable(services, call.take(), read);
@@ -60,13 +66,15 @@ pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {
         Ok(())
     });
     method(services, table, &path("LeaseLeases"), |services, call, _: pb::LeaseLeasesRequest| {
-        services.ask_lease(call.take().defer().as_u64(), LeaseAsk::List, List);
+        services.require_known(call)?;
+        let list = List { credentials: services.credentials(call), leases: Vec::new() };
+        services.ask_lease(call.take().defer().as_u64(), LeaseAsk::List, list);
         Ok(())
     });
     let services = services.clone();
     table.bidi(&path("LeaseKeepAlive"), move |meta: CallMeta, stream: StreamHandle| -> Box<dyn StreamEvents> {
         let refused = services.admit_stream(&meta, &stream, OnLearner::Refused).err();
-        let keep = Rc::new(KeepAlive { stream: stream.clone(), state: RefCell::default() });
+        let keep = Rc::new(KeepAlive { stream: stream.clone(), meta, state: RefCell::default() });
         if let Some(refused) = refused {
             stream.finish(refused);
         }
@@ -85,14 +93,25 @@ fn answer(message: &impl prost::Message) -> Answer {
     Answer::message(message.encode_to_vec())
 }
 
-/// A call for the list of leases.
-struct List;
+/// A call for the list of leases. It is answered when the caller may see the keys of all of them.
+struct List {
+    credentials: Credentials,
+    leases: Vec<pb::LeaseStatus>,
+}
 
 impl DeferredCall<ClientServices> for List {
-    fn lease_replied(self: Box<Self>, services: &ClientServices, token: Token, reply: LeaseReply) {
+    fn lease_replied(mut self: Box<Self>, services: &ClientServices, token: Token, reply: LeaseReply) {
         let LeaseReply::List(ids) = reply else { return self.failed(services, token, status::UNEXPECTED_REPLY) };
-        let leases = ids.into_iter().map(|id| pb::LeaseStatus { id }).collect();
-        let response = pb::LeaseLeasesResponse { header: services.pb_header_now(), leases };
+        self.leases = ids.into_iter().map(|id| pb::LeaseStatus { id }).collect();
+        match keys_to_check(services, &self.credentials, None, false) {
+            Ok(None) => self.leases_checked(services, token),
+            Ok(Some(check)) => services.query(token, Work::CheckLeases(check), *self),
+            Err(why) => self.failed(services, token, why),
+        }
+    }
+
+    fn leases_checked(self: Box<Self>, services: &ClientServices, token: Token) {
+        let response = pb::LeaseLeasesResponse { header: services.pb_header_now(), leases: self.leases };
         services.complete(token, answer(&response));
     }
 
@@ -101,16 +120,41 @@ impl DeferredCall<ClientServices> for List {
     }
 }
 
+/// What has to be looked at before somebody may see or change all keys of a lease, or of all leases; nothing when he may anyway.
+///
+/// # Errors
+/// He has not said who he is, or not truly.
+fn keys_to_check(
+    services: &ClientServices,
+    credentials: &Credentials,
+    lease: Option<i64>,
+    write: bool,
+) -> Result<Option<CheckLeases>, Status> {
+    let caller = services.caller_by(credentials)?;
+    let Some(rules) = services.ports().reads.auth() else { return Ok(None) };
+    rules.check_known(&caller).map_err(status::of_auth)?;
+    let is_free = rules.check_admin(&caller).is_ok();
+    Ok((!is_free).then_some(CheckLeases { caller, lease, write }))
+}
+
 /// A call for a lease's time to live, with its keys where they are asked for.
 struct TimeToLive {
     id: i64,
-    keys: bool,
+    /// Who asks for the keys, when they are asked for.
+    keys: Option<Credentials>,
 }
 
 impl ReadCall for TimeToLive {
+    const READS_KEYS: bool = false;
+
+    fn check(&self, rules: &dyn AuthRules, caller: &Caller) -> Result<(), AuthRefusal> {
+        // which keys are to be seen is not known yet
+        rules.check_known(caller)
+    }
+
     fn serve(self, _: &ClientServices) -> Served {
         // only the lease manager knows the time
-        Served::later(|services, token| services.ask_lease(token, LeaseAsk::TimeToLive { id: self.id }, self))
+        Served::later(|services, token, _| services.ask_lease(token, LeaseAsk::TimeToLive { id: self.id }, self))
     }
 }
 
@@ -122,10 +166,12 @@ impl DeferredCall<ClientServices> for TimeToLive {
         let header = services.pb_header_now();
         let (granted_ttl, ttl) = found.unwrap_or((0, -1));
         let response = pb::LeaseTimeToLiveResponse { header, id: self.id, ttl, granted_ttl, keys: Vec::new() };
-        if self.keys && found.is_some() {
-            services.query(token, Work::PlanLease { id: self.id }, LeaseKeys(response));
-        } else {
-            services.complete(token, answer(&response));
+        match self.keys.filter(|_| found.is_some()).map(|credentials| services.caller_by(&credentials)) {
+            None => services.complete(token, answer(&response)),
+            Some(Ok(caller)) => {
+                services.query(token, Work::PlanLease { id: self.id, caller }, LeaseKeys(response));
+            }
+            Some(Err(why)) => services.complete(token, why),
         }
     }
 
@@ -155,6 +201,7 @@ impl DeferredCall<ClientServices> for LeaseKeys {
 /// A keep-alive stream.
 struct KeepAlive {
     stream: StreamHandle,
+    meta: CallMeta,
     state: RefCell<KeepAliveState>,
 }
 
@@ -174,7 +221,24 @@ struct Renewal {
     revision: i64,
 }
 
+impl Renewal {
+    /// Renews the lease if the caller may write all of its keys: they live on with it.
+    fn begin(self, services: &ClientServices) {
+        let token = services.internal_token();
+        let credentials = services.credentials(&self.keep.meta);
+        match keys_to_check(services, &credentials, Some(self.id), true) {
+            Ok(None) => services.ask_lease(token, LeaseAsk::Renew { id: self.id }, self),
+            Ok(Some(check)) => services.query(token, Work::CheckLeases(check), self),
+            Err(why) => Box::new(self).failed(services, token, why),
+        }
+    }
+}
+
 impl DeferredCall<ClientServices> for Renewal {
+    fn leases_checked(self: Box<Self>, services: &ClientServices, token: Token) {
+        services.ask_lease(token, LeaseAsk::Renew { id: self.id }, *self);
+    }
+
     /// Answers may overtake each other: those for unknown leases take longer. Clients match them by id.
     fn lease_replied(self: Box<Self>, services: &ClientServices, token: Token, reply: LeaseReply) {
         let LeaseReply::Renewed { ttl } = reply else { return self.failed(services, token, status::UNEXPECTED_REPLY) };
@@ -225,11 +289,14 @@ impl StreamEvents for Events {
         };
         let revision = self.services.ports().reads.position().0;
         let renewal = Renewal { keep: self.keep.clone(), id: request.id, revision };
-        self.services.ask_lease(self.services.internal_token(), LeaseAsk::Renew { id: request.id }, renewal);
         let mut state = self.keep.state.borrow_mut();
         state.pending += 1;
         state.paused = state.pending >= RENEWALS_PER_STREAM;
-        if state.paused { Inbound::Pause } else { Inbound::Continue }
+        let next = if state.paused { Inbound::Pause } else { Inbound::Continue };
+        drop(state);
+        let services = self.services.clone();
+        self.services.when_token_is_known(&self.keep.meta, move || renewal.begin(&services));
+        next
     }
 
     fn on_half_close(&mut self, stream: &StreamHandle) {

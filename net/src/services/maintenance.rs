@@ -11,10 +11,11 @@ use api::etcdserverpb as pb;
 use bytes::Bytes;
 use messages::Token;
 use messages::admin::MaintenanceJob;
+use messages::auth::AuthRules;
 use messages::read::Work;
 use messages::reply::HashAnswer;
 use model::request::{AlarmAction, AlarmRequest, AlarmType};
-use model::{AlarmMember, Command};
+use model::{AlarmMember, AuthRefusal, Caller, Command};
 use prost::Message as _;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
@@ -23,6 +24,7 @@ pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {
     let path = |name: &str| format!("/etcdserverpb.Maintenance/{name}");
     let served = |_: &pb::StatusRequest| OnLearner::Served;
     method_on_learners(services, table, &path("Status"), served, |services, call, _: pb::StatusRequest| {
+        services.require_known(call)?;
         call.take().reply(Answer::message(member_status(services).encode_to_vec()));
         Ok(())
     });
@@ -31,23 +33,28 @@ pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {
             // answered from the newest view; etcd's goes through raft, so it is as fresh
             reads::serve_linearizable(services, call.take(), Alarms(request));
         } else {
+            services.require_admin(call)?;
             services.propose(call.take(), Command::Alarm(request));
         }
         Ok(())
     });
     method(services, table, &path("HashKV"), |services, call, request: pb::HashKvRequest| {
+        services.require_admin(call)?;
         services.query(call.take().defer().as_u64(), Work::HashKv { revision: request.revision }, HashKv);
         Ok(())
     });
     method(services, table, &path("Hash"), |services, call, _: pb::HashRequest| {
+        services.require_admin(call)?;
         services.query(call.take().defer().as_u64(), Work::Hash, Hash);
         Ok(())
     });
     method(services, table, &path("Defragment"), |services, call, _: pb::DefragmentRequest| {
+        services.require_admin(call)?;
         services.run_job(call.take().defer().as_u64(), MaintenanceJob::Defragment, Defragment);
         Ok(())
     });
     method(services, table, &path("MoveLeader"), |services, call, request: pb::MoveLeaderRequest| {
+        services.require_admin(call)?;
         move_leader(services, call.take(), request.target_id);
         Ok(())
     });
@@ -178,6 +185,12 @@ pub(crate) fn alarm_name(alarm: AlarmType) -> &'static str {
 struct Alarms(AlarmRequest);
 
 impl ReadCall for Alarms {
+    const READS_KEYS: bool = false;
+
+    fn check(&self, rules: &dyn AuthRules, caller: &Caller) -> Result<(), AuthRefusal> {
+        rules.check_known(caller)
+    }
+
     fn serve(self, services: &ClientServices) -> Served {
         let request = &self.0;
         let store = services.ports().reads.status();

@@ -1,7 +1,7 @@
 //! The methods of all services.
 
 use super::client_services::ClientServices;
-use super::{cluster, concurrency, health, kv, lease, maintenance, range_stream, snapshot, unoffered, watch};
+use super::{auth, cluster, concurrency, health, kv, lease, login, maintenance, range_stream, snapshot, unoffered, watch};
 use crate::door::MethodTable;
 
 /// The table of methods that the door serves on one connection thread.
@@ -14,6 +14,8 @@ pub fn methods(services: &ClientServices) -> MethodTable {
     maintenance::register(services, &mut table);
     snapshot::register(services, &mut table);
     cluster::register(services, &mut table);
+    auth::register(services, &mut table);
+    login::register(services, &mut table);
     health::register(services, &mut table);
     concurrency::register(services, &mut table);
     unoffered::register(services, &mut table);

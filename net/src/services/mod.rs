@@ -9,13 +9,15 @@
 //! | [`leader_required`] | streams that end without a leader |
 //! | [`client_services`] | what the services of a connection thread share |
 //! | [`member_urls`] | peer URLs of new members |
+//! | [`identity`] | who makes a call, and whether he may |
 //! | [`admission`] | what holds for every call: learners, and members without a leader |
 //! | [`unary`], [`quota`], [`reads`], [`pulled`] | unary methods, the space quota, unary reads, large answers that are read while they are sent |
-//! | [`kv`], [`range_stream`], [`watch`], [`lease`], [`maintenance`], [`snapshot`], [`cluster`], [`health`], [`unoffered`] | one service each |
+//! | [`kv`], [`range_stream`], [`watch`], [`lease`], [`maintenance`], [`snapshot`], [`cluster`], [`auth`], [`login`], [`health`], [`unoffered`] | one service each |
 //! | [`concurrency`] | locks and elections |
 //! | [`methods`] | the methods of all services |
 
 mod admission;
+mod auth;
 pub mod check;
 mod client_services;
 mod cluster;
@@ -24,9 +26,11 @@ mod config;
 mod deferred;
 mod encode;
 mod health;
+mod identity;
 mod kv;
 mod leader_required;
 mod lease;
+mod login;
 pub(crate) mod maintenance;
 mod member_urls;
 mod methods;

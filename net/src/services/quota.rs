@@ -4,7 +4,7 @@ use super::client_services::ClientServices;
 use super::status;
 use crate::door::Status;
 use model::request::{AlarmAction, AlarmRequest, AlarmType};
-use model::{AlarmMember, Command};
+use model::{AlarmMember, Caller, Command};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -44,5 +44,6 @@ fn raise_alarm(services: &ClientServices, quota: i64) {
     }
     tracing::warn!(quota, "database space exceeded, raising the NOSPACE alarm");
     let action = AlarmAction::Activate as i32;
-    services.propose_quietly(Command::Alarm(AlarmRequest { action, member_id, alarm: AlarmType::Nospace as i32 }));
+    let alarm = Command::Alarm(AlarmRequest { action, member_id, alarm: AlarmType::Nospace as i32 });
+    services.propose_quietly(Caller::Internal, alarm);
 }

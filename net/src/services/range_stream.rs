@@ -6,13 +6,15 @@
 use super::admission::OnLearner;
 use super::client_services::ClientServices;
 use super::deferred::{DeferredCall, StreamCall};
+use super::identity::Permit;
+use super::reads::Guarded;
 use super::{check, encode, status};
 use crate::door::{CallMeta, CallToken, Message, MethodTable, SendError, Status, StreamEvents, StreamHandle};
 use bytes::{Bytes, BytesMut};
 use messages::Token;
 use messages::read::{ChunkSource, RangePlan, Work};
-use model::ReadError;
 use model::request::RangeRequest;
+use model::{KeyRange, ReadError};
 use prost::Message as _;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -36,47 +38,71 @@ pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {
         move |meta: CallMeta, body: Bytes, stream: StreamHandle| -> Box<dyn StreamEvents> {
             let token = stream.token().as_u64();
             let flow = Rc::new(Flow { flows: flows.clone(), state: RefCell::default() });
-            if let Err(refused) = open(&services, &meta, body, &stream, &flow) {
-                stream.finish(refused);
+            match request(&services, &meta, body, &stream) {
+                Ok(request) => {
+                    let range = AwaitedRange { request, meta: meta.clone(), stream, flow: flow.clone() };
+                    let own_services = services.clone();
+                    services.when_token_is_known(&meta, move || range.begin(&own_services));
+                }
+                Err(refused) => stream.finish(refused),
             }
             Box::new(Events { services: services.clone(), token, flow })
         },
     );
 }
 
-fn open(
+fn request(
     services: &ClientServices,
     meta: &CallMeta,
     body: Bytes,
     stream: &StreamHandle,
-    flow: &Rc<Flow>,
-) -> Result<(), Status> {
+) -> Result<RangeRequest, Status> {
     services.admit_stream(meta, stream, OnLearner::Refused)?;
     let request = RangeRequest::decode(body).map_err(|why| status::malformed(&why))?;
     check::range_stream(&request)?;
-    let token = stream.token().as_u64();
-    let planned = AwaitsPlan { stream: stream.clone(), flow: flow.clone() };
-    if request.serializable || services.reads_are_free() {
-        services.query(token, Work::PlanRange(request), planned);
-    } else {
-        services.request_read_index(token, AwaitsReadIndex { request, planned });
-    }
-    Ok(())
+    Ok(request)
 }
 
 /// A stream whose range may not be read yet.
-struct AwaitsReadIndex {
+struct AwaitedRange {
     request: RangeRequest,
-    planned: AwaitsPlan,
+    meta: CallMeta,
+    stream: StreamHandle,
+    flow: Rc<Flow>,
 }
 
-impl DeferredCall<ClientServices> for AwaitsReadIndex {
-    fn read_granted(self: Box<Self>, services: &ClientServices, token: Token) {
-        services.query(token, Work::PlanRange(self.request), self.planned);
+impl AwaitedRange {
+    fn begin(self, services: &ClientServices) {
+        if self.request.serializable || services.reads_are_free() {
+            self.plan(services);
+        } else {
+            services.request_read_index(self.stream.token().as_u64(), self);
+        }
+    }
+
+    /// Has the range measured, if the caller may read it.
+    fn plan(self, services: &ClientServices) {
+        let Self { request, meta, stream, flow } = self;
+        let range = KeyRange::new(request.key.clone(), request.range_end.clone());
+        let permit = services.permit(|| services.credentials(&meta), |rules, caller| rules.check_read(caller, &range));
+        match permit {
+            Ok(permit) => {
+                let token = stream.token().as_u64();
+                let planned = AwaitsPlan { stream, flow, permit };
+                services.query(token, Work::PlanRange(request), Guarded { permit, call: planned });
+            }
+            Err(refused) => stream.finish(refused),
+        }
+    }
+}
+
+impl DeferredCall<ClientServices> for AwaitedRange {
+    fn read_granted(self: Box<Self>, services: &ClientServices, _: Token) {
+        self.plan(services);
     }
 
     fn failed(self: Box<Self>, _: &ClientServices, _: Token, why: Status) {
-        self.planned.stream.finish(why);
+        self.stream.finish(why);
     }
 }
 
@@ -84,11 +110,12 @@ impl DeferredCall<ClientServices> for AwaitsReadIndex {
 struct AwaitsPlan {
     stream: StreamHandle,
     flow: Rc<Flow>,
+    permit: Permit,
 }
 
 impl DeferredCall<ClientServices> for AwaitsPlan {
     fn range_planned(self: Box<Self>, services: &ClientServices, token: Token, plan: RangePlan) {
-        self.flow.begin(services, plan);
+        self.flow.begin(services, plan, self.permit);
         services.insert_stream(token, self.flow.clone());
         self.flow.pull(services, &self.stream);
     }
@@ -115,6 +142,8 @@ struct FlowState {
     /// A message that found no room.
     unsent: Option<Message>,
     ended: bool,
+    /// That the caller may read the range.
+    permit: Permit,
 }
 
 impl Drop for Flow {
@@ -126,7 +155,7 @@ impl Drop for Flow {
 }
 
 impl Flow {
-    fn begin(&self, services: &ClientServices, plan: RangePlan) {
+    fn begin(&self, services: &ClientServices, plan: RangePlan, permit: Permit) {
         let mut last = BytesMut::from(&encode::range_head(services.header(plan.revision))[..]);
         encode::range_tail(&mut last, plan.more, plan.count);
         self.flows.set(self.flows.get() + 1);
@@ -137,6 +166,7 @@ impl Flow {
             chunk_bytes: FIRST_CHUNK,
             unsent: None,
             ended: false,
+            permit,
         }));
     }
 
@@ -172,8 +202,11 @@ impl Flow {
             }
             Err(SendError::Closed) => return,
         }
-        let ended = self.state.borrow().as_ref().is_some_and(|state| state.ended);
-        if ended { stream.finish(Status::OK) } else { self.pull(services, stream) }
+        let ended = self.state.borrow().as_ref().filter(|state| state.ended).map(|state| state.permit);
+        match ended {
+            Some(permit) => stream.finish(services.still_permitted(permit).err().unwrap_or(Status::OK)),
+            None => self.pull(services, stream),
+        }
     }
 }
 

@@ -32,7 +32,9 @@ pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {
             if let Err(refused) = check(&services, &meta, &stream, body) {
                 stream.finish(refused);
             } else {
-                services.run_job(token, MaintenanceJob::OpenSnapshot, Opening { stream, snapshot: snapshot.clone() });
+                let opening = Opening { stream, snapshot: snapshot.clone() };
+                let (own_services, own_meta) = (services.clone(), meta.clone());
+                services.when_token_is_known(&meta, move || opening.begin(&own_services, &own_meta));
             }
             Box::new(Events { services: services.clone(), token, snapshot })
         },
@@ -51,6 +53,15 @@ fn check(services: &ClientServices, meta: &CallMeta, stream: &StreamHandle, body
 struct Opening {
     stream: StreamHandle,
     snapshot: Rc<Snapshot>,
+}
+
+impl Opening {
+    fn begin(self, services: &ClientServices, meta: &CallMeta) {
+        match services.require_admin(meta) {
+            Ok(()) => services.run_job(self.stream.token().as_u64(), MaintenanceJob::OpenSnapshot, self),
+            Err(refused) => self.stream.finish(refused),
+        }
+    }
 }
 
 impl DeferredCall<ClientServices> for Opening {

@@ -5,7 +5,7 @@
 
 use crate::door::{Code, Status};
 use messages::RequestError;
-use model::{ApplyError, MemberRefusal, ReadError};
+use model::{ApplyError, AuthRefusal, MemberRefusal, ReadError};
 
 macro_rules! table {
     ($($(#[$doc:meta])* $name:ident = $code:ident, $text:literal;)*) => {
@@ -78,8 +78,42 @@ table! {
     TRANSFER_TIMEOUT = Unknown, "etcdserver: request timed out, leader transfer took too long";
     /// A learner serves serializable ranges, its status and snapshots.
     NOT_FOR_LEARNER = FailedPrecondition, "etcdserver: rpc not supported for learner";
-    /// Auth calls while auth is off.
+    /// A login while authentication is off.
     AUTH_NOT_ENABLED = FailedPrecondition, "etcdserver: authentication is not enabled";
+    /// Authentication is to be turned on, and nobody is called root.
+    ROOT_USER_MISSING = FailedPrecondition, "etcdserver: root user does not exist";
+    /// Authentication is to be turned on, and root does not have the role root.
+    ROOT_ROLE_MISSING = FailedPrecondition, "etcdserver: root user does not have root role";
+    /// The user exists.
+    USER_EXISTS = FailedPrecondition, "etcdserver: user name already exists";
+    /// Nobody is named.
+    USER_EMPTY = InvalidArgument, "etcdserver: user name is empty";
+    /// No such user.
+    USER_NOT_FOUND = FailedPrecondition, "etcdserver: user name not found";
+    /// The role exists.
+    ROLE_EXISTS = FailedPrecondition, "etcdserver: role name already exists";
+    /// No such role.
+    ROLE_NOT_FOUND = FailedPrecondition, "etcdserver: role name not found";
+    /// A role without a name.
+    ROLE_EMPTY = InvalidArgument, "etcdserver: role name is empty";
+    /// Wrong name or password.
+    AUTH_FAILED = InvalidArgument, "etcdserver: authentication failed, invalid user ID or password";
+    /// A login, or a hash that is none. Not among etcd's client errors, hence the code.
+    NO_PASSWORD_USER = Unknown, "auth: authentication failed, password was given for no password user";
+    /// A permission is granted without naming one.
+    PERMISSION_NOT_GIVEN = InvalidArgument, "etcdserver: permission not given";
+    /// The user may not do that.
+    PERMISSION_DENIED = PermissionDenied, "etcdserver: permission denied";
+    /// The user does not have the role.
+    ROLE_NOT_GRANTED = FailedPrecondition, "etcdserver: role is not granted to the user";
+    /// The role does not have the permission.
+    PERMISSION_NOT_GRANTED = FailedPrecondition, "etcdserver: permission is not granted to the role";
+    /// Users and roles have changed since the caller was recognized; clients ask again.
+    AUTH_OLD_REVISION = InvalidArgument, "etcdserver: revision of auth store is old";
+    /// No such token, or it has ended.
+    INVALID_TOKEN = Unauthenticated, "etcdserver: invalid auth token";
+    /// What would leave nobody to administrate, or a range that is none.
+    INVALID_AUTH_MANAGEMENT = InvalidArgument, "etcdserver: invalid auth management";
     /// The lease of a lock ended while it was waited for.
     SESSION_EXPIRED = Unknown, "mutex: session is expired";
     /// The caller of Proclaim does not lead, or no longer.
@@ -135,8 +169,43 @@ pub fn of_apply(error: ApplyError) -> Status {
         ApplyError::Corrupt => CORRUPT,
         ApplyError::TooLarge => TOO_LARGE,
         ApplyError::Member(refusal) => of_member(refusal),
+        ApplyError::Auth(refusal) => of_auth(refusal),
         ApplyError::StaleTerm => LEADER_CHANGED,
     }
+}
+
+/// Status of what a caller may not do, or what makes no sense for users and roles.
+pub fn of_auth(refusal: AuthRefusal) -> Status {
+    match refusal {
+        AuthRefusal::RootUserMissing => ROOT_USER_MISSING,
+        AuthRefusal::RootRoleMissing => ROOT_ROLE_MISSING,
+        AuthRefusal::UserExists => USER_EXISTS,
+        AuthRefusal::UserEmpty => USER_EMPTY,
+        AuthRefusal::UserNotFound => USER_NOT_FOUND,
+        AuthRefusal::RoleExists => ROLE_EXISTS,
+        AuthRefusal::RoleNotFound => ROLE_NOT_FOUND,
+        AuthRefusal::RoleEmpty => ROLE_EMPTY,
+        AuthRefusal::Failed => AUTH_FAILED,
+        AuthRefusal::NoPasswordUser => NO_PASSWORD_USER,
+        AuthRefusal::PermissionNotGiven => PERMISSION_NOT_GIVEN,
+        AuthRefusal::Denied => PERMISSION_DENIED,
+        AuthRefusal::RoleNotGranted => ROLE_NOT_GRANTED,
+        AuthRefusal::PermissionNotGranted => PERMISSION_NOT_GRANTED,
+        AuthRefusal::NotEnabled => AUTH_NOT_ENABLED,
+        AuthRefusal::OldRevision => AUTH_OLD_REVISION,
+        AuthRefusal::InvalidToken => INVALID_TOKEN,
+        AuthRefusal::InvalidManagement => INVALID_AUTH_MANAGEMENT,
+    }
+}
+
+/// What a watch that is refused says: Go's text of the status.
+pub fn in_go(status: &Status) -> String {
+    format!("rpc error: code = {:?} desc = {}", status.code, status.message)
+}
+
+/// Status of a password or token that could not be computed: etcd sends the reason as it is.
+pub fn of_password(why: String) -> Status {
+    Status::new(Code::Unknown, why)
 }
 
 /// Status of a change of the membership that is refused.
@@ -162,6 +231,7 @@ pub fn of_read(error: &ReadError) -> Status {
         ReadError::Corrupt => CORRUPT,
         ReadError::TooLarge => ANSWER_TOO_LARGE,
         ReadError::Busy => TOO_MANY_REQUESTS,
+        ReadError::Auth(refusal) => of_auth(*refusal),
         ReadError::Store(why) => Status::new(Code::Unknown, format!("etcdserver: {why}")),
     }
 }

@@ -1,42 +1,16 @@
 //! Methods of etcd that are not implemented yet. They answer with an error of etcd's, so that tools print something sensible
-//! instead of "unknown service".
+//! instead of "unknown service". Who may call them is looked at as if they were.
 
 use super::client_services::ClientServices;
 use super::status;
 use super::unary::method;
-use crate::door::{Answer, Call, MethodTable};
+use crate::door::MethodTable;
 use api::etcdserverpb as pb;
-use bytes::Bytes;
-use prost::Message as _;
 
 /// Registers the methods.
 pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {
-    table.unary("/etcdserverpb.Maintenance/Downgrade", |call: Call, _: Bytes| call.reply(status::NOT_CAPABLE));
-    // auth is off: its state can be queried, a login gets etcd's answer, and everything else is refused
-    method(services, table, "/etcdserverpb.Auth/AuthStatus", |services, call, _: pb::AuthStatusRequest| {
-        let header = services.pb_header_now();
-        let status = pb::AuthStatusResponse { header, enabled: false, auth_revision: 1 };
-        call.take().reply(Answer::message(status.encode_to_vec()));
-        Ok(())
+    method(services, table, "/etcdserverpb.Maintenance/Downgrade", |services, call, _: pb::DowngradeRequest| {
+        services.require_admin(call)?;
+        Err(status::NOT_CAPABLE)
     });
-    table.unary("/etcdserverpb.Auth/Authenticate", |call: Call, _: Bytes| call.reply(status::AUTH_NOT_ENABLED));
-    const ADMINISTRATION: [&str; 14] = [
-        "AuthEnable",
-        "AuthDisable",
-        "UserAdd",
-        "UserGet",
-        "UserList",
-        "UserDelete",
-        "UserChangePassword",
-        "UserGrantRole",
-        "UserRevokeRole",
-        "RoleAdd",
-        "RoleGet",
-        "RoleList",
-        "RoleDelete",
-        "RoleGrantPermission",
-    ];
-    for name in ADMINISTRATION.into_iter().chain(["RoleRevokePermission"]) {
-        table.unary(&format!("/etcdserverpb.Auth/{name}"), |call: Call, _: Bytes| call.reply(status::NOT_CAPABLE));
-    }
 }

@@ -9,13 +9,16 @@ use super::client_services::ClientServices;
 use super::deferred::StreamCall;
 use super::pulled::LARGEST_ANSWER;
 use super::status;
-use crate::door::{CallMeta, CallToken, Inbound, Message, MethodTable, SendError, StreamEvents, StreamHandle};
+use crate::door::{
+    CallMeta, CallToken, Inbound, Message, MethodTable, SendError, Status, StreamEvents, StreamHandle,
+};
 use api::etcdserverpb as pb;
 use bytes::{Bytes, BytesMut};
 use messages::Token;
+use messages::auth::AuthRules;
 use messages::read::ChunkSource;
 use messages::watch::{CreateWatch, OversizedEvents, StreamKey, ToHub, WatchFrame};
-use model::{KeyRange, ReadError};
+use model::{Caller, KeyRange, ReadError};
 use prost::Message as _;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -43,11 +46,11 @@ fn open(
     let watch = Rc::new(WatchStream { key, fragmenting: fragmenting.clone(), state: RefCell::default() });
     if let Err(refused) = services.admit_stream(meta, &stream, OnLearner::Refused) {
         stream.finish(refused);
-        return Box::new(Events { services: services.clone(), watch, open: false });
+        return Box::new(Events { services: services.clone(), meta: meta.clone(), watch, open: false });
     }
     services.insert_stream(key.token, watch.clone());
     services.tell_hub(ToHub::OpenStream { stream: key, credit: CREDIT });
-    Box::new(Events { services: services.clone(), watch, open: true })
+    Box::new(Events { services: services.clone(), meta: meta.clone(), watch, open: true })
 }
 
 /// A stream of a client.
@@ -127,6 +130,7 @@ impl Drop for FragmentingStream {
 
 struct Events {
     services: ClientServices,
+    meta: CallMeta,
     watch: Rc<WatchStream>,
     open: bool,
 }
@@ -150,11 +154,19 @@ impl Drop for Events {
 impl StreamEvents for Events {
     fn on_message(&mut self, stream: &StreamHandle, message: Bytes) -> Inbound {
         match pb::WatchRequest::decode(message) {
-            Ok(request) => {
-                if let Some(message) = to_hub(self.watch.key, request) {
-                    self.services.tell_hub(message);
-                }
+            Ok(request) if self.services.awaited_index(&self.meta).is_some() => {
+                // the others wait behind it: a client is answered in its order
+                let (services, stream) = (self.services.clone(), stream.clone());
+                let (key, meta) = (self.watch.key, self.meta.clone());
+                self.services.when_token_is_known(&self.meta, move || {
+                    if stream.is_open() {
+                        take(&services, key, &meta, request);
+                        stream.resume();
+                    }
+                });
+                return Inbound::Pause;
             }
+            Ok(request) => take(&self.services, self.watch.key, &self.meta, request),
             Err(why) => {
                 stream.finish(status::malformed(&why));
                 self.close();
@@ -172,14 +184,31 @@ impl StreamEvents for Events {
     }
 }
 
-/// What a client's request means for the hub. An empty request is ignored, as etcd does.
-fn to_hub(stream: StreamKey, request: pb::WatchRequest) -> Option<ToHub> {
+/// Takes a client's request. An empty one is ignored, as etcd does.
+fn take(services: &ClientServices, stream: StreamKey, meta: &CallMeta, request: pb::WatchRequest) {
     use pb::watch_request::RequestUnion;
-    Some(match request.request_union? {
-        RequestUnion::CreateRequest(create) => ToHub::Create { stream, create: checked(create) },
+    let Some(request) = request.request_union else { return };
+    services.tell_hub(match request {
+        RequestUnion::CreateRequest(create) => {
+            let create = checked(create);
+            match permit(services, meta, &create) {
+                Ok(()) => ToHub::Create { stream, create },
+                Err(refused) => ToHub::Refuse { stream, reason: status::in_go(&refused) },
+            }
+        }
         RequestUnion::CancelRequest(cancel) => ToHub::Cancel { stream, watch_id: cancel.watch_id },
         RequestUnion::ProgressRequest(_) => ToHub::Progress { stream },
-    })
+    });
+}
+
+/// Whether the caller may see every key of what is to be watched, by the range as the client has written it.
+fn permit(services: &ClientServices, meta: &CallMeta, create: &CreateWatch) -> Result<(), Status> {
+    // the hub refuses such a request for what it is
+    if create.start_revision < 0 {
+        return Ok(());
+    }
+    let check = |rules: &dyn AuthRules, caller: &Caller| rules.check_read(caller, &create.range);
+    services.permit(|| services.credentials(meta), check).map(drop)
 }
 
 /// An empty key means the first possible one; an end of one zero byte means no end.

@@ -50,6 +50,17 @@ pub enum PermissionType {
     Readwrite = 2,
 }
 
+impl PermissionType {
+    /// Its name in protobuf.
+    pub fn as_str_name(self) -> &'static str {
+        match self {
+            Self::Read => "READ",
+            Self::Write => "WRITE",
+            Self::Readwrite => "READWRITE",
+        }
+    }
+}
+
 /// `authpb.Permission`.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Permission {

@@ -1,6 +1,7 @@
 //! The envelope of a log entry and the `InternalRaftRequest` inside: what decodes comes back the same.
 
 use bytes::Bytes;
+use model::auth::{AuthCommand, AuthRoleGrantPermissionRequest, AuthUserAddRequest, Permission};
 use model::request::{CompactionRequest, LeaseGrantRequest, LeaseRevokeRequest, TxnRequest};
 use model::{Command, Envelope, Origin};
 use raft::confchange_codec;
@@ -56,6 +57,11 @@ pub(super) fn commands() -> Vec<Command> {
         Command::Compaction(CompactionRequest { revision: 3, physical: true }),
         Command::LeaseGrant(LeaseGrantRequest { ttl: 60, id: 5 }),
         Command::LeaseRevoke(LeaseRevokeRequest { id: 5 }),
+        Command::Auth(AuthCommand::UserAdd(AuthUserAddRequest { name: "u".into(), ..Default::default() })),
+        Command::Auth(AuthCommand::RoleGrantPermission(AuthRoleGrantPermissionRequest {
+            name: "r".into(),
+            perm: Some(Permission { perm_type: 2, key: "a".into(), range_end: "b".into() }),
+        })),
     ]
 }
 

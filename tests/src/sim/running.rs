@@ -166,6 +166,12 @@ impl Wiring {
         }
     }
 
+    /// Nobody logs in: the tokens of readers are none.
+    fn reads(&self) -> Reads {
+        let tokens = Arc::new(SimpleTokens::new(DEFAULT_TTL));
+        Reads::new(self.views.clone(), self.gauges.clone(), tokens, COLLECTED_BYTES)
+    }
+
     fn applier_parts(
         &self,
         inbox: Receiver<ToApplier>,
@@ -296,7 +302,7 @@ impl Running {
             to_flusher,
             lease_mail,
             hub_mail,
-            reads: Arc::new(Reads::new(wiring.views.clone(), wiring.gauges.clone(), tokens, COLLECTED_BYTES)),
+            reads: Arc::new(wiring.reads()),
             replies,
             port: wiring.port,
             inner: wiring.inner,

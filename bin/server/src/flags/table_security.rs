@@ -1,7 +1,7 @@
 //! Flags of TLS and authentication.
 
 use super::spec::{Area, Group, Here, Kind, Row};
-use Here::{Harmless, Refused, Used};
+use Here::{Harmless, Used};
 use Kind::{Bool, Int, Text, Uint};
 
 pub(super) const GROUPS: &[Group] = &[
@@ -99,22 +99,22 @@ pub(super) const GROUPS: &[Group] = &[
                 "auth-token",
                 Text,
                 "simple",
-                Refused("tokens signed with jwt are not offered yet; use simple"),
-                "Kind of authentication tokens: simple.",
+                Used,
+                "Kind of authentication tokens: simple, or jwt with sign-method, pub-key, priv-key and ttl. Empty for none.",
             ),
             Row(
                 "auth-token-ttl",
                 Uint,
                 "300",
-                Harmless("users and tokens are not offered yet"),
-                "Seconds for which a simple token is valid.",
+                Used,
+                "Seconds for which a simple token is valid after it was last used.",
             ),
             Row(
                 "bcrypt-cost",
                 Int,
                 "10",
-                Harmless("users and tokens are not offered yet"),
-                "Cost factor of hashing passwords.",
+                Used,
+                "Cost factor of hashing passwords, 4 to 31.",
             ),
         ],
     ),

@@ -3,17 +3,18 @@
 //! Must never hide an entry that does not read back.
 
 use super::line::{Line, Value};
+use super::rows::permission;
 use crate::cli::Wal;
 use crate::failure::Failure;
 use model::request::{AlarmType, Compare, RequestOp, RequestUnion, TxnRequest};
-use model::{Command, Envelope};
+use model::{AuthCommand, Command, Envelope};
 use raft::{ConfChangeV2, Entry, EntryKind, HardState, LogId};
 use std::os::unix::ffi::OsStrExt;
 use storage::apply::MemberContext;
 use storage::wal::{Logged, LoggedRecord};
 
 /// Kinds that can be asked for. Conclave's log has no requests of the old API and no reads; they are taken and match nothing.
-const KINDS: [&str; 15] = [
+const KINDS: [&str; 32] = [
     "ConfigChange",
     "Normal",
     "Request",
@@ -29,6 +30,23 @@ const KINDS: [&str; 15] = [
     "IRRAlarm",
     "IRRClusterVersionSet",
     "IRRMemberAttrSet",
+    "IRRAuthEnable",
+    "IRRAuthDisable",
+    "IRRAuthStatus",
+    "IRRAuthenticate",
+    "IRRAuthUserAdd",
+    "IRRAuthUserGet",
+    "IRRAuthUserList",
+    "IRRAuthUserDelete",
+    "IRRAuthUserChangePassword",
+    "IRRAuthUserGrantRole",
+    "IRRAuthUserRevokeRole",
+    "IRRAuthRoleAdd",
+    "IRRAuthRoleGet",
+    "IRRAuthRoleList",
+    "IRRAuthRoleDelete",
+    "IRRAuthRoleGrantPermission",
+    "IRRAuthRoleRevokePermission",
 ];
 
 /// Which entries, and how much of them.
@@ -163,6 +181,7 @@ impl Entries {
                 let line = line.with("member", Value::Id(set.member_id)).with("name", Value::Text(attributes.name));
                 Some(line.with("client_urls", Value::Texts(attributes.client_urls)))
             }
+            Command::Auth(command) => Some(auth(command)),
         }
     }
 
@@ -227,7 +246,61 @@ fn names(command: &Command) -> (&'static str, &'static str) {
         Command::Alarm(_) => ("IRRAlarm", "alarm"),
         Command::ClusterVersionSet(_) => ("IRRClusterVersionSet", "cluster_version_set"),
         Command::MemberAttrSet(_) => ("IRRMemberAttrSet", "member_attr_set"),
+        Command::Auth(command) => auth_names(command),
     }
+}
+
+fn auth_names(command: &AuthCommand) -> (&'static str, &'static str) {
+    match command {
+        AuthCommand::Enable(_) => ("IRRAuthEnable", "auth_enable"),
+        AuthCommand::Disable(_) => ("IRRAuthDisable", "auth_disable"),
+        AuthCommand::Status(_) => ("IRRAuthStatus", "auth_status"),
+        AuthCommand::Authenticate(_) => ("IRRAuthenticate", "authenticate"),
+        AuthCommand::UserAdd(_) => ("IRRAuthUserAdd", "auth_user_add"),
+        AuthCommand::UserGet(_) => ("IRRAuthUserGet", "auth_user_get"),
+        AuthCommand::UserList(_) => ("IRRAuthUserList", "auth_user_list"),
+        AuthCommand::UserDelete(_) => ("IRRAuthUserDelete", "auth_user_delete"),
+        AuthCommand::UserChangePassword(_) => ("IRRAuthUserChangePassword", "auth_user_change_password"),
+        AuthCommand::UserGrantRole(_) => ("IRRAuthUserGrantRole", "auth_user_grant_role"),
+        AuthCommand::UserRevokeRole(_) => ("IRRAuthUserRevokeRole", "auth_user_revoke_role"),
+        AuthCommand::RoleAdd(_) => ("IRRAuthRoleAdd", "auth_role_add"),
+        AuthCommand::RoleGet(_) => ("IRRAuthRoleGet", "auth_role_get"),
+        AuthCommand::RoleList(_) => ("IRRAuthRoleList", "auth_role_list"),
+        AuthCommand::RoleDelete(_) => ("IRRAuthRoleDelete", "auth_role_delete"),
+        AuthCommand::RoleGrantPermission(_) => ("IRRAuthRoleGrantPermission", "auth_role_grant_permission"),
+        AuthCommand::RoleRevokePermission(_) => ("IRRAuthRoleRevokePermission", "auth_role_revoke_permission"),
+    }
+}
+
+/// Names and permissions; never the hash of a password, nor a token.
+fn auth(command: AuthCommand) -> Line {
+    let line = Line::new("", "");
+    let (user, role) = (|name| ("user", Value::Text(name)), |name| ("role", Value::Text(name)));
+    let fields = match command {
+        AuthCommand::Enable(_) | AuthCommand::Disable(_) | AuthCommand::Status(_) => vec![],
+        AuthCommand::UserList(_) | AuthCommand::RoleList(_) => vec![],
+        AuthCommand::Authenticate(r) => vec![user(r.name)],
+        AuthCommand::UserAdd(r) => {
+            let no_password = r.options.is_some_and(|options| options.no_password);
+            vec![user(r.name), ("no_password", Value::Bool(no_password))]
+        }
+        AuthCommand::UserGet(r) => vec![user(r.name)],
+        AuthCommand::UserDelete(r) => vec![user(r.name)],
+        AuthCommand::UserChangePassword(r) => vec![user(r.name)],
+        AuthCommand::UserGrantRole(r) => vec![user(r.user), role(r.role)],
+        AuthCommand::UserRevokeRole(r) => vec![user(r.name), role(r.role)],
+        AuthCommand::RoleAdd(r) => vec![role(r.name)],
+        AuthCommand::RoleGet(r) => vec![role(r.role)],
+        AuthCommand::RoleDelete(r) => vec![role(r.role)],
+        AuthCommand::RoleGrantPermission(r) => {
+            vec![role(r.name), ("permissions", Value::Lines(r.perm.iter().map(permission).collect()))]
+        }
+        AuthCommand::RoleRevokePermission(r) => {
+            let range = range("range", &r.key, &r.range_end);
+            vec![role(r.role), ("permissions", Value::Lines(vec![range]))]
+        }
+    };
+    fields.into_iter().fold(line, |line, (name, value)| line.with(name, value))
 }
 
 fn range(name: &'static str, key: &[u8], end: &[u8]) -> Line {

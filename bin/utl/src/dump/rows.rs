@@ -5,11 +5,13 @@
 use super::line::{Line, Value};
 use crate::cli::RowFilter;
 use crate::failure::Failure;
+use model::auth::{Permission, PermissionType};
 use model::{KeyValue, Revision};
 use prost::Message;
 use std::os::unix::ffi::OsStrExt;
 use storage::apply::meta_rows::decode_conf_state;
 use storage::apply::{LeaseRow, MemberRow};
+use storage::auth::rows as auth;
 use storage::count::{CountRow, read_row};
 use storage::engine::Family;
 use storage::schema::{Head, HistRow, LogRow, meta, split_hist_key};
@@ -253,6 +255,30 @@ fn table(key: &[u8], value: &[u8]) -> Result<Line, String> {
             Ok(line("alarm").with("member", Value::Id(id())).int("alarm", key.get(9).copied().unwrap_or_default()))
         }
         [meta::REMOVED, ..] => Ok(line("removed").with("id", Value::Id(id()))),
+        meta::AUTH => {
+            let (enabled, revision) = auth::decode_switch(value).map_err(|why| why.to_string())?;
+            Ok(line("auth").with("enabled", Value::Bool(enabled)).int("revision", revision))
+        }
+        // the hash of the password is nobody's business
+        [meta::AUTH_USER, ..] => {
+            let (name, user) = auth::decode_user(key, value).map_err(|why| why.to_string())?;
+            let line = line("user").with("name", Value::Text(name)).with("roles", Value::Texts(user.roles.clone()));
+            Ok(line.with("no_password", Value::Bool(user.has_no_password())))
+        }
+        [meta::AUTH_ROLE, ..] => {
+            let (name, role) = auth::decode_role(key, value).map_err(|why| why.to_string())?;
+            let permissions = role.key_permission.iter().map(permission).collect();
+            Ok(line("role").with("name", Value::Text(name)).with("permissions", Value::Lines(permissions)))
+        }
         _ => Err("an unknown row".into()),
     }
+}
+
+/// What a role may do with a range.
+pub(super) fn permission(permission: &Permission) -> Line {
+    let kind = PermissionType::try_from(permission.perm_type).map_or("unknown", PermissionType::as_str_name);
+    let line = Line::new("op", "permission").with("type", Value::Text(kind.into()));
+    let line = line.with("key", Value::Key(permission.key.to_vec()));
+    let end = Value::Key(permission.range_end.to_vec());
+    if permission.range_end.is_empty() { line } else { line.with("range_end", end) }
 }

@@ -12,14 +12,16 @@ use crate::door::{Answer, MethodTable, Status};
 use crate::services::client_services::ClientServices;
 use crate::services::deferred::DeferredCall;
 use crate::services::quota::admit_cost;
-use crate::services::reads::{self, ReadCall, Served};
+use crate::services::identity::Credentials;
+use crate::services::reads::{self, Guarded, ReadCall, Served};
 use crate::services::unary::method;
 use crate::services::{check, status};
 use api::v3electionpb as pb;
 use bytes::Bytes;
 use messages::Token;
+use messages::auth::AuthRules;
 use messages::read::TxnPlan;
-use model::{Command, OpOutcome, Outcome, ReadError};
+use model::{AuthRefusal, Caller, Command, OpOutcome, Outcome, ReadError};
 use std::rc::Rc;
 
 /// Registers the methods.
@@ -37,12 +39,16 @@ pub(super) fn register(services: &ClientServices, queue: &Rc<WaitQueue>, table: 
     method(services, table, &path("Proclaim"), |services, call, request: pb::ProclaimRequest| {
         let leader = request.leader.as_ref().ok_or(status::MISSING_LEADER)?;
         if leader.lease == 0 {
+            services.require_known(call).map_err(status::through_client)?;
             let grant = short::session_lease(services).map_err(status::through_client)?;
-            services.propose_for(call.take().defer().as_u64(), grant, AwaitsSession(request));
+            let awaits = AwaitsSession { request, credentials: services.credentials(call) };
+            let caller = services.caller(call).map_err(status::through_client)?;
+            services.propose_for(caller, call.take().defer().as_u64(), grant, awaits);
             return Ok(());
         }
         let command = proclaim(services, request).map_err(status::through_client)?;
-        services.propose_for(call.take().defer().as_u64(), command, Proclamation);
+        let caller = services.caller(call).map_err(status::through_client)?;
+        services.propose_for(caller, call.take().defer().as_u64(), command, Proclamation);
         Ok(())
     });
     method(services, table, &path("Resign"), |services, call, request: pb::ResignRequest| {
@@ -72,17 +78,21 @@ fn proclaim(services: &ClientServices, request: pb::ProclaimRequest) -> Result<C
 }
 
 /// A proclamation without a lease, which gets one first.
-struct AwaitsSession(pb::ProclaimRequest);
+struct AwaitsSession {
+    request: pb::ProclaimRequest,
+    credentials: Credentials,
+}
 
 impl DeferredCall<ClientServices> for AwaitsSession {
     fn applied(self: Box<Self>, services: &ClientServices, token: Token, _: i64, outcome: Outcome) {
         let Outcome::LeaseGrant { id, .. } = outcome else {
             return self.failed(services, token, status::UNEXPECTED_REPLY);
         };
-        let mut request = self.0;
+        let Self { mut request, credentials } = *self;
         request.leader = request.leader.map(|leader| pb::LeaderKey { lease: id, ..leader });
-        match proclaim(services, request) {
-            Ok(command) => services.propose_for(token, command, Proclamation),
+        let proposal = proclaim(services, request).and_then(|command| Ok((services.caller_by(&credentials)?, command)));
+        match proposal {
+            Ok((caller, command)) => services.propose_for(caller, token, command, Proclamation),
             Err(why) => short::fail(services, token, why),
         }
     }
@@ -116,11 +126,17 @@ struct FindLeader {
 }
 
 impl ReadCall for FindLeader {
+    fn check(&self, rules: &dyn AuthRules, caller: &Caller) -> Result<(), AuthRefusal> {
+        rules.check_read(caller, &keys::range_of(&self.prefix))
+    }
+
     fn serve(self, services: &ClientServices) -> Served {
         match leader::find_now(services, &self.prefix) {
             Some(leader) => answer(services, leader).into(),
             None => {
-                Served::later(move |services, token| services.query(token, leader::find(&self.prefix), FoundByPool))
+                Served::later(move |services, token, permit| {
+                    services.query(token, leader::find(&self.prefix), Guarded { permit, call: FoundByPool });
+                })
             }
         }
     }

@@ -4,7 +4,7 @@
 //! queue.
 
 use super::keys;
-use super::queue::WaitQueue;
+use super::queue::{self, WaitQueue};
 use super::short::session_lease;
 use super::waiter::{Purpose, Stage, Waiter};
 use crate::door::{Call, Status};
@@ -41,12 +41,14 @@ pub(super) fn begin(
     if !call.may_wait() {
         return call.reply(status::through_client(status::TOO_MANY_REQUESTS));
     }
-    let waiter = Box::new(Waiter::new(name, lease, purpose, reservation));
+    let credentials = services.credentials(&call);
+    let known = services.permit(|| credentials.clone(), |rules, caller| rules.check_known(caller));
+    let waiter = Box::new(Waiter::new(name, lease, credentials, purpose, reservation));
     let Some(token) = defer(services, queue, call) else { return };
     if lease != 0 {
         return enter(services, queue, token, waiter);
     }
-    match session_lease(services) {
+    match known.and_then(|_| session_lease(services)) {
         Ok(command) => propose(services, queue, token, waiter, Stage::Granting, command),
         Err(why) => waiter.fail(services, token, why),
     }
@@ -76,9 +78,14 @@ fn propose(
     stage: Stage,
     command: Command,
 ) {
-    waiter.stage = stage;
-    queue.keep(token, waiter);
-    services.propose_for(token, command, Entering(queue.clone()));
+    match services.caller_by(&waiter.credentials) {
+        Ok(caller) => {
+            waiter.stage = stage;
+            queue.keep(token, waiter);
+            services.propose_for(caller, token, command, Entering(queue.clone()));
+        }
+        Err(why) => waiter.fail(services, token, why),
+    }
 }
 
 /// Proposes a transaction that may put the waiter's value.
@@ -98,6 +105,9 @@ fn propose_txn(
 
 /// Makes the key, unless this lease has it already: then its place in the queue is kept.
 fn enter(services: &ClientServices, queue: &Rc<WaitQueue>, token: Token, waiter: Box<Waiter>) {
+    if let Err(why) = queue::permit(services, &waiter) {
+        return waiter.fail(services, token, why);
+    }
     let value = match &waiter.purpose {
         Purpose::Lock => Bytes::new(),
         Purpose::Campaign(campaign) => campaign.value.clone(),

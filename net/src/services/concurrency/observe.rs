@@ -10,6 +10,7 @@ use crate::door::{CallMeta, CallToken, Message, MethodTable, SendError, Status, 
 use crate::services::admission::OnLearner;
 use crate::services::client_services::ClientServices;
 use crate::services::deferred::{DeferredCall, StreamCall};
+use crate::services::identity::Credentials;
 use crate::services::status;
 use api::etcdserverpb::WatchResponse;
 use api::v3electionpb::LeaderRequest;
@@ -31,6 +32,8 @@ const CREDIT: usize = 64 << 10;
 struct Observer {
     key: StreamKey,
     prefix: Bytes,
+    /// On whose behalf the leader is looked for.
+    credentials: Credentials,
     state: RefCell<State>,
 }
 
@@ -66,7 +69,7 @@ pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {
         "/v3electionpb.Election/Observe",
         move |meta: CallMeta, body: Bytes, stream: StreamHandle| -> Box<dyn StreamEvents> {
             match request(&services, &meta, &stream, body) {
-                Ok(request) => open(&services, &request, &stream),
+                Ok(request) => open(&services, &meta, &request, &stream),
                 Err(refused) => {
                     stream.finish(refused);
                     Box::new(Refused)
@@ -90,17 +93,24 @@ fn request(
     LeaderRequest::decode(body).map_err(|why| status::malformed(&why))
 }
 
-fn open(services: &ClientServices, request: &LeaderRequest, stream: &StreamHandle) -> Box<dyn StreamEvents> {
+fn open(
+    services: &ClientServices,
+    meta: &CallMeta,
+    request: &LeaderRequest,
+    stream: &StreamHandle,
+) -> Box<dyn StreamEvents> {
     let token = stream.token().as_u64();
     let state = State { phase: Phase::Finding, watch_id: 0, unsent: VecDeque::new() };
     let observer = Rc::new(Observer {
         key: services.stream_key(token),
         prefix: keys::prefix_of(&request.name),
+        credentials: services.credentials(meta),
         state: RefCell::new(state),
     });
     services.insert_stream(token, observer.clone());
     services.tell_hub(ToHub::OpenStream { stream: observer.key, credit: CREDIT });
-    observer.find_leader(services);
+    let (own_services, own_observer) = (services.clone(), observer.clone());
+    services.when_token_is_known(meta, move || own_observer.find_leader(&own_services));
     Box::new(Events { services: services.clone(), observer })
 }
 
@@ -119,6 +129,11 @@ impl Observer {
     }
 
     fn find_leader_now(self: &Rc<Self>, services: &ClientServices) {
+        let election = keys::range_of(&self.prefix);
+        let permit = services.permit(|| self.credentials.clone(), |rules, caller| rules.check_read(caller, &election));
+        if permit.is_err() {
+            return end(services, self.token());
+        }
         match leader::find_now(services, &self.prefix) {
             Some(leader) => self.leader_found(services, leader),
             None => services.query(self.token(), leader::find(&self.prefix), FindingLeader(self.clone())),

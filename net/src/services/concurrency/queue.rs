@@ -95,6 +95,9 @@ impl WaitQueue {
     /// Looks at the queue: here when it is short, on the reader pool otherwise.
     pub(super) fn poll(self: &Rc<Self>, services: &ClientServices, token: Token, mut waiter: Box<Waiter>) {
         waiter.stage = Stage::Polling;
+        if let Err(why) = permit(services, &waiter) {
+            return waiter.fail(services, token, why);
+        }
         let all = RangeRequest { keys_only: true, ..keys::all_of(&waiter.prefix) };
         match services.ports().reads.range(&all, services.inline_bytes()) {
             Some(Ok((revision, range))) => {
@@ -233,6 +236,15 @@ impl WaitQueue {
         self.keep(token, waiter);
         services.request_read_index(token, Polling(self.clone()));
     }
+}
+
+/// Whether the waiter's caller may look at the queue.
+///
+/// # Errors
+/// etcd's answer.
+pub(super) fn permit(services: &ClientServices, waiter: &Waiter) -> Result<(), Status> {
+    let queue = keys::range_of(&waiter.prefix);
+    services.permit(|| waiter.credentials.clone(), |rules, caller| rules.check_read(caller, &queue)).map(drop)
 }
 
 /// Both halves of [`Seen`], in one view.

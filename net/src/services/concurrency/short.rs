@@ -25,7 +25,10 @@ pub(super) fn session_lease(services: &ClientServices) -> Result<Command, Status
 
 /// Proposes a command for a call that is answered with a header, whatever the command did.
 pub(super) fn propose(services: &ClientServices, call: Call, command: Command) {
-    services.propose_for(call.defer().as_u64(), command, AnyOutcome);
+    match services.caller(&call) {
+        Ok(caller) => services.propose_for(caller, call.defer().as_u64(), command, AnyOutcome),
+        Err(why) => call.reply(status::through_client(why)),
+    }
 }
 
 /// Answers with a header alone.

@@ -6,6 +6,7 @@
 use super::keys;
 use crate::door::{Answer, CallToken, DoorLimits, Message, Status};
 use crate::services::client_services::ClientServices;
+use crate::services::identity::Credentials;
 use crate::services::{encode, status};
 use api::v3electionpb::{CampaignResponse, LeaderKey};
 use bytes::{Bytes, BytesMut};
@@ -60,6 +61,8 @@ pub(super) struct Waiter {
     pub(super) prefix: Bytes,
     pub(super) key: Bytes,
     pub(super) lease: i64,
+    /// On whose behalf each step is done.
+    pub(super) credentials: Credentials,
     /// Revision that created the key; zero until it is known.
     pub(super) created: i64,
     pub(super) stage: Stage,
@@ -73,13 +76,20 @@ pub(super) struct Waiter {
 
 impl Waiter {
     /// A waiter that has not entered the queue of this name.
-    pub(super) fn new(name: &[u8], lease: i64, purpose: Purpose, reservation: Reservation) -> Self {
+    pub(super) fn new(
+        name: &[u8],
+        lease: i64,
+        credentials: Credentials,
+        purpose: Purpose,
+        reservation: Reservation,
+    ) -> Self {
         let prefix = keys::prefix_of(name);
         Self {
             purpose,
             key: keys::key_of(&prefix, lease),
             prefix,
             lease,
+            credentials,
             created: 0,
             stage: Stage::Granting,
             owns_key: false,
@@ -131,10 +141,12 @@ impl Waiter {
         services.complete(token, status::through_client(why));
     }
 
-    /// Deletes the waiter's key, if it has one of its own.
+    /// Deletes the waiter's key, if it has one of its own. A caller who may not do that any more leaves it to its lease.
     pub(super) fn release(&self, services: &ClientServices) {
-        if self.owns_key {
-            services.propose_quietly(keys::delete_created(self.key.clone(), self.created));
+        if self.owns_key
+            && let Ok(caller) = services.caller_by(&self.credentials)
+        {
+            services.propose_quietly(caller, keys::delete_created(self.key.clone(), self.created));
         }
     }
 }

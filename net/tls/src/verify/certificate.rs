@@ -155,6 +155,11 @@ impl Certificate {
         Ok(read)
     }
 
+    /// Its public key with the kind of it, as it is encoded.
+    pub fn public_key_info(&self) -> &[u8] {
+        &self.spki
+    }
+
     /// Reads all that stand in a row; one that cannot be read refuses all.
     pub(super) fn parse_all(row: &[CertificateDer<'_>]) -> Result<Vec<Self>, Refusal> {
         row.iter().map(Self::parse).collect()

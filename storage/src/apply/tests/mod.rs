@@ -3,6 +3,7 @@
 //! Must never build rows by hand: what is checked is what entries do.
 
 mod answers;
+mod auth;
 mod checked;
 mod chunks;
 mod cut;
