@@ -1,4 +1,4 @@
-//! The simple tokens that this member knows: who was given which, and when it was last used.
+//! The simple tokens that this member knows, by the hashes of their secrets: who was given which, and when it was last used.
 //!
 //! The applier alone adds and ends tokens. Everybody reads them, as immutable maps that are replaced whole; what is shared and moves
 //! is the time of the last use, which only grows. Tokens live in memory alone: none outlives the process. Must never be written to
@@ -32,6 +32,8 @@ type Shard = HashMap<Box<str>, Arc<Known>>;
 /// The simple tokens of a member.
 pub struct SimpleTokens {
     ttl: u64,
+    /// Tokens of one map.
+    most: usize,
     shards: Box<[ArcSwap<Shard>]>,
     hasher: RandomState,
 }
@@ -45,8 +47,13 @@ impl std::fmt::Debug for SimpleTokens {
 impl SimpleTokens {
     /// None yet; each lives so long after its last use.
     pub fn new(ttl: Duration) -> Self {
+        Self::with_room(ttl, SIMPLE_TOKENS)
+    }
+
+    /// Room for so many in all.
+    fn with_room(ttl: Duration, most: usize) -> Self {
         let shards = (0..SHARDS).map(|_| ArcSwap::default()).collect();
-        Self { ttl: millis(ttl), shards, hasher: RandomState::new() }
+        Self { ttl: millis(ttl), most: most / SHARDS, shards, hasher: RandomState::new() }
     }
 
     /// Whose a token is, unless it has ended. It lives on from `now`.
@@ -75,7 +82,7 @@ impl SimpleTokens {
         let cell = self.shard(&token);
         let mut shard = Shard::clone(&cell.load());
         shard.retain(|_, known| self.lives(known, now));
-        while shard.len() >= SIMPLE_TOKENS / SHARDS {
+        while shard.len() >= self.most {
             let idle = shard.iter().min_by_key(|(_, known)| known.last_used.load(Relaxed));
             let Some(idle) = idle.map(|(token, _)| token.clone()) else { break };
             shard.remove(&idle);
@@ -147,13 +154,14 @@ mod tests {
 
     #[test]
     fn there_are_never_more_than_the_limit_and_the_idle_ones_go() {
-        let tokens = SimpleTokens::new(at(1_000_000));
-        for n in 0..SIMPLE_TOKENS as u64 * 2 {
+        const ROOM: usize = 4 * SHARDS;
+        let tokens = SimpleTokens::with_room(at(1_000_000), ROOM);
+        for n in 0..ROOM as u64 * 4 {
             tokens.change(given("a", &format!("t.{n}")), Duration::from_millis(n));
         }
         let held: usize = tokens.shards.iter().map(|shard| shard.load().len()).sum();
-        assert!(held <= SIMPLE_TOKENS, "{held}");
-        let last = SIMPLE_TOKENS as u64 * 2 - 1;
+        assert!(held <= ROOM, "{held}");
+        let last = ROOM as u64 * 4 - 1;
         assert!(tokens.user_of(&format!("t.{last}"), at(200)).is_some());
         assert!(tokens.user_of("t.0", at(200)).is_none());
     }

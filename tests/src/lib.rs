@@ -10,6 +10,7 @@ pub mod http;
 pub mod machine;
 pub mod members;
 pub mod model;
+pub mod raw_call;
 pub mod request;
 pub mod server;
 pub mod sim;

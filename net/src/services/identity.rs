@@ -8,6 +8,8 @@ use super::status;
 use crate::door::{Call, CallMeta, Status};
 use crate::tokens::TokenKind;
 use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use messages::auth::AuthRules;
 use model::{AuthRefusal, Caller, Command};
 use std::rc::Rc;
@@ -54,6 +56,18 @@ fn common_name_of(meta: &CallMeta, client_cert_auth: bool) -> Option<&str> {
         return None;
     }
     meta.peer().tls.as_ref()?.common_name()
+}
+
+/// What members keep of the secret part of a simple token, and what enters the log: its hash, by which nobody can pose as the user.
+pub(super) fn kept_of_secret(secret: &str) -> String {
+    let hash = digest::digest(&digest::SHA256, secret.as_bytes());
+    URL_SAFE_NO_PAD.encode(hash)
+}
+
+/// The name under which members know a simple token; `None` for what does not look like one.
+fn kept_of(token: &str) -> Option<String> {
+    let (secret, index) = token.split_once('.')?;
+    Some(format!("{}.{index}", kept_of_secret(secret)))
 }
 
 /// Index of the entry that gave a simple token; `None` for what does not look like one.
@@ -115,7 +129,7 @@ impl ClientServices {
         match &self.config().tokens {
             TokenKind::None => None,
             TokenKind::Simple => {
-                let name = self.ports().reads.user_of_token(token)?.to_string();
+                let name = self.ports().reads.user_of_token(&kept_of(token)?)?.to_string();
                 Some(Caller::User { name, revision: rules.revision() })
             }
             TokenKind::Jwt(jwt) => {

@@ -2,11 +2,12 @@
 //!
 //! The password is compared at this member, with the hash of one view; the token is given by an entry of the log that counts at the
 //! revision of that view alone. If users have changed in between, the password is compared again, so that an old one never logs
-//! in and no token is left behind that nobody was told. Must never log a password or a token, nor let one enter the log.
+//! in and no token is left behind that nobody was told. What the entry carries of a token is the hash of its secret part. Must never
+//! log a password or a token, nor let one enter the log.
 
 use super::client_services::ClientServices;
 use super::deferred::DeferredCall;
-use super::identity::unix_seconds;
+use super::identity::{kept_of_secret, unix_seconds};
 use super::status;
 use super::unary::method;
 use crate::door::{Answer, MethodTable, Status};
@@ -30,7 +31,7 @@ const SECRET: usize = 16;
 pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {
     method(services, table, "/etcdserverpb.Auth/Authenticate", |services, call, request: pb::AuthenticateRequest| {
         let token = call.take().defer().as_u64();
-        let login = Login { name: request.name, password: request.password, checked: 0, tries: 0 };
+        let login = Login { name: request.name, password: request.password, secret: String::new(), checked: 0, tries: 0 };
         if services.reads_are_free() {
             login.compare(services, token);
         } else {
@@ -44,6 +45,8 @@ pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {
 struct Login {
     name: String,
     password: String,
+    /// The secret part of the token that is asked for; empty for a signed one.
+    secret: String,
     /// Revision of users and roles at which the password was compared.
     checked: u64,
     tries: u32,
@@ -76,13 +79,16 @@ impl Login {
     }
 
     /// The password is the right one: an entry gives the token.
-    fn ask_for_token(self, services: &ClientServices, token: Token) {
+    fn ask_for_token(mut self, services: &ClientServices, token: Token) {
         let simple_token = match services.config().tokens {
-            TokenKind::Simple => secret(),
-            TokenKind::Jwt(_) => Some(String::new()),
+            TokenKind::Simple => {
+                let Some(secret) = secret() else { return services.complete(token, status::STOPPED) };
+                self.secret = secret;
+                kept_of_secret(&self.secret)
+            }
+            TokenKind::Jwt(_) => String::new(),
             TokenKind::None => return self.refuse(services, token, AuthRefusal::Failed),
         };
-        let Some(simple_token) = simple_token else { return services.complete(token, status::STOPPED) };
         let caller = Caller::User { name: self.name.clone(), revision: self.checked };
         let request =
             InternalAuthenticateRequest { name: self.name.clone(), password: String::new(), simple_token };
@@ -90,14 +96,17 @@ impl Login {
     }
 
     /// The entry is applied: answers with its token, or has one signed.
-    fn token_given(self, services: &ClientServices, call: Token, at: i64, given: String, revision: u64) {
+    fn token_given(self, services: &ClientServices, call: Token, at: i64, given: &str, revision: u64) {
         match &services.config().tokens {
             TokenKind::Jwt(jwt) => {
                 let (jwt, name, now) = (jwt.clone(), self.name.clone(), unix_seconds());
                 let sign = Box::new(move || jwt.sign(&name, revision, now));
                 services.run_password(call, PasswordJob::Sign(sign), Signing { at });
             }
-            TokenKind::Simple | TokenKind::None => answer(services, call, at, given),
+            TokenKind::Simple | TokenKind::None => {
+                let index = given.rsplit_once('.').map_or("", |(_, index)| index);
+                answer(services, call, at, format!("{}.{index}", self.secret));
+            }
         }
     }
 }
@@ -125,7 +134,7 @@ impl DeferredCall<ClientServices> for Login {
     fn applied(self: Box<Self>, services: &ClientServices, token: Token, revision: i64, outcome: Outcome) {
         match outcome {
             Outcome::Auth(AuthOutcome::Token { token: given, revision: of_users }) => {
-                self.token_given(services, token, revision, given, of_users);
+                self.token_given(services, token, revision, &given, of_users);
             }
             _ => self.failed(services, token, status::UNEXPECTED_REPLY),
         }

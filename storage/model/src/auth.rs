@@ -174,7 +174,7 @@ pub struct InternalAuthenticateRequest {
     /// Never set: passwords do not enter the log.
     #[prost(string, tag = "2")]
     pub password: String,
-    /// The secret part of the token that is to be given; empty when the asked member signs one instead.
+    /// The hash of the secret part of the token that is to be given; empty when the asked member signs one instead.
     #[prost(string, tag = "3")]
     pub simple_token: String,
 }

@@ -2,6 +2,8 @@
 //!
 //! Must never depend on another test: each has a node of its own.
 
+mod auth;
+mod auth_matrix;
 mod big;
 mod claims;
 mod cluster;
