@@ -2,6 +2,7 @@
 //!
 //! Must never kill a process that it did not start.
 
+mod auth;
 mod checks;
 mod judge;
 mod kill;
