@@ -32,7 +32,11 @@ pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {
             if let Err(refused) = check(&services, &meta, &stream, body) {
                 stream.finish(refused);
             } else {
-                services.run_job(token, MaintenanceJob::OpenSnapshot, Opening { stream, snapshot: snapshot.clone() });
+                services.run_job(
+                    token,
+                    MaintenanceJob::OpenSnapshot,
+                    OpeningSnapshot { stream, snapshot: snapshot.clone() },
+                );
             }
             Box::new(Events { services: services.clone(), token, snapshot })
         },
@@ -48,12 +52,12 @@ fn check(services: &ClientServices, meta: &CallMeta, stream: &StreamHandle, body
 }
 
 /// A stream that waits for its checkpoint.
-struct Opening {
+struct OpeningSnapshot {
     stream: StreamHandle,
     snapshot: Rc<Snapshot>,
 }
 
-impl DeferredCall<ClientServices> for Opening {
+impl DeferredCall<ClientServices> for OpeningSnapshot {
     fn snapshot_opened(self: Box<Self>, services: &ClientServices, token: Token, answer: SnapshotAnswer) {
         if !self.stream.is_open() {
             return;
