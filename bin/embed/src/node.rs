@@ -14,7 +14,7 @@ use crate::listen::{self, ListenError, ServerTls};
 use crate::peers::{self, LocalMember, PeerPlan, Peers, PeersError};
 use crate::publish;
 use crate::thread_guard::ThreadGuard;
-use crate::version::{SERVER_VERSION, STORAGE_VERSION};
+use crate::version::{SERVER_VERSION, STORAGE_VERSION, TooOld, refuse_older};
 use actors::death_watch::{ExitCell, NodeExit};
 use actors::kernel::{Assembly, FIRST_CLIENT_SINK, Kernel};
 use actors::raft_core::CoreConfig;
@@ -59,6 +59,9 @@ pub enum StartError {
     /// Data folder.
     #[error(transparent)]
     Bootstrap(#[from] BootstrapError),
+    /// An old build.
+    #[error(transparent)]
+    TooOld(#[from] TooOld),
     /// Threads, configuration, store.
     #[error(transparent)]
     Kernel(#[from] actors::kernel::StartError),
@@ -103,6 +106,8 @@ impl Node {
         let ClientSockets { listeners, addresses, tls } = ClientSockets::bind(&config)?;
         let plan = PeerPlan::new(&config)?;
         let booted = open(&config, plan.tls.clone()).await?;
+        let version = storage::read::meta::cluster_version(&booted.store.view()).map_err(actors::kernel::StartError::from)?;
+        refuse_older(config.version, &version.unwrap_or_default())?;
         let exit = ExitCell::default();
         let own = LocalMember {
             cluster: booted.identity.cluster_id,
@@ -143,7 +148,7 @@ impl Node {
         });
         let mut node = Self { kernel, doors, client, addresses, peers: peers.sockets, background: Vec::new() };
         // whoever leads decides it, before anybody serves
-        node.run(cluster_version::run(node.client(), config.version));
+        node.run(cluster_version::run(node.client(), config.version, node.kernel.exit().clone()));
         // before service: a member that starts on a full disk serves reads and deletes from the first moment
         node.run(disk_monitor::watch(node.client(), monitor));
         if let Some(tls) = tls {

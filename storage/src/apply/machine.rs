@@ -6,7 +6,7 @@ use super::batch::Batch;
 use super::decoded::Decoded;
 use super::meta_rows::{LeaseRow, MemberIds, State};
 use super::overlay::Written;
-use super::report::{ApplyFatal, Committed, ConfVerdict, LeaseChange, Report, StoreEvent};
+use super::report::{ApplyFatal, Committed, ConfVerdict, LeaseChange, Report, ScheduledCompaction, StoreEvent};
 use super::slot::{Heads, KEEP};
 use crate::count::{Changes, Counts, KeyChanges};
 use crate::engine::{Engine, Family};
@@ -30,7 +30,7 @@ pub(super) struct Effects {
     pub(super) unlisted: Vec<i64>,
     pub(super) leases: Vec<LeaseChange>,
     pub(super) alarms: bool,
-    pub(super) compaction: Option<i64>,
+    pub(super) compactions: Vec<ScheduledCompaction>,
     pub(super) membership: bool,
     pub(super) verdicts: Vec<ConfVerdict>,
 }
@@ -173,7 +173,7 @@ impl<E: Engine> StateMachine<E> {
             unlisted: effects.unlisted,
             leases: effects.leases,
             alarms: effects.alarms.then(|| self.alarms.clone()),
-            compaction: effects.compaction,
+            compactions: effects.compactions,
             verdicts: effects.verdicts,
             membership,
             view: self.view(),
