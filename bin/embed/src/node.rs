@@ -106,8 +106,6 @@ impl Node {
         let ClientSockets { listeners, addresses, tls } = ClientSockets::bind(&config)?;
         let plan = PeerPlan::new(&config)?;
         let booted = open(&config, plan.tls.clone()).await?;
-        let version = storage::read::meta::cluster_version(&booted.store.view()).map_err(actors::kernel::StartError::from)?;
-        refuse_older(config.version, &version.unwrap_or_default())?;
         let exit = ExitCell::default();
         let own = LocalMember {
             cluster: booted.identity.cluster_id,
@@ -259,12 +257,15 @@ impl ClientSockets {
 
 /// Opens the member of the data folder, off the host's arbiter. One without data asks the others first.
 async fn open(config: &Config, tls: PeerTls) -> Result<Booted, StartError> {
-    let config = config.clone();
+    let (config, own) = (config.clone(), config.version);
     let runtime = tokio::runtime::Handle::current();
     let booted = tokio::task::spawn_blocking(move || {
         bootstrap::boot(&config, || runtime.block_on(founding::first_start(&config, &tls)))
     });
-    Ok(booted.await.map_err(|_| StartError::Interrupted)??)
+    let booted = booted.await.map_err(|_| StartError::Interrupted)??;
+    let version = storage::read::meta::cluster_version(&booted.store.view());
+    refuse_older(own, &version.map_err(actors::kernel::StartError::from)?.unwrap_or_default())?;
+    Ok(booted)
 }
 
 fn stopped_status() -> Status {

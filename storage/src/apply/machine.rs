@@ -9,7 +9,7 @@ use super::overlay::Written;
 use super::report::{ApplyFatal, Committed, ConfVerdict, LeaseChange, Report, ScheduledCompaction, StoreEvent};
 use super::slot::{Heads, KEEP};
 use crate::count::{Changes, Counts, KeyChanges};
-use crate::engine::{Engine, Family};
+use crate::engine::{Engine, Family, Snapshot};
 use crate::read::Compaction;
 use crate::schema::meta;
 use crate::view::View;
@@ -143,7 +143,7 @@ impl<E: Engine> StateMachine<E> {
             self.engine.write(self.batch.take_row(meta::APPLIED))?;
         }
         self.engine.write(self.batch.take())?;
-        self.snapshot = self.engine.snapshot();
+        self.snapshot = self.engine.snapshot().with_empty_stretches(self.counts.empty_stretches());
         self.reattached.clear();
         if let Some(written) = &mut self.written {
             written.clear();

@@ -18,7 +18,7 @@ pub(super) const CHANGES: u8 = 2;
 pub(super) const DEAD_KEYS: u64 = if cfg!(test) { 6 } else { 256 };
 /// Deleted keys of two neighbours without living ones up to which they are joined: a key that is made there later has so many in
 /// front of it.
-pub(super) const EMPTY_DEAD_KEYS: u64 = if cfg!(test) { 24 } else { 2048 };
+pub(super) const EMPTY_DEAD_KEYS: u64 = if cfg!(test) { 12 } else { 256 };
 
 /// A block's row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
