@@ -14,6 +14,7 @@ use crate::wiring::advance::{Advance, AppliedUpTo};
 use crate::wiring::apply::{ApplyBatch, CommittedEntry, ToApplier};
 use crate::wiring::events::{Advanced, EVENT_OVERHEAD, WatchEvent, WatchRevision};
 use crate::wiring::flush::ToFlusher;
+use crate::wiring::hashes::CompactionScheduled;
 use crate::wiring::leases::{LeasesAdvanced, RebuildLeases};
 use crate::wiring::snapshots::ToSnapshotter;
 use crate::wiring::wal::ToWal;
@@ -27,7 +28,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use storage::apply::{
-    ApplyFatal, Committed, CompactionProgress, LeaseChange, Membership, Report, StateMachine as Store, StoreEvent,
+    ApplyFatal, Committed, CompactionProgress, LeaseChange, Membership, Report, ScheduledCompaction,
+    StateMachine as Store, StoreEvent,
 };
 use storage::auth::TokenChange;
 use storage::engine::Engine;
@@ -44,6 +46,8 @@ pub struct ApplierParts<E: Engine> {
     pub views: Arc<Views<E::Snapshot>>,
     /// Answers.
     pub sinks: Arc<Sinks>,
+    /// To the hasher, before the rows of a compaction go. What it cannot take has no hash.
+    pub hasher: Sender<CompactionScheduled<E::Snapshot>>,
     /// To the watch hub.
     pub hub: Box<dyn Mailbox<Advanced>>,
     /// Bytes of events the hub has not taken yet; the hub subtracts what it took.
@@ -199,6 +203,7 @@ impl<E: Engine> Applier<E> {
         }
         let verdicts = std::mem::take(&mut report.verdicts);
         self.change_tokens(std::mem::take(&mut report.tokens));
+        self.schedule_hashes(&report);
         self.tell_leases(std::mem::take(&mut report.leases));
         self.answer(&entries, &waiters, std::mem::take(&mut report.replies));
         let index = report.view.status.applied_index;
@@ -240,6 +245,13 @@ impl<E: Engine> Applier<E> {
         }
     }
 
+    /// Lets the hasher see what compactions are about to delete, before their callers are answered.
+    fn schedule_hashes(&self, report: &Report<E::Snapshot>) {
+        for &ScheduledCompaction { before, target } in &report.compactions {
+            let _ = self.parts.hasher.try_send(CompactionScheduled { view: report.view.clone(), before, target });
+        }
+    }
+
     /// Tells the lease manager what changed.
     fn tell_leases(&self, changes: Vec<LeaseChange>) {
         if !changes.is_empty() {
@@ -249,11 +261,11 @@ impl<E: Engine> Applier<E> {
 
     /// Tells the watch hub what changed. It runs behind an unbounded mailbox, so what waits there is counted.
     fn signal(&mut self, report: Report<E::Snapshot>) {
-        if report.compaction.is_some() {
+        if !report.compactions.is_empty() {
             self.compacting = true;
             self.next_step = Instant::now();
         }
-        if report.events.is_empty() && report.unlisted.is_empty() && report.compaction.is_none() {
+        if report.events.is_empty() && report.unlisted.is_empty() && report.compactions.is_empty() {
             return;
         }
         let bytes: usize = report.events.iter().map(|e| e.kv.len() + EVENT_OVERHEAD).sum();

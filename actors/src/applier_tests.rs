@@ -86,6 +86,7 @@ fn the_lease_manager_hears_of_a_revocation_before_its_client_does() {
         core,
         views: Arc::new(Views::new(store.view())),
         sinks,
+        hasher: bounded(0).0,
         hub: Box::new(heard.clone()),
         hub_backlog: Arc::default(),
         leases: Box::new(heard.clone()),

@@ -7,7 +7,7 @@ use messages::Gauges;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
-use storage::engine::{Direction, EngineError, Family, Row, Scan, Snapshot, Step};
+use storage::engine::{Direction, EmptyStretches, EngineError, Family, Row, Scan, Snapshot, Step};
 use storage::view::View;
 
 /// A snapshot, and the counters that say whether the node stops.
@@ -46,6 +46,14 @@ impl<S: Snapshot> Snapshot for Cancellable<S> {
     fn scan<'a>(&'a self, family: Family, lower: &[u8], upper: Option<&[u8]>, direction: Direction) -> Self::Scan<'a> {
         let inner = self.inner.scan(family, lower, upper, direction);
         CancellableScan { inner, stopping: &self.gauges.stopping }
+    }
+
+    fn empty_stretches(&self) -> &EmptyStretches {
+        self.inner.empty_stretches()
+    }
+
+    fn with_empty_stretches(self, stretches: Arc<EmptyStretches>) -> Self {
+        Self { inner: self.inner.with_empty_stretches(stretches), ..self }
     }
 
     fn scan_once<'a>(

@@ -7,7 +7,8 @@
 //! | WAL writer | [`wal_writer`] | own thread, blocking | log segments |
 //! | applier | [`applier`] | own thread, blocking | the write side of the store |
 //! | password pool | [`password_pool`] | two threads | nothing |
-//! | reader pool | [`reader_pool`] | two threads, one for hashes | nothing |
+//! | reader pool | [`reader_pool`] | two threads | nothing |
+//! | hasher | [`hasher`] | own thread | hashes of the newest compactions |
 //! | flusher | [`flusher`] | own thread | flushes, the log's next segment |
 //! | snapshotter | [`snapshotter`] | own thread | checkpoints for followers, stores that are received or replaced |
 //! | maintenance jobs | [`maintenance_jobs`] | own thread | checkpoints, defragmentation |
@@ -30,6 +31,9 @@ pub mod clock;
 pub mod closable_reads;
 pub mod death_watch;
 pub mod flusher;
+pub mod hasher;
+#[cfg(test)]
+mod hasher_tests;
 pub mod kernel;
 pub mod lease_manager;
 pub mod limits;

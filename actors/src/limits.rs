@@ -69,6 +69,8 @@ pub const APPLIER_QUEUE: usize = APPLIES_IN_FLIGHT + 3;
 pub const FLUSHER_QUEUE: usize = 8;
 /// Jobs waiting for the reader pool; a call that meets a full queue is answered "too many requests".
 pub const QUERIES: usize = 4096;
+/// Compactions whose rows the hasher has yet to look at: as many as it keeps hashes of. A further one has no hash.
+pub const COMPACTIONS_TO_HASH: usize = 10;
 /// Jobs of clients (snapshots, defragmentations) that wait for the one that runs; a further one is answered "busy".
 pub const MAINTENANCE_JOBS: usize = 8;
 /// Snapshots being sent to clients at once. Each is a store of its own, with its files and the space of what was deleted since.
@@ -82,7 +84,7 @@ pub const PASSWORD_JOBS: usize = 64;
 pub const PASSWORD_THREADS: usize = 2;
 /// Simple tokens that a member remembers; beyond it, those that were not used for the longest time end.
 pub const SIMPLE_TOKENS: usize = 1 << 16;
-/// Threads of the reader pool for everything but hashes, which have one of their own.
+/// Threads of the reader pool.
 pub const READERS: usize = 2;
 
 /// Lists of one class that the core takes in one turn before it looks at the classes above again.

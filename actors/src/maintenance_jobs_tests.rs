@@ -4,16 +4,14 @@ use crate::cancellable::Cancellable;
 use crate::death_watch::{DeathWatch, ExitCell};
 use crate::limits::{COLLECTED_BYTES, OPEN_SNAPSHOTS, SNAPSHOT_STALL};
 use crate::maintenance_jobs::{MaintenanceJobs, MaintenanceParts};
-use crate::reader_pool::{self, PoolReads};
 use crate::simple_tokens::{DEFAULT_TTL, SimpleTokens};
 use crate::store_cell::StoreCell;
 use crate::store_reads::StoreReads;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use messages::admin::{MaintenanceJob, RunJob};
-use messages::read::{ChunkSource, Reads, RunQuery, Work};
-use messages::reply::{HashAnswer, SnapshotAnswer};
+use messages::read::Reads;
+use messages::reply::SnapshotAnswer;
 use messages::{Gauges, Reply, ReplyBody, ReplySink, RequestError, SinkId, Sinks};
-use model::ReadError;
 use model::request::RangeRequest;
 use raft::{ConfState, LogId};
 use std::sync::Arc;
@@ -179,48 +177,4 @@ fn ranges_of_the_past_are_left_to_the_pool() {
     assert!(range(0, "z", false) && range(now, "z", false) && range(0, "z", true));
     assert!(!range(now - 1, "z", false) && !range(now - 1, "z", true));
     assert!(range(now - 1, "", false), "a single key is one look-up at any revision");
-}
-
-/// Hashes wait until the other end is dropped.
-struct SlowHash(Receiver<()>);
-
-impl PoolReads for SlowHash {
-    fn run(&self, query: RunQuery) -> Reply {
-        let _ = self.0.recv();
-        let hash = HashAnswer { hash: 0, compact_revision: -1, hash_revision: 1, revision: 1 };
-        Reply { token: query.token, body: ReplyBody::Hash(Ok(hash)) }
-    }
-}
-
-struct Empty;
-
-impl ChunkSource for Empty {
-    fn next(&mut self, _: usize) -> Result<Option<bytes::Bytes>, ReadError> {
-        Ok(None)
-    }
-}
-
-#[test]
-fn hashes_keep_no_chunk_waiting() {
-    let (sinks, answers) = client();
-    let (query, jobs) = bounded(16);
-    let (stop, stopped) = bounded(0);
-    let (go_on, hold) = bounded(0);
-    let exit = ExitCell::default();
-    let threads = reader_pool::start(2, jobs, stopped, Arc::new(SlowHash(hold)), sinks, &exit).expect("threads");
-    let send = |token, work| query.send(RunQuery { sink: SINK, token, work }).expect("it lives");
-    for token in 0..5 {
-        send(token, Work::HashKv { revision: 0 });
-    }
-    send(9, Work::NextChunk { source: Box::new(Empty), max_bytes: 1 });
-    let first = answers.recv_timeout(LONG).expect("the chunk");
-    assert!(matches!(first, Reply { token: 9, body: ReplyBody::Chunk { .. } }));
-    drop(go_on);
-    for expected in 0..5 {
-        let next = answers.recv_timeout(LONG).expect("a hash");
-        assert!(matches!(next, Reply { token, body: ReplyBody::Hash(_) } if token == expected), "hashes come in order");
-    }
-    drop(stop);
-    threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
-    assert_eq!(exit.get(), None);
 }

@@ -44,11 +44,11 @@ fn unanswered(why: CallError) -> RequestError {
 pub struct AskedPromotions {
     core: CorePort,
     sink: SinkId,
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<OpenQuestions>,
 }
 
 #[derive(Default)]
-struct Waiting {
+struct OpenQuestions {
     last: Token,
     asked: HashMap<Token, Asked<PromoteLearner>>,
 }
@@ -59,7 +59,7 @@ impl AskedPromotions {
         Self { core, sink, waiting: Mutex::default() }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+    fn waiting(&self) -> MutexGuard<'_, OpenQuestions> {
         // what waits is whole after every statement
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,13 +1,13 @@
-//! The reader pool: a few threads for big scans and cold reads, and one for hashes, which walk the whole store and would keep
-//! everybody else waiting. Stateless: a job carries all it needs.
+//! The reader pool: a few threads for big scans and cold reads. Stateless: a job carries all it needs. Hashes, which walk the
+//! whole store and would keep everybody else waiting, are passed on to the hasher.
 //!
 //! Must never write, and never hold a view between two jobs.
 
 use crate::death_watch::{DeathWatch, ExitCell};
-use crate::limits::QUERIES;
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender};
 use messages::read::{RunQuery, Work};
 use messages::{Reply, ReplyBody, Sinks};
+use model::ReadError;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -17,7 +17,7 @@ pub trait PoolReads: Send + Sync {
     fn run(&self, query: RunQuery) -> Reply;
 }
 
-/// Starts `count` threads and one for hashes; they end when the sending end of `stop` is dropped.
+/// Starts `count` threads, which give hashes to `hasher`; they end when the sending end of `stop` is dropped.
 ///
 /// # Errors
 /// When a thread cannot be started.
@@ -26,23 +26,25 @@ pub fn start(
     jobs: Receiver<RunQuery>,
     stop: Receiver<()>,
     reads: Arc<dyn PoolReads>,
+    hasher: &Sender<RunQuery>,
     sinks: Arc<Sinks>,
     exit: &ExitCell,
 ) -> std::io::Result<Vec<JoinHandle<()>>> {
-    let (hash, hashes) = bounded(QUERIES);
-    (0..=count)
+    (0..count)
         .map(|n| {
-            let (jobs, name) = if n < count { (jobs.clone(), "reader") } else { (hashes.clone(), "hasher") };
-            let hash = (n < count).then(|| hash.clone());
+            let (jobs, hasher) = (jobs.clone(), hasher.clone());
             let stop = stop.clone();
             let reads = reads.clone();
             let sinks = sinks.clone();
             let watch = DeathWatch::new("reader pool", exit.clone());
-            std::thread::Builder::new().name(format!("{name}-{n}")).spawn(move || {
+            std::thread::Builder::new().name(format!("reader-{n}")).spawn(move || {
                 while let Some(job) = next(&jobs, &stop) {
-                    let Some(job) = pass_on(job, hash.as_ref()) else { continue };
                     let sink = job.sink;
                     let reply = match job.work {
+                        Work::HashKv { .. } | Work::Hash => {
+                            let Err(full) = hasher.try_send(job) else { continue };
+                            Reply { token: full.into_inner().token, body: ReplyBody::Hash(Err(ReadError::Busy)) }
+                        }
                         Work::NextChunk { mut source, max_bytes } => {
                             let chunk = source.next(max_bytes);
                             Reply { token: job.token, body: ReplyBody::Chunk { source, chunk } }
@@ -55,14 +57,6 @@ pub fn start(
             })
         })
         .collect()
-}
-
-/// Gives a hash to the thread for hashes; a job that is to be done here comes back.
-fn pass_on(job: RunQuery, hash: Option<&Sender<RunQuery>>) -> Option<RunQuery> {
-    match (hash, &job.work) {
-        (Some(hash), Work::HashKv { .. } | Work::Hash) => hash.try_send(job).err().map(|full| full.into_inner()),
-        _ => Some(job),
-    }
 }
 
 fn next(jobs: &Receiver<RunQuery>, stop: &Receiver<()>) -> Option<RunQuery> {

@@ -10,7 +10,6 @@ use crate::simple_tokens::SimpleTokens;
 use bytes::{BufMut, Bytes, BytesMut};
 use messages::auth::AuthRules;
 use messages::read::{ChunkSource, INLINE_BYTES, RangePlan, Reads, RunQuery, TxnPlan, TxnRange, Work};
-use messages::reply::HashAnswer;
 use messages::{Gauges, Reply, ReplyBody, RequestError};
 use model::request::{RangeRequest, TxnRequest};
 use model::{Caller, KeyRange, MemberInfo, OpOutcome, RangeOutcome, ReadError, StoreStatus};
@@ -128,28 +127,6 @@ impl<S: Snapshot> StoreReads<S> {
         let source = Box::new(LeaseChunks { chunks, _reservation: reservation });
         Ok(RangePlan { revision: view.status.revision, kvs_bytes: bytes, more: false, count, source })
     }
-
-    fn hash(&self, run: &RunQuery) -> Result<HashAnswer, ReadError> {
-        let view = self.walk();
-        let revision = view.status.revision;
-        match run.work {
-            Work::HashKv { revision: asked } => {
-                let hash = storage::read::hash::hash_kv(&view, asked)?;
-                Ok(HashAnswer {
-                    hash: hash.hash,
-                    compact_revision: hash.compact_revision,
-                    hash_revision: hash.hash_revision,
-                    revision,
-                })
-            }
-            _ => Ok(HashAnswer {
-                hash: storage::read::hash::hash_db(&view)?,
-                compact_revision: view.status.compact_revision,
-                hash_revision: revision,
-                revision,
-            }),
-        }
-    }
 }
 
 impl<S: Snapshot> Reads for StoreReads<S> {
@@ -261,9 +238,8 @@ impl<S: Snapshot> PoolReads for StoreReads<S> {
             Work::PlanLease { id, caller } => ReplyBody::RangePlanned(self.plan_lease(id, &caller)),
             Work::CheckLeases(check) => ReplyBody::LeasesChecked(auth_reads::check_leases(&self.walk(), &check)),
             Work::ReadTxn(request) => ReplyBody::TxnRead(self.plan_txn(&request)),
-            Work::HashKv { .. } | Work::Hash => ReplyBody::Hash(self.hash(&run)),
-            // pulled by the pool itself
-            Work::NextChunk { .. } => ReplyBody::JobDone(Err(RequestError::Failed)),
+            // pulled by the pool itself, and passed on to the hasher
+            Work::NextChunk { .. } | Work::HashKv { .. } | Work::Hash => ReplyBody::JobDone(Err(RequestError::Failed)),
         };
         Reply { token, body }
     }

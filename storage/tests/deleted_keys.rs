@@ -16,9 +16,9 @@ use storage::engine::rocks::{RocksEngine, RocksOptions};
 use storage::read::{Budget, RangeCursor, count};
 
 /// Rows of the engine that one read, with the count beside it, may pass over: the dead keys of a few blocks, and their history.
-const MOST: u64 = 8_000;
+const MOST: u64 = 7_000;
 /// Seeks, each of which costs as much as some dozen rows.
-const SEEKS: u64 = 300;
+const SEEKS: u64 = 100;
 const KEYS: u32 = 30_000;
 
 struct Store {

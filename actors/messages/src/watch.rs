@@ -36,6 +36,22 @@ pub struct CreateWatch {
     pub fragment: bool,
 }
 
+impl CreateWatch {
+    /// Puts and deletes of `range` from the next revision on, without previous values, progress or fragments.
+    pub fn new(range: KeyRange) -> Self {
+        Self {
+            watch_id: 0,
+            range,
+            start_revision: 0,
+            progress_notify: false,
+            no_put: false,
+            no_delete: false,
+            prev_kv: false,
+            fragment: false,
+        }
+    }
+}
+
 /// Client → hub.
 #[derive(Clone, Debug)]
 pub enum ToHub {

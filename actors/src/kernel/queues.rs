@@ -9,15 +9,15 @@ use crate::calls::PeerCalls;
 use crate::clock;
 use crate::death_watch::{DeathWatch, ExitCell};
 use crate::flusher::{FILL_PAUSE, FlusherParts};
+use crate::hasher::HasherParts;
 use crate::lease_manager::actor::{LeaseManager, LeaseParts};
 use crate::lease_manager::{LeaseServiceParts, StoredLease};
 use crate::limits::{
-    APPLIER_QUEUE, COMPACTION_STEP_ROWS, DURABLE_CHECK_ENTRIES, FLUSH_ENTRIES, FLUSHER_QUEUE, LOG_READS, OwnerBudgets,
-    SNAPSHOT_ORDERS, WAL_QUEUE,
+    APPLIER_QUEUE, COMPACTION_STEP_ROWS, COMPACTIONS_TO_HASH, DURABLE_CHECK_ENTRIES, FLUSH_ENTRIES, FLUSHER_QUEUE,
+    LOG_READS, OwnerBudgets, SNAPSHOT_ORDERS, WAL_QUEUE,
 };
 use crate::mailbox::Mailbox;
 use crate::peers::NoPeers;
-
 use crate::raft_core::CoreParts;
 use crate::raft_core::inbox::{Inbox, InnerPort};
 use crate::simple_tokens::SimpleTokens;
@@ -27,6 +27,7 @@ use crate::wal_writer::{WalInstall, WalParts};
 use crate::watch_hub::{HubConfig, HubParts, Position, WatchHub};
 use crate::wiring::apply::ToApplier;
 use crate::wiring::flush::ToFlusher;
+use crate::wiring::hashes::CompactionScheduled;
 use crate::wiring::log::ReadLog;
 use crate::wiring::snapshots::ToSnapshotter;
 use crate::wiring::wal::ToWal;
@@ -65,6 +66,7 @@ pub(super) struct Queues<E: Engine> {
     pub(super) flusher: Sender<ToFlusher>,
     pub(super) log: Sender<ReadLog>,
     pub(super) snapshots: Sender<ToSnapshotter>,
+    pub(super) hasher: Sender<CompactionScheduled<E::Snapshot>>,
     pub(super) hub_backlog: Arc<AtomicUsize>,
     pub(super) calls: PeerCalls,
 }
@@ -103,23 +105,25 @@ impl Mailbox<Vitals> for OwnVitals {
 }
 
 /// Receiving ends, each to be given to its owner.
-pub(super) struct Ends {
+pub(super) struct Ends<E: Engine> {
     pub(super) inbox: Inbox,
     pub(super) wal: Receiver<ToWal>,
     pub(super) applier: Receiver<ToApplier>,
     pub(super) flusher: Receiver<ToFlusher>,
     pub(super) log: Receiver<ReadLog>,
     pub(super) snapshots: Receiver<ToSnapshotter>,
+    pub(super) compactions: Receiver<CompactionScheduled<E::Snapshot>>,
 }
 
 impl<E: Engine> Queues<E> {
-    pub(super) fn new(exit: ExitCell, store: &Store<E>, budgets: &OwnerBudgets, token_ttl: Duration) -> (Self, Ends) {
+    pub(super) fn new(exit: ExitCell, store: &Store<E>, budgets: &OwnerBudgets, token_ttl: Duration) -> (Self, Ends<E>) {
         let (inbox, core, inner) = Inbox::new();
         let (wal, wal_end) = bounded(WAL_QUEUE);
         let (applier, applier_end) = bounded(APPLIER_QUEUE);
         let (flusher, flusher_end) = bounded(FLUSHER_QUEUE);
         let (log, log_end) = bounded(LOG_READS);
         let (snapshots, snapshots_end) = bounded(SNAPSHOT_ORDERS);
+        let (hasher, compactions) = bounded(COMPACTIONS_TO_HASH);
         let views = Arc::new(Views::new(store.view()));
         let gauges = Arc::<Gauges>::default();
         gauges.applied.store(store.applied().index, Release);
@@ -138,6 +142,7 @@ impl<E: Engine> Queues<E> {
             flusher,
             log,
             snapshots,
+            hasher,
             hub_backlog: Arc::default(),
             calls: PeerCalls::default(),
         };
@@ -148,6 +153,7 @@ impl<E: Engine> Queues<E> {
             flusher: flusher_end,
             log: log_end,
             snapshots: snapshots_end,
+            compactions,
         };
         (queues, ends)
     }
@@ -241,6 +247,7 @@ impl<E: Engine> Queues<E> {
             core: self.inner.clone(),
             views: self.views.clone(),
             sinks: self.sinks.clone(),
+            hasher: self.hasher.clone(),
             hub: Box::new(actors.hub.clone().recipient()),
             hub_backlog: self.hub_backlog.clone(),
             leases: Box::new(actors.leases.clone().recipient()),
@@ -256,6 +263,16 @@ impl<E: Engine> Queues<E> {
                 oversized_revision: budgets.oversized_revision,
             },
         }
+    }
+
+    pub(super) fn hasher_parts(
+        &self,
+        queries: Receiver<RunQuery>,
+        compactions: Receiver<CompactionScheduled<E::Snapshot>>,
+        stop: Receiver<()>,
+    ) -> HasherParts<E::Snapshot> {
+        let (views, gauges, sinks) = (self.views.clone(), self.gauges.clone(), self.sinks.clone());
+        HasherParts { queries, compactions, stop, views, gauges, sinks }
     }
 
     pub(super) fn core_parts(

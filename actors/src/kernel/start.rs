@@ -7,6 +7,7 @@ use crate::applier::{Applier, peers_of};
 use crate::closable_reads::ClosableReads;
 use crate::death_watch::ExitCell;
 use crate::flusher::Flusher;
+use crate::hasher::Hasher;
 use crate::lease_manager::actor::LeaseSink;
 use crate::limits::{MAINTENANCE_JOBS, PASSWORD_JOBS, PASSWORD_THREADS, QUERIES, READERS};
 use crate::log_reader::LogReader;
@@ -19,11 +20,13 @@ use crate::snapshotter::{Snapshotter, SnapshotterParts};
 use crate::store_cell::StoreCell;
 use crate::wal_writer::WalWriter;
 use crate::watch_hub::HubConfig;
+use crate::wiring::hashes::CompactionScheduled;
 use crate::wiring::snapshots::ToSnapshotter;
 use crate::{password_pool, reader_pool, ticker};
 use actix_rt::Arbiter;
 use crossbeam_channel::{Receiver, bounded};
 use messages::peer::{ConnectPeers, Transport};
+use messages::read::RunQuery;
 use messages::{Ports, ReplySink, SinkId};
 use raft::NodeId;
 use std::sync::Arc;
@@ -157,6 +160,22 @@ fn connect<E: Engine>(
     Ok(Some(transport))
 }
 
+/// Starts the reader pool, and the hasher behind it.
+fn start_readers<E: Engine>(
+    queues: &Queues<E>,
+    queries: Receiver<RunQuery>,
+    compactions: Receiver<CompactionScheduled<E::Snapshot>>,
+    stop: &Receiver<()>,
+) -> std::io::Result<Vec<JoinHandle<()>>> {
+    let (hash, hashes) = bounded(QUERIES);
+    let hasher = Hasher::new(queues.hasher_parts(hashes, compactions, stop.clone()));
+    let (pool, sinks) = (Arc::new(queues.reads.clone()), queues.sinks.clone());
+    let mut threads = reader_pool::start(READERS, queries, stop.clone(), pool, &hash, sinks, &queues.exit)?;
+    let watch = queues.watch("hasher");
+    threads.extend(spawn("hasher", move || hasher.run(watch))?);
+    Ok(threads)
+}
+
 /// Starts all owners.
 ///
 /// # Errors
@@ -205,8 +224,7 @@ pub(super) fn start<E: Engine>(mut assembly: Assembly<E>) -> Result<Started, Sta
     let (stop_ticker, ticker_stop) = bounded(0);
     let shells = Shells { core, wal, log, applier, flusher, snapshots, jobs };
     let mut threads = shells.spawn(&queues)?;
-    let pool = Arc::new(queues.reads.clone());
-    threads.readers = reader_pool::start(READERS, queries, readers_stop, pool, queues.sinks.clone(), &queues.exit)?;
+    threads.readers = start_readers(&queues, queries, ends.compactions, &readers_stop)?;
     let (passwords, password_jobs) = bounded(PASSWORD_JOBS);
     let (stop_passwords, passwords_stop) = bounded(0);
     let sinks = queues.sinks.clone();

@@ -10,7 +10,7 @@ use super::incoming::Incoming;
 use super::log_tail::LogTail;
 use super::pending::PendingProposals;
 use super::pending_changes::{ChangeRequest, MembershipChanges};
-use super::pending_reads::{Opening, PendingReads};
+use super::pending_reads::{PendingReads, ServiceStart};
 use super::pending_transfers::PendingTransfers;
 use crate::calls::PeerCalls;
 use crate::death_watch::DeathWatch;
@@ -112,7 +112,7 @@ pub struct RaftCore {
     /// The same, but a stall of this process counts for half an election timeout at most: what waited meanwhile was not slow.
     pub(super) beats: u64,
     pub(super) next_tag: u64,
-    pub(super) opening: Opening,
+    pub(super) service_start: ServiceStart,
     /// Term and id of the leader that open read rounds were asked of.
     pub(super) asked_of: (u64, u64),
     pub(super) was_leading: bool,
@@ -160,7 +160,7 @@ impl RaftCore {
             transfers: PendingTransfers::default(),
             now: 0,
             beats: 0,
-            opening: Opening::NoLeader,
+            service_start: ServiceStart::NoLeader,
             asked_of: (0, 0),
             was_leading: false,
             last_leader: 0,

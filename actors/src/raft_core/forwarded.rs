@@ -6,15 +6,33 @@ use model::{Command, Envelope, Origin};
 use raft::{ConfChangeV2, ConfState, EntryKind, NodeId, Proposal, Term};
 use storage::apply::MemberContext;
 
-/// Whether proposals that `from` has forwarded may enter the log.
+/// The terms of leaders that forwarded proposals are bound to. Changes of the membership are bound to none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Terms(Vec<Term>);
+
+impl Terms {
+    /// Whether this is the only one, if there is any.
+    pub(super) fn are(&self, term: Term) -> bool {
+        self.0.iter().all(|bound| *bound == term)
+    }
+}
+
+/// Whether proposals that `from` has forwarded may enter the log, and in which terms.
 ///
 /// # Errors
 /// Why not.
-pub(super) fn check(from: NodeId, proposals: &[Proposal], members: &ConfState) -> Result<(), &'static str> {
+pub(super) fn check(from: NodeId, proposals: &[Proposal], members: &ConfState) -> Result<Terms, &'static str> {
     if !is_member(from, members) {
         return Err("it is not, or no longer, a member");
     }
-    proposals.iter().try_for_each(|proposal| check_one(from, proposal))
+    let mut terms = Vec::new();
+    for proposal in proposals {
+        let term = check_one(from, proposal)?;
+        if term.is_some() && terms.last() != term.as_ref() {
+            terms.extend(term);
+        }
+    }
+    Ok(Terms(terms))
 }
 
 /// Whether somebody belongs to a membership in any part.
@@ -41,23 +59,16 @@ pub(super) fn origin_of(proposal: &Proposal) -> Option<Origin> {
     }
 }
 
-/// Whether all of them are bound to this term, those that can be bound.
-pub(super) fn are_of(term: Term, proposals: &[Proposal]) -> bool {
-    proposals.iter().filter(|proposal| proposal.kind == EntryKind::Normal).all(|proposal| {
-        // what cannot be read has been refused
-        Envelope::decode(&proposal.data).is_ok_and(|envelope| envelope.only_in_term == term)
-    })
-}
-
-fn check_one(from: NodeId, proposal: &Proposal) -> Result<(), &'static str> {
-    let origin = match proposal.kind {
+/// The term that a proposal is bound to, if it can be bound to one.
+fn check_one(from: NodeId, proposal: &Proposal) -> Result<Option<Term>, &'static str> {
+    let (origin, term) = match proposal.kind {
         EntryKind::Normal => {
             let envelope = Envelope::decode(&proposal.data).map_err(|_| "its envelope cannot be read")?;
             if envelope.only_in_term == 0 {
                 return Err("it is not bound to the term of a leader");
             }
             Command::decode(envelope.command).map_err(|_| "its command cannot be read")?;
-            envelope.origin
+            (envelope.origin, Some(envelope.only_in_term))
         }
         EntryKind::ConfChange | EntryKind::ConfChangeV2 => {
             let change = ConfChangeV2::from_payload(proposal.kind, &proposal.data);
@@ -65,10 +76,10 @@ fn check_one(from: NodeId, proposal: &Proposal) -> Result<(), &'static str> {
             if change.changes.is_empty() {
                 return Err("only a leader leaves a joint configuration");
             }
-            MemberContext::decode(&change.context).map_err(|_| "its member cannot be read")?.origin
+            (MemberContext::decode(&change.context).map_err(|_| "its member cannot be read")?.origin, None)
         }
     };
-    if origin.member == from { Ok(()) } else { Err("another member is named as its origin") }
+    if origin.member == from { Ok(term) } else { Err("another member is named as its origin") }
 }
 
 #[cfg(test)]
@@ -102,17 +113,21 @@ mod tests {
             peer_urls: vec!["u".into()],
             ..MemberContext::default()
         };
-        assert_eq!(check(2, &[normal(2, 4, good()), normal(2, 4, good())], &members()), Ok(()));
-        assert_eq!(check(3, &[change(context.encode())], &members()), Ok(()));
+        assert_eq!(check(2, &[normal(2, 4, good()), normal(2, 4, good())], &members()), Ok(Terms(vec![4])));
+        assert_eq!(check(3, &[change(context.encode())], &members()), Ok(Terms(vec![])));
     }
 
     #[test]
     fn proposals_are_of_the_term_they_are_bound_to() {
-        let context = MemberContext { origin: Origin { member: 3, ..Origin::default() }, ..MemberContext::default() };
+        let context = MemberContext { origin: Origin { member: 2, ..Origin::default() }, ..MemberContext::default() };
         let unbound = change(context.encode());
-        assert!(are_of(4, &[normal(2, 4, good()), unbound.clone()]) && are_of(9, &[unbound]) && are_of(9, &[]));
-        assert!(!are_of(4, &[normal(2, 4, good()), normal(2, 3, good())]));
-        assert!(!are_of(4, &[normal(2, 5, good())]));
+        let terms = |proposals: &[Proposal]| check(2, proposals, &members()).expect("they are whole");
+        assert!(
+            terms(&[normal(2, 4, good()), unbound.clone()]).are(4) && terms(&[unbound]).are(9) && terms(&[]).are(9)
+        );
+        assert!(!terms(&[normal(2, 4, good()), normal(2, 3, good())]).are(4));
+        assert!(!terms(&[normal(2, 4, good()), normal(2, 3, good()), normal(2, 4, good())]).are(4));
+        assert!(!terms(&[normal(2, 5, good())]).are(4));
     }
 
     #[test]

@@ -51,12 +51,8 @@ impl RaftCore {
             Body::Propose(proposals) => proposals.clone(),
             _ => Vec::new(),
         };
-        if !proposals.is_empty()
-            && let Err(why) = forwarded::check(from, &proposals, self.node.membership())
-        {
-            // once in the log, it would stop every member that applies it
-            tracing::warn!(from = format!("{from:x}"), why, "refused forwarded proposals");
-            return self.refuse_forwarded(from, &proposals, ProposalDropped::BadConfChange);
+        if !proposals.is_empty() && !self.takes_forwarded(from, &proposals) {
+            return;
         }
         // one that this member does not need is only answered
         if let Body::Snapshot(snapshot) = &message.body
@@ -68,13 +64,6 @@ impl RaftCore {
             );
             return;
         }
-        // given to the leader of another term: it may have been deposed and elected again meanwhile
-        if !forwarded::are_of(self.node.term(), &proposals) {
-            return self.refuse_forwarded(from, &proposals, ProposalDropped::NoLeader);
-        }
-        if !proposals.is_empty() && self.refuses_to_lead() {
-            return self.refuse_forwarded(from, &proposals, ProposalDropped::Transferring);
-        }
         if proposals.iter().any(|proposal| proposal.kind != EntryKind::Normal) && self.must_hold_changes() {
             return self.hold_change(message, &proposals);
         }
@@ -84,6 +73,23 @@ impl RaftCore {
             // a message of somebody who is not a member
             Err(StepError::PeerNotFound | StepError::Malformed) | Ok(()) => {}
         }
+    }
+
+    /// Whether proposals of another member may be stepped; if not, it has been told.
+    fn takes_forwarded(&self, from: NodeId, proposals: &[raft::Proposal]) -> bool {
+        let refusal = match forwarded::check(from, proposals, self.node.membership()) {
+            Err(why) => {
+                // once in the log, it would stop every member that applies it
+                tracing::warn!(from = format!("{from:x}"), why, "refused forwarded proposals");
+                ProposalDropped::BadConfChange
+            }
+            // given to the leader of another term: it may have been deposed and elected again meanwhile
+            Ok(terms) if !terms.are(self.node.term()) => ProposalDropped::NoLeader,
+            Ok(_) if self.refuses_to_lead() => ProposalDropped::Transferring,
+            Ok(_) => return true,
+        };
+        self.refuse_forwarded(from, proposals, refusal);
+        false
     }
 
     /// Tells the member that has forwarded proposals that they were not taken, so that whoever waits there need not wait for long.

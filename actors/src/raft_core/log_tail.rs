@@ -152,7 +152,7 @@ impl LogTail {
 
     /// A range could not be asked for now.
     pub fn not_loaded(&mut self, lo: Index) {
-        self.windows.unasked(lo);
+        self.windows.retract(lo);
     }
 
     /// A range was read back. Entries that the log has replaced or forgotten meanwhile are left out.

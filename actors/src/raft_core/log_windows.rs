@@ -17,7 +17,7 @@ pub(super) struct LogWindows {
     /// First indices that raft asked for and nobody was asked for yet.
     wanted: Vec<Index>,
     /// First indices that are being read.
-    asked: Vec<Index>,
+    reading: Vec<Index>,
 }
 
 impl LogWindows {
@@ -25,7 +25,7 @@ impl LogWindows {
     /// no window has `lo`, it is noted as wanted.
     pub(super) fn read(&mut self, lo: Index, hi: Index, max_bytes: u64) -> Option<Vec<Entry>> {
         let Some(at) = self.windows.iter().position(|window| offset(window, lo).is_some()) else {
-            if !self.wanted.contains(&lo) && !self.asked.contains(&lo) {
+            if !self.wanted.contains(&lo) && !self.reading.contains(&lo) {
                 self.wanted.push(lo);
             }
             return None;
@@ -39,21 +39,21 @@ impl LogWindows {
         Some(out)
     }
 
-    /// First indices to be read now. They count as asked until [`Self::answer`] comes for each, or [`Self::unasked`].
+    /// First indices to be read now. They count as asked until [`Self::answer`] comes for each, or [`Self::retract`].
     pub(super) fn take_wanted(&mut self) -> Vec<Index> {
         let wanted = std::mem::take(&mut self.wanted);
-        self.asked.extend(&wanted);
+        self.reading.extend(&wanted);
         wanted
     }
 
     /// One of those could not be asked for: raft will want it again.
-    pub(super) fn unasked(&mut self, lo: Index) {
-        self.asked.retain(|asked| *asked != lo);
+    pub(super) fn retract(&mut self, lo: Index) {
+        self.reading.retain(|reading| *reading != lo);
     }
 
     /// What was read from `lo` on; nothing when it could not be read any more.
     pub(super) fn answer(&mut self, lo: Index, entries: Vec<Entry>) {
-        self.unasked(lo);
+        self.retract(lo);
         if entries.is_empty() {
             return;
         }
@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(indices(windows.read(6, 9, 1)), [6], "one at least, whatever the limit");
         assert!(windows.read(8, 9, u64::MAX).is_none());
         assert_eq!(windows.take_wanted(), [8]);
-        windows.unasked(8);
+        windows.retract(8);
         assert!(windows.read(8, 9, u64::MAX).is_none());
         assert_eq!(windows.take_wanted(), [8]);
     }

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 
 /// The way to the start of service: no read is granted before this member knows what was committed before it started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Opening {
+pub(super) enum ServiceStart {
     /// No leader was seen yet.
     NoLeader,
     /// A read index was asked for.

@@ -3,7 +3,7 @@
 //! Must never let a read join a round that was begun before it.
 
 use super::core::RaftCore;
-use super::pending_reads::Opening;
+use super::pending_reads::ServiceStart;
 use messages::read::ReadIndex;
 use raft::Index;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -24,9 +24,9 @@ impl RaftCore {
         if leader != self.asked_of && self.node.leader() != 0 {
             self.asked_of = leader;
             self.ask_again();
-            if self.opening == Opening::NoLeader {
+            if self.service_start == ServiceStart::NoLeader {
                 let tag = self.tag();
-                self.opening = Opening::Asked { tag };
+                self.service_start = ServiceStart::Asked { tag };
                 self.node.read_index(tag);
             }
         }
@@ -42,15 +42,15 @@ impl RaftCore {
         if let Some(tag) = self.reads.unconfirmed() {
             self.node.read_index(tag);
         }
-        if let Opening::Asked { tag } = self.opening {
+        if let ServiceStart::Asked { tag } = self.service_start {
             self.node.read_index(tag);
         }
     }
 
     /// Raft granted a round.
     pub(super) fn on_read_state(&mut self, tag: u64, index: Index) {
-        if self.opening == (Opening::Asked { tag }) {
-            self.opening = Opening::Granted { index };
+        if self.service_start == (ServiceStart::Asked { tag }) {
+            self.service_start = ServiceStart::Granted { index };
         }
         self.reads.grant(tag, index);
         let applied = self.parts.gauges.applied.load(Acquire);
@@ -61,11 +61,11 @@ impl RaftCore {
     pub(super) fn open_service(&mut self, leading: bool) {
         let applied = self.parts.gauges.applied.load(Relaxed);
         // raft answers a singleton's read index before the first entry of its term is applied; service waits for that too
-        if let Opening::Granted { index } = self.opening
+        if let ServiceStart::Granted { index } = self.service_start
             && applied >= index
             && (leading || !self.node.is_leader())
         {
-            self.opening = Opening::Open;
+            self.service_start = ServiceStart::Open;
             self.parts.gauges.serving.store(true, Release);
         }
     }

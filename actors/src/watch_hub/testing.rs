@@ -181,14 +181,5 @@ pub(super) fn stream(token: u64) -> StreamKey {
 }
 
 pub(super) fn watch(key: &'static str, end: &'static str) -> CreateWatch {
-    CreateWatch {
-        watch_id: 0,
-        range: KeyRange::new(key.into(), end.into()),
-        start_revision: 0,
-        progress_notify: false,
-        no_put: false,
-        no_delete: false,
-        prev_kv: false,
-        fragment: false,
-    }
+    CreateWatch::new(KeyRange::new(key.into(), end.into()))
 }

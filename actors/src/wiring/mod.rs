@@ -13,11 +13,13 @@
 //! | [`log`] | raft core ↔ log reader | – |
 //! | [`snapshots`] | raft core, applier ↔ snapshotter; snapshots of other members → raft core | msgSnapC |
 //! | [`events`] | applier → watch hub | – |
+//! | [`hashes`] | applier → hasher | – |
 
 pub mod advance;
 pub mod apply;
 pub mod events;
 pub mod flush;
+pub mod hashes;
 pub mod leases;
 pub mod log;
 pub mod peers;

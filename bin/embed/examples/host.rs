@@ -49,16 +49,7 @@ async fn host(data: String, url: Option<String>) -> Result<(), Box<dyn Error>> {
     }
     let serves_others = !config.client_urls.is_empty();
     let node = Node::start(config).await?;
-    let mut watch = node.client().watch(CreateWatch {
-        watch_id: 0,
-        range: KeyRange::new("visits".into(), bytes::Bytes::new()),
-        start_revision: 0,
-        progress_notify: false,
-        no_put: false,
-        no_delete: false,
-        prev_kv: false,
-        fragment: false,
-    });
+    let mut watch = node.client().watch(CreateWatch::new(KeyRange::new("visits".into(), bytes::Bytes::new())));
     let visits = Visits { store: node.client() }.start();
     for _ in 0..3 {
         let before = visits.send(Visit).await??;

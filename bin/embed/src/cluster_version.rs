@@ -4,7 +4,8 @@
 //! member any more. Must never be decided by a member that does not lead: it does not hear of all the others.
 
 use crate::client::{Client, ClientError};
-use crate::version::{FIRST_CLUSTER_VERSION, parse};
+use crate::version::{FIRST_CLUSTER_VERSION, parse, refuse_older};
+use actors::death_watch::{ExitCell, NodeExit};
 use messages::RequestError;
 use messages::ports::LowestVersion;
 use model::Command;
@@ -30,8 +31,8 @@ fn decide(own: [u16; 3], others: LowestVersion, present: &str) -> Option<String>
     (present.is_empty() || [major, minor, 0] > parse(present)).then(|| format!("{major}.{minor}.0"))
 }
 
-/// Looks until the node ends.
-pub(crate) async fn run(client: Client, own: [u16; 3]) {
+/// Looks until the node ends, and ends it when its cluster has become newer than it is.
+pub(crate) async fn run(client: Client, own: [u16; 3], exit: ExitCell) {
     let ports = client.ports();
     // a member that waits for a quorum, for however long, does not read its store meanwhile
     while !client.until_serving(PERIOD).await {
@@ -46,6 +47,9 @@ pub(crate) async fn run(client: Client, own: [u16; 3]) {
             tokio::time::sleep(PERIOD).await;
             continue;
         };
+        if let Err(why) = refuse_older(own, &present) {
+            return exit.set(NodeExit::Failed { actor: "cluster version", why: why.to_string() });
+        }
         if leads && let Some(version) = decide(own, ports.gauges.lowest_version(), &present) {
             let request = ClusterVersionSetRequest { ver: version.clone() };
             match client.execute(Command::ClusterVersionSet(request)).await {

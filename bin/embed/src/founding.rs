@@ -3,6 +3,7 @@
 //! Must never let a member begin anew that ran before: it may have voted, and acknowledged, what it has forgotten.
 
 use crate::config::{Config, InitialState, PeerNetwork};
+use crate::version::refuse_older;
 use net::peer::http::ask::{self, RemoteCluster};
 use net::peer::tls::PeerTls;
 use std::time::Duration;
@@ -23,13 +24,15 @@ pub(crate) async fn first_start(config: &Config, tls: &PeerTls) -> Result<Bootst
     match config.initial_state {
         InitialState::New => {
             let start = founders(new)?;
-            if let Ok(running) = ask_others(config, tls, GUARD_PATIENCE).await {
-                refuse_bootstrapped(start.identity.member_id, &running)?;
+            if let Ok(remote) = ask_others(config, tls, GUARD_PATIENCE).await {
+                refuse_bootstrapped(start.identity.member_id, &running(remote))?;
             }
             Ok(start)
         }
         InitialState::Existing => {
-            let running = ask_others(config, tls, JOIN_PATIENCE).await.map_err(ClusterError::NoAnswer)?;
+            let remote = ask_others(config, tls, JOIN_PATIENCE).await.map_err(ClusterError::NoAnswer)?;
+            refuse_older(config.version, &remote.version).map_err(|why| ClusterError::TooOld(why.to_string()))?;
+            let running = running(remote);
             // URLs that differ by text are resolved, which blocks
             let (cluster, token, name) =
                 (config.initial_cluster.clone(), config.initial_cluster_token.clone(), config.name.clone());
@@ -42,7 +45,7 @@ pub(crate) async fn first_start(config: &Config, tls: &PeerTls) -> Result<Bootst
 }
 
 /// The first list of members that one of the others gives.
-async fn ask_others(config: &Config, tls: &PeerTls, patience: Duration) -> Result<RunningCluster, String> {
+async fn ask_others(config: &Config, tls: &PeerTls, patience: Duration) -> Result<RemoteCluster, String> {
     if let PeerNetwork::InProcess(_) = config.peer_network {
         return Err("members of one process have no peer ports".to_owned());
     }
@@ -53,7 +56,7 @@ async fn ask_others(config: &Config, tls: &PeerTls, patience: Duration) -> Resul
     for url in urls {
         match ask::members(url, tls, patience).await {
             Ok(remote) if remote.members.is_empty() => refused.push(format!("{url} has no members yet")),
-            Ok(remote) => return Ok(running(remote)),
+            Ok(remote) => return Ok(remote),
             Err(why) => {
                 tracing::debug!(url, error = %why, "asked for the members of the cluster");
                 refused.push(why.to_string());

@@ -15,7 +15,7 @@ use crate::peers::{self, LocalMember, PeerPlan, Peers, PeersError};
 use crate::publish;
 use crate::thread_guard::ThreadGuard;
 use crate::tokens::TokenError;
-use crate::version::{SERVER_VERSION, STORAGE_VERSION};
+use crate::version::{SERVER_VERSION, STORAGE_VERSION, TooOld, refuse_older};
 use actors::death_watch::{ExitCell, NodeExit};
 use actors::kernel::{Assembly, FIRST_CLIENT_SINK, Kernel};
 use actors::raft_core::CoreConfig;
@@ -64,6 +64,9 @@ pub enum StartError {
     /// Data folder.
     #[error(transparent)]
     Bootstrap(#[from] BootstrapError),
+    /// An old build.
+    #[error(transparent)]
+    TooOld(#[from] TooOld),
     /// Threads, configuration, store.
     #[error(transparent)]
     Kernel(#[from] actors::kernel::StartError),
@@ -149,7 +152,7 @@ impl Node {
         });
         let mut node = Self { kernel, doors, client, addresses, peers: peers.sockets, background: Vec::new() };
         // whoever leads decides it, before anybody serves
-        node.run(cluster_version::run(node.client(), config.version));
+        node.run(cluster_version::run(node.client(), config.version, node.kernel.exit().clone()));
         // before service: a member that starts on a full disk serves reads and deletes from the first moment
         node.run(disk_monitor::watch(node.client(), monitor));
         if let Some(tls) = tls {
@@ -260,12 +263,15 @@ impl ClientSockets {
 
 /// Opens the member of the data folder, off the host's arbiter. One without data asks the others first.
 async fn open(config: &Config, tls: PeerTls) -> Result<Booted, StartError> {
-    let config = config.clone();
+    let (config, own) = (config.clone(), config.version);
     let runtime = tokio::runtime::Handle::current();
     let booted = tokio::task::spawn_blocking(move || {
         bootstrap::boot(&config, || runtime.block_on(founding::first_start(&config, &tls)))
     });
-    Ok(booted.await.map_err(|_| StartError::Interrupted)??)
+    let booted = booted.await.map_err(|_| StartError::Interrupted)??;
+    let version = storage::read::meta::cluster_version(&booted.store.view());
+    refuse_older(own, &version.map_err(actors::kernel::StartError::from)?.unwrap_or_default())?;
+    Ok(booted)
 }
 
 fn stopped_status() -> Status {

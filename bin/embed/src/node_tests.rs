@@ -46,16 +46,7 @@ fn callers_and_watches_hear_that_the_node_stopped() {
         let node = Node::start(quick(&dir)).await.expect("start");
         let client = node.client();
         put(&client, "k").await.expect("put");
-        let create = CreateWatch {
-            watch_id: 0,
-            range: KeyRange::new("k".into(), "".into()),
-            start_revision: 0,
-            progress_notify: false,
-            no_put: false,
-            no_delete: false,
-            prev_kv: false,
-            fragment: false,
-        };
+        let create = CreateWatch::new(KeyRange::new("k".into(), "".into()));
         let mut watch = client.watch(create.clone());
         node.stop().await;
         while soon(watch.next()).await.is_some() {}

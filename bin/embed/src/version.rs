@@ -12,6 +12,28 @@ pub fn server_version() -> [u16; 3] {
     parse(SERVER_VERSION)
 }
 
+/// A member that is older than its cluster: entries and frames may have kinds that it does not know. A cluster is never lowered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "invalid downgrade; server version is lower than determined cluster version: this member runs {own}, its cluster {cluster}. Start it \
+     with a build of at least that version"
+)]
+pub struct TooOld {
+    own: String,
+    cluster: String,
+}
+
+/// Refuses a member that is older than the version of its cluster; an empty text is no version yet. The patch does not count.
+///
+/// # Errors
+/// [`TooOld`].
+pub(crate) fn refuse_older([major, minor, patch]: [u16; 3], cluster: &str) -> Result<(), TooOld> {
+    if parse(cluster) <= [major, minor, u16::MAX] {
+        return Ok(());
+    }
+    Err(TooOld { own: format!("{major}.{minor}.{patch}"), cluster: cluster.to_owned() })
+}
+
 /// A version as numbers: major, minor, patch. What is missing, or no number, counts as zero.
 pub(crate) fn parse(text: &str) -> [u16; 3] {
     let mut parts = text.split('.').map(|part| part.parse().unwrap_or_default());
@@ -24,5 +46,13 @@ mod tests {
     fn the_version_told_to_members_is_the_one_told_to_clients() {
         let [major, minor, patch] = super::server_version();
         assert_eq!(format!("{major}.{minor}.{patch}"), super::SERVER_VERSION);
+    }
+
+    #[test]
+    fn only_members_that_are_older_than_their_cluster_are_refused() {
+        let refused = |own, cluster| super::refuse_older(own, cluster).is_err();
+        assert!(!refused([3, 7, 1], "") && !refused([3, 7, 1], "3.7.0") && !refused([3, 7, 0], "3.7.9"));
+        assert!(!refused([3, 8, 0], "3.7.0") && !refused([4, 0, 0], "3.9.0"));
+        assert!(refused([3, 7, 1], "3.8.0") && refused([3, 9, 9], "4.0.0"));
     }
 }

@@ -58,6 +58,7 @@ pub fn of_peers(given: &Given, data_dir: &Path) -> Result<Option<TlsSettings>, S
             common_names: given.list("peer-cert-allowed-cn"),
             hostnames: given.list("peer-cert-allowed-hostname"),
         },
+        skip_origin: given.flag("peer-skip-client-san-verification"),
         auto,
         ..common(given)?
     };

@@ -10,7 +10,7 @@ mod health;
 mod metrics;
 pub(crate) mod page;
 mod peer_pages;
-mod version;
+pub(crate) mod version;
 
 pub use counters::{LoopMetrics, Observer};
 pub use handler::{Http, HttpConfig};

@@ -351,7 +351,12 @@ impl Director {
                 Ok(listening) => {
                     let endpoint = listening.endpoint.clone();
                     self.listening.push(listening);
-                    tasks.push(actix_rt::spawn(quic::accept(context.clone(), endpoint, Strangers::default())));
+                    tasks.push(actix_rt::spawn(quic::accept(
+                        context.clone(),
+                        endpoint,
+                        Strangers::default(),
+                        trust.compares_origin,
+                    )));
                 }
                 Err(why) => tracing::error!(error = %why, "cannot take peers over UDP: only TCP is left"),
             }

@@ -32,7 +32,7 @@ pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {
             if let Err(refused) = check(&services, &meta, &stream, body) {
                 stream.finish(refused);
             } else {
-                let opening = Opening { stream, snapshot: snapshot.clone() };
+                let opening = OpeningSnapshot { stream, snapshot: snapshot.clone() };
                 let (own_services, own_meta) = (services.clone(), meta.clone());
                 services.when_token_is_known(&meta, move || opening.begin(&own_services, &own_meta));
             }
@@ -50,12 +50,12 @@ fn check(services: &ClientServices, meta: &CallMeta, stream: &StreamHandle, body
 }
 
 /// A stream that waits for its checkpoint.
-struct Opening {
+struct OpeningSnapshot {
     stream: StreamHandle,
     snapshot: Rc<Snapshot>,
 }
 
-impl Opening {
+impl OpeningSnapshot {
     fn begin(self, services: &ClientServices, meta: &CallMeta) {
         match services.require_admin(meta) {
             Ok(()) => services.run_job(self.stream.token().as_u64(), MaintenanceJob::OpenSnapshot, self),
@@ -64,7 +64,7 @@ impl Opening {
     }
 }
 
-impl DeferredCall<ClientServices> for Opening {
+impl DeferredCall<ClientServices> for OpeningSnapshot {
     fn snapshot_opened(self: Box<Self>, services: &ClientServices, token: Token, answer: SnapshotAnswer) {
         if !self.stream.is_open() {
             return;

@@ -66,6 +66,8 @@ pub struct TlsSettings {
     pub crl_file: Option<PathBuf>,
     /// The other side's certificate must have one of these names.
     pub allowed: AllowedNames,
+    /// Do not compare the addresses of members that dial with their certificates.
+    pub skip_origin: bool,
     /// Make a certificate when no files are given.
     pub auto: Option<AutoTls>,
     /// Least version.

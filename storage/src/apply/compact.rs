@@ -4,6 +4,7 @@
 
 use super::failure::Run;
 use super::meta_rows::Compacting;
+use super::report::ScheduledCompaction;
 use super::{ApplyFatal, CompactionProgress, StateMachine};
 use crate::count::forget_changes;
 use crate::engine::Engine;
@@ -22,8 +23,8 @@ impl<E: Engine> StateMachine<E> {
         if request.revision > self.now.revision {
             return Err(ApplyError::FutureRevision.into());
         }
-        self.now.compact = request.revision;
-        self.effects.compaction = Some(request.revision);
+        let before = std::mem::replace(&mut self.now.compact, request.revision);
+        self.effects.compactions.push(ScheduledCompaction { before, target: request.revision });
         Ok(Outcome::Compaction)
     }
 

@@ -6,11 +6,11 @@ use super::batch::Batch;
 use super::decoded::Decoded;
 use super::meta_rows::{LeaseRow, MemberIds, State};
 use super::overlay::Written;
-use super::report::{ApplyFatal, Committed, ConfVerdict, LeaseChange, Report, StoreEvent};
+use super::report::{ApplyFatal, Committed, ConfVerdict, LeaseChange, Report, ScheduledCompaction, StoreEvent};
 use super::slot::{Heads, KEEP};
 use crate::auth::{AuthState, TokenChange};
 use crate::count::{Changes, Counts, KeyChanges};
-use crate::engine::{Engine, Family};
+use crate::engine::{Engine, Family, Snapshot};
 use crate::read::Compaction;
 use crate::schema::meta;
 use crate::view::View;
@@ -31,7 +31,7 @@ pub(super) struct Effects {
     pub(super) unlisted: Vec<i64>,
     pub(super) leases: Vec<LeaseChange>,
     pub(super) alarms: bool,
-    pub(super) compaction: Option<i64>,
+    pub(super) compactions: Vec<ScheduledCompaction>,
     pub(super) membership: bool,
     pub(super) verdicts: Vec<ConfVerdict>,
     pub(super) tokens: Vec<TokenChange>,
@@ -147,7 +147,7 @@ impl<E: Engine> StateMachine<E> {
             self.engine.write(self.batch.take_row(meta::APPLIED))?;
         }
         self.engine.write(self.batch.take())?;
-        self.snapshot = self.engine.snapshot();
+        self.snapshot = self.engine.snapshot().with_empty_stretches(self.counts.empty_stretches());
         self.reattached.clear();
         if let Some(written) = &mut self.written {
             written.clear();
@@ -177,7 +177,7 @@ impl<E: Engine> StateMachine<E> {
             unlisted: effects.unlisted,
             leases: effects.leases,
             alarms: effects.alarms.then(|| self.alarms.clone()),
-            compaction: effects.compaction,
+            compactions: effects.compactions,
             verdicts: effects.verdicts,
             tokens: effects.tokens,
             membership,

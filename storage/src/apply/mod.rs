@@ -53,4 +53,7 @@ pub use meta_rows::{FORMAT_VERSION, HistoryRows, LeaseRow, MemberIds, MemberRow,
 pub use open::{Bootstrap, bootstrap};
 pub(crate) use open::{check_format, unfinished_entry};
 pub use rehome::{become_sole_member, rehome};
-pub use report::{ApplyFatal, Committed, CompactionProgress, ConfVerdict, LeaseChange, OpenError, Report, StoreEvent};
+pub use report::{
+    ApplyFatal, Committed, CompactionProgress, ConfVerdict, LeaseChange, OpenError, Report, ScheduledCompaction,
+    StoreEvent,
+};

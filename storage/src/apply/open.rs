@@ -162,6 +162,7 @@ impl<E: Engine> StateMachine<E> {
             compaction: None,
             effects: Effects::default(),
         };
+        applier.snapshot = applier.snapshot.clone().with_empty_stretches(applier.counts.empty_stretches());
         if let Some(chunk) = chunk {
             let chunk = ChunkRow::decode(chunk).map_err(|_| damaged("bad chunk cursor"))?;
             applier.resume(chunk)?;

@@ -89,9 +89,9 @@ pub struct Report<S> {
     pub leases: Vec<LeaseChange>,
     /// All standing alarms, when they changed.
     pub alarms: Option<Arc<[AlarmMember]>>,
-    /// The newest compact revision, when a compaction was scheduled: [`StateMachine::compaction_step`](super::StateMachine::compaction_step)
-    /// has work.
-    pub compaction: Option<i64>,
+    /// Compactions that were scheduled, in order: [`StateMachine::compaction_step`](super::StateMachine::compaction_step) has
+    /// work. No row has been deleted for them yet.
+    pub compactions: Vec<ScheduledCompaction>,
     /// What became of conf changes, ascending by index.
     pub verdicts: Vec<ConfVerdict>,
     /// What becomes of the tokens that members hold in memory, in the order of application.
@@ -100,6 +100,15 @@ pub struct Report<S> {
     pub membership: Option<Arc<Membership>>,
     /// The state to publish, already written.
     pub view: View<S>,
+}
+
+/// A compaction that is decided and whose rows are still there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScheduledCompaction {
+    /// The compacted revision before it; -1 when it is the first one.
+    pub before: i64,
+    /// The compacted revision from now on.
+    pub target: i64,
 }
 
 /// How far a compaction has come.

@@ -7,7 +7,7 @@
 //! Must never leave out a row that is there: blocks and rows are of one snapshot, and a block counts exactly what it holds.
 
 use super::rows::{BLOCK, BlockRow, GROUP, behind, damaged, read_block, read_group, row_key};
-use crate::engine::{Direction, EngineError, Family, Row, Scan, Snapshot, Step};
+use crate::engine::{Direction, EmptyStretch, EngineError, Family, Row, Scan, Snapshot, Step};
 use crate::schema::{behind_versions, escape_key, split_hist_key};
 use bytes::Bytes;
 
@@ -24,6 +24,14 @@ pub(crate) enum Wanted {
 }
 
 impl Wanted {
+    /// Nothing that is wanted lies in such a stretch.
+    fn is_not_in(self, stretch: &EmptyStretch) -> bool {
+        match self {
+            Self::Living => true,
+            Self::LivedAt(revision) => stretch.since <= revision,
+        }
+    }
+
     fn may_be_in(self, block: BlockRow) -> bool {
         match self {
             Self::Living => block.keys > 0,
@@ -275,6 +283,13 @@ fn stretches_from<S: Snapshot>(
     wanted: Wanted,
     mut visit: impl FnMut(Stretch) -> Result<bool, EngineError>,
 ) -> Result<(), EngineError> {
+    let empty = |key: &[u8]| snapshot.empty_stretches().holding(key).filter(|stretch| wanted.is_not_in(stretch));
+    let from = match empty(from) {
+        Some(EmptyStretch { end: None, .. }) => return Ok(()),
+        Some(EmptyStretch { end: Some(end), .. }) if upper.is_some_and(|upper| upper <= end) => return Ok(()),
+        Some(EmptyStretch { end: Some(end), .. }) => end,
+        None => from,
+    };
     let mut floor = snapshot.scan(Family::Cnt, &[BLOCK], Some(&behind(BLOCK)), Direction::Backward);
     floor.seek(&row_key(BLOCK, from));
     let (mut start, mut block) = floor.next()?.map(owned).transpose()?.unwrap_or((Bytes::new(), UNKNOWN));
@@ -306,6 +321,13 @@ fn stretches_from<S: Snapshot>(
                 ask_at = ONE_BY_ONE;
             }
         }
+        if let Some(stretch) =
+            next.as_ref().filter(|(_, block)| !wanted.may_be_in(*block)).and_then(|(start, _)| empty(start))
+        {
+            let Some(end) = &stretch.end else { return Ok(()) };
+            rows.seek(&row_key(BLOCK, end));
+            next = rows.next()?.map(owned).transpose()?;
+        }
         match next {
             Some(next) if upper.is_none_or(|upper| &next.0[..] < upper) => (start, block) = next,
             _ => return Ok(()),
@@ -321,9 +343,15 @@ fn stretches_below<S: Snapshot>(
     wanted: Wanted,
     mut visit: impl FnMut(Stretch) -> Result<bool, EngineError>,
 ) -> Result<(), EngineError> {
+    let stretches = snapshot.empty_stretches();
+    let known = stretches.below(below).filter(|stretch| wanted.is_not_in(stretch));
+    if known.is_some_and(|stretch| stretch.start.is_empty() || &stretch.start[..] <= lower) {
+        return Ok(());
+    }
+    let below = known.map(|stretch| &stretch.start[..]).or(below);
     let upper = below.map_or(Bytes::copy_from_slice(&behind(BLOCK)), |below| row_key(BLOCK, below));
     let mut rows = snapshot.scan(Family::Cnt, &[BLOCK], Some(&upper), Direction::Backward);
-    let mut end = None;
+    let mut end = known.map(|stretch| stretch.start.clone());
     let mut passed = 0;
     let mut ask_at = ONE_BY_ONE;
     loop {
@@ -341,6 +369,12 @@ fn stretches_below<S: Snapshot>(
         }
         if start.is_empty() || &start[..] <= lower {
             return Ok(());
+        }
+        let known = stretches.holding(&start).filter(|stretch| stretch.start < start && wanted.is_not_in(stretch));
+        if let Some(stretch) = known.filter(|_| !wanted.may_be_in(block)) {
+            rows.seek(&row_key(BLOCK, &stretch.start));
+            end = Some(start.clone());
+            continue;
         }
         if wanted == Wanted::Living && passed >= ask_at {
             ask_at *= 2;

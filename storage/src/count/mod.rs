@@ -27,6 +27,7 @@ mod memo;
 mod read;
 mod rebuild;
 mod rows;
+mod runs;
 mod sparse;
 #[cfg(test)]
 mod tests;

@@ -118,7 +118,14 @@ fn blocks<S: Snapshot>(snapshot: &S, from: &[u8], to: Option<&[u8]>) -> Result<i
     let mut rows = snapshot.scan(Family::Cnt, &row_key(BLOCK, from), Some(&to), Direction::Forward);
     let mut total = 0;
     while let Some(row) = rows.next()? {
-        total += read_block(row)?.1.keys as i64;
+        let (start, block) = read_block(row)?;
+        total += block.keys as i64;
+        if block.keys == 0
+            && let Some(stretch) = snapshot.empty_stretches().holding(start)
+        {
+            let Some(end) = &stretch.end else { break };
+            rows.seek(&row_key(BLOCK, end));
+        }
     }
     Ok(total)
 }

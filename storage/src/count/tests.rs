@@ -3,7 +3,7 @@
 use super::rows::{BLOCK_KEYS, GROUP_BLOCKS, read_block, read_group};
 use super::{AroundScan, Counts, KeyBounds, KeyChanges, Rebuild, count_present};
 use crate::engine::sim::{SimEngine, SimSnapshot};
-use crate::engine::{Direction, Engine, Family, Op, Scan, Snapshot};
+use crate::engine::{Direction, EmptyStretch, Engine, Family, Op, Scan, Snapshot};
 use bytes::Bytes;
 use model::KeyRange;
 use proptest::prelude::*;
@@ -45,15 +45,21 @@ impl Store {
         assert_eq!(self.counts.total(), self.keys.len() as i64);
     }
 
-    fn check(&self, range: &KeyRange) {
+    /// The newest state, as readers get it.
+    fn snapshot(&mut self) -> SimSnapshot {
+        self.engine.snapshot().with_empty_stretches(self.counts.empty_stretches())
+    }
+
+    fn check(&mut self, range: &KeyRange) {
         let expected = self.keys.iter().filter(|key| range.contains(key)).count() as i64;
-        assert_eq!(count_present(&self.engine.snapshot(), range).unwrap(), expected, "{range:?}");
+        assert_eq!(count_present(&self.snapshot(), range).unwrap(), expected, "{range:?}");
+        assert_eq!(count_present(&self.engine.snapshot(), range).unwrap(), expected, "{range:?}, nothing known");
         self.check_scans(range);
     }
 
     /// A scan around deleted keys finds every living one, from both ends.
-    fn check_scans(&self, range: &KeyRange) {
-        let snapshot = self.engine.snapshot();
+    fn check_scans(&mut self, range: &KeyRange) {
+        let snapshot = self.snapshot();
         let upper = range.upper();
         let mut living: Vec<_> = self.keys.iter().filter(|key| range.contains(key)).cloned().collect();
         for direction in [Direction::Forward, Direction::Backward] {
@@ -71,8 +77,8 @@ impl Store {
     }
 
     /// Every block counts the keys between its start and the next; every group the blocks that start in it.
-    fn check_rows(&self) {
-        let snapshot = self.engine.snapshot();
+    fn check_rows(&mut self) {
+        let snapshot = self.snapshot();
         let blocks = rows(&snapshot, super::rows::BLOCK);
         let groups = rows(&snapshot, super::rows::GROUP);
         let mut total = 0;
@@ -96,11 +102,18 @@ impl Store {
                 self.keys.iter().filter(|key| &key[..] >= start && next.as_ref().is_none_or(|next| *key < next));
             assert_eq!(owned.count() as u64, block.keys);
             assert!(n == 0 || (block.keys == 0) == (block.died != 0), "{block:?}");
+            let known = snapshot.empty_stretches().holding(start);
+            assert_eq!(known.is_some(), block.keys == 0, "{start:?} {block:?}");
+            assert!(known.is_none_or(|known| known.since >= block.died && reaches(known, next.as_deref())));
         }
         let mut wrong = vec![];
         super::verify(&self.engine.snapshot(), -1, |what| wrong.push(what)).unwrap();
         assert_eq!(wrong, [""; 0]);
     }
+}
+
+fn reaches(stretch: &EmptyStretch, end: Option<&[u8]>) -> bool {
+    stretch.end.as_deref().is_none_or(|own| end.is_some_and(|end| own >= end))
 }
 
 fn rows(snapshot: &SimSnapshot, kind: u8) -> Vec<(Bytes, Bytes)> {

@@ -8,11 +8,13 @@ use super::rows::{
     BLOCK, BLOCK_KEYS, BlockRow, DEAD_KEYS, EMPTY_DEAD_KEYS, GROUP, GROUP_BLOCKS, Group, behind, damaged, delete,
     put_block, put_group, read_block, read_group, row_key,
 };
+use super::runs::Runs;
 use super::sparse::{Tidy, pieces};
-use crate::engine::{Direction, EngineError, Family, Op, Scan, Snapshot};
+use crate::engine::{Direction, EmptyStretches, EngineError, Family, Op, Scan, Snapshot};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Included, Unbounded};
+use std::sync::Arc;
 
 /// Bytes of the block memo: the bounds of about 7,000 blocks, 3 million keys.
 const MEMO_BYTES: usize = 2 << 20;
@@ -29,6 +31,8 @@ pub struct Counts {
     /// Blocks with living keys and too many dead ones.
     sparse_blocks: BTreeSet<Bytes>,
     tidy: Tidy,
+    /// Where blocks without keys follow each other.
+    runs: Runs,
 }
 
 /// Starts of what one batch has touched so far.
@@ -75,7 +79,13 @@ impl Counts {
             large_groups,
             sparse_blocks: BTreeSet::new(),
             tidy: Tidy::default(),
+            runs: Runs::of(snapshot)?,
         })
+    }
+
+    /// Stretches without living keys, for the snapshot that the last batch has led to.
+    pub fn empty_stretches(&mut self) -> Arc<EmptyStretches> {
+        self.runs.publish()
     }
 
     /// Living keys in all.
@@ -285,10 +295,12 @@ impl Counts {
                 }
                 continue;
             }
-            self.memo.with_owner(&start, |_, block| {
+            let end = self.memo.with_owner(&start, |_, block| {
                 block.touched = false;
                 block.row = Some(now);
+                block.end.clone()
             });
+            self.runs.note(&start, end.flatten().as_ref(), now);
             if row != Some(now) {
                 ops.push(put_block(&start, now));
                 groups.insert(self.shift(&start, row, Some(now))?);

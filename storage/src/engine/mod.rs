@@ -10,9 +10,13 @@
 pub mod rocks;
 mod rows;
 pub mod sim;
+mod stretches;
+
+pub use stretches::{EmptyStretch, EmptyStretches};
 
 use bytes::Bytes;
 use std::path::Path;
+use std::sync::Arc;
 
 /// A family of rows. The discriminants are stored in snapshots: never change or reuse one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -190,6 +194,17 @@ pub trait Snapshot: Clone + Send + Sync + 'static {
 
     /// Rows with `lower <= key < upper`; `None` is no bound.
     fn scan<'a>(&'a self, family: Family, lower: &[u8], upper: Option<&[u8]>, direction: Direction) -> Self::Scan<'a>;
+
+    /// What the writer knew of this state when it took it: nothing, unless it was told.
+    fn empty_stretches(&self) -> &EmptyStretches {
+        EmptyStretches::none()
+    }
+
+    /// Tells it; an engine without dear scans need not listen. What is said must hold for this state.
+    #[must_use]
+    fn with_empty_stretches(self, _stretches: Arc<EmptyStretches>) -> Self {
+        self
+    }
 
     /// As [`Snapshot::scan`], for long walks over rows that will not be read again soon: they do not displace what the cache
     /// holds.

@@ -4,7 +4,7 @@
 //! chance. Must never stand behind real data: only [`SimEngine::checkpoint`](Engine::checkpoint) touches a disk.
 
 use super::rows::{Gap, Rows};
-use super::{Direction, Engine, EngineError, Family, Load, Op, Row, Scan, Snapshot, Step};
+use super::{Direction, EmptyStretches, Engine, EngineError, Family, Load, Op, Row, Scan, Snapshot, Step};
 use bytes::{Buf, BufMut, Bytes};
 use std::io::Write;
 use std::path::Path;
@@ -140,7 +140,7 @@ impl Engine for SimEngine {
     }
 
     fn snapshot(&self) -> SimSnapshot {
-        SimSnapshot(self.lock().now.clone())
+        SimSnapshot(self.lock().now.clone(), None)
     }
 
     fn flush(&self) -> Result<(), EngineError> {
@@ -248,7 +248,7 @@ fn decode(mut bytes: &[u8]) -> Option<State> {
 
 /// A snapshot of the deterministic engine.
 #[derive(Clone, Debug)]
-pub struct SimSnapshot(State);
+pub struct SimSnapshot(State, Option<Arc<EmptyStretches>>);
 
 impl Snapshot for SimSnapshot {
     type Scan<'a> = SimScan<'a>;
@@ -270,6 +270,14 @@ impl Snapshot for SimSnapshot {
         };
         let upper = upper.map(<[u8]>::to_vec);
         SimScan { rows, gap, row: None, lower: lower.to_vec(), upper, direction, sparse: false, sought: false }
+    }
+
+    fn empty_stretches(&self) -> &EmptyStretches {
+        self.1.as_deref().unwrap_or(EmptyStretches::none())
+    }
+
+    fn with_empty_stretches(self, stretches: Arc<EmptyStretches>) -> Self {
+        Self(self.0, Some(stretches))
     }
 
     fn scan_sparse<'a>(

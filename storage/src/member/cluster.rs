@@ -57,6 +57,9 @@ pub enum ClusterError {
         /// What differs.
         why: String,
     },
+    /// The cluster that is to be joined is newer than this member.
+    #[error("incompatible with current running cluster: {0}")]
+    TooOld(String),
     /// Two members share a URL.
     #[error("initial cluster {0} has duplicate url")]
     Duplicate(String),

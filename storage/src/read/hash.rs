@@ -47,7 +47,14 @@ pub fn hash_kv<S: Snapshot>(view: &View<S>, revision: i64) -> Result<HashKv, Rea
         return Err(ReadError::Compacted);
     }
     let hash_revision = if revision == 0 { current } else { revision };
-    let mut hasher = Hasher::new(view, hash_revision)?;
+    let lives = anything_lives(view, hash_revision)?;
+    hash_up_to(view, hash_revision, lives)
+}
+
+/// The hash of `revision`; `lives` says whether rows at or below the compaction count only while their keys show them.
+fn hash_up_to<S: Snapshot>(view: &View<S>, hash_revision: i64, lives: bool) -> Result<HashKv, ReadError> {
+    let compact_revision = view.status.compact_revision;
+    let mut hasher = Hasher::new(view, if lives { hash_revision } else { compact_revision });
     // A negative revision is no error in etcd: nothing is at or below it.
     if hash_revision > 0 {
         let end = Revision::new(hash_revision.saturating_add(1), 0);
@@ -58,6 +65,30 @@ pub fn hash_kv<S: Snapshot>(view: &View<S>, revision: i64) -> Result<HashKv, Rea
     }
     hasher.settle()?;
     Ok(HashKv { hash: hasher.hash, compact_revision, hash_revision })
+}
+
+/// What [`hash_kv`] answered for `target` just before the compaction that went up to there, from a view in which its rows are not
+/// deleted yet. etcd keeps such hashes: they stay comparable when the rows are gone.
+///
+/// # Errors
+/// [`ReadError::Store`].
+pub fn hash_before_compaction<S: Snapshot>(view: &View<S>, before: i64, target: i64) -> Result<HashKv, ReadError> {
+    let mut earlier = view.clone();
+    earlier.status.compact_revision = before;
+    let lives = anything_lives(&earlier, target)? || deletes_at(&earlier.snapshot, target)?;
+    hash_up_to(&earlier, target, lives)
+}
+
+/// True when a key was deleted at this main revision. A compaction keeps such a tombstone, which etcd counts as a row that lives.
+fn deletes_at<S: Snapshot>(snapshot: &S, revision: i64) -> Result<bool, ReadError> {
+    let (from, end) = (Revision::new(revision, 0), Revision::new(revision.saturating_add(1), 0));
+    let mut scan = snapshot.scan_once(Family::Log, &from.to_bytes(), Some(&end.to_bytes()), Direction::Forward);
+    while let Some((_, row)) = scan.next()? {
+        if LogRow::decode_head(row)?.0 == Kind::Delete {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 struct Hasher<'v, S> {
@@ -72,16 +103,15 @@ struct Hasher<'v, S> {
 }
 
 impl<'v, S: Snapshot> Hasher<'v, S> {
-    fn new(view: &'v View<S>, revision: i64) -> Result<Self, ReadError> {
-        let shown_at = if anything_lives(view, revision)? { revision } else { view.status.compact_revision };
-        Ok(Self {
+    fn new(view: &'v View<S>, shown_at: i64) -> Self {
+        Self {
             snapshot: &view.snapshot,
             compacted: view.status.compact_revision,
             shown_at,
             hash: crc32c::crc32c(b"key"),
             waiting: Vec::new(),
             waiting_bytes: 0,
-        })
+        }
     }
 
     fn row(&mut self, key: &[u8], row: &[u8]) -> Result<(), ReadError> {

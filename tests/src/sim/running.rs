@@ -190,6 +190,7 @@ impl Wiring {
             core: self.inner.clone(),
             views: self.views.clone(),
             sinks: self.sinks.clone(),
+            hasher: bounded(0).0,
             hub: Box::new(ToHub(self.ends.to_hub.clone())),
             hub_backlog: self.backlog.clone(),
             leases: Box::new(ToLeases(self.ends.to_leases.clone())),

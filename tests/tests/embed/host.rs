@@ -38,16 +38,7 @@ impl Handler<Add> for Counter {
 }
 
 fn everything_from(start_revision: i64) -> CreateWatch {
-    CreateWatch {
-        watch_id: 0,
-        range: KeyRange::new(vec![0].into(), vec![0].into()),
-        start_revision,
-        progress_notify: false,
-        no_put: false,
-        no_delete: false,
-        prev_kv: false,
-        fragment: false,
-    }
+    CreateWatch { start_revision, ..CreateWatch::new(KeyRange::new(vec![0].into(), vec![0].into())) }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Three members of one cluster in one process: any of them serves, and two are enough.
 
-use embed::{Client, ClientError, Config, Node};
+use embed::{Client, ClientError, Config, InitialState, Node};
 use harness::members::{Over, configs, start};
 use harness::server::in_system;
 use harness::{soon, until};
@@ -46,16 +46,7 @@ async fn all_serve(nodes: &[Node], round: usize) {
 }
 
 async fn watches_see_everything(nodes: &[Node]) {
-    let create = CreateWatch {
-        watch_id: 0,
-        range: KeyRange::new("w".into(), "".into()),
-        start_revision: 0,
-        progress_notify: false,
-        no_put: false,
-        no_delete: false,
-        prev_kv: false,
-        fragment: false,
-    };
+    let create = CreateWatch::new(KeyRange::new("w".into(), "".into()));
     let mut watches: Vec<_> = nodes.iter().map(|node| node.client().watch(create.clone())).collect();
     for watch in &mut watches {
         let frames = soon("the watch", watch.next()).await.expect("frames");
@@ -148,6 +139,16 @@ fn the_version_of_a_cluster_follows_its_lowest_member_through_a_rolling_upgrade(
             tokio::time::sleep(Duration::from_millis(1200)).await;
         }
         until("a higher version", async || cluster_version(&nodes).filter(|version| version == "3.8.0")).await;
+
+        // there is no way back: neither with the member's own data nor as a new member
+        soon("the stop", nodes.remove(0).stop()).await;
+        configs[0].version = [3, 7, 1];
+        let refused = soon("the refusal", Node::start(configs[0].clone())).await.err().expect("it is too old");
+        assert!(refused.to_string().contains("server version is lower than determined cluster version"), "{refused}");
+        std::fs::remove_dir_all(&configs[0].data_dir).expect("the folder goes");
+        configs[0].initial_state = InitialState::Existing;
+        let refused = soon("the refusal", Node::start(configs[0].clone())).await.err().expect("it is too old");
+        assert!(refused.to_string().starts_with("incompatible with current running cluster"), "{refused}");
         stop_all(nodes).await;
     });
 }

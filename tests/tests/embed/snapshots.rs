@@ -51,16 +51,7 @@ async fn same_everywhere(nodes: &[Node]) {
 
 /// A watch of everything from the beginning sees every revision.
 async fn watch_everything(node: &Node, from: i64, to: i64) {
-    let create = CreateWatch {
-        watch_id: 0,
-        range: KeyRange::new("key".into(), "kez".into()),
-        start_revision: from,
-        progress_notify: false,
-        no_put: false,
-        no_delete: false,
-        prev_kv: false,
-        fragment: false,
-    };
+    let create = CreateWatch { start_revision: from, ..CreateWatch::new(KeyRange::new("key".into(), "kez".into())) };
     let mut watch = node.client().watch(create);
     let mut events = 0;
     while events <= to - from {

@@ -200,13 +200,8 @@ impl Member {
         let stream = StreamKey { sink: SINK, token: 1_000_000 + id as u64 };
         let create = CreateWatch {
             watch_id: id,
-            range: KeyRange::new(bytes::Bytes::from_static(&[0]), bytes::Bytes::from_static(&[0])),
             start_revision: start,
-            progress_notify: false,
-            no_put: false,
-            no_delete: false,
-            prev_kv: false,
-            fragment: false,
+            ..CreateWatch::new(KeyRange::new(bytes::Bytes::from_static(&[0]), bytes::Bytes::from_static(&[0])))
         };
         let open = ToHub::OpenStream { stream, credit: 64 << 20 };
         self.kernel.ports().hub.do_send(WatchRequests(vec![open, ToHub::Create { stream, create }]));

@@ -28,6 +28,8 @@ pub struct Args {
     pub puts: u64,
     /// Load with transactions of 100 puts instead of single puts.
     pub batched: bool,
+    /// Members of each side.
+    pub members: usize,
 }
 
 const USAGE: &str = "compare takes the same figures of Conclave and of etcd, one server at a time, and writes a table.
@@ -47,7 +49,8 @@ Flags:
   --limit=SECONDS   longest time of one figure (default 240)
   --whole=SECONDS   longest time of the run; figures that do not fit are noted (default 900)
   --keys=N          keys that are loaded twice (default 1000000)
-  --big-keys=N      keys of the figure `big` (default 3000000)
+  --members=N       members of each side (default 1)
+  --big-keys=N      keys of the figures `big` and `join` (default 3000000)
   --puts=N          writes of the figure `cpu`, for each kind of keys (default 200000)
   --batched         load with transactions of 100 writes (faster; etcd's memory differs a little)
 
@@ -82,6 +85,7 @@ impl Args {
             big_keys: 3_000_000,
             puts: 200_000,
             batched: false,
+            members: 1,
         };
         for word in words {
             let (name, value) = word.split_once('=').unwrap_or((&word, ""));
@@ -104,6 +108,7 @@ impl Args {
                 "--batched" => args.batched = true,
                 "--limit" => args.limit = Duration::from_secs(number()?),
                 "--whole" => args.whole = Duration::from_secs(number()?),
+                "--members" => args.members = number()? as usize,
                 "--keys" => args.keys = number()?,
                 "--big-keys" => args.big_keys = number()?,
                 "--puts" => args.puts = number()?,
@@ -152,8 +157,8 @@ mod tests {
         let line = format!("--etcd={}", std::env::current_exe().unwrap().display());
         let args = parse(&line).unwrap().unwrap();
         assert!(args.wants("cpu", false) && !args.wants("big", true));
-        let args = parse(&format!("{line} --only=big,one --keys=5")).unwrap().unwrap();
-        assert!(!args.wants("cpu", false) && args.wants("big", true) && args.keys == 5);
+        let args = parse(&format!("{line} --only=big,one --keys=5 --members=3")).unwrap().unwrap();
+        assert!(!args.wants("cpu", false) && args.wants("big", true) && (args.keys, args.members) == (5, 3));
         assert_eq!(args.sides().len(), 1);
     }
 

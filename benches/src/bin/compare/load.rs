@@ -16,7 +16,7 @@ use std::rc::Rc;
 use tokio::task::JoinHandle;
 
 pub const VALUE: usize = 256;
-const CLIENTS: usize = 1000;
+pub const CLIENTS: usize = 1000;
 const CONNS: usize = 100;
 const BATCH: u64 = 100;
 const BATCHERS: usize = 32;
@@ -105,12 +105,20 @@ pub struct Pulse {
 
 impl Pulse {
     pub async fn start(server: &Server, keys: u64) -> Result<Self, String> {
-        let channels = server.channels(4).await?;
+        Ok(Self::over(server.channels(4).await?, 64, 500.0, keys))
+    }
+
+    /// The same with so many clients and writes a second, all through one connection.
+    pub fn through(channel: Rc<Channel>, clients: usize, rate: f64, keys: u64) -> Self {
+        Self::over(vec![channel], clients, rate, keys)
+    }
+
+    fn over(channels: Vec<Rc<Channel>>, clients: usize, rate: f64, keys: u64) -> Self {
         let recorder = Recorder::new("pulse");
         let encoder = RefCell::new(Encoder::default());
         let recorders = vec![recorder.clone()];
         let task = tokio::task::spawn_local(async move {
-            let plan = Plan { rate: 500.0, ..plan(64, u64::MAX) };
+            let plan = Plan { rate, ..plan(clients, u64::MAX) };
             drive(&plan, &channels, &recorders, async move |_, channel: &Channel, ticket| {
                 let number = ticket.wrapping_mul(7919) % keys;
                 let request = PutRequest { key: key(number), value: value(number, 2), ..Default::default() };
@@ -119,7 +127,7 @@ impl Pulse {
             })
             .await
         });
-        Ok(Self { recorder, task })
+        Self { recorder, task }
     }
 
     /// Worst and 99th percentile in ms since the last call.

@@ -16,6 +16,8 @@ pub struct Side {
     pub keys: u64,
     pub big_keys: u64,
     pub puts: u64,
+    /// Of each server.
+    pub members: usize,
     batched: bool,
     loaded: Option<Loaded>,
     /// A load began and did not end: another one would not end either.
@@ -45,6 +47,7 @@ impl Side {
             keys: args.keys,
             big_keys: args.big_keys,
             puts: args.puts,
+            members: args.members,
             batched: args.batched,
             loaded: None,
             stuck: false,
@@ -53,7 +56,7 @@ impl Side {
 
     /// An empty server for one figure.
     pub async fn fresh(&self) -> Result<Server, String> {
-        Server::fresh(&self.binary, &self.dir).await.map_err(|why| why.to_string())
+        Server::fresh(&self.binary, &self.dir, self.members).await.map_err(|why| why.to_string())
     }
 
     /// The server with the keys, loaded now if it is not.

@@ -66,7 +66,7 @@ pub(super) const GROUPS: &[Group] = &[
                 "peer-skip-client-san-verification",
                 Bool,
                 "false",
-                Harmless("the address that a connection comes from is never compared with a certificate"),
+                Used,
                 "Do not compare the addresses of members with their certificates.",
             ),
         ],

@@ -52,6 +52,8 @@ fn alert(error: &io::Error) -> Option<u64> {
 fn quic_alert(why: &ConnectionError) -> Option<u64> {
     match why {
         ConnectionError::ConnectionClosed(close) => Some(u64::from(close.error_code)),
+        // after the handshake: the certificate is for another address than the one it came from
+        ConnectionError::ApplicationClosed(close) => Some(close.error_code.into_inner()),
         _ => None,
     }
 }

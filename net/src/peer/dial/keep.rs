@@ -8,7 +8,7 @@ use super::route::{DialError, Route};
 use crate::peer::codec::hello::Refusal;
 use crate::peer::lanes::outbox::Outbox;
 use crate::peer::session::context::Context;
-use crate::peer::session::sending::{Carrier, End, SendingLink, run};
+use crate::peer::session::sending::{ConnectionKind, End, SendingLink, run};
 use raft::NodeId;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -131,7 +131,7 @@ impl Keeper {
     async fn session(&mut self, link: SendingLink, stop: &mut watch::Receiver<bool>) -> End {
         let peer = format_args!("{:x}", self.route.peer).to_string();
         let epoch = link.epoch;
-        let over_tcp = matches!(link.carrier, Carrier::Tcp);
+        let over_tcp = matches!(link.kind, ConnectionKind::Tcp);
         if let Some(repeated) = self.context.throttle.pass(self.route.peer, "active") {
             tracing::info!(peer, over_tcp, repeated, "peer became active");
         }

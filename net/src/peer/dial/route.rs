@@ -11,7 +11,7 @@ use crate::peer::lanes::write::WriteHalf;
 use crate::peer::session::context::Context;
 use crate::peer::session::hello::{HelloError, say};
 use crate::peer::session::registry::Carries;
-use crate::peer::session::sending::{Carrier, SendingLink};
+use crate::peer::session::sending::{ConnectionKind, SendingLink};
 use crate::peer::tls::Trust;
 use bytes::Bytes;
 use quinn::{Connection, Endpoint};
@@ -89,13 +89,13 @@ pub struct BulkLink {
     /// From it.
     pub back: ReadHalf,
     /// Keeps the connection, and ends it when it is dropped.
-    pub carrier: BulkCarrier,
+    pub connection: BulkConnection,
 }
 
 /// Ends a bulk connection when it is dropped.
-pub struct BulkCarrier(Option<Connection>);
+pub struct BulkConnection(Option<Connection>);
 
-impl Drop for BulkCarrier {
+impl Drop for BulkConnection {
     fn drop(&mut self) {
         if let Some(connection) = &self.0 {
             connection.close(0_u32.into(), b"done");
@@ -311,9 +311,9 @@ impl Route {
             let (send, receive) = connection.open_bi().await.map_err(io::Error::from)?;
             let mut calls = WriteHalf::Quic(send);
             calls.write(Bytes::copy_from_slice(&[Lane::Calls as u8])).await?;
-            let carrier = Carrier::Quic(connection);
+            let kind = ConnectionKind::Quic(connection);
             let answers: ReadHalf = Box::new(receive);
-            Ok(SendingLink { control: (out, back), append, calls: (calls, answers), epoch, carrier })
+            Ok(SendingLink { control: (out, back), append, calls: (calls, answers), epoch, kind })
         })
         .await
     }
@@ -324,7 +324,7 @@ impl Route {
     /// [`DialError`].
     pub async fn bulk_over_quic(&self) -> Result<BulkLink, DialError> {
         self.quic(Purpose::Bulk, |connection, out, back, _| async move {
-            Ok(BulkLink { out, back, carrier: BulkCarrier(Some(connection)) })
+            Ok(BulkLink { out, back, connection: BulkConnection(Some(connection)) })
         })
         .await
     }
@@ -343,7 +343,7 @@ impl Route {
             let (append, _, _) = lane(Some(Lane::Append)).await?;
             let (calls, answers, _) = lane(Some(Lane::Calls)).await?;
             let control = (out, back);
-            Ok(SendingLink { control, append, calls: (calls, answers), epoch, carrier: Carrier::Tcp })
+            Ok(SendingLink { control, append, calls: (calls, answers), epoch, kind: ConnectionKind::Tcp })
         };
         self.attempt(url, address, dial).await
     }
@@ -359,7 +359,7 @@ impl Route {
         let dial = async {
             let carries = Carries { purpose: Purpose::Bulk, lane: None };
             let (out, back, _) = self.lane_over_tcp(&host, address, &trust, carries).await?;
-            Ok(BulkLink { out, back, carrier: BulkCarrier(None) })
+            Ok(BulkLink { out, back, connection: BulkConnection(None) })
         };
         self.attempt(url, address, dial).await
     }

@@ -2,9 +2,11 @@
 //!
 //! What comes back is untrusted until it is parsed. Must never be asked for more than a start needs, and never wait without a limit.
 
+use crate::http::version::NOT_DECIDED;
 use crate::peer::dial::address::{PeerUrl, UrlError};
 use crate::peer::tls::PeerTls;
 use bytes::Bytes;
+use http::response::Parts;
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
@@ -28,6 +30,8 @@ pub struct RemoteCluster {
     pub cluster: u64,
     /// Its members, as the one that was asked knows them.
     pub members: Vec<MemberInfo>,
+    /// Its version; empty while it has none.
+    pub version: String,
 }
 
 /// Why a member gave no list.
@@ -96,18 +100,40 @@ where
     tokio::spawn(async move {
         let _ = connection.await;
     });
-    let request = Request::get("/members").header(header::HOST, url.authority()).body(Empty::<Bytes>::new());
+    let (head, body) = get(&mut requests, url, "/members").await?;
+    let cluster = head.headers.get("x-etcd-cluster-id").and_then(|id| id.to_str().ok());
+    let cluster = cluster.and_then(|id| u64::from_str_radix(id, 16).ok());
+    let cluster = cluster.ok_or_else(|| odd("it does not name its cluster".to_owned()))?;
+    let members = parse(&body).ok_or_else(|| odd("its list of members cannot be read".to_owned()))?;
+    let (_, body) = get(&mut requests, url, "/version").await?;
+    let version = cluster_version(&body).ok_or_else(|| odd("its version cannot be read".to_owned()))?;
+    Ok(RemoteCluster { cluster, members, version })
+}
+
+/// One page.
+async fn get(
+    requests: &mut http1::SendRequest<Empty<Bytes>>,
+    url: &PeerUrl,
+    path: &str,
+) -> Result<(Parts, Bytes), AskError> {
+    let odd = |why: String| AskError::Protocol(url.clone(), why);
+    let request = Request::get(path).header(header::HOST, url.authority()).body(Empty::<Bytes>::new());
     let request = request.map_err(|why| odd(why.to_string()))?;
+    requests.ready().await.map_err(|why| odd(why.to_string()))?;
     let answer = requests.send_request(request).await.map_err(|why| odd(why.to_string()))?;
     if answer.status() != StatusCode::OK {
         return Err(odd(format!("status {}", answer.status())));
     }
-    let cluster = answer.headers().get("x-etcd-cluster-id").and_then(|id| id.to_str().ok());
-    let cluster = cluster.and_then(|id| u64::from_str_radix(id, 16).ok());
-    let cluster = cluster.ok_or_else(|| odd("it does not name its cluster".to_owned()))?;
-    let body = Limited::new(answer.into_body(), MOST_BYTES).collect().await.map_err(|why| odd(why.to_string()))?;
-    let members = parse(&body.to_bytes()).ok_or_else(|| odd("its list of members cannot be read".to_owned()))?;
-    Ok(RemoteCluster { cluster, members })
+    let (head, body) = answer.into_parts();
+    let body = Limited::new(body, MOST_BYTES).collect().await.map_err(|why| odd(why.to_string()))?;
+    Ok((head, body.to_bytes()))
+}
+
+/// Reads the version of the cluster from what `/version` shows; `None` when that is something else.
+fn cluster_version(body: &[u8]) -> Option<String> {
+    let page: Value = serde_json::from_slice(body).ok()?;
+    let version = page.get("etcdcluster")?.as_str()?;
+    Some(if version == NOT_DECIDED { String::new() } else { version.to_owned() })
 }
 
 /// Reads a list of members; `None` when it is none.
@@ -135,6 +161,14 @@ fn member(value: &Value) -> Option<MemberInfo> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_version_is_the_clusters() {
+        let page = br#"{"etcdserver":"3.7.1","etcdcluster":"3.6.0","storage":"3.6.0"}"#;
+        assert_eq!(cluster_version(page).as_deref(), Some("3.6.0"));
+        assert_eq!(cluster_version(br#"{"etcdserver":"3.7.1","etcdcluster":"not_decided"}"#).as_deref(), Some(""));
+        assert_eq!(cluster_version(b"{}"), None);
+    }
 
     #[test]
     fn lists_are_read_as_etcd_writes_them() {

@@ -1,6 +1,7 @@
 //! Peers over QUIC: a connection brings the lanes of raft, or one snapshot.
 
 use super::accepted::{Strangers, log_handshake, log_refused};
+use super::origin;
 use crate::peer::bulk::receive;
 use crate::peer::codec::hello::Purpose;
 use crate::peer::codec::lane::Lane;
@@ -10,14 +11,18 @@ use crate::peer::lanes::write::WriteHalf;
 use crate::peer::session::context::Context;
 use crate::peer::session::hello::{Heard, HelloError, hear};
 use crate::peer::session::receiving::Receiving;
-use quinn::{Connection, ConnectionError, Endpoint, Incoming, TransportErrorCode};
+use quinn::{Connection, ConnectionError, Endpoint, Incoming, TransportErrorCode, VarInt};
+use rustls::pki_types::CertificateDer;
 use std::io;
 use std::rc::Rc;
 use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
-/// Takes connections until the endpoint is closed.
-pub async fn accept(context: Rc<Context>, endpoint: Endpoint, strangers: Strangers) {
+/// With which a connection is closed whose certificate is for another address: the alert of that name, as QUIC numbers it.
+const BAD_CERTIFICATE: VarInt = VarInt::from_u32(0x100 + 42);
+
+/// Takes connections until the endpoint is closed. `compares_origin` as in [`Trust`](crate::peer::tls::Trust).
+pub async fn accept(context: Rc<Context>, endpoint: Endpoint, strangers: Strangers, compares_origin: bool) {
     while let Some(incoming) = endpoint.accept().await {
         let Some(stranger) = strangers.enter(context.config.limits.strangers) else {
             // no answer: whoever is a member tries again
@@ -28,13 +33,14 @@ pub async fn accept(context: Rc<Context>, endpoint: Endpoint, strangers: Strange
         actix_rt::spawn(async move {
             let remote = incoming.remote_address();
             let patience = context.config.dial_timeout();
-            let accepted = match timeout(patience, accept_hello(&context, incoming)).await {
+            let accepted = match timeout(patience, accept_hello(&context, incoming, compares_origin)).await {
                 Ok(Ok(accepted)) => accepted,
                 Ok(Err(AcceptError::Handshake(why))) if is_given_up(&why) => return,
                 Ok(Err(AcceptError::Handshake(why))) => match certificate::after_quic(&why) {
                     Some(complaint) => return log_handshake(&context, remote, &format_args!("{complaint} ({why})")),
                     None => return log_handshake(&context, remote, &why),
                 },
+                Ok(Err(AcceptError::Origin(why))) => return log_handshake(&context, remote, &why),
                 Ok(Err(AcceptError::Silent)) => return,
                 Ok(Err(AcceptError::Hello(why, connection))) => {
                     log_refused(&context, remote, &why);
@@ -53,6 +59,8 @@ pub async fn accept(context: Rc<Context>, endpoint: Endpoint, strangers: Strange
 /// Why a connection is not that of a member.
 enum AcceptError {
     Handshake(ConnectionError),
+    /// Its certificate is for another address.
+    Origin(String),
     /// It only wanted to know whether UDP passes.
     Silent,
     Hello(HelloError, Connection),
@@ -75,8 +83,16 @@ fn is_given_up(why: &ConnectionError) -> bool {
     }
 }
 
-async fn accept_hello(context: &Rc<Context>, incoming: Incoming) -> Result<Accepted, AcceptError> {
+async fn accept_hello(
+    context: &Rc<Context>,
+    incoming: Incoming,
+    compares_origin: bool,
+) -> Result<Accepted, AcceptError> {
     let connection = incoming.await.map_err(AcceptError::Handshake)?;
+    if compares_origin && let Err(why) = check_origin(context, &connection).await {
+        connection.close(BAD_CERTIFICATE, why.as_bytes());
+        return Err(AcceptError::Origin(why));
+    }
     let (send, receive) = connection.accept_bi().await.map_err(|_| AcceptError::Silent)?;
     let mut out = WriteHalf::Quic(send);
     let mut read: ReadHalf = Box::new(receive);
@@ -87,6 +103,11 @@ async fn accept_hello(context: &Rc<Context>, incoming: Incoming) -> Result<Accep
             Err(AcceptError::Hello(why, connection))
         }
     }
+}
+
+async fn check_origin(context: &Context, connection: &Connection) -> Result<(), String> {
+    let shown = connection.peer_identity().and_then(|shown| shown.downcast::<Vec<CertificateDer<'static>>>().ok());
+    origin::check(shown.as_deref().map(Vec::as_slice), connection.remote_address(), context.config.dial_timeout()).await
 }
 
 async fn serve(context: Rc<Context>, accepted: Accepted) {

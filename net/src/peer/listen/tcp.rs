@@ -4,6 +4,7 @@
 //! nobody in plain text.
 
 use super::accepted::{Stranger, Strangers, log_handshake, log_refused};
+use super::origin;
 use crate::peer::bulk::receive;
 use crate::peer::codec::hello::Purpose;
 use crate::peer::codec::lane::Lane;
@@ -78,6 +79,11 @@ async fn serve(port: &TcpPort, acceptor: &TlsAcceptor, stream: TcpStream, remote
         Ok(Err(why)) => return log_handshake(&port.context, remote, &why),
         Err(_) => return,
     };
+    if port.trust.compares_origin
+        && let Err(why) = origin::check(stream.get_ref().1.peer_certificates(), remote, patience).await
+    {
+        return log_handshake(&port.context, remote, &why);
+    }
     if stream.get_ref().1.alpn_protocol() == Some(ALPN) {
         member(&port.context, stream, remote, stranger).await;
     } else {

@@ -31,11 +31,11 @@ pub struct SendingLink {
     /// Which run of the peer answered.
     pub epoch: u64,
     /// What carries it.
-    pub carrier: Carrier,
+    pub kind: ConnectionKind,
 }
 
 /// What carries a connection.
-pub enum Carrier {
+pub enum ConnectionKind {
     /// QUIC.
     Quic(quinn::Connection),
     /// TCP and TLS, a connection per lane, closed when it is dropped.
@@ -61,10 +61,10 @@ pub enum End {
 
 /// Runs a connection to its end, or until `close` resolves.
 pub async fn run(context: &Context, outbox: &Outbox, link: SendingLink, close: impl Future<Output = End>) -> End {
-    let SendingLink { control, append, calls, epoch: _, carrier } = link;
+    let SendingLink { control, append, calls, epoch: _, kind } = link;
     let counters = &outbox.counters;
     let ends = context.ends(outbox.peer);
-    let over_tcp = matches!(carrier, Carrier::Tcp);
+    let over_tcp = matches!(kind, ConnectionKind::Tcp);
     counters.over_tcp.store(over_tcp, Relaxed);
     let mut inlets = outbox.connect(&context.config.limits);
     let pending = Pending::default();
@@ -82,11 +82,11 @@ pub async fn run(context: &Context, outbox: &Outbox, link: SendingLink, close: i
         end = write_append(context, outbox, &mut inlets.append, &mut append_out) => end,
         end = read_answers(answers, &pending) => end,
         end = write_calls(outbox, &mut inlets.calls, &mut calls_out, &pending) => end,
-        end = look_after(context, &heard, &pending, &carrier, counters) => end,
+        end = look_after(context, &heard, &pending, &kind, counters) => end,
     };
     let never_left = outbox.disconnect(inlets).await;
     pending.lose();
-    if let Carrier::Quic(connection) = &carrier {
+    if let ConnectionKind::Quic(connection) = &kind {
         connection.close(0_u32.into(), end.to_string().as_bytes());
     }
     counters.over_tcp.store(false, Relaxed);
@@ -227,7 +227,7 @@ async fn look_after(
     context: &Context,
     heard: &Cell<Instant>,
     pending: &Pending,
-    carrier: &Carrier,
+    kind: &ConnectionKind,
     counters: &PeerCounters,
 ) -> End {
     let pulse = context.config.pulse();
@@ -239,7 +239,7 @@ async fn look_after(
         sleep(pulse).await;
         let now = Instant::now();
         pending.expire(now);
-        if let Carrier::Quic(connection) = carrier {
+        if let ConnectionKind::Quic(connection) = kind {
             let path = connection.stats().path;
             counters.lost_packets.fetch_add(path.lost_packets - lost, Relaxed);
             counters.congestion_events.fetch_add(path.congestion_events - congested, Relaxed);

@@ -7,7 +7,7 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tls::verify::AllowedNames;
@@ -63,7 +63,7 @@ impl Authority {
             .with_root_certificates(self.roots())
             .with_client_auth_cert(chain, key)
             .expect("a pair");
-        Trust { client: Arc::new(client), server: Arc::new(server), authenticated: true }
+        Trust { client: Arc::new(client), server: Arc::new(server), authenticated: true, compares_origin: true }
     }
 }
 
@@ -186,6 +186,44 @@ fn allowed_common_names_hold_on_both_sides_and_files_are_followed() {
         two.reaches(&one).await;
         one.heartbeat(&two, 5);
         until("a heartbeat", || two.recorder.heartbeats() == [5]).await;
+    });
+}
+
+/// A pair that is shown on connections to others, and names this host.
+fn shown_to_others(dir: &Path, authority: &Authority, host: &str) -> (Option<PathBuf>, Option<PathBuf>) {
+    let key = KeyPair::generate().expect("a key");
+    let params = CertificateParams::new(vec![host.to_owned()]).expect("a name");
+    let certificate = params.signed_by(&key, &authority.issuer).expect("signed");
+    let paths = (dir.join("shown.crt"), dir.join("shown.key"));
+    std::fs::write(&paths.0, certificate.pem()).expect("written");
+    std::fs::write(&paths.1, key.serialize_pem()).expect("written");
+    (Some(paths.0), Some(paths.1))
+}
+
+#[test]
+fn a_certificate_must_be_for_the_address_it_comes_from_unless_that_is_skipped() {
+    run(async {
+        for (udp, skip) in [(true, false), (false, false), (true, true), (false, true)] {
+            let dir = tempfile::tempdir().expect("a folder");
+            let (authority, pem) = Authority::with_pem();
+            let plain = |name: &str| TlsSettings { skip_origin: skip, ..files(dir.path(), &authority, &pem, name) };
+            let (client_cert_file, client_key_file) = shown_to_others(dir.path(), &authority, "10.9.9.9");
+            let moved = TlsSettings { client_cert_file, client_key_file, ..plain("one") };
+            let member = |own, settings: &TlsSettings| {
+                let mut config = secured(config(own), trust_of(settings));
+                config.path.udp = udp;
+                Member::start(config)
+            };
+            let (one, two) = (member(1, &moved), member(2, &plain("two")));
+            introduce(&[&one, &two]);
+            two.reaches(&one).await;
+            if skip {
+                one.reaches(&two).await;
+            } else {
+                tokio::time::sleep(Duration::from_millis(1_000)).await;
+                assert!(one.transport.active_since(2).is_none(), "over UDP: {udp}");
+            }
+        }
     });
 }
 

@@ -28,6 +28,8 @@ pub struct Trust {
     pub server: Arc<ServerConfig>,
     /// The other side of a dialled connection has proved who it is.
     pub authenticated: bool,
+    /// A certificate that is shown by a member that dials must be for the address it dials from.
+    pub compares_origin: bool,
 }
 
 /// TLS of a member's peer connections.
@@ -63,7 +65,13 @@ impl Trust {
         let client = tls::client_config(settings, hosts)?;
         // with --peer-auto-tls any certificate is taken
         let authenticated = settings.auto.is_none() || settings.cert_file.is_some();
-        Ok((Self { client: Arc::new(client), server: Arc::new(server.config), authenticated }, server.identity))
+        let trust = Self {
+            client: Arc::new(client),
+            server: Arc::new(server.config),
+            authenticated,
+            compares_origin: !settings.skip_origin,
+        };
+        Ok((trust, server.identity))
     }
 
     /// For TCP: members first, HTTP for everybody else.

@@ -172,13 +172,9 @@ impl Observer {
         state.watch_id += 1;
         let create = CreateWatch {
             watch_id: state.watch_id,
-            range,
             start_revision,
-            progress_notify: false,
-            no_put: false,
             no_delete: state.phase == Phase::WithoutLeader,
-            prev_kv: false,
-            fragment: false,
+            ..CreateWatch::new(range)
         };
         services.tell_hub(ToHub::Create { stream: self.key, create });
     }

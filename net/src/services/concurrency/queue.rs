@@ -188,13 +188,9 @@ impl WaitQueue {
         self.watched.borrow_mut().insert(watch_id, token);
         let create = CreateWatch {
             watch_id,
-            range: KeyRange::new(key, Bytes::new()),
             start_revision,
-            progress_notify: false,
             no_put: true,
-            no_delete: false,
-            prev_kv: false,
-            fragment: false,
+            ..CreateWatch::new(KeyRange::new(key, Bytes::new()))
         };
         services.tell_hub(ToHub::Create { stream: self.stream(services), create });
         watch_id

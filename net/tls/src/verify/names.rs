@@ -86,7 +86,10 @@ impl AllowedNames {
             return Ok(());
         }
         let wanted = self.common_names.iter().chain(&self.hostnames).map(String::as_str).collect::<Vec<_>>().join(", ");
-        Err(Refusal::NotAllowed(format!("certificate {own:?} has none of the allowed names {wanted}")))
+        // the first words are those that people of etcd search for
+        Err(Refusal::NotAllowed(format!(
+            "client certificate authentication failed: certificate {own:?} has none of the allowed names {wanted}"
+        )))
     }
 }
 

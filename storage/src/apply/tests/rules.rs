@@ -1,7 +1,7 @@
 //! Rules of puts, deletes, transactions and compaction; what stops the node.
 
 use super::*;
-use crate::apply::{ApplyFatal, CompactionProgress};
+use crate::apply::{ApplyFatal, CompactionProgress, ScheduledCompaction};
 use crate::schema::Kind;
 
 fn compare(key: &'static str, target: CompareTarget, result: CompareResult, union: TargetUnion) -> Compare {
@@ -213,7 +213,10 @@ fn compaction_is_settled_at_once_and_deletes_in_steps() {
     );
     assert_eq!(node.refused(compact(6)), ApplyError::FutureRevision);
     let (report, applied) = node.report(compact(5));
-    assert_eq!((applied.result, report.compaction), (Ok(Outcome::Compaction), Some(5)));
+    assert_eq!(
+        (applied.result, report.compactions),
+        (Ok(Outcome::Compaction), vec![ScheduledCompaction { before: -1, target: 5 }])
+    );
     assert_eq!(
         (report.view.status.compact_revision, report.view.status.logical_bytes),
         (5, before.status.logical_bytes)

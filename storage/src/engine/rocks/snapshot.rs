@@ -3,7 +3,7 @@
 //! Must never block the writer: a snapshot only keeps RocksDB from dropping versions it can still see.
 
 use super::store::{Store, error};
-use crate::engine::{Direction, EngineError, Family, Row, Scan, Snapshot, Step};
+use crate::engine::{Direction, EmptyStretches, EngineError, Family, Row, Scan, Snapshot, Step};
 use bytes::Bytes;
 use rocksdb::{DB, DBRawIteratorWithThreadMode, ErrorKind, ReadOptions, SnapshotWithThreadMode};
 use self_cell::self_cell;
@@ -31,22 +31,26 @@ self_cell!(
 
 /// An immutable state of a RocksDB store; keeps the store open.
 #[derive(Clone)]
-pub struct RocksSnapshot(Arc<Cell>);
+pub struct RocksSnapshot {
+    cell: Arc<Cell>,
+    stretches: Option<Arc<EmptyStretches>>,
+}
 
 impl RocksSnapshot {
     pub(super) fn take(store: &Arc<Store>) -> Self {
-        Self(Arc::new(Cell::new(Arc::clone(store), |store| {
+        let cell = Arc::new(Cell::new(Arc::clone(store), |store| {
             let snapshot = store.db().snapshot();
             let mut options = ReadOptions::default();
             options.set_snapshot(&snapshot);
             Pinned { store, options, snapshot }
-        })))
+        }));
+        Self { cell, stretches: None }
     }
 }
 
 impl std::fmt::Debug for RocksSnapshot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "RocksSnapshot({})", self.0.borrow_dependent().snapshot.sequence_number())
+        write!(f, "RocksSnapshot({})", self.cell.borrow_dependent().snapshot.sequence_number())
     }
 }
 
@@ -54,13 +58,13 @@ impl Snapshot for RocksSnapshot {
     type Scan<'a> = RocksScan<'a>;
 
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        let Pinned { store, options, .. } = self.0.borrow_dependent();
+        let Pinned { store, options, .. } = self.cell.borrow_dependent();
         let row = store.db().get_pinned_cf_opt(&store.family(family), key, options);
         Ok(row.map_err(|e| error("read", &e))?.map(|row| Bytes::copy_from_slice(&row)))
     }
 
     fn multi_get(&self, family: Family, keys: &[&[u8]]) -> Result<Vec<Option<Bytes>>, EngineError> {
-        let Pinned { store, options, .. } = self.0.borrow_dependent();
+        let Pinned { store, options, .. } = self.cell.borrow_dependent();
         let rows = store.db().batched_multi_get_cf_opt(&store.family(family), keys.iter().copied(), false, options);
         let row = |row: Option<rocksdb::DBPinnableSlice<'_>>| row.map(|row| Bytes::copy_from_slice(&row));
         rows.into_iter().map(|result| result.map(row).map_err(|e| error("read", &e))).collect()
@@ -68,6 +72,14 @@ impl Snapshot for RocksSnapshot {
 
     fn scan<'a>(&'a self, family: Family, lower: &[u8], upper: Option<&[u8]>, direction: Direction) -> RocksScan<'a> {
         self.scan_with(ReadOptions::default(), family, (lower, upper), direction)
+    }
+
+    fn empty_stretches(&self) -> &EmptyStretches {
+        self.stretches.as_deref().unwrap_or(EmptyStretches::none())
+    }
+
+    fn with_empty_stretches(self, stretches: Arc<EmptyStretches>) -> Self {
+        Self { stretches: Some(stretches), ..self }
     }
 
     fn scan_once<'a>(
@@ -104,7 +116,7 @@ impl RocksSnapshot {
         (lower, upper): (&[u8], Option<&[u8]>),
         direction: Direction,
     ) -> RocksScan<'a> {
-        let Pinned { store, snapshot, .. } = self.0.borrow_dependent();
+        let Pinned { store, snapshot, .. } = self.cell.borrow_dependent();
         if !lower.is_empty() {
             options.set_iterate_lower_bound(lower);
         }

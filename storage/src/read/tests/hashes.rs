@@ -2,7 +2,7 @@
 
 use super::history::actions;
 use super::*;
-use crate::read::hash::{HashKv, hash_db, hash_kv};
+use crate::read::hash::{HashKv, hash_before_compaction, hash_db, hash_kv};
 use proptest::prelude::*;
 
 proptest! {
@@ -28,6 +28,23 @@ proptest! {
                 };
                 prop_assert_eq!(hash_kv(&view, revision), expected, "revision {}", revision);
             }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn the_hash_of_a_compaction_is_etcds(history in actions(50)) {
+        let store = Store::with(&history);
+        let view = store.view();
+        let before = view.status.compact_revision;
+        for target in before.max(0) + 1..=view.status.revision {
+            let expected = HashKv { hash: store.naive.hash_of_compaction(target), compact_revision: before, hash_revision: target };
+            let mut decided = view.clone();
+            decided.status.compact_revision = target;
+            prop_assert_eq!(hash_before_compaction(&decided, before, target), Ok(expected), "up to {}", target);
         }
     }
 }

@@ -123,7 +123,17 @@ impl Naive {
     pub(super) fn hash(&self, requested: i64) -> u32 {
         let at = if requested == 0 { self.revision } else { requested };
         let shown = self.newest(at).into_values().filter(|v| v.kind != Kind::Delete);
-        let keep: BTreeSet<Revision> = shown.map(|v| v.revision).collect();
+        self.hash_of(at, &shown.map(|v| v.revision).collect())
+    }
+
+    /// The hash that etcd keeps of a compaction, taken while it deletes: a tombstone that it leaves counts as one that lives.
+    pub(super) fn hash_of_compaction(&self, target: i64) -> u32 {
+        let left = self.newest(target).into_values();
+        let left = left.filter(|v| v.kind != Kind::Delete || v.revision.main == target);
+        self.hash_of(target, &left.map(|v| v.revision).collect())
+    }
+
+    fn hash_of(&self, at: i64, keep: &BTreeSet<Revision>) -> u32 {
         let left = self.kept();
         let mut bytes = b"key".to_vec();
         for v in self.versions.iter().filter(|v| left.contains(&v.revision) && v.revision.main <= at) {

@@ -112,6 +112,7 @@ impl Drop for Echo {
     }
 }
 
+/// The median, in µs.
 async fn alone(channels: &[Rc<Channel>]) -> Result<f64, String> {
     put_many(channels, 1, ALONE / 4, true).await?;
     let summary = put_many(channels, 1, ALONE, true).await?;
@@ -122,11 +123,17 @@ async fn alone(channels: &[Rc<Channel>]) -> Result<f64, String> {
 pub async fn one(side: &mut Side) -> Result<Vec<Value>, String> {
     side.forget();
     let server = side.fresh().await?;
+    let before = server.cpu()?;
     let p50 = alone(&server.channels(1).await?).await?;
+    let used = server.cpu()?.saturating_sub(before).as_secs_f64() * 1e6 / (ALONE + ALONE / 4) as f64;
     let floor_dir = tempfile::tempdir_in(&side.dir).map_err(|why| why.to_string())?;
     let floor = conclave_benches::sync_floor(floor_dir.path()).map_err(|why| why.to_string())?;
     let floor = floor.as_secs_f64() * 1e6;
-    let mut out = vec![value("one client's p50", "µs", p50, "≤ echo + sync + 60"), value("one sync", "µs", floor, "")];
+    let mut out = vec![
+        value("one client's p50", "µs", p50, "≤ echo + sync + 60"),
+        value("one client", "µs CPU/put", used, ""),
+        value("one sync", "µs", floor, ""),
+    ];
     let Some(binary) = &side.echo else { return Ok(out) };
     let echo = Echo::start(binary)?;
     let endpoint = Endpoint::parse(&format!("127.0.0.1:{}", echo.port)).map_err(|why| why.to_string())?;

@@ -4,6 +4,7 @@
 
 mod cpu;
 mod deleted;
+mod members;
 mod memory;
 mod reads;
 mod upkeep;
@@ -45,6 +46,7 @@ macro_rules! figure {
 pub const FIGURES: &[Figure] = &[
     figure!("cpu", "server CPU for one put at 1,000 clients, sequential and random keys", cpu::puts, false),
     figure!("one", "median of one client's puts, against the echo of the door and one sync", cpu::one, false),
+    figure!("range", "server CPU for one linearizable range, at 1,000 clients and one", reads::range, false),
     figure!("memory", "memory after loading the keys twice", memory::loaded, false),
     figure!("count", "count of random ranges, now and at an old revision", reads::count, false),
     figure!("list", "list of 1,000 of 100,000 keys", reads::list, false),
@@ -55,5 +57,7 @@ pub const FIGURES: &[Figure] = &[
     figure!("queue", "put at the tail, get the first, delete it: a tenth as many rounds", deleted::queue, true),
     figure!("compact", "worst put while a million revisions are compacted", upkeep::compact, false),
     figure!("defrag", "worst put while the member is defragmented, and the disk then", upkeep::defragment, false),
+    figure!("gap", "time without a write after kill -9 of the leader (--members=3)", members::gap, true),
+    figure!("join", "an empty member joins while 1,000 clients write (--members=3)", members::join, true),
     figure!("big", "restart after SIGKILL with three million keys", memory::big, true),
 ];

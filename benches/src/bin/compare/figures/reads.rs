@@ -3,7 +3,7 @@
 //! Must ask both sides for the same ranges.
 
 use super::{Value, value};
-use crate::load::{batches, driven, key, plan, value as bytes_of};
+use crate::load::{CLIENTS, batches, driven, key, plan, value as bytes_of};
 use crate::server::Server;
 use crate::side::{Loaded, Side};
 use api::etcdserverpb::RangeRequest;
@@ -12,12 +12,44 @@ use bench::load::keys::{named, prefix_end};
 use bench::load::rng::Rng;
 use bytes::Bytes;
 
+/// Linearizable ranges of 1,000 clients.
+const GETS: u64 = 200_000;
 /// Ranges of one count.
 const COUNTS: u64 = 100;
 const LISTED: u64 = 100_000;
 const LISTS: u64 = 200;
 const LIST: i64 = 1000;
 const PREFIX: &str = "list/";
+
+/// Linearizable ranges of one key by so many clients: server CPU of each in µs, rate, and p99 in ms.
+async fn gets(server: &Server, clients: usize, total: u64) -> Result<(f64, f64, f64), String> {
+    let channels = server.channels(clients.min(100)).await?;
+    let body = frame(&RangeRequest { key: key(1), ..Default::default() });
+    let get = async move |_: usize, channel: &Channel, _: u64| {
+        channel.unary_discard(Method::Range, body.clone()).await.map(drop)
+    };
+    driven(plan(clients, total / 10), &channels, get.clone()).await?;
+    let before = server.cpu()?;
+    let summary = driven(plan(clients, total), &channels, get).await?;
+    let used = server.cpu()?.saturating_sub(before).as_secs_f64() * 1e6 / total as f64;
+    Ok((used, summary.rate(), summary.latency.value_at_quantile(0.99) as f64 / 1e6))
+}
+
+/// `range`
+pub async fn range(side: &mut Side) -> Result<Vec<Value>, String> {
+    side.forget();
+    let server = side.fresh().await?;
+    batches(&server, 100, |number| (key(number), bytes_of(number, 0))).await?;
+    let many = gets(&server, CLIENTS, GETS).await?;
+    let one = gets(&server, 1, GETS / 20).await?;
+    Ok(vec![
+        value("1,000 clients", "µs CPU/range", many.0, "≤ 0.4 of etcd's"),
+        value("1,000 clients, rate", "ranges/s", many.1, ""),
+        value("1,000 clients, p99", "ms", many.2, ""),
+        value("one client", "µs CPU/range", one.0, ""),
+        value("one client, rate", "ranges/s", one.1, ""),
+    ])
+}
 
 /// Mean time and server CPU in ms of requests sent one after the other.
 async fn sequence(server: &Server, bodies: Vec<Bytes>) -> Result<(f64, f64), String> {
