@@ -3,6 +3,7 @@
 //! Must never assert anything about the server: a helper that fails says what it could not do, tests judge.
 
 pub mod ceiling;
+pub mod certificates;
 pub mod compare;
 pub mod daemon;
 pub mod fuzz;

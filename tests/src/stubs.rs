@@ -59,7 +59,8 @@ impl Stubs {
         }
     }
 
-    fn on(channel: Channel) -> Self {
+    /// On a connection that stands.
+    pub fn on(channel: Channel) -> Self {
         Self {
             kv: KvClient::new(channel.clone()).max_decoding_message_size(usize::MAX),
             watch: WatchClient::new(channel.clone()).max_decoding_message_size(usize::MAX),

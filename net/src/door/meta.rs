@@ -48,3 +48,19 @@ impl CallMeta {
         &self.peer
     }
 }
+
+#[cfg(test)]
+impl CallMeta {
+    /// What comes with a call of a client that shows a certificate with this common name.
+    pub(crate) fn of_certificate(common_name: &str, headers: HeaderMap, is_local: bool) -> Self {
+        let method = MethodInfo {
+            index: 0,
+            path: "/a.B/C".into(),
+            service: "a.B".into(),
+            method: "C".into(),
+            kind: super::method_info::MethodKind::Unary,
+        };
+        let peer = Rc::new(Peer::of_certificate(common_name));
+        Self { method: Rc::new(method), headers, deadline: None, peer, is_local }
+    }
+}

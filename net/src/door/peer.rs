@@ -39,3 +39,13 @@ impl PeerTls {
         Some(self.common_name.get_or_init(read))
     }
 }
+
+#[cfg(test)]
+impl Peer {
+    /// A client that shows a certificate with this common name.
+    pub(crate) fn of_certificate(common_name: &str) -> Self {
+        let certs = vec![CertificateDer::from(Vec::new())];
+        let tls = PeerTls { certs, server_name: None, common_name: OnceCell::from(common_name.to_owned()) };
+        Self { addr: None, tls: Some(tls), listener: 0, grpc: true, metrics_only: false }
+    }
+}

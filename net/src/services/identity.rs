@@ -237,11 +237,41 @@ pub(super) fn unix_seconds() -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderMap;
 
     #[test]
     fn a_fingerprint_is_etcds() {
         // printf 'abc.1' | sha256sum
         assert_eq!(fingerprint("abc.1"), "0eaeb6c374b6");
+    }
+
+    fn shown(meta: &CallMeta, client_cert_auth: bool) -> String {
+        match Credentials::of(meta, client_cert_auth).0 {
+            Shown::Nothing => "nothing".into(),
+            Shown::Token(token) => format!("token {token}"),
+            Shown::CommonName(name) => format!("name {name}"),
+        }
+    }
+
+    #[test]
+    fn a_certificate_names_a_user_only_where_nothing_else_does() {
+        let headers = |list: &[(&'static str, &'static str)]| -> HeaderMap {
+            let name = http::HeaderName::from_static;
+            list.iter().map(|(key, value)| (name(key), http::HeaderValue::from_static(value))).collect()
+        };
+        let meta = |list: &[(&'static str, &'static str)], is_local| {
+            CallMeta::of_certificate("root", headers(list), is_local)
+        };
+        assert_eq!(shown(&meta(&[], false), true), "name root");
+        assert_eq!(shown(&meta(&[], false), false), "nothing", "without --client-cert-auth");
+        // a token that may turn out to be none still comes first
+        assert_eq!(shown(&meta(&[("token", "t")], false), true), "token t");
+        assert_eq!(shown(&meta(&[("authorization", "Bearer t")], false), true), "token t");
+        assert_eq!(shown(&meta(&[("authorization", "b"), ("token", "a")], false), true), "token a");
+        // CVE-2018-16886: the gateway's own certificate is nobody's
+        assert_eq!(shown(&meta(&[], true), true), "nothing");
+        assert_eq!(shown(&meta(&[("grpcgateway-accept", "*/*")], false), true), "nothing");
+        assert_eq!(shown(&meta(&[("token", "t")], true), true), "token t");
     }
 
     #[test]

@@ -9,13 +9,18 @@ use api::etcdserverpb as pb;
 use api::v3electionpb as election;
 use api::v3lockpb as lock;
 use bytes::Bytes;
+use embed::listen::TlsSettings;
 use embed::tokens::TokenSettings;
+use embed::{Config, Node};
 use harness::Stubs;
+use harness::certificates::Certificates;
 use harness::raw_call::{First, first_of_stream, unary};
 use harness::request::{compare, delete, get, put, put_op, range_op};
-use harness::server::{Server, in_system};
+use harness::server::{Server, in_system, quick_config};
 use prost::Message;
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 use tonic::transport::Channel;
 
@@ -33,10 +38,15 @@ const EMPTY: &str = "InvalidArgument: etcdserver: user name is empty";
 const INVALID: &str = "Unauthenticated: etcdserver: invalid auth token";
 const DENIED: &str = "PermissionDenied: etcdserver: permission denied";
 
-/// Who asks, in the order of the answers of a row.
-const CALLERS: [&str; 6] = ["nobody", "wrong", "ended", "bob", "alice", "root"];
+/// Who asks, in the order of the answers of a row: first those with a token or none, then those with a certificate, by their common
+/// names.
+const CALLERS: [&str; 10] = ["nobody", "wrong", "ended", "bob", "alice", "root", "", "ghost", "alice", "root"];
+/// How many of them show no certificate.
+const WITHOUT: usize = 6;
 
 type Answers = [&'static str; CALLERS.len()];
+
+const NO_USER: &str = "FailedPrecondition: etcdserver: user name not found";
 
 /// What everybody gets.
 const fn everybody(answer: &'static str) -> Answers {
@@ -45,29 +55,35 @@ const fn everybody(answer: &'static str) -> Answers {
 
 /// What root gets; nobody else may.
 const fn root_alone(answer: &'static str) -> Answers {
-    [EMPTY, INVALID, INVALID, DENIED, DENIED, answer]
+    [EMPTY, INVALID, INVALID, DENIED, DENIED, answer, EMPTY, NO_USER, DENIED, answer]
+}
+
+/// The same where keys are looked at, and not who administrates.
+const fn keys_of_root(answer: &'static str) -> Answers {
+    [EMPTY, INVALID, INVALID, DENIED, DENIED, answer, DENIED, DENIED, DENIED, answer]
 }
 
 /// What everybody gets who says who he is.
 const fn known(answer: &'static str) -> Answers {
-    [EMPTY, INVALID, INVALID, answer, answer, answer]
+    [EMPTY, INVALID, INVALID, answer, answer, answer, answer, answer, answer, answer]
 }
 
 /// What alice and root get.
 const fn alice_and_root(answer: &'static str) -> Answers {
-    [EMPTY, INVALID, INVALID, DENIED, answer, answer]
+    [EMPTY, INVALID, INVALID, DENIED, answer, answer, EMPTY, NO_USER, answer, answer]
+}
+
+/// The same where keys are looked at.
+const fn keys_of_alice(answer: &'static str) -> Answers {
+    [EMPTY, INVALID, INVALID, DENIED, answer, answer, DENIED, DENIED, answer, answer]
 }
 
 /// The same where a client inside the server asks: the code is lost.
 const fn by_client(answer: &'static str) -> Answers {
-    [
-        "Unknown: etcdserver: user name is empty",
-        "Unknown: etcdserver: invalid auth token",
-        "Unknown: etcdserver: invalid auth token",
-        "Unknown: etcdserver: permission denied",
-        answer,
-        answer,
-    ]
+    const DENIED: &str = "Unknown: etcdserver: permission denied";
+    const INVALID: &str = "Unknown: etcdserver: invalid auth token";
+    const EMPTY: &str = "Unknown: etcdserver: user name is empty";
+    [EMPTY, INVALID, INVALID, DENIED, answer, answer, DENIED, DENIED, answer, answer]
 }
 
 /// A method, what it is asked by whom, and what each is told.
@@ -96,23 +112,22 @@ fn of_keys() -> Vec<Row> {
     let future = pb::CompactionRequest { revision: i64::MAX, physical: false };
     let create = pb::WatchCreateRequest { key: "a/1".into(), ..Default::default() };
     let watch = pb::WatchRequest { request_union: Some(pb::watch_request::RequestUnion::CreateRequest(create)) };
-    let refused = [
-        "canceled: rpc error: code = InvalidArgument desc = etcdserver: user name is empty",
-        "canceled: rpc error: code = Unauthenticated desc = etcdserver: invalid auth token",
-        "canceled: rpc error: code = Unauthenticated desc = etcdserver: invalid auth token",
-        "canceled: rpc error: code = PermissionDenied desc = etcdserver: permission denied",
-        OK,
-        OK,
-    ];
+    let canceled = |why| match why {
+        OK => OK,
+        EMPTY => "canceled: rpc error: code = InvalidArgument desc = etcdserver: user name is empty",
+        INVALID => "canceled: rpc error: code = Unauthenticated desc = etcdserver: invalid auth token",
+        _ => "canceled: rpc error: code = PermissionDenied desc = etcdserver: permission denied",
+    };
+    let watched = keys_of_alice(OK).map(canceled);
     let future_revision = "OutOfRange: etcdserver: mvcc: required revision is a future revision";
     vec![
-        row("/etcdserverpb.KV/Range", get("a/1"), alice_and_root(OK)),
-        row("/etcdserverpb.KV/RangeStream", get("a/1"), alice_and_root(OK)),
-        row("/etcdserverpb.KV/Put", put("a/1", "1"), alice_and_root(OK)),
-        row("/etcdserverpb.KV/DeleteRange", delete("a/2", ""), alice_and_root(OK)),
-        row("/etcdserverpb.KV/Txn", txn, alice_and_root(OK)),
+        row("/etcdserverpb.KV/Range", get("a/1"), keys_of_alice(OK)),
+        row("/etcdserverpb.KV/RangeStream", get("a/1"), keys_of_alice(OK)),
+        row("/etcdserverpb.KV/Put", put("a/1", "1"), keys_of_alice(OK)),
+        row("/etcdserverpb.KV/DeleteRange", delete("a/2", ""), keys_of_alice(OK)),
+        row("/etcdserverpb.KV/Txn", txn, keys_of_alice(OK)),
         row("/etcdserverpb.KV/Compact", future, root_alone(future_revision)),
-        row("/etcdserverpb.Watch/Watch", watch, refused),
+        row("/etcdserverpb.Watch/Watch", watch, watched),
     ]
 }
 
@@ -121,11 +136,11 @@ fn of_leases() -> Vec<Row> {
     let no_keys = pb::LeaseTimeToLiveRequest { id: FOREIGN, keys: false };
     vec![
         row("/etcdserverpb.Lease/LeaseGrant", pb::LeaseGrantRequest { ttl: 60, id: 0 }, known(OK)),
-        row("/etcdserverpb.Lease/LeaseKeepAlive", pb::LeaseKeepAliveRequest { id: FOREIGN }, root_alone(OK)),
-        row("/etcdserverpb.Lease/LeaseTimeToLive", keys, root_alone(OK)),
+        row("/etcdserverpb.Lease/LeaseKeepAlive", pb::LeaseKeepAliveRequest { id: FOREIGN }, keys_of_root(OK)),
+        row("/etcdserverpb.Lease/LeaseTimeToLive", keys, keys_of_root(OK)),
         row("/etcdserverpb.Lease/LeaseTimeToLive", no_keys, known(OK)),
-        row("/etcdserverpb.Lease/LeaseLeases", pb::LeaseLeasesRequest {}, root_alone(OK)),
-        row("/etcdserverpb.Lease/LeaseRevoke", pb::LeaseRevokeRequest { id: ENDED }, root_alone(OK)),
+        row("/etcdserverpb.Lease/LeaseLeases", pb::LeaseLeasesRequest {}, keys_of_root(OK)),
+        row("/etcdserverpb.Lease/LeaseRevoke", pb::LeaseRevokeRequest { id: ENDED }, keys_of_root(OK)),
     ]
 }
 
@@ -163,8 +178,8 @@ fn of_maintenance(own: u64) -> Vec<Row> {
 }
 
 fn of_users() -> Vec<Row> {
+    let status = [OK, INVALID, INVALID, OK, OK, OK, OK, OK, OK, OK];
     let failed = "InvalidArgument: etcdserver: authentication failed, invalid user ID or password";
-    let no_user = "FailedPrecondition: etcdserver: user name not found";
     let user_exists = "FailedPrecondition: etcdserver: user name already exists";
     let no_role = "FailedPrecondition: etcdserver: role name not found";
     let not_granted = "FailedPrecondition: etcdserver: role is not granted to the user";
@@ -178,14 +193,14 @@ fn of_users() -> Vec<Row> {
     let ghost = || String::from("ghost");
     vec![
         row("/etcdserverpb.Auth/AuthEnable", pb::AuthEnableRequest {}, root_alone(OK)),
-        row("/etcdserverpb.Auth/AuthStatus", pb::AuthStatusRequest {}, [OK, INVALID, INVALID, OK, OK, OK]),
+        row("/etcdserverpb.Auth/AuthStatus", pb::AuthStatusRequest {}, status),
         row("/etcdserverpb.Auth/Authenticate", login, everybody(failed)),
         row("/etcdserverpb.Auth/UserAdd", add, root_alone(user_exists)),
         row("/etcdserverpb.Auth/UserGet", pb::AuthUserGetRequest { name: "alice".into() }, alice_and_root(OK)),
         row("/etcdserverpb.Auth/UserList", pb::AuthUserListRequest {}, root_alone(OK)),
-        row("/etcdserverpb.Auth/UserDelete", pb::AuthUserDeleteRequest { name: ghost() }, root_alone(no_user)),
-        row("/etcdserverpb.Auth/UserChangePassword", password, root_alone(no_user)),
-        row("/etcdserverpb.Auth/UserChangePassword", hashed, root_alone(no_user)),
+        row("/etcdserverpb.Auth/UserDelete", pb::AuthUserDeleteRequest { name: ghost() }, root_alone(NO_USER)),
+        row("/etcdserverpb.Auth/UserChangePassword", password, root_alone(NO_USER)),
+        row("/etcdserverpb.Auth/UserChangePassword", hashed, root_alone(NO_USER)),
         row("/etcdserverpb.Auth/UserGrantRole", grant, root_alone(no_role)),
         row("/etcdserverpb.Auth/UserRevokeRole", revoke, root_alone(not_granted)),
     ]
@@ -218,10 +233,12 @@ fn of_queues() -> Vec<Row> {
     let not_leader = "Unknown: election: not leader";
     let mut proclaimed = by_client(not_leader);
     // the lease holds a key of others
-    proclaimed[4] = "Unknown: etcdserver: permission denied";
+    for alice in [4, 8] {
+        proclaimed[alice] = "Unknown: etcdserver: permission denied";
+    }
     let nobody_leads = by_client("Unknown: election: no leader");
     let observe = election::LeaderRequest { name: "a/none".into() };
-    let ended = ["ended", "ended", "ended", "ended", OK, OK];
+    let ended = ["ended", "ended", "ended", "ended", OK, OK, "ended", "ended", OK, OK];
     vec![
         row_by("/v3lockpb.Lock/Lock", lock, by_client(OK)),
         row("/v3lockpb.Lock/Unlock", lock::UnlockRequest { key: "a/none".into() }, by_client(OK)),
@@ -288,10 +305,9 @@ fn methods() -> Vec<(String, bool, bool)> {
     out
 }
 
-/// A server, and a token for each caller that has one.
+/// A connection and a token for each caller; those that do not ask have no connection.
 struct Asked {
-    channel: Channel,
-    tokens: [Option<String>; CALLERS.len()],
+    callers: Vec<(usize, Channel, Option<String>)>,
     methods: Vec<(String, bool, bool)>,
 }
 
@@ -301,44 +317,59 @@ async fn login(stubs: &Stubs, name: &str) -> String {
     auth.authenticate(request).await.expect(name).into_inner().token
 }
 
+/// Makes users, roles, keys and leases, and turns authentication on.
+async fn prepare(stubs: &Stubs) {
+    let mut auth = pb::auth_client::AuthClient::new(stubs.channel.clone());
+    for name in ["root", "alice", "bob"] {
+        let request = pb::AuthUserAddRequest { name: name.into(), password: name.into(), ..Default::default() };
+        auth.user_add(request).await.expect("user");
+    }
+    for role in ["a", "root"] {
+        auth.role_add(pb::AuthRoleAddRequest { name: role.into() }).await.expect("role");
+    }
+    let perm = Some(Permission { perm_type: 2, key: "a/".into(), range_end: "a0".into() });
+    auth.role_grant_permission(pb::AuthRoleGrantPermissionRequest { name: "a".into(), perm }).await.expect("grant");
+    for (user, role) in [("root", "root"), ("alice", "a")] {
+        let request = pb::AuthUserGrantRoleRequest { user: user.into(), role: role.into() };
+        auth.user_grant_role(request).await.expect("grant");
+    }
+    stubs.put("a/1", "1").await;
+    for id in [FOREIGN, ENDED] {
+        stubs.lease.clone().lease_grant(pb::LeaseGrantRequest { ttl: 600, id }).await.expect("lease");
+        let request = pb::PutRequest { lease: id, ..put(format!("secret/{id}"), "1") };
+        stubs.kv.clone().put(request).await.expect("put");
+    }
+    auth.auth_enable(pb::AuthEnableRequest {}).await.expect("enabled");
+}
+
 impl Asked {
-    /// Makes users, roles, keys and leases, turns authentication on, and lets a token end.
-    async fn prepare(stubs: &Stubs) -> Self {
-        let mut auth = pb::auth_client::AuthClient::new(stubs.channel.clone());
-        for name in ["root", "alice", "bob"] {
-            let request = pb::AuthUserAddRequest { name: name.into(), password: name.into(), ..Default::default() };
-            auth.user_add(request).await.expect("user");
-        }
-        for role in ["a", "root"] {
-            auth.role_add(pb::AuthRoleAddRequest { name: role.into() }).await.expect("role");
-        }
-        let perm = Some(Permission { perm_type: 2, key: "a/".into(), range_end: "a0".into() });
-        auth.role_grant_permission(pb::AuthRoleGrantPermissionRequest { name: "a".into(), perm }).await.expect("grant");
-        for (user, role) in [("root", "root"), ("alice", "a")] {
-            let request = pb::AuthUserGrantRoleRequest { user: user.into(), role: role.into() };
-            auth.user_grant_role(request).await.expect("grant");
-        }
-        stubs.put("a/1", "1").await;
-        for id in [FOREIGN, ENDED] {
-            stubs.lease.clone().lease_grant(pb::LeaseGrantRequest { ttl: 600, id }).await.expect("lease");
-            let request = pb::PutRequest { lease: id, ..put(format!("secret/{id}"), "1") };
-            stubs.kv.clone().put(request).await.expect("put");
-        }
-        auth.auth_enable(pb::AuthEnableRequest {}).await.expect("enabled");
+    /// Those without a certificate. One of their tokens has ended.
+    async fn with_tokens(stubs: &Stubs) -> Self {
         let ended = login(stubs, "alice").await;
         tokio::time::sleep(TTL + Duration::from_secs(2)).await;
         let [bob, alice, root] = [login(stubs, "bob").await, login(stubs, "alice").await, login(stubs, "root").await];
         let tokens = [None, Some("wrong.1".into()), Some(ended), Some(bob), Some(alice), Some(root)];
-        Self { channel: stubs.channel.clone(), tokens, methods: methods() }
+        let callers = tokens.into_iter().enumerate();
+        let callers = callers.map(|(caller, token)| (caller, stubs.channel.clone(), token)).collect();
+        Self { callers, methods: methods() }
     }
 
-    async fn answer(&self, row: &Row, caller: usize) -> String {
+    /// Those with one.
+    async fn with_certificates(certificates: &Certificates, address: SocketAddr) -> Self {
+        let mut callers = Vec::new();
+        for (caller, name) in CALLERS.iter().enumerate().skip(WITHOUT) {
+            callers.push((caller, certificates.connect(address, name).await, None));
+        }
+        Self { callers, methods: methods() }
+    }
+
+    async fn answer(&self, row: &Row, channel: &Channel, caller: usize, token: Option<&str>) -> String {
         let (_, client_streams, server_streams) =
             self.methods.iter().find(|(path, ..)| path == row.path).expect("a method");
-        let (body, token) = ((row.body)(CALLERS[caller]), self.tokens[caller].as_deref());
+        let body = (row.body)(&format!("{}-{caller}", CALLERS[caller]));
         let first = match server_streams {
-            false => unary(&self.channel, row.path, body, token).await.map(First::Message),
-            true => first_of_stream(&self.channel, row.path, body, token, *client_streams, SILENCE).await,
+            false => unary(channel, row.path, body, token).await.map(First::Message),
+            true => first_of_stream(channel, row.path, body, token, *client_streams, SILENCE).await,
         };
         match first {
             Ok(First::Message(message)) if row.path == "/etcdserverpb.Watch/Watch" => {
@@ -350,6 +381,40 @@ impl Asked {
             Err(status) => format!("{:?}: {}", status.code(), status.message()),
         }
     }
+
+    /// Asks everything of a prepared server.
+    async fn ask(&self, member: pb::Member) {
+        let mut rows = of_keys();
+        rows.extend(of_leases());
+        rows.extend(of_the_cluster(member.peer_urls));
+        rows.extend(of_maintenance(member.id));
+        rows.extend(of_users());
+        rows.extend(of_roles());
+        rows.extend(of_queues());
+        rows.extend(of_health());
+        // the last one: authentication is off behind it
+        rows.push(row("/etcdserverpb.Auth/AuthDisable", pb::AuthDisableRequest {}, root_alone(OK)));
+        let covered: BTreeSet<_> = rows.iter().map(|row| row.path).collect();
+        let all: BTreeSet<_> = self.methods.iter().map(|(path, ..)| path.as_str()).collect();
+        assert_eq!(covered, all, "each method has a row, and there are no others");
+        let mut wrong = Vec::new();
+        for row in &rows {
+            for (caller, channel, token) in &self.callers {
+                let answer = self.answer(row, channel, *caller, token.as_deref()).await;
+                let expected = row.answers[*caller];
+                if answer != expected {
+                    let name = CALLERS[*caller];
+                    wrong.push(format!("{} by {name:?}: {answer:?} instead of {expected:?}", row.path));
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{} answers:\n{}", wrong.len(), wrong.join("\n"));
+    }
+}
+
+async fn member_of(stubs: &Stubs) -> pb::Member {
+    let members = stubs.cluster.clone().member_list(pb::MemberListRequest::default()).await.expect("members");
+    members.into_inner().members.remove(0)
 }
 
 #[test]
@@ -370,34 +435,47 @@ fn every_method_answers_every_caller_as_etcd_does() {
             Some(server) => server.stubs.clone(),
             None => Stubs::connect(foreign.as_deref().unwrap_or_default(), TTL).await.expect("connect"),
         };
-        let member = stubs.cluster.clone().member_list(pb::MemberListRequest::default()).await.expect("members");
-        let member = member.into_inner().members.remove(0);
-        let asked = Asked::prepare(&stubs).await;
-        let mut rows = of_keys();
-        rows.extend(of_leases());
-        rows.extend(of_the_cluster(member.peer_urls));
-        rows.extend(of_maintenance(member.id));
-        rows.extend(of_users());
-        rows.extend(of_roles());
-        rows.extend(of_queues());
-        rows.extend(of_health());
-        // the last one: authentication is off behind it
-        rows.push(row("/etcdserverpb.Auth/AuthDisable", pb::AuthDisableRequest {}, root_alone(OK)));
-        let covered: BTreeSet<_> = rows.iter().map(|row| row.path).collect();
-        let all: BTreeSet<_> = asked.methods.iter().map(|(path, ..)| path.as_str()).collect();
-        assert_eq!(covered, all, "each method has a row, and there are no others");
-        let mut wrong = Vec::new();
-        for row in &rows {
-            for (caller, name) in CALLERS.iter().enumerate() {
-                let answer = asked.answer(row, caller).await;
-                if answer != row.answers[caller] {
-                    wrong.push(format!("{} by {name}: {answer:?} instead of {:?}", row.path, row.answers[caller]));
-                }
-            }
-        }
-        assert!(wrong.is_empty(), "{} answers:\n{}", wrong.len(), wrong.join("\n"));
+        let member = member_of(&stubs).await;
+        prepare(&stubs).await;
+        Asked::with_tokens(&stubs).await.ask(member).await;
         if let Some(server) = own {
             server.stop().await;
         }
     });
+}
+
+/// With `CONCLAVE_ETCD_TLS=host:port` an etcd is asked that was started with `--client-cert-auth` and the files of the folder
+/// `CONCLAVE_CERTIFICATES`, where a run without that variable has left them.
+#[test]
+fn every_method_answers_every_certificate_as_etcd_does() {
+    in_system(async {
+        let dir = tempfile::TempDir::new().expect("a folder");
+        let given = std::env::var_os("CONCLAVE_CERTIFICATES").map(PathBuf::from);
+        let files = Certificates::in_dir(given.as_deref().unwrap_or(dir.path()), &CALLERS[WITHOUT..]);
+        if let Ok(address) = std::env::var("CONCLAVE_ETCD_TLS") {
+            return by_certificates(&files, address.parse().expect("an address")).await;
+        }
+        let config = Config {
+            client_urls: vec!["https://127.0.0.1:0".into()],
+            client_tls: Some(TlsSettings {
+                cert_file: Some(files.path("server.pem")),
+                key_file: Some(files.path("server.key")),
+                trusted_ca_file: Some(files.path("ca.pem")),
+                client_cert_auth: true,
+                ..TlsSettings::default()
+            }),
+            bcrypt_cost: 4,
+            ..quick_config("default", &dir.path().join("data"))
+        };
+        let node = Node::start(config).await.unwrap_or_else(|why| panic!("the node does not start: {why}"));
+        by_certificates(&files, node.addresses()[0]).await;
+        node.stop().await;
+    });
+}
+
+async fn by_certificates(files: &Certificates, address: SocketAddr) {
+    let stubs = Stubs::on(files.connect(address, "root").await);
+    let member = member_of(&stubs).await;
+    prepare(&stubs).await;
+    Asked::with_certificates(files, address).await.ask(member).await;
 }

@@ -1,0 +1,92 @@
+//! An authority, a server's certificate and clients' certificates as files, and connections that show one of them.
+//!
+//! Must never skip a check of the server's certificate.
+
+use hyper_util::rt::TokioIo;
+use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tonic::transport::{Channel, Endpoint, Uri};
+
+/// Files `ca.pem`, `server.pem`, `server.key`, and a pair for each client.
+pub struct Certificates {
+    dir: PathBuf,
+}
+
+impl Certificates {
+    /// Those in a folder; made there when there are none. A client's file is called `client-` and its common name; one with an empty
+    /// name has no common name.
+    ///
+    /// # Panics
+    /// When a file cannot be written.
+    pub fn in_dir(dir: &Path, clients: &[&str]) -> Self {
+        let all = Self { dir: dir.to_owned() };
+        if all.path("ca.pem").exists() {
+            return all;
+        }
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "authority");
+        let key = KeyPair::generate().expect("a key");
+        let own = params.self_signed(&key).expect("signed");
+        all.write("ca.pem", &own.pem());
+        let issuer = Issuer::new(params, key);
+        all.make("server", "server", &issuer);
+        clients.iter().for_each(|name| all.make(&format!("client-{name}"), name, &issuer));
+        all
+    }
+
+    fn make(&self, file: &str, common_name: &str, issuer: &Issuer<'_, KeyPair>) {
+        let key = KeyPair::generate().expect("a key");
+        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("a name");
+        params.distinguished_name = DistinguishedName::new();
+        if !common_name.is_empty() {
+            params.distinguished_name.push(DnType::CommonName, common_name);
+        }
+        let certificate = params.signed_by(&key, issuer).expect("signed");
+        self.write(&format!("{file}.pem"), &certificate.pem());
+        self.write(&format!("{file}.key"), &key.serialize_pem());
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).expect("a file");
+    }
+
+    /// A file.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// A connection that shows the certificate of a client.
+    ///
+    /// # Panics
+    /// When the server or the files do not allow it.
+    pub async fn connect(&self, address: SocketAddr, client: &str) -> Channel {
+        let authority = CertificateDer::from_pem_file(self.path("ca.pem")).expect("a certificate");
+        let mut roots = RootCertStore::empty();
+        roots.add(authority).expect("an authority");
+        let certificate = CertificateDer::from_pem_file(self.path(&format!("client-{client}.pem"))).expect("a certificate");
+        let key = PrivateKeyDer::from_pem_file(self.path(&format!("client-{client}.key"))).expect("a key");
+        let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
+        let config = config.with_safe_default_protocol_versions().expect("versions").with_root_certificates(roots);
+        let mut config = config.with_client_auth_cert(vec![certificate], key).expect("a pair");
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let connector = TlsConnector::from(Arc::new(config));
+        let connect = tower::service_fn(move |_: Uri| {
+            let connector = connector.clone();
+            async move {
+                let socket = TcpStream::connect(address).await?;
+                let name = ServerName::from(address.ip());
+                Ok::<_, std::io::Error>(TokioIo::new(connector.connect(name, socket).await?))
+            }
+        });
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
+        endpoint.connect_with_connector(connect).await.expect("connect")
+    }
+}
