@@ -71,7 +71,8 @@ impl Certificates {
         let authority = CertificateDer::from_pem_file(self.path("ca.pem")).expect("a certificate");
         let mut roots = RootCertStore::empty();
         roots.add(authority).expect("an authority");
-        let certificate = CertificateDer::from_pem_file(self.path(&format!("client-{client}.pem"))).expect("a certificate");
+        let certificate =
+            CertificateDer::from_pem_file(self.path(&format!("client-{client}.pem"))).expect("a certificate");
         let key = PrivateKeyDer::from_pem_file(self.path(&format!("client-{client}.key"))).expect("a key");
         let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
         let config = config.with_safe_default_protocol_versions().expect("versions").with_root_certificates(roots);

@@ -116,7 +116,12 @@ pub(super) struct Ends<E: Engine> {
 }
 
 impl<E: Engine> Queues<E> {
-    pub(super) fn new(exit: ExitCell, store: &Store<E>, budgets: &OwnerBudgets, token_ttl: Duration) -> (Self, Ends<E>) {
+    pub(super) fn new(
+        exit: ExitCell,
+        store: &Store<E>,
+        budgets: &OwnerBudgets,
+        token_ttl: Duration,
+    ) -> (Self, Ends<E>) {
         let (inbox, core, inner) = Inbox::new();
         let (wal, wal_end) = bounded(WAL_QUEUE);
         let (applier, applier_end) = bounded(APPLIER_QUEUE);

@@ -24,7 +24,8 @@ use crate::wiring::hashes::CompactionScheduled;
 use crate::wiring::snapshots::ToSnapshotter;
 use crate::{password_pool, reader_pool, ticker};
 use actix_rt::Arbiter;
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use messages::auth::RunPassword;
 use messages::peer::{ConnectPeers, Transport};
 use messages::read::RunQuery;
 use messages::{Ports, ReplySink, SinkId};
@@ -176,6 +177,16 @@ fn start_readers<E: Engine>(
     Ok(threads)
 }
 
+/// Starts the password pool: its threads, its queue, and what ends it.
+fn start_passwords<E: Engine>(queues: &Queues<E>) -> std::io::Result<PasswordPool> {
+    let (passwords, jobs) = bounded(PASSWORD_JOBS);
+    let (stop, stopped) = bounded(0);
+    let threads = password_pool::start(PASSWORD_THREADS, jobs, stopped, queues.sinks.clone(), &queues.exit)?;
+    Ok((threads, passwords, stop))
+}
+
+type PasswordPool = (Vec<JoinHandle<()>>, Sender<RunPassword>, Sender<()>);
+
 /// Starts all owners.
 ///
 /// # Errors
@@ -199,8 +210,7 @@ pub(super) fn start<E: Engine>(mut assembly: Assembly<E>) -> Result<Started, Sta
     let core = RaftCore::new(assembly.core, assembly.tail, core)?;
     let (stop_log, log_stop) = bounded(0);
     let log = LogReader::new(assembly.wal.reader(), ends.log, log_stop, queues.inner.clone());
-    let wal = queues.wal_parts(ends.wal, peers, assembly.disk.clone(), assembly.member);
-    let wal = WalWriter::new(assembly.wal, wal);
+    let wal = WalWriter::new(assembly.wal, queues.wal_parts(ends.wal, peers, assembly.disk.clone(), assembly.member));
     let (pause, budgets) = (assembly.compaction_pause, &assembly.budgets);
     let applier = queues.applier_parts(ends.applier, &actors, transport.clone(), store.clone(), pause, budgets);
     let applier = Applier::new(assembly.store.with_chunk_bytes(budgets.apply_chunk), applier);
@@ -220,15 +230,12 @@ pub(super) fn start<E: Engine>(mut assembly: Assembly<E>) -> Result<Started, Sta
     });
 
     let (query, queries) = bounded(QUERIES);
-    let (stop_readers, readers_stop) = bounded(0);
-    let (stop_ticker, ticker_stop) = bounded(0);
+    let ((stop_readers, readers_stop), (stop_ticker, ticker_stop)) = (bounded(0), bounded(0));
     let shells = Shells { core, wal, log, applier, flusher, snapshots, jobs };
     let mut threads = shells.spawn(&queues)?;
     threads.readers = start_readers(&queues, queries, ends.compactions, &readers_stop)?;
-    let (passwords, password_jobs) = bounded(PASSWORD_JOBS);
-    let (stop_passwords, passwords_stop) = bounded(0);
-    let sinks = queues.sinks.clone();
-    threads.passwords = password_pool::start(PASSWORD_THREADS, password_jobs, passwords_stop, sinks, &queues.exit)?;
+    let (passwords, stop_passwords);
+    (threads.passwords, passwords, stop_passwords) = start_passwords(&queues)?;
     let (watch, inner, tick) = (queues.watch("ticker"), queues.inner.clone(), assembly.tick);
     threads.ticker = spawn("ticker", move || ticker::run(tick, &inner, &ticker_stop, watch))?;
     let reads = Arc::new(ClosableReads::new(queues.reads.clone()));

@@ -11,7 +11,9 @@ use messages::read::{ChunkSource, INLINE_BYTES, ReadIndex, RunQuery, Work};
 use messages::watch::{CreateWatch, StreamKey, ToHub, WatchFrame, WatchRequests};
 use messages::{Ports, Reply, ReplyBody, ReplySink, RequestError, SinkId, Token};
 use model::request::RangeRequest;
-use model::{Applied, ApplyError, Caller, Command, KeyValue, MemberChange, MemberInfo, Outcome, RangeOutcome, ReadError};
+use model::{
+    Applied, ApplyError, Caller, Command, KeyValue, MemberChange, MemberInfo, Outcome, RangeOutcome, ReadError,
+};
 use prost::Message;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -139,7 +141,8 @@ impl Client {
     pub async fn execute(&self, command: Command) -> Result<(i64, Outcome), ClientError> {
         let reply = self
             .ask(|token| {
-                let proposals = vec![Proposal { token, command: command.encode_for(Caller::Internal, token), only_in_term: 0 }];
+                let proposals =
+                    vec![Proposal { token, command: command.encode_for(Caller::Internal, token), only_in_term: 0 }];
                 self.ports.core.propose(Propose { sink: self.id, proposals }).is_ok()
             })
             .await?;

@@ -141,7 +141,8 @@ impl Node {
         peers.pages.open(ports.clone());
         let exit = kernel.exit().clone();
         let guard = move || -> Box<dyn LoopGuard> { Box::new(ThreadGuard::new("client loop", exit.clone())) };
-        let doors = loops.run(ports.clone(), service_config(&config, tokens, plan.metrics)?, FIRST_CLIENT_SINK + 1, guard);
+        let doors =
+            loops.run(ports.clone(), service_config(&config, tokens, plan.metrics)?, FIRST_CLIENT_SINK + 1, guard);
         let client = Client::new(ports, sink.clone(), SinkId(FIRST_CLIENT_SINK));
         let (exit, gauges) = (kernel.exit().clone(), client.ports().gauges.clone());
         // also when an owner fails and the host is slow to call `stop`: what it would have answered never comes

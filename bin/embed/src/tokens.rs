@@ -92,6 +92,8 @@ impl TokenSettings {
 }
 
 fn read(path: Option<&Path>) -> Result<Option<Vec<u8>>, TokenError> {
-    let read = |path: &Path| std::fs::read(path).map_err(|source| TokenError::File { path: path.display().to_string(), source });
+    let read = |path: &Path| {
+        std::fs::read(path).map_err(|source| TokenError::File { path: path.display().to_string(), source })
+    };
     path.map(read).transpose()
 }

@@ -129,12 +129,9 @@ fn tls_and_gates() {
 
 #[test]
 fn what_is_not_offered_says_so() {
-    for (flag, text) in [
-        ("discovery-srv", "example.com"),
-        ("host-whitelist", "a.example"),
-        ("enable-v2", "true"),
-        ("proxy", "on"),
-    ] {
+    for (flag, text) in
+        [("discovery-srv", "example.com"), ("host-whitelist", "a.example"), ("enable-v2", "true"), ("proxy", "on")]
+    {
         let said = words(&[(flag, text)]);
         assert!(said.starts_with(&format!("--{flag}={text}: ")), "{said}");
     }
@@ -161,7 +158,8 @@ fn tokens_are_etcds() {
     assert_eq!(jwt, TokenSettings::Jwt(files));
     let unknown = with(&[("auth-token", "jwt,sign-method=HS256,priv-key=b,colour=red")]).unwrap().warnings;
     assert!(unknown.iter().any(|text| text.contains("colour")), "{unknown:?}");
-    for wrong in ["token", "simple,ttl", "jwt,sign-method=none", "jwt", "jwt,ttl=1,sign-method=HS256", "simple,a=1,a=2"] {
+    for wrong in ["token", "simple,ttl", "jwt,sign-method=none", "jwt", "jwt,ttl=1,sign-method=HS256", "simple,a=1,a=2"]
+    {
         let said = words(&[("auth-token", wrong)]);
         assert!(said.starts_with("auth: invalid auth options"), "{wrong}: {said}");
     }

@@ -259,9 +259,8 @@ mod tests {
             let name = http::HeaderName::from_static;
             list.iter().map(|(key, value)| (name(key), http::HeaderValue::from_static(value))).collect()
         };
-        let meta = |list: &[(&'static str, &'static str)], is_local| {
-            CallMeta::of_certificate("root", headers(list), is_local)
-        };
+        let meta =
+            |list: &[(&'static str, &'static str)], is_local| CallMeta::of_certificate("root", headers(list), is_local);
         assert_eq!(shown(&meta(&[], false), true), "name root");
         assert_eq!(shown(&meta(&[], false), false), "nothing", "without --client-cert-auth");
         // a token that may turn out to be none still comes first

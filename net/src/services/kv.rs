@@ -16,8 +16,8 @@ use bytes::BytesMut;
 use messages::Token;
 use messages::auth::AuthRules;
 use messages::read::{RangePlan, TxnPlan, Work};
-use model::{AuthRefusal, Caller, Command, KeyRange};
 use model::request::{CompactionRequest, DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest};
+use model::{AuthRefusal, Caller, Command, KeyRange};
 
 /// Registers the methods.
 pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {

@@ -31,7 +31,8 @@ const SECRET: usize = 16;
 pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {
     method(services, table, "/etcdserverpb.Auth/Authenticate", |services, call, request: pb::AuthenticateRequest| {
         let token = call.take().defer().as_u64();
-        let login = Login { name: request.name, password: request.password, secret: String::new(), checked: 0, tries: 0 };
+        let login =
+            Login { name: request.name, password: request.password, secret: String::new(), checked: 0, tries: 0 };
         if services.reads_are_free() {
             login.compare(services, token);
         } else {
@@ -90,8 +91,7 @@ impl Login {
             TokenKind::None => return self.refuse(services, token, AuthRefusal::Failed),
         };
         let caller = Caller::User { name: self.name.clone(), revision: self.checked };
-        let request =
-            InternalAuthenticateRequest { name: self.name.clone(), password: String::new(), simple_token };
+        let request = InternalAuthenticateRequest { name: self.name.clone(), password: String::new(), simple_token };
         services.propose_for(caller, token, Command::Auth(AuthCommand::Authenticate(request)), self);
     }
 

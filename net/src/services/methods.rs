@@ -1,7 +1,9 @@
 //! The methods of all services.
 
 use super::client_services::ClientServices;
-use super::{auth, cluster, concurrency, health, kv, lease, login, maintenance, range_stream, snapshot, unoffered, watch};
+use super::{
+    auth, cluster, concurrency, health, kv, lease, login, maintenance, range_stream, snapshot, unoffered, watch,
+};
 use crate::door::MethodTable;
 
 /// The table of methods that the door serves on one connection thread.

@@ -9,9 +9,7 @@ use super::client_services::ClientServices;
 use super::deferred::StreamCall;
 use super::pulled::LARGEST_ANSWER;
 use super::status;
-use crate::door::{
-    CallMeta, CallToken, Inbound, Message, MethodTable, SendError, Status, StreamEvents, StreamHandle,
-};
+use crate::door::{CallMeta, CallToken, Inbound, Message, MethodTable, SendError, Status, StreamEvents, StreamHandle};
 use api::etcdserverpb as pb;
 use bytes::{Bytes, BytesMut};
 use messages::Token;

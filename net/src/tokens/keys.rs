@@ -54,7 +54,8 @@ impl Key {
         match (pair, public) {
             (None, None) => Err(KeyError::Missing),
             (None, Some(public)) => {
-                let fits = method.verification().is_some_and(|how| UnparsedPublicKey::new(how, &public).parse().is_ok());
+                let fits =
+                    method.verification().is_some_and(|how| UnparsedPublicKey::new(how, &public).parse().is_ok());
                 if fits { Ok(Self::Public(public)) } else { Err(KeyError::Public) }
             }
             (Some(pair), None) => Ok(pair),

@@ -26,7 +26,8 @@ mod tests {
         let file = b"words\n-----BEGIN PUBLIC KEY-----\nAQID\n BA==\n-----END PUBLIC KEY-----\n-----BEGIN X-----\n-----END X-----";
         assert_eq!(first_block(file), Some(("PUBLIC KEY".into(), vec![1, 2, 3, 4])));
         let cut = b"-----BEGIN PUBLIC KEY-----\nAQID";
-        let encrypted = b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nAQID\n-----END RSA PRIVATE KEY-----";
+        let encrypted =
+            b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nAQID\n-----END RSA PRIVATE KEY-----";
         for broken in [&cut[..], &encrypted[..], b"", b"\xff", b"-----BEGIN A-----\n!\n-----END A-----"] {
             assert_eq!(first_block(broken), None);
         }

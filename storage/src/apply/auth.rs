@@ -3,8 +3,8 @@
 //! The checks are etcd's at apply; what etcd checks in its API alone was checked by the member that was asked. Must never look at
 //! anything but the entry and replicated state: the keys of a lease come from its rows.
 
-use super::failure::Run;
 use super::StateMachine;
+use super::failure::Run;
 use crate::auth::{Access, AuthChange};
 use crate::engine::{Engine, Family};
 use crate::schema::meta;

@@ -23,7 +23,11 @@ impl Decoded {
 }
 
 pub(super) fn decode(id: LogId, bytes: &Bytes) -> Result<(Caller, Command), ApplyFatal> {
-    Command::decode_with_caller(bytes.clone()).map_err(|why| ApplyFatal::Command { index: id.index, term: id.term, why })
+    Command::decode_with_caller(bytes.clone()).map_err(|why| ApplyFatal::Command {
+        index: id.index,
+        term: id.term,
+        why,
+    })
 }
 
 pub(super) fn decode_envelope(id: LogId, bytes: &Bytes) -> Result<Envelope, ApplyFatal> {

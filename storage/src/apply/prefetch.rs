@@ -8,8 +8,8 @@ use super::slot::Slot;
 use super::{ApplyFatal, StateMachine};
 use crate::engine::{Engine, Family, Snapshot};
 use bytes::Bytes;
-use model::request::{RequestUnion, TxnRequest};
 use model::Command;
+use model::request::{RequestUnion, TxnRequest};
 use raft::{Entry, EntryKind, LogId};
 
 fn txn_keys(txn: &TxnRequest, out: &mut Vec<Bytes>) {

@@ -138,9 +138,7 @@ impl AuthState {
         match command {
             AuthCommand::Enable(_) => self.enable(),
             AuthCommand::Disable(_) => self.disable(),
-            AuthCommand::Status(_) => {
-                only(AuthOutcome::Status { enabled: self.enabled, revision: self.revision })
-            }
+            AuthCommand::Status(_) => only(AuthOutcome::Status { enabled: self.enabled, revision: self.revision }),
             AuthCommand::Authenticate(request) => self.authenticate(caller, request, index),
             AuthCommand::UserAdd(request) => self.user_add(request),
             AuthCommand::UserGet(request) => {

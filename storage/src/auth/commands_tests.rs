@@ -190,7 +190,8 @@ fn a_user_without_password_gets_none_by_a_change() {
     let mut users = Users::enabled();
     let options = Some(UserAddOptions { no_password: true });
     users.ok(AuthCommand::UserAdd(AuthUserAddRequest { options, ..hashed("cert") }));
-    let change = AuthUserChangePasswordRequest { name: "cert".into(), hashed_password: "aGFzaA==".into(), ..Default::default() };
+    let change =
+        AuthUserChangePasswordRequest { name: "cert".into(), hashed_password: "aGFzaA==".into(), ..Default::default() };
     users.ok(AuthCommand::UserChangePassword(change));
     assert_eq!(users.0.password_hash("cert"), Err(AuthRefusal::NoPasswordUser));
     assert_eq!(users.0.password_hash("nobody"), Err(AuthRefusal::Failed));

@@ -32,9 +32,8 @@ pub(super) struct Allowed {
 impl Allowed {
     fn by<'a>(permissions: impl Iterator<Item = &'a Permission> + Clone) -> Self {
         let of = |access: PermissionType| {
-            let wanted = move |p: &&Permission| {
-                p.perm_type == access as i32 || p.perm_type == PermissionType::Readwrite as i32
-            };
+            let wanted =
+                move |p: &&Permission| p.perm_type == access as i32 || p.perm_type == PermissionType::Readwrite as i32;
             let range = |p: &Permission| KeyRange::new(p.key.clone(), p.range_end.clone());
             Intervals::union(permissions.clone().filter(wanted).map(range))
         };

@@ -68,12 +68,12 @@ fn naive(state: &AuthState, user: &str, access: Access, key: &[u8]) -> bool {
         Access::Read => kind != PermissionType::Write as i32,
         Access::Write => kind != PermissionType::Read as i32,
     };
-    let allows = |p: &Permission| {
-        fits(p.perm_type) && KeyRange::new(p.key.clone(), p.range_end.clone()).contains(key)
-    };
-    known.row.roles.iter().any(|role| {
-        role == "root" || state.roles.get(role).is_some_and(|role| role.key_permission.iter().any(allows))
-    })
+    let allows = |p: &Permission| fits(p.perm_type) && KeyRange::new(p.key.clone(), p.range_end.clone()).contains(key);
+    known
+        .row
+        .roles
+        .iter()
+        .any(|role| role == "root" || state.roles.get(role).is_some_and(|role| role.key_permission.iter().any(allows)))
 }
 
 proptest! {

@@ -137,11 +137,8 @@ fn tokens_end_with_what_they_were_given_for() {
         let stubs = &server.stubs;
         enable(stubs).await;
         let (root, alice) = (login(stubs, "root").await, login(stubs, "alice").await);
-        let change = pb::AuthUserChangePasswordRequest {
-            name: "alice".into(),
-            password: "new".into(),
-            ..Default::default()
-        };
+        let change =
+            pb::AuthUserChangePasswordRequest { name: "alice".into(), password: "new".into(), ..Default::default() };
         auth(stubs).user_change_password(with(change, &root)).await.expect("changed");
         refused(read(stubs, "a/1", &alice).await, Code::Unauthenticated, INVALID);
         assert!(try_login(stubs, "alice", "alice").await.is_err());
@@ -200,9 +197,8 @@ fn a_token_that_names_an_entry_to_come_costs_its_caller_a_moment() {
 
 /// Requests that create watchers one after the other, without waiting for answers.
 async fn watch_all(stubs: &Stubs, token: &str, creates: Vec<pb::WatchCreateRequest>) -> Vec<pb::WatchResponse> {
-    let request = |create| pb::WatchRequest {
-        request_union: Some(pb::watch_request::RequestUnion::CreateRequest(create)),
-    };
+    let request =
+        |create| pb::WatchRequest { request_union: Some(pb::watch_request::RequestUnion::CreateRequest(create)) };
     let count = creates.len();
     let requests = futures_util::stream::iter(creates.into_iter().map(request).collect::<Vec<_>>());
     let mut answers = stubs.watch.clone().watch(with(requests, token)).await.expect("a stream").into_inner();
@@ -304,7 +300,11 @@ fn the_keys_of_a_lease_are_shown_to_those_who_may_read_all_of_them() {
         refused(alive(71).await, Code::PermissionDenied, DENIED);
         let foreign = pb::PutRequest { lease: 71, ..put("a/2", "v") };
         refused(stubs.kv.clone().put(with(foreign, &alice)).await, Code::PermissionDenied, DENIED);
-        refused(lease.lease_revoke(with(pb::LeaseRevokeRequest { id: 71 }, &alice)).await, Code::PermissionDenied, DENIED);
+        refused(
+            lease.lease_revoke(with(pb::LeaseRevokeRequest { id: 71 }, &alice)).await,
+            Code::PermissionDenied,
+            DENIED,
+        );
         lease.lease_revoke(with(pb::LeaseRevokeRequest { id: 72 }, &alice)).await.expect("her own");
         let root = login(stubs, "root").await;
         let all = lease.lease_leases(with(pb::LeaseLeasesRequest {}, &root)).await.expect("all").into_inner();

@@ -65,11 +65,8 @@ fn a_token_is_good_at_every_member_at_once() {
         }
         let root = login(&members[0]).await;
         let mut auth = AuthClient::new(members[1].channel.clone());
-        let change = pb::AuthUserChangePasswordRequest {
-            name: "root".into(),
-            password: "new".into(),
-            ..Default::default()
-        };
+        let change =
+            pb::AuthUserChangePasswordRequest { name: "root".into(), password: "new".into(), ..Default::default() };
         auth.user_change_password(with(change, &root)).await.expect("changed");
         for member in &members {
             // linearizable: behind the change at every member
@@ -98,8 +95,7 @@ fn users_come_to_a_new_member_by_a_snapshot() {
         for n in 0..50 {
             first.client().execute(fill(n)).await.expect("a put");
         }
-        let add =
-            MemberChange::Add { peer_urls: configs[1].peer_urls.clone(), learner: false, unix_seconds: 7 };
+        let add = MemberChange::Add { peer_urls: configs[1].peer_urls.clone(), learner: false, unix_seconds: 7 };
         soon("the change", first.client().change_membership(add)).await.expect("added");
         let config = Config { initial_state: InitialState::Existing, ..configs[1].clone() };
         let second = soon("the start", start(&[config])).await.remove(0);

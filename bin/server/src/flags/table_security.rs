@@ -109,13 +109,7 @@ pub(super) const GROUPS: &[Group] = &[
                 Used,
                 "Seconds for which a simple token is valid after it was last used.",
             ),
-            Row(
-                "bcrypt-cost",
-                Int,
-                "10",
-                Used,
-                "Cost factor of hashing passwords, 4 to 31.",
-            ),
+            Row("bcrypt-cost", Int, "10", Used, "Cost factor of hashing passwords, 4 to 31."),
         ],
     ),
 ];

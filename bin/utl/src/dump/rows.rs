@@ -255,6 +255,24 @@ fn table(key: &[u8], value: &[u8]) -> Result<Line, String> {
             Ok(line("alarm").with("member", Value::Id(id())).int("alarm", key.get(9).copied().unwrap_or_default()))
         }
         [meta::REMOVED, ..] => Ok(line("removed").with("id", Value::Id(id()))),
+        meta::AUTH | [meta::AUTH_USER | meta::AUTH_ROLE, ..] => of_users(key, value),
+        _ => Err("an unknown row".into()),
+    }
+}
+
+/// What a role may do with a range.
+pub(super) fn permission(permission: &Permission) -> Line {
+    let kind = PermissionType::try_from(permission.perm_type).map_or("unknown", PermissionType::as_str_name);
+    let line = Line::new("op", "permission").with("type", Value::Text(kind.into()));
+    let line = line.with("key", Value::Key(permission.key.to_vec()));
+    let end = Value::Key(permission.range_end.to_vec());
+    if permission.range_end.is_empty() { line } else { line.with("range_end", end) }
+}
+
+/// Rows of users and roles; never the hash of a password.
+fn of_users(key: &[u8], value: &[u8]) -> Result<Line, String> {
+    let line = |name: &str| Line::new("family", "meta").with("row", Value::Text(name.into()));
+    match key {
         meta::AUTH => {
             let (enabled, revision) = auth::decode_switch(value).map_err(|why| why.to_string())?;
             Ok(line("auth").with("enabled", Value::Bool(enabled)).int("revision", revision))
@@ -272,13 +290,4 @@ fn table(key: &[u8], value: &[u8]) -> Result<Line, String> {
         }
         _ => Err("an unknown row".into()),
     }
-}
-
-/// What a role may do with a range.
-pub(super) fn permission(permission: &Permission) -> Line {
-    let kind = PermissionType::try_from(permission.perm_type).map_or("unknown", PermissionType::as_str_name);
-    let line = Line::new("op", "permission").with("type", Value::Text(kind.into()));
-    let line = line.with("key", Value::Key(permission.key.to_vec()));
-    let end = Value::Key(permission.range_end.to_vec());
-    if permission.range_end.is_empty() { line } else { line.with("range_end", end) }
 }

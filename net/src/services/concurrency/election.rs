@@ -11,8 +11,8 @@ use super::waiter::{Campaign, Purpose};
 use crate::door::{Answer, MethodTable, Status};
 use crate::services::client_services::ClientServices;
 use crate::services::deferred::DeferredCall;
-use crate::services::quota::admit_cost;
 use crate::services::identity::Credentials;
+use crate::services::quota::admit_cost;
 use crate::services::reads::{self, Guarded, ReadCall, Served};
 use crate::services::unary::method;
 use crate::services::{check, status};
@@ -133,11 +133,9 @@ impl ReadCall for FindLeader {
     fn serve(self, services: &ClientServices) -> Served {
         match leader::find_now(services, &self.prefix) {
             Some(leader) => answer(services, leader).into(),
-            None => {
-                Served::later(move |services, token, permit| {
-                    services.query(token, leader::find(&self.prefix), Guarded { permit, call: FoundByPool });
-                })
-            }
+            None => Served::later(move |services, token, permit| {
+                services.query(token, leader::find(&self.prefix), Guarded { permit, call: FoundByPool });
+            }),
         }
     }
 

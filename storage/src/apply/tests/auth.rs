@@ -245,11 +245,8 @@ fn alarms_refuse_before_rights_do() {
 fn tokens_are_named_by_their_entry_and_end_with_their_user() {
     let mut store = Guarded::new();
     let login = || {
-        let request = InternalAuthenticateRequest {
-            name: "alice".into(),
-            simple_token: "secret".into(),
-            ..Default::default()
-        };
+        let request =
+            InternalAuthenticateRequest { name: "alice".into(), simple_token: "secret".into(), ..Default::default() };
         auth(AuthCommand::Authenticate(request))
     };
     let checked = as_user("alice", store.revision());
