@@ -83,7 +83,7 @@ fn a_token_is_good_at_every_member_at_once() {
 fn users_come_to_a_new_member_by_a_snapshot() {
     in_system(async {
         let dir = TempDir::new().expect("a folder");
-        let mut configs = quick(configs(dir.path(), 2, Over::Queues));
+        let mut configs = quick(configs(dir.path(), 2, Over::Sockets));
         configs.iter_mut().for_each(|config| config.strict_reconfig = false);
         let alone = Config { initial_cluster: configs[0].initial_cluster[..1].to_vec(), ..configs[0].clone() };
         let first = start(&[alone]).await.remove(0);

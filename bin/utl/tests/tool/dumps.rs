@@ -2,6 +2,8 @@
 
 use crate::member::{Member, put};
 use crate::{arg, conclaveutl, good, refused};
+use model::auth::{AuthRoleAddRequest, AuthRoleGrantPermissionRequest, AuthUserAddRequest, Permission, PermissionType};
+use model::{AuthCommand, Command};
 
 fn lines(args: &[&str]) -> Vec<serde_json::Value> {
     let text = good(&[&["dump"], args, &["-w", "json"]].concat());
@@ -98,4 +100,38 @@ fn a_reader_that_stops_reading_is_no_failure() {
     assert!(ran.status.success() && ran.stderr.is_empty(), "{ran:?}");
     let damaged = conclaveutl(&["dump", "snapshot", arg(&member.segments()[0])]);
     assert!(damaged.code == 1 && damaged.out.is_empty(), "{damaged:?}");
+}
+
+#[test]
+fn users_and_roles_are_shown_and_no_hash_of_a_password() {
+    let hash = "JDJhJDA0JG5vYm9keSBtYXkgc2VlIHRoaXM=";
+    let mut member = Member::new();
+    let user =
+        |name: &str| AuthUserAddRequest { name: name.into(), hashed_password: hash.into(), ..Default::default() };
+    let perm = Permission { perm_type: PermissionType::Write as i32, key: "a".into(), range_end: "c".into() };
+    let grant = AuthRoleGrantPermissionRequest { name: "app".into(), perm: Some(perm) };
+    member.run(
+        [
+            AuthCommand::UserAdd(user("alice")),
+            AuthCommand::RoleAdd(AuthRoleAddRequest { name: "app".into() }),
+            AuthCommand::RoleGrantPermission(grant),
+        ]
+        .map(Command::Auth),
+    );
+    let member = member.stopped();
+    let data = member.data();
+    let rows = lines(&["store", arg(&data), "--family", "meta"]);
+    let of = |kind: &str| rows.iter().find(|row| row["row"] == kind).unwrap_or_else(|| panic!("no {kind} in {rows:?}"));
+    assert_eq!((&of("auth")["enabled"], &of("auth")["revision"]), (&false.into(), &4.into()));
+    assert_eq!(of("user")["name"], "alice");
+    let permission = &of("role")["permissions"][0];
+    assert_eq!(
+        (&permission["type"], &permission["key"], &permission["range_end"]),
+        (&"WRITE".into(), &"a".into(), &"c".into())
+    );
+    let entries = lines(&["wal", arg(&data), "--entry-type", "IRRAuthUserAdd"]);
+    assert!(entries.len() == 1 && entries[0]["user"] == "alice", "{entries:?}");
+    for shown in [good(&["dump", "store", arg(&data), "--full"]), good(&["dump", "wal", arg(&data), "--full"])] {
+        assert!(shown.contains("alice") && !shown.contains(hash) && !shown.contains("nobody may"), "{shown}");
+    }
 }
