@@ -77,7 +77,7 @@ pub enum ReplyBody {
         /// `None` behind the last chunk.
         chunk: Result<Option<Bytes>, ReadError>,
     },
-    /// Answer of the hash jobs.
+    /// Answer of the hash jobs. Another member that gives none is a [`ReplyBody::JobDone`] with an error.
     Hash(Result<HashAnswer, ReadError>),
     /// A snapshot is ready to be pulled: its length and source.
     SnapshotOpened(Result<SnapshotAnswer, RequestError>),

@@ -2,6 +2,7 @@
 //!
 //! Must never reach into a node's inside: what a host cannot see is not tested here.
 
+mod corruption;
 mod failure;
 mod host;
 mod leaders;
