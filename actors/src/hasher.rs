@@ -1,16 +1,20 @@
-//! The hasher: hashes of the whole store for clients, and of what each compaction is about to delete, as etcd keeps them. Own
+//! The hasher: hashes of the whole store for clients and other members, and of what each compaction is about to delete, as etcd keeps them. Own
 //! thread, because such a walk would keep every other read waiting.
 //!
 //! Compactions go first: who was answered that one is decided, and then asks for the hash at its revision, gets the kept one.
 //! Must never write, and never hold a view between two jobs.
 
+use crate::calls::kinds::{AtRevision, HashAt};
+use crate::calls::{Asked, PeerCalls};
 use crate::cancellable::Cancellable;
 use crate::death_watch::DeathWatch;
+use crate::limits::PEER_HASH_PATIENCE;
 use crate::wiring::hashes::CompactionScheduled;
 use crossbeam_channel::{Receiver, select};
+use messages::peer::{CallError, NoAnswer};
 use messages::read::{RunQuery, Work};
 use messages::reply::HashAnswer;
-use messages::{Gauges, Reply, ReplyBody, Sinks};
+use messages::{Gauges, Reply, ReplyBody, RequestError, SinkId, Sinks, Token};
 use model::ReadError;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -25,6 +29,10 @@ const KEPT: usize = 10;
 pub struct HasherParts<S> {
     /// Hashes that clients ask for.
     pub queries: Receiver<RunQuery>,
+    /// Hashes that other members ask for.
+    pub asked: Receiver<Asked<HashAt>>,
+    /// To ask them.
+    pub calls: PeerCalls,
     /// Compactions whose rows are still there.
     pub compactions: Receiver<CompactionScheduled<S>>,
     /// It ends when the other end is dropped.
@@ -53,7 +61,7 @@ impl<S: Snapshot> Hasher<S> {
     /// Runs until it is told to stop.
     pub fn run(mut self, watch: DeathWatch) {
         loop {
-            let HasherParts { queries, compactions, stop, .. } = &self.parts;
+            let HasherParts { queries, asked, compactions, stop, .. } = &self.parts;
             select! {
                 recv(compactions) -> compaction => match compaction {
                     Ok(compaction) => self.keep(compaction),
@@ -63,6 +71,14 @@ impl<S: Snapshot> Hasher<S> {
                     Ok(query) => self.answer(query),
                     Err(_) => break,
                 },
+                recv(asked) -> asked => match asked {
+                    Ok(asked) => {
+                        self.keep_all();
+                        let hash = self.hash_kv(asked.ask.revision);
+                        asked.answer(&hash.into());
+                    }
+                    Err(_) => break,
+                },
                 recv(stop) -> _ => break,
             }
         }
@@ -70,11 +86,33 @@ impl<S: Snapshot> Hasher<S> {
     }
 
     fn answer(&mut self, query: RunQuery) {
+        let RunQuery { sink, token, work } = query;
+        self.keep_all();
+        let hash = match work {
+            Work::HashKv { revision } => self.hash_kv(revision),
+            Work::PeerHash { member, revision } => return self.pass_on(member, revision, (sink, token)),
+            _ => self.hash_db(),
+        };
+        self.parts.sinks.deliver(sink, vec![Reply { token, body: ReplyBody::Hash(hash) }]);
+    }
+
+    /// Asks another member, and answers with what it says.
+    fn pass_on(&self, member: u64, revision: i64, (sink, token): (SinkId, Token)) {
+        let sinks = self.parts.sinks.clone();
+        self.parts.calls.ask::<HashAt>(member, AtRevision { revision }, PEER_HASH_PATIENCE, move |answer| {
+            let body = match answer {
+                Ok(found) => ReplyBody::Hash(found.into()),
+                Err(CallError::Refused(NoAnswer::Busy)) => ReplyBody::JobDone(Err(RequestError::TooManyRequests)),
+                Err(_) => ReplyBody::JobDone(Err(RequestError::Timeout)),
+            };
+            sinks.deliver(sink, vec![Reply { token, body }]);
+        });
+    }
+
+    fn keep_all(&mut self) {
         while let Ok(compaction) = self.parts.compactions.try_recv() {
             self.keep(compaction);
         }
-        let body = ReplyBody::Hash(self.hash(&query.work));
-        self.parts.sinks.deliver(query.sink, vec![Reply { token: query.token, body }]);
     }
 
     fn keep(&mut self, compaction: CompactionScheduled<S>) {
@@ -92,15 +130,16 @@ impl<S: Snapshot> Hasher<S> {
         }
     }
 
-    fn hash(&self, work: &Work) -> Result<HashAnswer, ReadError> {
+    fn hash_kv(&self, asked: i64) -> Result<HashAnswer, ReadError> {
         let view = Cancellable::view(&self.parts.views.load(), &self.parts.gauges);
-        let revision = view.status.revision;
-        let Work::HashKv { revision: asked } = *work else {
-            let compact_revision = view.status.compact_revision;
-            return Ok(HashAnswer { hash: hash_db(&view)?, compact_revision, hash_revision: revision, revision });
-        };
         let kept = self.kept.iter().find(|kept| kept.hash_revision == asked).copied();
         let HashKv { hash, compact_revision, hash_revision } = kept.map_or_else(|| hash_kv(&view, asked), Ok)?;
-        Ok(HashAnswer { hash, compact_revision, hash_revision, revision })
+        Ok(HashAnswer { hash, compact_revision, hash_revision, revision: view.status.revision })
+    }
+
+    fn hash_db(&self) -> Result<HashAnswer, ReadError> {
+        let view = Cancellable::view(&self.parts.views.load(), &self.parts.gauges);
+        let (compact_revision, revision) = (view.status.compact_revision, view.status.revision);
+        Ok(HashAnswer { hash: hash_db(&view)?, compact_revision, hash_revision: revision, revision })
     }
 }

@@ -1,15 +1,19 @@
 //! Hashes over a store in memory: those of compactions are kept, and nobody else waits for any.
 
+use crate::calls::kinds::{AtRevision, HashAt, HashFound};
+use crate::calls::{Asked, CallKind, CallsInHand, PeerCalls};
 use crate::death_watch::{DeathWatch, ExitCell};
 use crate::hasher::{Hasher, HasherParts};
 use crate::reader_pool::{self, PoolReads};
 use crate::wiring::hashes::CompactionScheduled;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use messages::peer::{Call, Responder};
 use messages::read::{ChunkSource, RunQuery, Work};
 use messages::reply::HashAnswer;
 use messages::{Gauges, Reply, ReplyBody, ReplySink, SinkId, Sinks};
 use model::request::{CompactionRequest, DeleteRangeRequest, PutRequest};
 use model::{Command, Envelope, Origin, ReadError};
+use prost::Message as _;
 use raft::{ConfState, Entry, EntryKind, LogId};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -42,6 +46,7 @@ struct Rig {
     views: Arc<Views<SimSnapshot>>,
     compactions: Sender<CompactionScheduled<SimSnapshot>>,
     queries: Sender<RunQuery>,
+    peers: Sender<Asked<HashAt>>,
     answers: Receiver<Reply>,
     stop: Sender<()>,
     thread: JoinHandle<()>,
@@ -61,8 +66,11 @@ impl Rig {
         let (compactions, scheduled) = bounded(10);
         let (queries, asked) = bounded(10);
         let (stop, stopped) = bounded(0);
+        let (peers, peers_ask) = bounded(1);
         let parts = HasherParts {
             queries: asked,
+            asked: peers_ask,
+            calls: PeerCalls::default(),
             compactions: scheduled,
             stop: stopped,
             views: views.clone(),
@@ -71,7 +79,7 @@ impl Rig {
         };
         let watch = DeathWatch::new("hasher", ExitCell::default());
         let thread = std::thread::spawn(move || Hasher::new(parts).run(watch));
-        Self { store, views, compactions, queries, answers, stop, thread }
+        Self { store, views, compactions, queries, peers, answers, stop, thread }
     }
 
     fn run(&mut self, command: Command) -> Report<SimSnapshot> {
@@ -128,6 +136,31 @@ fn the_hash_at_a_compaction_stays_what_it_was_before() {
     assert_eq!((after.hash, after.compact_revision, after.hash_revision), (before.hash, -1, 5));
     assert_eq!(after.revision, 6, "the header is of now");
     assert_ne!(rig.hash(6).expect("a hash").compact_revision, -1, "other revisions are computed");
+    rig.stop();
+}
+
+#[test]
+fn other_members_are_answered_as_clients_are() {
+    let mut rig = Rig::start();
+    rig.put("a");
+    rig.put("a");
+    rig.compact(3);
+    for revision in [0, 2, 3, 4] {
+        let (told, heard) = bounded(1);
+        let respond = Responder::new(4, move |answer| told.send(answer.result).expect("answered once"));
+        let body = AtRevision { revision }.encode_to_vec().into();
+        let call = Call { id: 4, kind: HashAt::KIND, deadline_millis: 500, body };
+        let place = CallsInHand::default().place(2).expect("the first");
+        rig.peers.send(Asked::read(2, call, respond, place).expect("sound")).expect("it lives");
+        let answer = heard.recv_timeout(LONG).expect("an answer").expect("a hash or a reason");
+        let found = HashFound::decode(answer).expect("whole");
+        assert_eq!(Result::from(found), rig.hash(revision), "revision {revision}");
+    }
+    rig.queries
+        .send(RunQuery { sink: SINK, token: 1, work: Work::PeerHash { member: 9, revision: 0 } })
+        .expect("it lives");
+    let unreachable = rig.answers.recv_timeout(LONG).expect("an answer").body;
+    assert!(matches!(unreachable, ReplyBody::JobDone(Err(_))), "there is nobody in a cluster of one");
     rig.stop();
 }
 

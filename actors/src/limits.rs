@@ -71,6 +71,10 @@ pub const FLUSHER_QUEUE: usize = 8;
 pub const QUERIES: usize = 4096;
 /// Compactions whose rows the hasher has yet to look at: as many as it keeps hashes of. A further one has no hash.
 pub const COMPACTIONS_TO_HASH: usize = 10;
+/// Hashes that other members wait for; a further one is answered "busy".
+pub const PEER_HASHES: usize = 16;
+/// How long another member may take to hash its whole store.
+pub const PEER_HASH_PATIENCE: Duration = Duration::from_secs(30);
 /// Jobs of clients (snapshots, defragmentations) that wait for the one that runs; a further one is answered "busy".
 pub const MAINTENANCE_JOBS: usize = 8;
 /// Snapshots being sent to clients at once. Each is a store of its own, with its files and the space of what was deleted since.

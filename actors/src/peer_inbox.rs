@@ -2,7 +2,7 @@
 //!
 //! Runs on the transport's thread, and on the core's own when a message cannot be sent. Must never block.
 
-use crate::calls::kinds::{Heard, LeaseTimes, PromoteLearner, ProposalsRefused, RenewLeases};
+use crate::calls::kinds::{HashAt, Heard, LeaseTimes, PromoteLearner, ProposalsRefused, RenewLeases};
 use crate::calls::{Asked, CallKind, CallsInHand};
 use crate::mailbox::Mailbox;
 use crate::promotions::AskedPromotions;
@@ -10,6 +10,7 @@ use crate::raft_core::inbox::InnerPort;
 use crate::snapshotter::staging::ReceiveSnapshots;
 use crate::wiring::leases::LeaseCall;
 use crate::wiring::peers::PeerReport;
+use crossbeam_channel::Sender;
 use messages::peer::{BulkHeader, BulkSink, Call, Held, Inbound, NoAnswer, Responder, Vitals};
 use messages::receive::Receive;
 use raft::{Message, NodeId};
@@ -20,19 +21,21 @@ pub struct PeerInbox {
     core: InnerPort,
     leases: Box<dyn Mailbox<LeaseCall> + Sync>,
     promotions: Arc<AskedPromotions>,
+    hashes: Sender<Asked<HashAt>>,
     in_hand: CallsInHand,
     snapshots: Arc<dyn ReceiveSnapshots>,
 }
 
 impl PeerInbox {
-    /// In front of the raft core, which decides about promotions as well, the lease manager, and what receives snapshots.
+    /// In front of the raft core, which decides about promotions as well, the lease manager, the hasher, and what receives snapshots.
     pub fn new(
         core: InnerPort,
         leases: Box<dyn Mailbox<LeaseCall> + Sync>,
         promotions: Arc<AskedPromotions>,
+        hashes: Sender<Asked<HashAt>>,
         snapshots: Arc<dyn ReceiveSnapshots>,
     ) -> Self {
-        Self { core, leases, promotions, in_hand: CallsInHand::default(), snapshots }
+        Self { core, leases, promotions, hashes, in_hand: CallsInHand::default(), snapshots }
     }
 
     /// Reads a question and hands it to whoever it is for.
@@ -65,6 +68,11 @@ impl Inbound for PeerInbox {
             ProposalsRefused::KIND => self.pass(from, call, respond, |asked: Asked<ProposalsRefused>| {
                 self.core.report(PeerReport::Refused(asked.ask.clone()));
                 asked.answer(&Heard {});
+            }),
+            HashAt::KIND => self.pass(from, call, respond, |asked| {
+                if let Err(full) = self.hashes.try_send(asked) {
+                    full.into_inner().refuse(NoAnswer::Busy);
+                }
             }),
             // a newer build asks
             _ => respond.answer(Err(NoAnswer::NotCapable)),
@@ -128,7 +136,13 @@ mod tests {
     fn a_question_goes_to_whoever_it_is_for_and_an_unknown_one_to_nobody() {
         let (core, port, inner) = Inbox::new();
         let (to_leases, leases) = unbounded();
-        let inbox = PeerInbox::new(inner, Box::new(to_leases), nobody_asks_for_promotions(port), Arc::new(NoSnapshots));
+        let inbox = PeerInbox::new(
+            inner,
+            Box::new(to_leases),
+            nobody_asks_for_promotions(port),
+            bounded(0).0,
+            Arc::new(NoSnapshots),
+        );
         let ids = LeaseIds { ids: vec![7] };
         let renewed = ask(&inbox, RenewLeases::KIND, &ids);
         let Ok(LeaseCall::Renew(asked)) = leases.try_recv() else { panic!("the lease manager is asked") };
@@ -146,7 +160,13 @@ mod tests {
     fn a_member_that_asks_too_much_at_once_is_told_so() {
         let (_core, port, inner) = Inbox::new();
         let (to_leases, leases) = unbounded();
-        let inbox = PeerInbox::new(inner, Box::new(to_leases), nobody_asks_for_promotions(port), Arc::new(NoSnapshots));
+        let inbox = PeerInbox::new(
+            inner,
+            Box::new(to_leases),
+            nobody_asks_for_promotions(port),
+            bounded(0).0,
+            Arc::new(NoSnapshots),
+        );
         let ids = LeaseIds { ids: vec![7] };
         let waiting: Vec<_> = (0..CALLS_PER_PEER).map(|_| ask(&inbox, LeaseTimes::KIND, &ids)).collect();
         assert!(waiting.iter().all(Receiver::is_empty));

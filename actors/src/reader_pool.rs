@@ -41,7 +41,7 @@ pub fn start(
                 while let Some(job) = next(&jobs, &stop) {
                     let sink = job.sink;
                     let reply = match job.work {
-                        Work::HashKv { .. } | Work::Hash => {
+                        Work::HashKv { .. } | Work::PeerHash { .. } | Work::Hash => {
                             let Err(full) = hasher.try_send(job) else { continue };
                             Reply { token: full.into_inner().token, body: ReplyBody::Hash(Err(ReadError::Busy)) }
                         }

@@ -239,7 +239,9 @@ impl<S: Snapshot> PoolReads for StoreReads<S> {
             Work::CheckLeases(check) => ReplyBody::LeasesChecked(auth_reads::check_leases(&self.walk(), &check)),
             Work::ReadTxn(request) => ReplyBody::TxnRead(self.plan_txn(&request)),
             // pulled by the pool itself, and passed on to the hasher
-            Work::NextChunk { .. } | Work::HashKv { .. } | Work::Hash => ReplyBody::JobDone(Err(RequestError::Failed)),
+            Work::NextChunk { .. } | Work::HashKv { .. } | Work::PeerHash { .. } | Work::Hash => {
+                ReplyBody::JobDone(Err(RequestError::Failed))
+            }
         };
         Reply { token, body }
     }

@@ -88,6 +88,13 @@ pub enum Work {
         /// The revision.
         revision: i64,
     },
+    /// The same of another member.
+    PeerHash {
+        /// The member.
+        member: u64,
+        /// The revision.
+        revision: i64,
+    },
     /// Hash over every row.
     Hash,
 }

@@ -82,7 +82,7 @@ pub enum ReplyBody {
     LeasesChecked(Result<(), ReadError>),
     /// From the password pool.
     Password(PasswordAnswer),
-    /// Answer of the hash jobs.
+    /// Answer of the hash jobs. Another member that gives none is a [`ReplyBody::JobDone`] with an error.
     Hash(Result<HashAnswer, ReadError>),
     /// A snapshot is ready to be pulled: its length and source.
     SnapshotOpened(Result<SnapshotAnswer, RequestError>),

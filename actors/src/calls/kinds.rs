@@ -6,13 +6,15 @@
 //! | 2 | [`LeaseTimes`] | the lease manager of the leader |
 //! | 3 | [`PromoteLearner`] | the raft core of the leader |
 //! | 4 | [`ProposalsRefused`] | the raft core of the proposer |
+//! | 5 | [`HashAt`] | the hasher of any member |
 //!
 //! Bodies are protobuf: a field that is added is ignored by older builds. What changes the meaning is a new number, never an old
 //! one with another body. Must know nothing of who asks or answers.
 
 use crate::limits::LEASES_PER_CALL;
 use messages::RequestError;
-use model::{MemberInfo, MemberRefusal};
+use messages::reply::HashAnswer;
+use model::{MemberInfo, MemberRefusal, ReadError};
 use prost::Message;
 
 /// A kind of call.
@@ -252,5 +254,77 @@ impl CallKind for ProposalsRefused {
 
     fn fits(_: &Refusal, _: &Heard) -> bool {
         true
+    }
+}
+
+/// Asks a member for its HashKV, to compare data.
+#[derive(Debug)]
+pub struct HashAt;
+
+/// At which revision; zero is its newest.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct AtRevision {
+    /// The revision.
+    #[prost(int64, tag = "1")]
+    pub revision: i64,
+}
+
+/// What it answers.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct HashFound {
+    /// Zero: there is a hash. 1: the revision has been compacted. 2: it lies in the future. Anything else: it could not be computed.
+    #[prost(uint32, tag = "1")]
+    refusal: u32,
+    #[prost(fixed32, tag = "2")]
+    hash: u32,
+    #[prost(sint64, tag = "3")]
+    compact_revision: i64,
+    #[prost(int64, tag = "4")]
+    hash_revision: i64,
+    #[prost(int64, tag = "5")]
+    revision: i64,
+}
+
+const COMPACTED: u32 = 1;
+const FUTURE: u32 = 2;
+const FAILED: u32 = 3;
+
+impl From<Result<HashAnswer, ReadError>> for HashFound {
+    fn from(result: Result<HashAnswer, ReadError>) -> Self {
+        let refused = |refusal| Self { refusal, ..Self::default() };
+        match result {
+            Ok(HashAnswer { hash, compact_revision, hash_revision, revision }) => {
+                Self { refusal: 0, hash, compact_revision, hash_revision, revision }
+            }
+            Err(ReadError::Compacted) => refused(COMPACTED),
+            Err(ReadError::FutureRevision) => refused(FUTURE),
+            Err(_) => refused(FAILED),
+        }
+    }
+}
+
+impl From<HashFound> for Result<HashAnswer, ReadError> {
+    fn from(found: HashFound) -> Self {
+        let HashFound { refusal, hash, compact_revision, hash_revision, revision } = found;
+        match refusal {
+            0 => Ok(HashAnswer { hash, compact_revision, hash_revision, revision }),
+            COMPACTED => Err(ReadError::Compacted),
+            FUTURE => Err(ReadError::FutureRevision),
+            _ => Err(ReadError::Store("the other member could not compute it".into())),
+        }
+    }
+}
+
+impl CallKind for HashAt {
+    const KIND: u16 = 5;
+    type Ask = AtRevision;
+    type Answer = HashFound;
+
+    fn is_sound(_: &AtRevision) -> bool {
+        true
+    }
+
+    fn fits(ask: &AtRevision, answer: &HashFound) -> bool {
+        answer.refusal != 0 || ask.revision == 0 || answer.hash_revision == ask.revision
     }
 }

@@ -5,7 +5,8 @@
 use super::assembly::{LEASE_SINK, StartError};
 use super::stop::Actors;
 use crate::applier::{ApplierInstall, ApplierPace, ApplierParts};
-use crate::calls::PeerCalls;
+use crate::calls::kinds::HashAt;
+use crate::calls::{Asked, PeerCalls};
 use crate::clock;
 use crate::death_watch::{DeathWatch, ExitCell};
 use crate::flusher::{FILL_PAUSE, FlusherParts};
@@ -14,7 +15,7 @@ use crate::lease_manager::actor::{LeaseManager, LeaseParts};
 use crate::lease_manager::{LeaseServiceParts, StoredLease};
 use crate::limits::{
     APPLIER_QUEUE, COMPACTION_STEP_ROWS, COMPACTIONS_TO_HASH, DURABLE_CHECK_ENTRIES, FLUSH_ENTRIES, FLUSHER_QUEUE,
-    LOG_READS, OwnerBudgets, SNAPSHOT_ORDERS, WAL_QUEUE,
+    LOG_READS, OwnerBudgets, PEER_HASHES, SNAPSHOT_ORDERS, WAL_QUEUE,
 };
 use crate::mailbox::Mailbox;
 use crate::peers::NoPeers;
@@ -67,9 +68,13 @@ pub(super) struct Queues<E: Engine> {
     pub(super) log: Sender<ReadLog>,
     pub(super) snapshots: Sender<ToSnapshotter>,
     pub(super) hasher: Sender<CompactionScheduled<E::Snapshot>>,
+    pub(super) peer_hashes: Sender<Asked<HashAt>>,
     pub(super) hub_backlog: Arc<AtomicUsize>,
     pub(super) calls: PeerCalls,
 }
+
+/// What the hasher receives beside queries.
+pub(super) type HasherEnds<E> = (Receiver<CompactionScheduled<<E as Engine>::Snapshot>>, Receiver<Asked<HashAt>>);
 
 /// Tells the transport, if there is one, who the members are.
 struct Members(Option<Arc<dyn Transport>>);
@@ -113,6 +118,7 @@ pub(super) struct Ends<E: Engine> {
     pub(super) log: Receiver<ReadLog>,
     pub(super) snapshots: Receiver<ToSnapshotter>,
     pub(super) compactions: Receiver<CompactionScheduled<E::Snapshot>>,
+    pub(super) peer_hashes: Receiver<Asked<HashAt>>,
 }
 
 impl<E: Engine> Queues<E> {
@@ -129,6 +135,7 @@ impl<E: Engine> Queues<E> {
         let (log, log_end) = bounded(LOG_READS);
         let (snapshots, snapshots_end) = bounded(SNAPSHOT_ORDERS);
         let (hasher, compactions) = bounded(COMPACTIONS_TO_HASH);
+        let (peer_hashes, peer_hashes_end) = bounded(PEER_HASHES);
         let views = Arc::new(Views::new(store.view()));
         let gauges = Arc::<Gauges>::default();
         gauges.applied.store(store.applied().index, Release);
@@ -148,6 +155,7 @@ impl<E: Engine> Queues<E> {
             log,
             snapshots,
             hasher,
+            peer_hashes,
             hub_backlog: Arc::default(),
             calls: PeerCalls::default(),
         };
@@ -159,6 +167,7 @@ impl<E: Engine> Queues<E> {
             log: log_end,
             snapshots: snapshots_end,
             compactions,
+            peer_hashes: peer_hashes_end,
         };
         (queues, ends)
     }
@@ -273,11 +282,11 @@ impl<E: Engine> Queues<E> {
     pub(super) fn hasher_parts(
         &self,
         queries: Receiver<RunQuery>,
-        compactions: Receiver<CompactionScheduled<E::Snapshot>>,
+        (compactions, asked): HasherEnds<E>,
         stop: Receiver<()>,
     ) -> HasherParts<E::Snapshot> {
         let (views, gauges, sinks) = (self.views.clone(), self.gauges.clone(), self.sinks.clone());
-        HasherParts { queries, compactions, stop, views, gauges, sinks }
+        HasherParts { queries, asked, calls: self.calls.clone(), compactions, stop, views, gauges, sinks }
     }
 
     pub(super) fn core_parts(

@@ -1,7 +1,7 @@
 //! The start of a node: its owners, those that are fed before those that feed.
 
 use super::assembly::{Assembly, StartError};
-use super::queues::{OwnVitals, Queues, sender_of};
+use super::queues::{HasherEnds, OwnVitals, Queues, sender_of};
 use super::stop::{Actors, Running, Threads};
 use crate::applier::{Applier, peers_of};
 use crate::closable_reads::ClosableReads;
@@ -20,7 +20,6 @@ use crate::snapshotter::{Snapshotter, SnapshotterParts};
 use crate::store_cell::StoreCell;
 use crate::wal_writer::WalWriter;
 use crate::watch_hub::HubConfig;
-use crate::wiring::hashes::CompactionScheduled;
 use crate::wiring::snapshots::ToSnapshotter;
 use crate::{password_pool, reader_pool, ticker};
 use actix_rt::Arbiter;
@@ -107,7 +106,8 @@ fn peer_inbox<E: Engine>(
     let promotions = Arc::new(AskedPromotions::new(queues.core.clone(), SinkId(sinks.len() as u32)));
     sinks.push(promotions.clone());
     queues.sinks.register(sinks);
-    PeerInbox::new(queues.inner.clone(), Box::new(actors.leases.clone().recipient()), promotions, staging)
+    let leases = Box::new(actors.leases.clone().recipient());
+    PeerInbox::new(queues.inner.clone(), leases, promotions, queues.peer_hashes.clone(), staging)
 }
 
 /// Where snapshots of other members become stores.
@@ -165,11 +165,11 @@ fn connect<E: Engine>(
 fn start_readers<E: Engine>(
     queues: &Queues<E>,
     queries: Receiver<RunQuery>,
-    compactions: Receiver<CompactionScheduled<E::Snapshot>>,
+    ends: HasherEnds<E>,
     stop: &Receiver<()>,
 ) -> std::io::Result<Vec<JoinHandle<()>>> {
     let (hash, hashes) = bounded(QUERIES);
-    let hasher = Hasher::new(queues.hasher_parts(hashes, compactions, stop.clone()));
+    let hasher = Hasher::new(queues.hasher_parts(hashes, ends, stop.clone()));
     let (pool, sinks) = (Arc::new(queues.reads.clone()), queues.sinks.clone());
     let mut threads = reader_pool::start(READERS, queries, stop.clone(), pool, &hash, sinks, &queues.exit)?;
     let watch = queues.watch("hasher");
@@ -233,7 +233,7 @@ pub(super) fn start<E: Engine>(mut assembly: Assembly<E>) -> Result<Started, Sta
     let ((stop_readers, readers_stop), (stop_ticker, ticker_stop)) = (bounded(0), bounded(0));
     let shells = Shells { core, wal, log, applier, flusher, snapshots, jobs };
     let mut threads = shells.spawn(&queues)?;
-    threads.readers = start_readers(&queues, queries, ends.compactions, &readers_stop)?;
+    threads.readers = start_readers(&queues, queries, (ends.compactions, ends.peer_hashes), &readers_stop)?;
     let (passwords, stop_passwords);
     (threads.passwords, passwords, stop_passwords) = start_passwords(&queues)?;
     let (watch, inner, tick) = (queues.watch("ticker"), queues.inner.clone(), assembly.tick);

@@ -8,6 +8,7 @@ use messages::admin::Control;
 use messages::lease::{LeaseAsk, LeaseReply, LeaseRequests};
 use messages::propose::{Proposal, Propose};
 use messages::read::{ChunkSource, INLINE_BYTES, ReadIndex, RunQuery, Work};
+use messages::reply::HashAnswer;
 use messages::watch::{CreateWatch, StreamKey, ToHub, WatchFrame, WatchRequests};
 use messages::{Ports, Reply, ReplyBody, ReplySink, RequestError, SinkId, Token};
 use model::request::RangeRequest;
@@ -181,11 +182,7 @@ impl Client {
             return Err(RequestError::Stopped.into());
         }
         if !request.serializable && !self.ports.gauges.sole_voter.load(Ordering::Acquire) {
-            let granted =
-                self.ask(|token| self.ports.core.read(ReadIndex { sink: self.id, tokens: vec![token] }).is_ok());
-            if let ReplyBody::ReadGranted(result) = granted.await? {
-                result?;
-            }
+            self.wait_until_current().await?;
         }
         if let Some(answer) = self.ports.reads.range(&request, INLINE_BYTES) {
             return Ok(answer?);
@@ -204,6 +201,42 @@ impl Client {
     pub async fn get(&self, key: impl Into<Bytes>) -> Result<Option<KeyValue>, ClientError> {
         let (_, outcome) = self.range(RangeRequest { key: key.into(), ..RangeRequest::default() }).await?;
         outcome.kvs.into_iter().next().map(|kv| KeyValue::decode(kv).map_err(|_| ClientError::Damaged)).transpose()
+    }
+
+    /// HashKV of this member; zero is the newest revision.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn hash_kv(&self, revision: i64) -> Result<HashAnswer, ClientError> {
+        Self::hashed(self.query(Work::HashKv { revision }).await?)
+    }
+
+    /// HashKV of another member.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn peer_hash(&self, member: u64, revision: i64) -> Result<HashAnswer, ClientError> {
+        Self::hashed(self.query(Work::PeerHash { member, revision }).await?)
+    }
+
+    fn hashed(reply: ReplyBody) -> Result<HashAnswer, ClientError> {
+        match reply {
+            ReplyBody::Hash(hash) => Ok(hash?),
+            ReplyBody::JobDone(Err(why)) => Err(why.into()),
+            _ => Err(RequestError::Failed.into()),
+        }
+    }
+
+    /// Waits until this member has applied all that was committed before the call.
+    ///
+    /// # Errors
+    /// [`ClientError::Request`].
+    pub async fn wait_until_current(&self) -> Result<(), ClientError> {
+        let granted = self.ask(|token| self.ports.core.read(ReadIndex { sink: self.id, tokens: vec![token] }).is_ok());
+        match granted.await? {
+            ReplyBody::ReadGranted(result) => Ok(result?),
+            _ => Err(RequestError::Failed.into()),
+        }
     }
 
     async fn query(&self, work: Work) -> Result<ReplyBody, RequestError> {

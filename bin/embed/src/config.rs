@@ -14,6 +14,17 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use storage::member::InitialMember;
 
+/// Which comparisons a member makes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CorruptionChecks {
+    /// Before it serves for the first time.
+    pub initial: bool,
+    /// While it leads, so often.
+    pub periodic: Option<Duration>,
+    /// While it leads, of the newest compaction, so often.
+    pub compaction: Option<Duration>,
+}
+
 /// Compaction that the leader does by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AutoCompaction {
@@ -120,6 +131,8 @@ pub struct Config {
     pub watch_progress: Duration,
     /// Compaction that nobody has to ask for. None: only on request.
     pub auto_compaction: Option<AutoCompaction>,
+    /// Comparison of its data with that of the other members.
+    pub corruption_checks: CorruptionChecks,
     /// Pause between two steps of a compaction.
     pub compaction_pause: Duration,
     /// Bytes of all memory budgets together, see [`Budgets`]; less than [`Budgets::LEAST_BYTES`] counts as that.
@@ -173,6 +186,7 @@ impl Config {
             quota_bytes: 2 << 30,
             watch_progress: Duration::from_secs(600),
             auto_compaction: None,
+            corruption_checks: CorruptionChecks::default(),
             compaction_pause: Duration::from_millis(10),
             memory_budget: Budgets::DEFAULT_BYTES,
             door: DoorLimits::default(),

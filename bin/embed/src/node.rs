@@ -7,7 +7,8 @@ use crate::bootstrap::{self, Booted, BootstrapError};
 use crate::certificates;
 use crate::client::{Client, ClientError, ClientSink};
 use crate::cluster_version;
-use crate::config::Config;
+use crate::config::{Config, CorruptionChecks};
+use crate::corruption::{self, Compared, Diverged};
 use crate::disk_monitor::{self, DiskMonitor};
 use crate::founding;
 use crate::listen::{self, ListenError, ServerTls};
@@ -73,6 +74,9 @@ pub enum StartError {
     /// The first commands.
     #[error("cannot publish this member: {0}")]
     Publish(#[from] ClientError),
+    /// Other members have other data.
+    #[error(transparent)]
+    Diverged(#[from] Diverged),
     /// It died while starting.
     #[error("the node stopped while it started: {0}")]
     Died(NodeExit),
@@ -167,25 +171,40 @@ impl Node {
             node.stop().await;
             return Err(why);
         }
-        if let Some(keep) = config.auto_compaction {
-            node.run(auto_compaction::run(node.client(), keep));
-        }
+        node.run_upkeep(&config);
         for listen in listeners {
             node.doors.open(listen);
         }
         Ok(node)
     }
 
+    /// What a leader does by itself now and then.
+    fn run_upkeep(&mut self, config: &Config) {
+        if let Some(keep) = config.auto_compaction {
+            self.run(auto_compaction::run(self.client(), keep));
+        }
+        let CorruptionChecks { periodic, compaction, .. } = config.corruption_checks;
+        for (what, every) in [(Compared::Present, periodic), (Compared::Compaction, compaction)] {
+            if let Some(every) = every {
+                self.run(corruption::run(self.client(), what, every));
+            }
+        }
+    }
+
     fn run(&mut self, task: impl Future<Output = ()> + 'static) {
         self.background.push(Background(actix_rt::spawn(task)));
     }
 
-    /// Waits for leadership and tells the cluster who this member is.
+    /// Waits for leadership and tells the cluster who this member is. Compares its data with that of the others, if it is to.
     async fn wait_until_published(&self, config: &Config) -> Result<(), StartError> {
         tokio::select! {
-            exit = self.kernel.exit().wait() => Err(StartError::Died(exit)),
-            published = publish::until_known(&self.client, config) => Ok(published?),
+            exit = self.kernel.exit().wait() => return Err(StartError::Died(exit)),
+            published = publish::until_known(&self.client, config) => published?,
         }
+        if config.corruption_checks.initial {
+            corruption::check_before_service(&self.client).await?;
+        }
+        Ok(())
     }
 
     /// An in-process client. It may outlive the node.

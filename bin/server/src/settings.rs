@@ -7,6 +7,7 @@ use crate::flags::spec::{Area, Here};
 use crate::flags::{Given, gates, syntax, table};
 use crate::tls;
 use crate::tokens;
+use embed::CorruptionChecks;
 use embed::config::AutoCompaction;
 use embed::listen::{ClientUrl, SocketOptions, UrlTarget, bind_address, parse_url};
 use std::net::IpAddr;
@@ -65,6 +66,7 @@ pub fn resolve(mut given: Given) -> Result<Settings, String> {
     note_harmless(&given, &mut warnings);
     let mut node = embed::Config::new(name, data_dir);
     node.auto_compaction = auto_compaction(&given)?;
+    node.corruption_checks = corruption_checks(&given);
     check_gates(&given)?;
     node.client_tls = tls::of_clients(&given, &node.data_dir)?;
     node.tokens = tokens::settings(&given, &mut warnings)?;
@@ -143,8 +145,8 @@ fn note_harmless(given: &Given, warnings: &mut Vec<String>) {
         }
     }
     for (name, on) in given.gates() {
-        if let Some(gate) = gates::GATES.iter().find(|gate| on && gate.name == name) {
-            warnings.push(format!("feature gate {name} has no effect: {}", gate.here));
+        if let Some(why) = gates::GATES.iter().find(|gate| on && gate.name == name).and_then(|gate| gate.here) {
+            warnings.push(format!("feature gate {name} has no effect: {why}"));
         }
     }
 }
@@ -251,6 +253,16 @@ fn auto_compaction(given: &Given) -> Result<Option<AutoCompaction>, String> {
         },
         "" => Err("undefined auto-compaction-mode".into()),
         other => Err(format!("unknown auto-compaction-mode {other:?}")),
+    }
+}
+
+fn corruption_checks(given: &Given) -> CorruptionChecks {
+    let chosen = given.gates();
+    let every = |flag| Some(given.duration(flag)).filter(|every| !every.is_zero());
+    CorruptionChecks {
+        initial: gates::is_on(&chosen, "InitialCorruptCheck"),
+        periodic: every("corrupt-check-time"),
+        compaction: every("compact-hash-check-time").filter(|_| gates::is_on(&chosen, "CompactHashCheck")),
     }
 }
 

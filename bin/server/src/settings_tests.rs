@@ -2,6 +2,7 @@
 
 use crate::flags::Given;
 use crate::settings::{Settings, resolve};
+use embed::CorruptionChecks;
 use embed::config::AutoCompaction;
 use embed::tokens::{JwtFiles, SignMethod, TokenSettings};
 use std::time::Duration;
@@ -50,7 +51,19 @@ fn what_start_up_scripts_pass() {
     ]);
     let settings = settings.unwrap();
     assert_eq!(settings.node.initial_cluster[0].name, "n1");
-    assert_eq!(settings.warnings.len(), 1, "{:?}", settings.warnings);
+    assert_eq!(settings.warnings, [""; 0]);
+    assert!(settings.node.corruption_checks.initial);
+}
+
+#[test]
+fn comparisons_of_data_are_chosen_by_flags_and_gates() {
+    let checks = |given: &[(&str, &str)]| with(given).unwrap().node.corruption_checks;
+    assert_eq!(checks(&[]), CorruptionChecks::default());
+    assert_eq!(checks(&[("corrupt-check-time", "5s")]).periodic, Some(Duration::from_secs(5)));
+    assert_eq!(checks(&[("compact-hash-check-time", "5s")]).compaction, None, "its gate is off");
+    let gates = ("feature-gates", "CompactHashCheck=true");
+    assert_eq!(checks(&[gates]).compaction, Some(Duration::from_secs(60)));
+    assert_eq!(checks(&[gates, ("compact-hash-check-time", "5s")]).compaction, Some(Duration::from_secs(5)));
 }
 
 #[test]

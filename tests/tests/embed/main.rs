@@ -3,6 +3,7 @@
 //! Must never reach into a node's inside: what a host cannot see is not tested here.
 
 mod auth;
+mod corruption;
 mod failure;
 mod host;
 mod leaders;

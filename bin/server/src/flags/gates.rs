@@ -19,33 +19,33 @@ pub struct Gate {
     pub name: &'static str,
     /// Stage.
     pub stage: Stage,
-    /// Why it makes no difference here.
-    pub here: &'static str,
+    /// Why it makes no difference here; `None` when it does what etcd's does.
+    pub here: Option<&'static str>,
 }
 
-/// All gates. None changes this server yet; each says why setting it is harmless.
+/// All gates. Most change nothing here; each of those says why setting it is harmless.
 pub const GATES: &[Gate] = &[
-    Gate { name: "CompactHashCheck", stage: Stage::Alpha, here: "members do not compare their data by themselves yet" },
-    Gate { name: "FastLeaseKeepAlive", stage: Stage::Beta, here: "renewing never waits for the applier" },
+    Gate { name: "CompactHashCheck", stage: Stage::Alpha, here: None },
+    Gate { name: "FastLeaseKeepAlive", stage: Stage::Beta, here: Some("renewing never waits for the applier") },
+    Gate { name: "InitialCorruptCheck", stage: Stage::Alpha, here: None },
     Gate {
-        name: "InitialCorruptCheck",
+        name: "LeaseCheckpoint",
         stage: Stage::Alpha,
-        here: "members do not compare their data by themselves yet",
+        here: Some("the leader always notes how long a lease has left"),
     },
-    Gate { name: "LeaseCheckpoint", stage: Stage::Alpha, here: "the leader always notes how long a lease has left" },
     Gate {
         name: "LeaseCheckpointPersist",
         stage: Stage::Alpha,
-        here: "the leader always notes how long a lease has left",
+        here: Some("the leader always notes how long a lease has left"),
     },
-    Gate { name: "PriorityRequest", stage: Stage::Alpha, here: "revoking leases is never turned away" },
+    Gate { name: "PriorityRequest", stage: Stage::Alpha, here: Some("revoking leases is never turned away") },
     Gate {
         name: "SetMemberLocalAddr",
         stage: Stage::Alpha,
-        here: "the system chooses the address that members dial from",
+        here: Some("the system chooses the address that members dial from"),
     },
-    Gate { name: "StopGRPCServiceOnDefrag", stage: Stage::Alpha, here: "defragmenting does not block" },
-    Gate { name: "TxnModeWriteWithSharedBuffer", stage: Stage::Beta, here: "there is no such buffer" },
+    Gate { name: "StopGRPCServiceOnDefrag", stage: Stage::Alpha, here: Some("defragmenting does not block") },
+    Gate { name: "TxnModeWriteWithSharedBuffer", stage: Stage::Beta, here: Some("there is no such buffer") },
 ];
 
 /// Gates that were named, by name.

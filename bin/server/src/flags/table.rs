@@ -26,7 +26,7 @@ pub fn find(name: &str) -> Option<Flag> {
 }
 
 const NO_BBOLT: Here = Harmless("the engine is RocksDB, there is no bbolt to tune");
-const UNCOMPARED: Here = Harmless("members do not compare their data or versions of formats by themselves yet");
+const UNCOMPARED: Here = Harmless("members do not compare versions of formats by themselves yet");
 const TRACES: Here = Harmless("distributed tracing is not offered yet, no spans are sent");
 
 const OWN: &[Group] = &[
@@ -266,15 +266,15 @@ const OWN: &[Group] = &[
                 "corrupt-check-time",
                 Duration,
                 "0s",
-                UNCOMPARED,
+                Used,
                 "Time between two comparisons of the members' data; 0 for never.",
             ),
             Row(
                 "compact-hash-check-time",
                 Duration,
                 "1m0s",
-                UNCOMPARED,
-                "Time between two comparisons of the members' hashes of compactions.",
+                Used,
+                "Time between two comparisons of the members' hashes of compactions (feature gate CompactHashCheck).",
             ),
         ],
     ),
