@@ -8,6 +8,7 @@ use crate::tokens::TokenSettings;
 use crate::version;
 use net::door::DoorLimits;
 pub use net::peer::local::LocalNetwork;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -84,6 +85,8 @@ pub struct Config {
     pub peer_network: PeerNetwork,
     /// Where other members are served.
     pub peer_urls: Vec<String>,
+    /// Address that connections to other members come from; without it the system chooses.
+    pub peer_local_address: Option<IpAddr>,
     /// Certificates of `https` peer URLs.
     pub peer_tls: Option<TlsSettings>,
     /// Client URLs told to clients.
@@ -163,6 +166,7 @@ impl Config {
             initial_cluster_token: "etcd-cluster".into(),
             peer_network: PeerNetwork::Sockets,
             peer_urls: Vec::new(),
+            peer_local_address: None,
             peer_tls: None,
             advertise_client_urls: vec!["http://localhost:2379".into()],
             client_urls: Vec::new(),

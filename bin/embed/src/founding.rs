@@ -54,7 +54,7 @@ async fn ask_others(config: &Config, tls: &PeerTls, patience: Duration) -> Resul
     urls.sort_unstable();
     let mut refused = Vec::new();
     for url in urls {
-        match ask::members(url, tls, patience).await {
+        match ask::members(url, tls, config.peer_local_address, patience).await {
             Ok(remote) if remote.members.is_empty() => refused.push(format!("{url} has no members yet")),
             Ok(remote) => return Ok(remote),
             Err(why) => {

@@ -137,7 +137,7 @@ impl Peers {
                     secret: secret(own.folder)?,
                     tls: plan.tls.clone(),
                     limits: PeerLimits::default(),
-                    path: PathTuning::default(),
+                    path: PathTuning { local: config.peer_local_address, ..PathTuning::default() },
                 };
                 let (pages, metrics, slot) = (pages.clone(), plan.metrics.clone(), sockets.clone());
                 Some(Box::new(move |inbound| {

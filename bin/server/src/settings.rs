@@ -276,9 +276,25 @@ fn check_gates(given: &Given) -> Result<(), String> {
     Ok(())
 }
 
+/// The first advertised address of this member that other machines can see, as etcd infers it.
+pub(crate) fn local_address(given: &Given) -> Option<IpAddr> {
+    let hosts =
+        given.list("initial-advertise-peer-urls").into_iter().filter_map(|url| match parse_url(&url).ok()?.place {
+            UrlTarget::Host(host, _) => host.parse::<IpAddr>().ok(),
+            UrlTarget::Path(_) => None,
+        });
+    hosts.into_iter().find(|address| !address.is_loopback() && !address.is_unspecified())
+}
+
 /// Everything about connections to other members.
 fn peers(given: &Given, node: &mut embed::Config, warnings: &mut Vec<String>) -> Result<(), String> {
     node.peer_urls = given.list("listen-peer-urls");
+    if gates::is_on(&given.gates(), "SetMemberLocalAddr") {
+        node.peer_local_address = local_address(given);
+        if node.peer_local_address.is_none() {
+            warnings.push("unable to set a member local address due to lack of suitable local addresses".into());
+        }
+    }
     node.peer_tls = tls::of_peers(given, &node.data_dir)?;
     for url in &node.peer_urls {
         if node.peer_tls.is_some() && url.starts_with("http:") {

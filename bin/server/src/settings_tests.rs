@@ -67,6 +67,18 @@ fn comparisons_of_data_are_chosen_by_flags_and_gates() {
 }
 
 #[test]
+fn members_dial_from_the_first_address_that_others_see() {
+    let address = |urls| {
+        let mut given = Given::default();
+        given.set("initial-advertise-peer-urls", urls).unwrap();
+        crate::settings::local_address(&given).map(|address| address.to_string())
+    };
+    assert_eq!(address("http://127.0.0.1:2380,http://10.0.0.7:2380").as_deref(), Some("10.0.0.7"));
+    assert_eq!(address("http://[fe80::1]:2380").as_deref(), Some("fe80::1"));
+    assert_eq!(address("http://0.0.0.0:2380,http://localhost:2380"), None);
+}
+
+#[test]
 fn timing() {
     assert_eq!(words(&[("heartbeat-interval", "0")]), "--heartbeat-interval must be >0 (set to 0ms)");
     assert_eq!(words(&[("election-timeout", "0")]), "--election-timeout must be >0 (set to 0ms)");

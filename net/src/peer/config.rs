@@ -2,7 +2,7 @@
 
 use super::tls::PeerTls;
 use raft::NodeId;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// Settings of a member's transport.
@@ -74,6 +74,8 @@ impl Default for PeerLimits {
 pub struct PathTuning {
     /// Listen on, and dial by, UDP. Without it everything goes over TCP.
     pub udp: bool,
+    /// Address that connections to others come from, where the family allows it; without it the system chooses.
+    pub local: Option<IpAddr>,
     /// Hand several datagrams to the kernel at once (GSO). A kernel or driver that cannot do it is found out anyway.
     pub offload: bool,
     /// Largest datagram tried, 1,200 at least.
@@ -86,7 +88,14 @@ pub struct PathTuning {
 
 impl Default for PathTuning {
     fn default() -> Self {
-        Self { udp: true, offload: true, max_mtu: 1452, socket_buffer: 4 << 20, udp_retry: Duration::from_secs(30) }
+        Self {
+            udp: true,
+            local: None,
+            offload: true,
+            max_mtu: 1452,
+            socket_buffer: 4 << 20,
+            udp_retry: Duration::from_secs(30),
+        }
     }
 }
 

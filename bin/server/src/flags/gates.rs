@@ -39,11 +39,7 @@ pub const GATES: &[Gate] = &[
         here: Some("the leader always notes how long a lease has left"),
     },
     Gate { name: "PriorityRequest", stage: Stage::Alpha, here: Some("revoking leases is never turned away") },
-    Gate {
-        name: "SetMemberLocalAddr",
-        stage: Stage::Alpha,
-        here: Some("the system chooses the address that members dial from"),
-    },
+    Gate { name: "SetMemberLocalAddr", stage: Stage::Alpha, here: None },
     Gate { name: "StopGRPCServiceOnDefrag", stage: Stage::Alpha, here: Some("defragmenting does not block") },
     Gate { name: "TxnModeWriteWithSharedBuffer", stage: Stage::Beta, here: Some("there is no such buffer") },
 ];

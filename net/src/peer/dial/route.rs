@@ -371,7 +371,7 @@ impl Route {
         trust: &Trust,
         carries: Carries,
     ) -> Result<(WriteHalf, ReadHalf, u64), HelloError> {
-        let stream = TcpStream::connect(address).await?;
+        let stream = super::connect(self.context.config.path.local, address).await?;
         stream.set_nodelay(true)?;
         keep_alive(&stream);
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;

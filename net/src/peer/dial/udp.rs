@@ -12,7 +12,7 @@ use quinn::{
 use quinn_proto::HashedConnectionIdGenerator;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -128,11 +128,7 @@ fn server(config: &PeerConfig, crypto: Arc<QuicServerConfig>, window: usize) -> 
 /// # Errors
 /// There is no port.
 pub fn dialler(config: &PeerConfig, remote: SocketAddr) -> io::Result<Endpoint> {
-    let local: SocketAddr = match remote {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-    };
-    let socket = bind(local, config.path.socket_buffer)?;
+    let socket = bind(super::local_address(config.path.local, remote), config.path.socket_buffer)?;
     Endpoint::new(endpoint_config(config), None, socket, Arc::new(TokioRuntime))
 }
 

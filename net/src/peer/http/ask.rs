@@ -3,6 +3,7 @@
 //! What comes back is untrusted until it is parsed. Must never be asked for more than a start needs, and never wait without a limit.
 
 use crate::http::version::NOT_DECIDED;
+use crate::peer::dial;
 use crate::peer::dial::address::{PeerUrl, UrlError};
 use crate::peer::tls::PeerTls;
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use model::MemberInfo;
 use rustls::pki_types::ServerName;
 use serde_json::Value;
 use std::io;
+use std::net::IpAddr;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -54,21 +56,26 @@ pub enum AskError {
     Protocol(PeerUrl, String),
 }
 
-/// Asks the member behind a peer URL for its list of members.
+/// Asks the member behind a peer URL for its list of members, from the address `local` if one is chosen.
 ///
 /// # Errors
 /// [`AskError`], within `patience`.
-pub async fn members(url: &str, tls: &PeerTls, patience: Duration) -> Result<RemoteCluster, AskError> {
+pub async fn members(
+    url: &str,
+    tls: &PeerTls,
+    local: Option<IpAddr>,
+    patience: Duration,
+) -> Result<RemoteCluster, AskError> {
     let url: PeerUrl = url.parse()?;
-    match tokio::time::timeout(patience, fetch(&url, tls)).await {
+    match tokio::time::timeout(patience, fetch(&url, tls, local)).await {
         Ok(answer) => answer,
         Err(_) => Err(AskError::Timeout(url)),
     }
 }
 
-async fn fetch(url: &PeerUrl, tls: &PeerTls) -> Result<RemoteCluster, AskError> {
+async fn fetch(url: &PeerUrl, tls: &PeerTls, local: Option<IpAddr>) -> Result<RemoteCluster, AskError> {
     let failed = |why: io::Error| AskError::Io(url.clone(), why);
-    let stream = connect(url).await.map_err(failed)?;
+    let stream = connect(url, local).await.map_err(failed)?;
     if !url.secure {
         return converse(url, stream).await;
     }
@@ -78,10 +85,10 @@ async fn fetch(url: &PeerUrl, tls: &PeerTls) -> Result<RemoteCluster, AskError> 
     converse(url, stream).await
 }
 
-async fn connect(url: &PeerUrl) -> io::Result<TcpStream> {
+async fn connect(url: &PeerUrl, local: Option<IpAddr>) -> io::Result<TcpStream> {
     let mut last = io::Error::from(io::ErrorKind::NotFound);
     for address in url.resolve(None).await? {
-        match TcpStream::connect(address).await {
+        match dial::connect(local, address).await {
             Ok(stream) => return Ok(stream),
             Err(why) => last = why,
         }
