@@ -120,8 +120,8 @@ pub(super) struct Guarded<C> {
 }
 
 impl<C: DeferredCall<ClientServices>> Guarded<C> {
-    fn pass(self: Box<Self>, services: &ClientServices, token: Token, go_on: impl FnOnce(Box<C>)) {
-        let Self { permit, call } = *self;
+    fn pass(self, services: &ClientServices, token: Token, go_on: impl FnOnce(Box<C>)) {
+        let Self { permit, call } = self;
         match services.still_permitted(permit) {
             Ok(()) => go_on(Box::new(call)),
             Err(why) => Box::new(call).failed(services, token, why),

@@ -36,7 +36,7 @@ pub(super) enum Key {
     /// Ed25519.
     Ed25519(Ed25519KeyPair, Vec<u8>),
     /// HMAC.
-    Hmac(hmac::Key),
+    Hmac(Box<hmac::Key>),
     /// A public key: tokens are verified, and none can be signed.
     Public(Vec<u8>),
 }
@@ -46,7 +46,7 @@ impl Key {
     pub(super) fn new(method: SignMethod, public: Option<&[u8]>, private: Option<&[u8]>) -> Result<Self, KeyError> {
         if let SignMethod::Hmac(digest) = method {
             let secret = private.filter(|secret| !secret.is_empty()).ok_or(KeyError::Missing)?;
-            return Ok(Self::Hmac(hmac::Key::new(digest.hmac(), secret)));
+            return Ok(Self::Hmac(Box::new(hmac::Key::new(digest.hmac(), secret))));
         }
         let public = public.filter(|file| !file.is_empty()).map(public_key).transpose()?;
         let private = private.filter(|file| !file.is_empty());
