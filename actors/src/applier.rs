@@ -255,6 +255,7 @@ impl<E: Engine> Applier<E> {
     /// Tells the lease manager what changed.
     fn tell_leases(&self, changes: Vec<LeaseChange>) {
         if !changes.is_empty() {
+            self.parts.gauges.lease_notices.fetch_add(1, Ordering::AcqRel);
             self.parts.leases.send(LeasesAdvanced { changes });
         }
     }

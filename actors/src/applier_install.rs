@@ -10,6 +10,7 @@ use crate::wiring::leases::{RebuildLeases, StoredLease};
 use crate::wiring::snapshots::{Installed, StagedStore, ToSnapshotter};
 use crate::wiring::wal::ToWal;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 use storage::apply::{ApplyFatal, StateMachine as Store};
 use storage::engine::Engine;
@@ -44,6 +45,7 @@ impl<E: Engine> Applier<E> {
         // its snapshot and its engine; the engine itself is closed where `retired` is dropped
         drop(before);
         let stored = leases.into_iter().map(|(id, row)| StoredLease { id, ttl: row.ttl, remaining: row.remaining });
+        self.parts.gauges.lease_notices.fetch_add(1, Ordering::AcqRel);
         self.parts.install.leases.send(RebuildLeases { stored: stored.collect() });
         self.parts.hub.send(Advanced {
             revision: status.revision,

@@ -2,7 +2,7 @@
 //!
 //! Runs on the transport's thread, and on the core's own when a message cannot be sent. Must never block.
 
-use crate::calls::kinds::{HashAt, Heard, LeaseTimes, PromoteLearner, ProposalsRefused, RenewLeases};
+use crate::calls::kinds::{HashAt, Heard, Introduce, LeaseTimes, PromoteLearner, ProposalsRefused, RenewLeases};
 use crate::calls::{Asked, CallKind, CallsInHand};
 use crate::mailbox::Mailbox;
 use crate::promotions::AskedPromotions;
@@ -11,7 +11,7 @@ use crate::snapshotter::staging::ReceiveSnapshots;
 use crate::wiring::leases::LeaseCall;
 use crate::wiring::peers::PeerReport;
 use crossbeam_channel::Sender;
-use messages::peer::{BulkHeader, BulkSink, Call, Held, Inbound, NoAnswer, Responder, Vitals};
+use messages::peer::{BulkHeader, BulkSink, Call, Held, Inbound, NoAnswer, PeerAddress, Responder, Vitals};
 use messages::receive::Receive;
 use raft::{Message, NodeId};
 use std::sync::Arc;
@@ -73,6 +73,14 @@ impl Inbound for PeerInbox {
                 if let Err(full) = self.hashes.try_send(asked) {
                     full.into_inner().refuse(NoAnswer::Busy);
                 }
+            }),
+            Introduce::KIND => self.pass(from, call, respond, |asked: Asked<Introduce>| {
+                // a member speaks for itself alone
+                if asked.ask.id == from {
+                    let urls = asked.ask.peer_urls.clone();
+                    self.core.report(PeerReport::Introduced(PeerAddress { member: from, urls }));
+                }
+                asked.answer(&Heard {});
             }),
             // a newer build asks
             _ => respond.answer(Err(NoAnswer::NotCapable)),

@@ -1,6 +1,6 @@
 //! What the raft core holds of the peer transport beside its sending end, and what the owners hold in its place in a cluster of one.
 
-use messages::peer::{PeerSender, Transport};
+use messages::peer::{PeerAddress, PeerSender, Transport};
 use raft::{Message, NodeId};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,11 +9,19 @@ use std::time::Duration;
 pub trait Connections: Send {
     /// For how long messages could be sent to `peer`; `None` while they cannot.
     fn connected_for(&self, peer: NodeId) -> Option<Duration>;
+    /// How a member is reached that the membership known here does not have yet.
+    fn introduce(&self, peer: PeerAddress);
 }
 
 impl Connections for Option<Arc<dyn Transport>> {
     fn connected_for(&self, peer: NodeId) -> Option<Duration> {
         self.as_ref()?.active_since(peer).map(|since| since.elapsed())
+    }
+
+    fn introduce(&self, peer: PeerAddress) {
+        if let Some(transport) = self {
+            transport.introduce(peer);
+        }
     }
 }
 

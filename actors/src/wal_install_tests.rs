@@ -139,6 +139,18 @@ fn what_comes_behind_an_install_waits_for_the_applier() {
 }
 
 #[test]
+fn what_is_committed_behind_a_snapshot_is_not_found_without_its_entries() {
+    let machine = Machine::default();
+    let mut rig = Rig::new(&machine, machine.boot().wal);
+    // entry 51 is committed already, and waits for the applier
+    assert!(rig.round(vec![append(1, vec![entry(51, 5)], Some(staged(&machine)))]));
+    drop(rig);
+    machine.crash(1);
+    let booted = machine.boot();
+    assert_eq!((booted.log.last, booted.log.hard_state.commit), (50, 50), "a member with more could never start");
+}
+
+#[test]
 fn a_crash_at_any_step_of_an_install_leaves_the_old_store_or_the_new_one_with_its_log() {
     let (mut old, mut new) = (0, 0);
     for (steps, seed) in (0..14).flat_map(|steps| (0..6).map(move |seed| (steps, seed))) {

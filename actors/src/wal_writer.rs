@@ -158,7 +158,7 @@ impl WalWriter {
         match message {
             ToWal::Append(mut batch) => match batch.install.take() {
                 Some(staged) => {
-                    self.install(*staged, batch.hard_state.take())?;
+                    self.install(*staged, batch.hard_state)?;
                     self.held.push_front(ToWal::Append(batch));
                     Ok(())
                 }
@@ -172,7 +172,13 @@ impl WalWriter {
     /// Replaces the log: record, store pointer, reset, in this order. A crash behind the record is finished by the next start. The rest
     /// of the batch, and all that follows, waits for the applier.
     fn install(&mut self, staged: StagedStore, hard_state: Option<HardState>) -> Result<(), WriteError> {
+        // entries behind the snapshot, which may be committed already, come with the rest: a crash before them must not find their commit
+        let index = staged.meta.index;
+        let hard_state = hard_state.map(|state| HardState { commit: state.commit.min(index), ..state });
         self.wal.stage(&Batch { entries: &[], hard_state })?;
+        if mutant::on(Mutant::PointerFirst) {
+            pointer::write(self.parts.install.disk.as_ref(), &self.parts.install.member, &staged.name)?;
+        }
         self.wal.begin_install(&Install { meta: staged.meta.clone(), store: staged.name.clone() })?;
         pointer::write(self.parts.install.disk.as_ref(), &self.parts.install.member, &staged.name)?;
         self.wal.finish_install()?;

@@ -120,6 +120,9 @@ pub trait Transport: PeerSender {
     fn set_vitals(&self, vitals: Vitals);
     /// Who the peers are. Those that are not named any more lose their connections, in both directions.
     fn set_peers(&self, peers: Peers);
+    /// A member that is not among the peers is reached there, until they are named again. What it says has to be answered, though the
+    /// membership that is known here does not have it yet. Who is a peer already is left alone.
+    fn introduce(&self, peer: PeerAddress);
     /// Asks a peer. `done` is called exactly once, within the deadline.
     fn call(&self, to: NodeId, question: Question, done: CallDone);
     /// Sends a snapshot. `done` is called exactly once, when the receiver has it and says so, or when it cannot be.

@@ -77,6 +77,8 @@ pub struct Gauges {
     pub slow_watchers: AtomicU64,
     /// Events sent to watchers.
     pub events: AtomicU64,
+    /// Notices of changed leases that the lease manager was sent. Noted before they are.
+    pub lease_notices: AtomicU64,
     /// Leases granted, revoked, renewed, expired.
     pub leases_granted: AtomicU64,
     /// Leases revoked.

@@ -7,6 +7,7 @@
 //! | 3 | [`PromoteLearner`] | the raft core of the leader |
 //! | 4 | [`ProposalsRefused`] | the raft core of the proposer |
 //! | 5 | [`HashAt`] | the hasher of any member |
+//! | 6 | [`Introduce`] | the raft core of whoever may not know yet how the asking member is reached |
 //!
 //! Bodies are protobuf: a field that is added is ignored by older builds. What changes the meaning is a new number, never an old
 //! one with another body. Must know nothing of who asks or answers.
@@ -253,6 +254,40 @@ impl CallKind for ProposalsRefused {
     }
 
     fn fits(_: &Refusal, _: &Heard) -> bool {
+        true
+    }
+}
+
+/// Most URLs of a member that introduces itself, and most bytes of one.
+const MOST_URLS: usize = 32;
+const LONGEST_URL: usize = 2_048;
+
+/// Says how the asking member is reached.
+#[derive(Debug)]
+pub struct Introduce;
+
+/// Who asks, and its peer URLs.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Introduction {
+    /// Its id.
+    #[prost(fixed64, tag = "1")]
+    pub id: u64,
+    /// Its peer URLs.
+    #[prost(string, repeated, tag = "2")]
+    pub peer_urls: Vec<String>,
+}
+
+impl CallKind for Introduce {
+    const KIND: u16 = 6;
+    type Ask = Introduction;
+    type Answer = Heard;
+
+    fn is_sound(ask: &Introduction) -> bool {
+        let urls = &ask.peer_urls;
+        ask.id != 0 && (1..=MOST_URLS).contains(&urls.len()) && urls.iter().all(|url| url.len() <= LONGEST_URL)
+    }
+
+    fn fits(_: &Introduction, _: &Heard) -> bool {
         true
     }
 }

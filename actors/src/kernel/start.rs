@@ -112,7 +112,7 @@ fn peer_inbox<E: Engine>(
 
 /// Where snapshots of other members become stores.
 fn staging<E: Engine>(queues: &Queues<E>, assembly: &Assembly<E>) -> Arc<Staging<E>> {
-    Arc::new(Staging::new(StagingParts {
+    let parts = StagingParts {
         stores: assembly.stores.clone(),
         disk: assembly.disk.clone(),
         member: assembly.member.clone(),
@@ -120,7 +120,8 @@ fn staging<E: Engine>(queues: &Queues<E>, assembly: &Assembly<E>) -> Arc<Staging
         chunk_bytes: assembly.budgets.apply_chunk,
         core: queues.inner.clone(),
         gauges: queues.gauges.clone(),
-    }))
+    };
+    Arc::new(Staging::new(parts, assembly.store_name.clone()))
 }
 
 fn snapshotter<E: Engine>(

@@ -14,6 +14,7 @@ use messages::propose::{Proposal, Propose};
 use messages::read::ReadIndex;
 use messages::reply::Outbox;
 use messages::{Gauges, Reply, ReplyBody, RequestError, SinkId, Sinks, Token};
+use model::mutant::{self, Mutant};
 use model::request::{LeaseCheckpoint, LeaseCheckpointRequest, LeaseRevokeRequest};
 use model::{Applied, Caller, Command};
 use raft::NodeId;
@@ -69,6 +70,8 @@ pub struct LeaseService {
     pub(super) peers: Vec<PeerAsk>,
     out: Outbox,
     counted: LeaseCounts,
+    /// Notices of changed leases that were taken.
+    notices: u64,
 }
 
 /// How a question is to be dealt with.
@@ -98,12 +101,14 @@ impl LeaseService {
             peers: Vec::new(),
             out: Outbox::default(),
             counted: LeaseCounts::default(),
+            notices: 0,
         }
     }
 
     /// The applier changed leases.
     pub fn advanced(&mut self, message: LeasesAdvanced, now: u64) {
         self.leases.tick(now);
+        self.notices += 1;
         let mut freed = false;
         for change in message.changes {
             freed |= !matches!(change, LeaseChange::Granted { .. });
@@ -139,6 +144,7 @@ impl LeaseService {
     /// Another store took the place of the one before.
     pub fn rebuild(&mut self, message: RebuildLeases, now: u64) {
         self.leases.tick(now);
+        self.notices += 1;
         self.leases.rebuild(message.stored);
         self.retry_held(now);
         self.finish(now);
@@ -199,9 +205,17 @@ impl LeaseService {
         self.count();
     }
 
-    /// Whether no other leader can exist at this moment.
+    /// Whether no other leader can exist at this moment, and this member has carried out what it has committed: another one may have
+    /// done so sooner, and answered the end of a lease.
     pub(super) fn is_confirmed(&self, now: u64) -> bool {
-        self.parts.gauges.sole_voter.load(Acquire) || self.confirmation.is_fresh(now)
+        let gauges = &self.parts.gauges;
+        let lags = gauges.applied.load(Acquire) < gauges.committed.load(Acquire)
+            || self.notices < gauges.lease_notices.load(Acquire);
+        if lags && !mutant::on(Mutant::StaleRenewal) {
+            return false;
+        }
+        let sole_voter = self.parts.gauges.sole_voter.load(Acquire);
+        sole_voter || self.confirmation.is_fresh(now) || mutant::on(Mutant::StaleRenewal)
     }
 
     fn decide(&mut self, ask: LeaseAsk, now: u64, confirmed: bool) -> Verdict {

@@ -9,8 +9,9 @@ use super::pending_changes::{ChangeRequest, UnansweredChange, WaitingChange};
 use crate::limits::MEMBER_CHANGES;
 use crate::promotions;
 use messages::{Reply, ReplyBody, RequestError};
+use model::mutant::{self, Mutant};
 use model::{MemberChange, MemberRefusal, Origin};
-use raft::{Body, Message, NodeId, Proposal, ProposalDropped, Proposed};
+use raft::{Body, ConfChangeKind, ConfChangeV2, Message, NodeId, Proposal, ProposalDropped, Proposed};
 use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -36,7 +37,7 @@ impl RaftCore {
             return self.refuse(asked.sink, asked.token, RequestError::TooManyRequests);
         }
         let deadline = self.now + self.config.request_ticks;
-        self.changes.waiting.push_back(WaitingChange { asked, deadline, stepping_down: false });
+        self.changes.waiting.push_back(WaitingChange { asked, deadline, offer_again: 0 });
     }
 
     /// As a leader: raft would empty a change that is proposed now, because another one is not applied yet.
@@ -106,6 +107,9 @@ impl RaftCore {
             // The table of a follower may be old, so it does not judge: the store's verdict answers.
             return match self.node.leader() {
                 0 => Step::Wait,
+                leader if *change == (MemberChange::Remove { id: leader }) && self.moves_leadership(waiting) => {
+                    Step::Wait
+                }
                 _ => Step::Propose,
             };
         }
@@ -114,14 +118,24 @@ impl RaftCore {
         if let Err(why) = self.judge(&proposed) {
             return Step::Refuse(why.into());
         }
-        if *change == (MemberChange::Remove { id: self.config.raft.id }) && !waiting.stepping_down {
-            waiting.stepping_down = true;
-            if let Some(successor) = self.successor() {
-                self.node.transfer_leader(successor);
-                return Step::Wait;
-            }
+        if *change == (MemberChange::Remove { id: self.config.raft.id }) && self.moves_leadership(waiting) {
+            return Step::Wait;
         }
         Step::Propose
+    }
+
+    /// Who leads is removed under another leader: it alone might know that its removal is committed, and it may be switched off as
+    /// soon as that is answered. True while a successor is waited for, which is tried for half of the patience there is.
+    fn moves_leadership(&mut self, waiting: &mut WaitingChange) -> bool {
+        if self.now + self.config.request_ticks / 2 >= waiting.deadline {
+            return false;
+        }
+        if self.now >= waiting.offer_again {
+            let Some(successor) = self.successor() else { return false };
+            waiting.offer_again = self.now + u64::from(self.config.raft.election_tick);
+            self.node.transfer_leader(successor);
+        }
+        true
     }
 
     fn judge(&self, change: &raft::ConfChangeV2) -> Result<(), MemberRefusal> {
@@ -146,8 +160,15 @@ impl RaftCore {
         (!ready).then(|| Step::Refuse(MemberRefusal::LearnerNotReady.into()))
     }
 
-    /// Who should lead when this member goes: of those that are well the voter that holds most of the log.
+    /// Who should lead when the leader goes: of those that are well the voter that holds most of the log. A follower knows only itself
+    /// well enough.
     fn successor(&self) -> Option<NodeId> {
+        let (own, leader) = (self.config.raft.id, self.node.leader());
+        if leader != own {
+            let voters = &self.node.membership().voters;
+            let other = voters.iter().copied().find(|voter| *voter != leader);
+            return if voters.contains(&own) { Some(own) } else { other };
+        }
         let mut peers: Vec<_> = self.node.progress()?.iter().map(|(id, peer)| (peer.matched, id)).collect();
         peers.sort_by_key(|(matched, id)| (Reverse(*matched), *id));
         let preferred: Vec<NodeId> = peers.into_iter().map(|(_, id)| id).collect();
@@ -169,6 +190,7 @@ impl RaftCore {
     pub(super) fn on_verdict(&mut self, verdict: ConfVerdict) {
         let ConfVerdict { index, change, result, answer, membership } = verdict;
         match result {
+            Ok(()) if !self.node.is_leader() && is_removal(&change) && mutant::on(Mutant::RemovedVotes) => {}
             Ok(()) => {
                 let conf_state = self.node.apply_conf_change(&change);
                 assert!(
@@ -178,7 +200,9 @@ impl RaftCore {
                 );
                 tracing::info!(index, voters = ?hex(&conf_state.voters), learners = ?hex(&conf_state.learners), "the membership changed");
                 // also where nobody waits: whoever was removed may be switched off
-                self.node.demand_commit();
+                if !mutant::on(Mutant::ChangeNotDurable) {
+                    self.node.demand_commit();
+                }
             }
             Err(why) => tracing::warn!(index, %why, "a change of the membership was refused"),
         }
@@ -202,9 +226,9 @@ impl RaftCore {
     /// Answers changes that a crash cannot undo any more. A refusal changed nothing, so it does not wait.
     pub(super) fn answer_changes(&mut self) {
         let durable = self.changes.durable_commit.max(self.durable);
-        let (ready, waiting) = std::mem::take(&mut self.changes.unanswered)
-            .into_iter()
-            .partition(|answer| answer.index <= durable || answer.applied.result.is_err());
+        let (ready, waiting) = std::mem::take(&mut self.changes.unanswered).into_iter().partition(|answer| {
+            answer.index <= durable || answer.applied.result.is_err() || mutant::on(Mutant::ChangeNotDurable)
+        });
         self.changes.unanswered = waiting;
         let ready: VecDeque<UnansweredChange> = ready;
         for UnansweredChange { sink, token, applied, .. } in ready {
@@ -223,6 +247,11 @@ impl RaftCore {
             self.refuse(answer.sink, answer.token, why);
         }
     }
+}
+
+/// For a mutant.
+fn is_removal(change: &ConfChangeV2) -> bool {
+    change.changes.iter().any(|step| step.kind == ConfChangeKind::RemoveNode)
 }
 
 fn hex(ids: &[NodeId]) -> Vec<String> {

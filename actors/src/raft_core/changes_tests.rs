@@ -5,6 +5,7 @@ use crate::calls::CallKind;
 use crate::calls::kinds::{Learner, PromoteLearner, ProposalsRefused};
 use crate::wiring::peers::PeerReport;
 use messages::RequestError;
+use messages::peer::PeerAddress;
 use model::{MemberChange, MemberRefusal, Origin};
 use prost::Message as _;
 use raft::{Body, ConfState, Entry, EntryKind, Message, confchange_codec};
@@ -310,7 +311,7 @@ fn a_leader_that_nobody_succeeds_removes_itself_and_steps_down() {
     bench.lead();
     bench.change(1, MemberChange::Remove { id: 1 });
     bench.sent();
-    for _ in 0..10 {
+    for _ in 0..45 {
         // the others are there, but nobody takes over
         bench.queue(2, Body::HeartbeatAck { read_round: 0 });
         bench.tick(1);
@@ -318,10 +319,14 @@ fn a_leader_that_nobody_succeeds_removes_itself_and_steps_down() {
     settle(&mut bench);
     assert_eq!(bench.answers(), [(1, None)]);
     assert!(!bench.core.node().is_leader());
-    for _ in 0..10 {
+    for _ in 0..20 {
         bench.tick(1);
     }
-    assert!(bench.core.has_left(), "after an election timeout");
+    assert!(!bench.core.has_left(), "nobody else has said so: it may be needed yet");
+    for _ in 0..40 {
+        bench.tick(1);
+    }
+    assert!(bench.core.has_left());
 }
 
 #[test]
@@ -361,4 +366,48 @@ fn a_lone_member_takes_in_a_learner_that_is_not_there_and_lets_it_go_again() {
     assert_eq!(membership(&bench).voters.len(), 2, "from now on both are needed");
     bench.change(5, add("o", false));
     assert_eq!(bench.answers(), [(5, refused(MemberRefusal::NotEnoughStarted))]);
+}
+
+#[test]
+fn a_leader_says_to_those_who_do_not_answer_how_it_is_reached() {
+    let mut bench = bench(3);
+    bench.lead();
+    for _ in 0..10 {
+        bench.queue(2, Body::HeartbeatAck { read_round: 0 });
+        bench.tick(1);
+    }
+    bench.introduced();
+    for _ in 0..10 {
+        bench.queue(2, Body::HeartbeatAck { read_round: 0 });
+        bench.tick(1);
+    }
+    let told = bench.introduced();
+    assert_eq!(told.iter().filter(|to| **to == 3).count(), 2, "twice in an election timeout: {told:?}");
+}
+
+#[test]
+fn a_member_that_is_not_known_yet_is_reached_where_it_says_and_one_that_was_removed_is_not() {
+    let mut bench = bench(3);
+    bench.follow();
+    let says = |member: u64| PeerReport::Introduced(PeerAddress { member, urls: vec!["http://n:1".into()] });
+    bench.report(says(9));
+    assert!(bench.reaches(9));
+    bench.members.removed = vec![8];
+    bench.tell_membership(std::sync::Arc::new(bench.members.clone()));
+    bench.report(says(8));
+    assert!(!bench.reaches(8));
+}
+
+#[test]
+fn a_member_that_is_asked_to_remove_the_leader_asks_it_to_hand_over_first() {
+    let mut bench = bench(3);
+    bench.follow();
+    bench.change(1, MemberChange::Remove { id: 2 });
+    let sent = bench.sent();
+    assert!(sent.iter().any(|m| m.to == 2 && m.body == Body::TransferLeader { transferee: 1 }), "{sent:?}");
+    assert!(!sent.iter().any(|m| matches!(m.body, Body::Propose(_))), "not under the leader that goes: {sent:?}");
+    let term = bench.core.node().term() + 1;
+    bench.hear_in(3, term, Body::Heartbeat { commit: bench.core.node().committed(), read_round: 0 });
+    let sent = bench.sent();
+    assert!(sent.iter().any(|m| m.to == 3 && matches!(m.body, Body::Propose(_))), "then it asks: {sent:?}");
 }

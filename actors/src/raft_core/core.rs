@@ -28,6 +28,7 @@ use messages::admin::Control;
 use messages::peer::{PeerSender, Vitals};
 use messages::reply::Outbox;
 use messages::{Gauges, Reply, ReplyBody, RequestError, Sinks};
+use model::mutant::{self, Mutant};
 use raft::{AppliedToken, Index, LogId, Node, PersistedToken, Role, Storage};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -139,7 +140,11 @@ impl RaftCore {
     /// # Errors
     /// When raft refuses its configuration.
     pub fn new(config: CoreConfig, log: LogTail, parts: CoreParts) -> Result<Self, raft::ConfigError> {
-        let node = Node::new(config.raft.clone(), log, raft::NoTrace)?;
+        let mut raft = config.raft.clone();
+        if mutant::on(Mutant::StaleRead) {
+            raft.read_only = raft::ReadOnly::LeaseBased;
+        }
+        let node = Node::new(raft, log, raft::NoTrace)?;
         let changes = MembershipChanges::new(parts.membership.clone());
         Ok(Self {
             node,
@@ -354,6 +359,7 @@ impl RaftCore {
         // twice per election timeout, also when ticks come in lumps
         if self.now / half_election != round {
             self.ask_again();
+            self.introduce_itself();
         }
     }
 

@@ -19,6 +19,8 @@ impl RaftCore {
         loop {
             self.propose_changes();
             self.ask_for_reads();
+            // before anybody else can know of it
+            self.parts.gauges.committed.store(self.node.committed(), Release);
             let mut moved = self.dispatch_messages();
             moved |= self.dispatch_reads();
             if self.appends.len() < APPENDS_IN_FLIGHT
@@ -47,6 +49,9 @@ impl RaftCore {
     }
 
     fn dispatch_messages(&mut self) -> bool {
+        if mutant::on(Mutant::HeartbeatCredit) && self.appends.len() > 0 {
+            return false;
+        }
         let messages = self.node.take_messages();
         if messages.is_empty() {
             return false;
@@ -116,7 +121,6 @@ impl RaftCore {
     fn publish(&mut self) {
         let gauges = &self.parts.gauges;
         gauges.term.store(self.node.term(), Relaxed);
-        gauges.committed.store(self.node.committed(), Relaxed);
         gauges.last_index.store(self.node.last_index(), Relaxed);
         gauges.pending.store(self.proposals.waiting() + self.held.len() as u64, Relaxed);
         gauges.learner.store(self.node.is_learner(), Relaxed);
@@ -134,7 +138,8 @@ impl RaftCore {
             self.last_leader = leader;
         }
         let leading = self.is_settled_leader();
-        gauges.sole_voter.store(leading && self.is_sole_voter(), Release);
+        let was_sole = mutant::on(Mutant::StaleSoleVoter) && gauges.sole_voter.load(Relaxed);
+        gauges.sole_voter.store((leading && self.is_sole_voter()) || was_sole, Release);
         if led_anew || leading != self.was_leading {
             self.was_leading = leading;
             self.parts.leases.send(RoleChanged { leading, term: self.node.term(), leader });

@@ -4,11 +4,19 @@
 
 use super::core::RaftCore;
 use super::forwarded;
-use crate::calls::kinds::Refusal;
+use crate::calls::kinds::{Introduce, Introduction, Refusal};
 use crate::wiring::peers::PeerReport;
 use messages::RequestError;
+use messages::peer::PeerAddress;
 use raft::{Body, Message, NodeId, Proposal};
+use std::time::Duration;
 use storage::apply::Membership;
+
+/// How long an introduction may be on its way. It is made again.
+const INTRODUCTION_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Election timeouts that a member stays which was removed and has heard that from nobody.
+const STAY: u64 = 5;
 
 impl RaftCore {
     /// Takes in what the transport has reported.
@@ -20,8 +28,35 @@ impl RaftCore {
                     never_left.into_iter().for_each(|message| self.on_never_left(message));
                 }
                 PeerReport::Refused(refusal) => self.on_refused(&refusal),
+                PeerReport::Introduced(peer) => self.on_introduced(peer),
                 PeerReport::Removed { by } => self.on_told_removed(by),
             }
+        }
+    }
+
+    /// Somebody who may have been added behind what this member has applied: without an answer it can neither be voted for nor bring
+    /// this member up to date. What it says is raft's to judge, as ever.
+    fn on_introduced(&mut self, peer: PeerAddress) {
+        let present = &self.changes.present;
+        if present.member(peer.member).is_none() && !present.was_removed(peer.member) {
+            tracing::info!(peer = format!("{:x}", peer.member), urls = ?peer.urls, "a member that is not known here yet");
+            self.parts.connections.introduce(peer);
+        }
+    }
+
+    /// Says to members that do not answer how this one is reached: they may have been away since before it was added. A leader says it
+    /// to those it hears nothing of, and whoever seeks votes to all.
+    pub(super) fn introduce_itself(&self) {
+        let own = self.config.raft.id;
+        let Some(row) = self.changes.present.member(own).filter(|row| !row.peer_urls.is_empty()) else { return };
+        let silent: Vec<NodeId> = match self.node.progress() {
+            Some(progress) => progress.iter().filter(|(_, peer)| !peer.recent_active).map(|(id, _)| id).collect(),
+            None if self.node.leader() == 0 => forwarded::all_members(self.node.membership()).collect(),
+            None => Vec::new(),
+        };
+        for peer in silent.into_iter().filter(|peer| *peer != own) {
+            let ask = Introduction { id: own, peer_urls: row.peer_urls.clone() };
+            self.parts.calls.ask::<Introduce>(peer, ask, INTRODUCTION_PATIENCE, drop);
         }
     }
 
@@ -59,21 +94,28 @@ impl RaftCore {
         }
     }
 
-    /// Another member has applied the removal of this one. It leaves after an election timeout: until then it may still be
-    /// needed to pass on what it knows to be committed.
+    /// Another member has applied the removal of this one, or the store said so at the start. It leaves after an election timeout:
+    /// until then it may still be needed to pass on what it knows to be committed.
     fn on_told_removed(&mut self, by: NodeId) {
         if self.leaves_at.is_none() {
             tracing::warn!(by = format!("{by:x}"), "this member was removed from the cluster");
-            self.leaves_at = Some(self.now + u64::from(self.config.raft.election_tick));
         }
+        self.leave_within(1);
     }
 
-    /// The store says that this member is none any more. It leaves as one that was told so.
+    /// The store says that this member is none any more. As long as nobody else says so, it may be the only one who knows it for good:
+    /// whoever led may have crashed before that was on its disk, and needs this member's vote to lead again.
     pub(super) fn leave_when_removed(&mut self, membership: &Membership) {
         if membership.was_removed(self.config.raft.id) && self.leaves_at.is_none() {
             tracing::warn!("this member was removed from the cluster");
-            self.leaves_at = Some(self.now + u64::from(self.config.raft.election_tick));
+            // at the start it has been known for long
+            self.leave_within(if self.now == 0 { 1 } else { STAY });
         }
+    }
+
+    fn leave_within(&mut self, elections: u64) {
+        let at = self.now + elections * u64::from(self.config.raft.election_tick);
+        self.leaves_at = Some(self.leaves_at.map_or(at, |known| known.min(at)));
     }
 
     /// Whether the time has come for a member that was removed.

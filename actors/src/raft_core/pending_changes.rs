@@ -25,8 +25,8 @@ pub(super) struct WaitingChange {
     pub(super) asked: ChangeRequest,
     /// Tick at which it is given up.
     pub(super) deadline: u64,
-    /// Leadership was offered to another member, because this one is to be removed.
-    pub(super) stepping_down: bool,
+    /// Who leads is to be removed, and was asked to hand leadership over: tick at which it is asked again.
+    pub(super) offer_again: u64,
 }
 
 /// An answer that may be given once the commit of its entry is durable.

@@ -9,6 +9,7 @@ use super::outgoing::{Matched, Order};
 use crate::limits::{SNAPSHOT_LOG_BYTES, SNAPSHOT_LOG_BYTES_LOW, SNAPSHOT_TRANSFERS};
 use crate::wiring::snapshots::{SendSnapshot, SnapshotNotice, SnapshotStaged, StagedStore, ToSnapshotter};
 use messages::RequestError;
+use model::mutant::{self, Mutant};
 use raft::{Body, Message, Snapshot, StepError, Storage};
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
@@ -103,6 +104,9 @@ impl RaftCore {
             let order = ToSnapshotter::Send(SendSnapshot { checkpoint, to, term });
             self.parts.snapshots.try_send(order).is_ok()
         });
+        if begun && mutant::on(Mutant::EarlyReport) {
+            self.node.report_snapshot(to, true);
+        }
         if begun {
             tracing::info!(
                 to = format!("{to:x}"),
@@ -162,8 +166,10 @@ impl RaftCore {
         tracing::info!(index, term = snapshot.meta.term, store = staged.name, "installing a snapshot of the leader");
         self.incoming.installing = Some(Installing { sequence, index, membership: staged.membership.clone() });
         self.node.storage_mut().install(&snapshot.meta);
-        let failed = self.proposals.installed(index, RequestError::Timeout, &mut self.out);
-        self.parts.gauges.proposals_failed.fetch_add(failed, Relaxed);
+        if !mutant::on(Mutant::PlacesKept) {
+            let failed = self.proposals.installed(index, RequestError::Timeout, &mut self.out);
+            self.parts.gauges.proposals_failed.fetch_add(failed, Relaxed);
+        }
         staged
     }
 

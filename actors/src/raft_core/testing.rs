@@ -3,7 +3,8 @@
 use super::inbox::{Inbox, InnerPort};
 use super::log_tail::LogTail;
 use super::{CoreConfig, CoreParts, RaftCore};
-use crate::calls::PeerCalls;
+use crate::calls::kinds::Introduce;
+use crate::calls::{CallKind, PeerCalls};
 use crate::mailbox::Mailbox;
 use crate::peers::Connections;
 use crate::wiring::advance::{Advance, AppliedUpTo, Durable, Persisted};
@@ -17,7 +18,7 @@ use crate::wiring::wal::{AppendBatch, ToWal};
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, bounded, unbounded};
 use messages::admin::Control;
-use messages::peer::{CallDone, CallError, Held, Parcel, PeerSender, Peers, Question, Transport, Vitals};
+use messages::peer::{CallDone, CallError, Held, Parcel, PeerAddress, PeerSender, Peers, Question, Transport, Vitals};
 use messages::ports::CorePort;
 use messages::propose::{Proposal, Propose};
 use messages::read::ReadIndex;
@@ -78,6 +79,9 @@ impl Connections for Reached {
     fn connected_for(&self, peer: u64) -> Option<Duration> {
         self.0.lock().expect("not poisoned").get(&peer).copied()
     }
+    fn introduce(&self, peer: PeerAddress) {
+        self.0.lock().expect("not poisoned").insert(peer.member, Duration::ZERO);
+    }
 }
 
 /// Keeps the calls that are made. Nobody answers them.
@@ -88,6 +92,7 @@ impl PeerSender for Collected<(u64, Question)> {
 impl Transport for Collected<(u64, Question)> {
     fn set_vitals(&self, _: Vitals) {}
     fn set_peers(&self, _: Peers) {}
+    fn introduce(&self, _: PeerAddress) {}
     fn call(&self, to: u64, question: Question, done: CallDone) {
         self.0.lock().expect("not poisoned").push((to, question));
         done(Err(CallError::Unknown));
@@ -345,7 +350,18 @@ impl Bench {
 
     /// The calls to other members since the last call.
     pub fn calls(&self) -> Vec<(u64, Question)> {
-        self.calls.take()
+        self.calls.take().into_iter().filter(|(_, question)| question.kind != Introduce::KIND).collect()
+    }
+
+    /// Whether a member can be reached.
+    pub fn reaches(&self, peer: u64) -> bool {
+        self.reached.connected_for(peer).is_some()
+    }
+
+    /// Whom this member told how it is reached.
+    pub fn introduced(&self) -> Vec<u64> {
+        let calls = self.calls.take().into_iter().filter(|(_, question)| question.kind == Introduce::KIND);
+        calls.map(|(to, _)| to).collect()
     }
 
     /// What the others were last told about this member.

@@ -12,7 +12,7 @@
 
 mod about;
 mod checkpoint;
-mod sink;
+pub mod sink;
 pub mod staging;
 #[cfg(test)]
 mod staging_tests;
@@ -204,13 +204,13 @@ impl<E: Engine> Snapshotter<E> {
     fn installed(&mut self, installed: Installed) {
         let Installed { name, retired, closed } = installed;
         drop(retired);
+        self.parts.staging.taken(&name);
         let name = std::mem::replace(&mut self.parts.store_name, name);
         self.retired.push(Retired { name, closed, tries: 0 });
-        self.parts.staging.taken();
     }
 
-    /// Removes what nobody needs any more.
-    fn clean(&mut self) {
+    /// Removes what nobody needs any more. Comes behind every order, and now and then.
+    pub fn clean(&mut self) {
         self.forgotten.retain(|checkpoint| Arc::strong_count(checkpoint) > 1);
         let stores = &self.parts.stores;
         self.retired.retain_mut(|retired| {

@@ -6,7 +6,7 @@
 use super::staging::{Incoming, ReceiveSnapshots, Staging};
 use crate::applier_install::OpenedStore;
 use crate::wiring::snapshots::{SnapshotStaged, StagedStore};
-use crossbeam_channel::bounded;
+use crossbeam_channel::{Receiver, TryRecvError, bounded};
 use messages::peer::{BulkHeader, BulkSink};
 use std::io;
 use std::sync::Arc;
@@ -19,11 +19,13 @@ use storage::engine::Engine;
 const CORE_PATIENCE: Duration = Duration::from_secs(30);
 /// Patience with a defragmentation, which ends early when a snapshot comes.
 const DEFRAGMENTATION_PATIENCE: Duration = Duration::from_secs(60);
+/// Told to a sender that comes with more of what is not there any more.
+const LOST: &str = "what was received of the snapshot is lost";
 /// Pause between two looks.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// See the file header.
-struct StagingSink<E: Engine> {
+pub struct StagingSink<E: Engine> {
     staging: Arc<Staging<E>>,
     /// None once it is handed over or lost.
     incoming: Option<Incoming<E>>,
@@ -34,14 +36,51 @@ struct StagingSink<E: Engine> {
 
 impl<E: Engine> ReceiveSnapshots for Staging<E> {
     fn begin(self: Arc<Self>, header: &BulkHeader) -> Result<Box<dyn BulkSink>, String> {
+        Ok(Box::new(self.open_sink(header)?))
+    }
+}
+
+impl<E: Engine> Staging<E> {
+    /// [`ReceiveSnapshots::begin`] for who takes the steps of a sink himself.
+    ///
+    /// # Errors
+    /// Why it is not wanted, in words for the sender.
+    pub fn open_sink(self: Arc<Self>, header: &BulkHeader) -> Result<StagingSink<E>, String> {
         let (incoming, cancel) = self.enter(header)?;
-        Ok(Box::new(StagingSink { staging: self, incoming: Some(incoming), cancel, broken: false }))
+        Ok(StagingSink { staging: self, incoming: Some(incoming), cancel, broken: false })
+    }
+}
+
+/// A store that raft is being told of.
+pub struct HandedOver(Receiver<bool>);
+
+impl HandedOver {
+    /// What raft's core has said of it so far.
+    pub fn told(&self) -> Option<io::Result<()>> {
+        match self.0.try_recv() {
+            Ok(taken) => Some(Self::judge(taken)),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => Some(Err(Self::silent())),
+        }
+    }
+
+    /// Waits for its word.
+    fn wait(self) -> io::Result<()> {
+        self.0.recv_timeout(CORE_PATIENCE).map_err(|_| Self::silent()).and_then(Self::judge)
+    }
+
+    fn judge(taken: bool) -> io::Result<()> {
+        if taken { Ok(()) } else { Err(io::Error::other("another snapshot is being installed")) }
+    }
+
+    fn silent() -> io::Error {
+        io::Error::other("the member did not say whether it takes the snapshot")
     }
 }
 
 impl<E: Engine> StagingSink<E> {
     fn incoming(&mut self) -> io::Result<&mut Incoming<E>> {
-        self.incoming.as_mut().ok_or_else(|| io::Error::other("what was received of the snapshot is lost"))
+        self.incoming.as_mut().ok_or_else(|| io::Error::other(LOST))
     }
 
     /// Waits for the end of a defragmentation: both at once would keep three copies of the store on the disk.
@@ -52,8 +91,8 @@ impl<E: Engine> StagingSink<E> {
         }
     }
 
-    /// Tells raft of the store, and returns when it was told.
-    fn hand_over(&self, from: u64, term: u64, staged: StagedStore) -> io::Result<()> {
+    /// Tells raft of the store.
+    fn hand_over(&self, from: u64, term: u64, staged: StagedStore) -> io::Result<HandedOver> {
         self.staging.hand_over();
         let name = staged.name.clone();
         let (stepped, told) = bounded(1);
@@ -68,11 +107,38 @@ impl<E: Engine> StagingSink<E> {
             message = *refused;
             std::thread::sleep(LOOK);
         }
-        match told.recv_timeout(CORE_PATIENCE) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(io::Error::other("another snapshot is being installed")),
-            Err(_) => Err(io::Error::other("the member did not say whether it takes the snapshot")),
-        }
+        Ok(HandedOver(told))
+    }
+
+    /// All bytes are here: they are verified, the store is opened and raft is told. The first half of [`BulkSink::finish`]; the
+    /// simulator crashes between the halves.
+    ///
+    /// # Errors
+    /// In words for the sender: the store is gone.
+    pub fn complete(mut self) -> io::Result<HandedOver> {
+        self.wait_for_defragmentation();
+        let from = self.incoming()?.from();
+        let Some(incoming) = self.incoming.take() else { return Err(io::Error::other(LOST)) };
+        let Incoming { about, name, stage, engine, .. } = incoming;
+        let parts = &self.staging.parts;
+        let opened = stage.finish(engine.clone(), parts.owner, &about.meta, parts.chunk_bytes);
+        let opened = opened.map_err(io::Error::other).and_then(|store| {
+            let membership = store.membership().map_err(io::Error::other)?;
+            // its name must outlast a crash before the log says that it is installed
+            parts.disk.sync_dir(&parts.member)?;
+            Ok((store, membership))
+        });
+        let (store, membership) = match opened {
+            Ok(opened) => opened,
+            Err(why) => {
+                drop(engine);
+                self.staging.remove(&name);
+                return Err(why);
+            }
+        };
+        let opened = OpenedStore { store, engine };
+        let staged = StagedStore { meta: about.meta, membership: Arc::new(membership), name, store: Box::new(opened) };
+        self.hand_over(from, about.term, staged)
     }
 }
 
@@ -100,28 +166,8 @@ impl<E: Engine> BulkSink for StagingSink<E> {
         })
     }
 
-    fn finish(mut self: Box<Self>) -> io::Result<()> {
-        self.wait_for_defragmentation();
-        let from = self.incoming()?.from();
-        let Some(incoming) = self.incoming.take() else { return Ok(()) };
-        let Incoming { about, name, stage, engine, .. } = incoming;
-        let parts = &self.staging.parts;
-        let opened = stage.finish(engine.clone(), parts.owner, &about.meta, parts.chunk_bytes);
-        let opened = opened.map_err(io::Error::other).and_then(|store| {
-            let membership = store.membership().map_err(io::Error::other)?;
-            Ok((store, membership))
-        });
-        let (store, membership) = match opened {
-            Ok(opened) => opened,
-            Err(why) => {
-                drop(engine);
-                self.staging.remove(&name);
-                return Err(why);
-            }
-        };
-        let opened = OpenedStore { store, engine };
-        let staged = StagedStore { meta: about.meta, membership: Arc::new(membership), name, store: Box::new(opened) };
-        self.hand_over(from, about.term, staged)
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        self.complete()?.wait()
     }
 }
 

@@ -102,12 +102,18 @@ enum Slot<E> {
 pub struct Staging<E: Engine> {
     pub(super) parts: StagingParts<E>,
     slot: Mutex<Slot<E>>,
+    /// Name of the store that the member has: nothing is received under it, and it is never removed here.
+    current: Mutex<String>,
 }
 
 impl<E: Engine> Staging<E> {
-    /// With nothing in it.
-    pub fn new(parts: StagingParts<E>) -> Self {
-        Self { parts, slot: Mutex::new(Slot::Free) }
+    /// With nothing in it. The member has the store of this name.
+    pub fn new(parts: StagingParts<E>, current: String) -> Self {
+        Self { parts, slot: Mutex::new(Slot::Free), current: Mutex::new(current) }
+    }
+
+    fn is_current(&self, name: &str) -> bool {
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) == name
     }
 
     fn lock(&self) -> MutexGuard<'_, Slot<E>> {
@@ -154,6 +160,7 @@ impl<E: Engine> Staging<E> {
 
     /// Removes a staged store that nobody has open, and is free for the next one.
     pub(super) fn remove(&self, name: &str) {
+        assert!(!self.is_current(name), "AI-STAGED: {name} is the store of this member");
         if let Err(why) = self.parts.stores.remove(name) {
             // the next start removes it
             tracing::warn!(store = name, error = %why, "cannot remove a staged store");
@@ -174,13 +181,14 @@ impl<E: Engine> Staging<E> {
         self.set(Slot::Handed);
     }
 
-    /// A staged store became the member's own: another one may come.
-    pub(super) fn taken(&self) {
+    /// The staged store of this name became the member's own: another one may come.
+    pub(super) fn taken(&self, name: &str) {
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = name.to_owned();
         self.set(Slot::Free);
     }
 
     /// Something waits to be resumed.
-    pub(super) fn is_parked(&self) -> bool {
+    pub fn is_parked(&self) -> bool {
         matches!(*self.lock(), Slot::Parked { .. })
     }
 
@@ -264,9 +272,11 @@ impl<E: Engine> Staging<E> {
         Ok((Incoming { key, about, name, stage, engine }, cancel))
     }
 
-    /// This member has that entry already: raft only has to say so.
+    /// This member has that entry already: raft only has to say so. Between the swap of the store and the core's word of it the
+    /// applied index is that of the store before, and the name alone tells.
     fn answer_at_once(&self, from: NodeId, about: &About) -> bool {
-        if about.meta.index > self.parts.gauges.applied.load(Acquire) {
+        let index = about.meta.index;
+        if index > self.parts.gauges.applied.load(Acquire) && !self.is_current(&store_name(index)) {
             return false;
         }
         let snapshot = Snapshot { meta: about.meta.clone(), data: Default::default() };

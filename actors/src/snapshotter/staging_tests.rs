@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use storage::apply::{Bootstrap, CHUNK_BYTES, Committed, MemberIds, StateMachine, bootstrap};
 use storage::disk::SimDisk;
 use storage::engine::sim::SimEngine;
-use storage::member::pointer::store_name;
+use storage::member::pointer::{FIRST_STORE, store_name};
 use storage::snapshot::{SnapshotSource, StreamHeader, StreamReader};
 
 const OWNER: MemberIds = MemberIds { cluster_id: 7, member_id: 1 };
@@ -75,7 +75,7 @@ fn rig() -> Rig {
     let (inbox, _, core) = Inbox::new();
     let stores = MemoryStores::default();
     let gauges = Arc::<Gauges>::default();
-    let staging = Arc::new(Staging::new(StagingParts {
+    let parts = StagingParts {
         stores: Arc::new(stores.clone()),
         disk: SimDisk::new().shared(),
         member: PathBuf::from("/member"),
@@ -83,7 +83,8 @@ fn rig() -> Rig {
         chunk_bytes: CHUNK_BYTES,
         core,
         gauges: gauges.clone(),
-    }));
+    };
+    let staging = Arc::new(Staging::new(parts, FIRST_STORE.to_owned()));
     Rig { staging, stores, inbox, gauges }
 }
 
@@ -120,9 +121,25 @@ fn a_snapshot_is_called_received_when_raft_was_told_of_its_store() {
     // it is the core's now
     let refused = rig.begin(&sent.header(3, 1, 9)).err().expect("refused");
     assert!(refused.contains("being installed"), "{refused}");
-    rig.staging.taken();
+    rig.staging.taken(&store_name(303));
     assert!(!rig.gauges.receiving_snapshot.load(Acquire));
-    assert!(rig.begin(&sent.header(3, 1, 9)).is_ok());
+}
+
+#[test]
+fn the_store_that_was_just_installed_is_not_received_again_before_the_core_has_heard_of_it() {
+    let (rig, sent) = (rig(), sent(300));
+    let mut sink = rig.begin(&sent.header(2, 9, 5)).unwrap();
+    sink.write(&sent.bytes).unwrap();
+    let finish = std::thread::spawn(move || sink.finish());
+    drop(rig.told(true));
+    finish.join().unwrap().unwrap();
+    rig.staging.taken(&store_name(303));
+    // the leader comes again with the same checkpoint: the store is in use, and applied is what the core has last heard of
+    assert!(rig.gauges.applied.load(Acquire) < 303);
+    let refused = rig.begin(&sent.header(2, 9, 5)).err().expect("refused");
+    assert!(refused.contains("303 already"), "{refused}");
+    assert_eq!(rig.stores.names(), [store_name(303)]);
+    assert!(rig.inbox.peer_data.try_recv().is_ok(), "raft only has to say so");
 }
 
 #[test]

@@ -75,6 +75,9 @@ impl Hub {
     /// A snapshot replaced the store: what lies between is read from the new one.
     pub fn restored(&mut self, at: Position) {
         self.head.clear_pending();
+        if mutant::on(Mutant::WatchersAtHead) {
+            self.head.skip_to(at.revision);
+        }
         self.advanced(at, None);
     }
 
@@ -224,7 +227,9 @@ impl Hub {
         };
         self.delivery.send(stream, WatchFrame::Created { watch_id, revision: self.published });
         let notify = spec.progress_notify;
-        let next = if spec.start_revision == 0 { self.published + 1 } else { spec.start_revision };
+        let from_now =
+            spec.start_revision == 0 || (spec.start_revision > self.published + 1 && mutant::on(Mutant::WatchFromNow));
+        let next = if from_now { self.published + 1 } else { spec.start_revision };
         let state = if next > self.head.revision() { WatcherState::AtHead } else { WatcherState::Ready };
         let watcher = self.registry.add(stream, watch_id, spec, next, state);
         if next < self.compact {

@@ -2,6 +2,7 @@
 //! itself, and a proposal that is not reported gets its answer at its deadline.
 
 use crate::calls::kinds::Refusal;
+use messages::peer::PeerAddress;
 use raft::{Message, NodeId};
 
 /// What the transport reports.
@@ -16,6 +17,8 @@ pub enum PeerReport {
     },
     /// The leader did not take proposals that this member had forwarded: they certainly have no effect.
     Refused(Refusal),
+    /// A member says how it is reached: it is not answered, and may have been added behind what this one has applied.
+    Introduced(PeerAddress),
     /// A member of proven identity says that this one was removed.
     Removed {
         /// The member that says so.

@@ -7,8 +7,8 @@ use crate::peer::codec::lane::Lane;
 use crate::peer::codec::talk::Call;
 use crate::peer::lanes::queue::Weigh;
 use crate::peer::port::{
-    BulkError, BulkHeader, BulkSource, CallDone, CallError, Held, Inbound, Parcel, PeerSender, Peers, Question,
-    Responder, Transport, Vitals,
+    BulkError, BulkHeader, BulkSource, CallDone, CallError, Held, Inbound, Parcel, PeerAddress, PeerSender, Peers,
+    Question, Responder, Transport, Vitals,
 };
 use raft::{Message, NodeId};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -129,6 +129,12 @@ impl Transport for LocalTransport {
         let others = peers.members.into_iter().map(|peer| peer.member).filter(|member| *member != self.own);
         *lock(&self.node.peers) = others.collect();
         lock(&self.node.removed).extend(peers.removed);
+    }
+
+    fn introduce(&self, peer: PeerAddress) {
+        if peer.member != self.own {
+            lock(&self.node.peers).insert(peer.member);
+        }
     }
 
     fn call(&self, to: NodeId, question: Question, done: CallDone) {

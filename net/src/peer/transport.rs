@@ -65,6 +65,7 @@ type Outboxes = HashMap<NodeId, Arc<Outbox>>;
 
 enum Order {
     Peers(Vec<(PeerAddress, Arc<Outbox>)>, Vec<NodeId>),
+    Introduced(PeerAddress, Arc<Outbox>),
     Bulk(NodeId, Parcel),
     Stop,
 }
@@ -231,6 +232,20 @@ impl Transport for PeerTransport {
         let _ = self.orders.send(Order::Peers(after, peers.removed));
     }
 
+    fn introduce(&self, peer: PeerAddress) {
+        let _in_order = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.outboxes.load();
+        if peer.member == self.own || before.contains_key(&peer.member) {
+            return;
+        }
+        let outbox = Arc::new(Outbox::new(peer.member, self.metrics.of(peer.member)));
+        let mut after = Outboxes::clone(&before);
+        after.insert(peer.member, outbox.clone());
+        self.outboxes.store(Arc::new(after));
+        // after a stop there is nobody to tell
+        let _ = self.orders.send(Order::Introduced(peer, outbox));
+    }
+
     fn call(&self, to: NodeId, question: Question, done: CallDone) {
         let id = self.next_call.fetch_add(1, Ordering::Relaxed);
         let Question { kind, body, deadline } = question;
@@ -308,6 +323,10 @@ impl Director {
         while let Some(order) = orders.recv().await {
             match order {
                 Order::Peers(peers, removed) => self.set_peers(peers, removed),
+                Order::Introduced(peer, outbox) => {
+                    let kept = self.keep(&peer, outbox);
+                    self.peers.insert(peer.member, kept);
+                }
                 Order::Bulk(to, parcel) => self.bulk(to, parcel),
                 Order::Stop => break,
             }

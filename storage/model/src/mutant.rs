@@ -34,11 +34,39 @@ pub enum Mutant {
     ChunkSub,
     /// A pause of the process ends leases.
     PauseIgnored,
+    /// A change of the membership is answered before its commit is durable, which nobody sees to.
+    ChangeNotDurable,
+    /// Messages leave only while there is credit for an append.
+    HeartbeatCredit,
+    /// An installed snapshot leaves the places of proposals that it covers.
+    PlacesKept,
+    /// A forwarded proposal is sent again (in the simulated network: the transport promises that it never does).
+    ProposeAgain,
+    /// A snapshot is reported delivered when its transfer begins.
+    EarlyReport,
+    /// An install moves the store pointer before it is recorded in the log.
+    PointerFirst,
+    /// A member without data founds its cluster anew, whoever knows that it has run.
+    Refounding,
+    /// A renewal is acknowledged however long ago the leadership was confirmed.
+    StaleRenewal,
+    /// Watchers count as up to date when a snapshot replaces the store.
+    WatchersAtHead,
+    /// A member that was the sole voter once reads without leave for ever.
+    StaleSoleVoter,
+    /// A leader grants reads without asking anybody.
+    StaleRead,
+    /// A watcher that begins in the future begins now.
+    WatchFromNow,
+    /// Half of the members compact one revision less.
+    CompactionDiffers,
+    /// Followers go on to count the vote of a member that was removed.
+    RemovedVotes,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 26] = [
         Self::AppliedApart,
         Self::ViewEarly,
         Self::AckBeforeSync,
@@ -51,6 +79,20 @@ impl Mutant {
         Self::FlushMarkerEarly,
         Self::ChunkSub,
         Self::PauseIgnored,
+        Self::ChangeNotDurable,
+        Self::HeartbeatCredit,
+        Self::PlacesKept,
+        Self::ProposeAgain,
+        Self::EarlyReport,
+        Self::PointerFirst,
+        Self::Refounding,
+        Self::StaleRenewal,
+        Self::WatchersAtHead,
+        Self::StaleSoleVoter,
+        Self::StaleRead,
+        Self::WatchFromNow,
+        Self::CompactionDiffers,
+        Self::RemovedVotes,
     ];
 
     /// What [`VARIABLE`] calls it.
@@ -68,6 +110,20 @@ impl Mutant {
             Self::FlushMarkerEarly => "flush-marker-early",
             Self::ChunkSub => "chunk-sub",
             Self::PauseIgnored => "pause-ignored",
+            Self::ChangeNotDurable => "change-not-durable",
+            Self::HeartbeatCredit => "heartbeat-credit",
+            Self::PlacesKept => "places-kept",
+            Self::ProposeAgain => "propose-again",
+            Self::EarlyReport => "early-report",
+            Self::PointerFirst => "pointer-first",
+            Self::Refounding => "refounding",
+            Self::StaleRenewal => "stale-renewal",
+            Self::WatchersAtHead => "watchers-at-head",
+            Self::StaleSoleVoter => "stale-sole-voter",
+            Self::StaleRead => "stale-read",
+            Self::WatchFromNow => "watch-from-now",
+            Self::CompactionDiffers => "compaction-differs",
+            Self::RemovedVotes => "removed-votes",
         }
     }
 

@@ -9,6 +9,7 @@ use super::{ApplyFatal, CompactionProgress, StateMachine};
 use crate::count::forget_changes;
 use crate::engine::Engine;
 use crate::read::Compaction;
+use model::mutant::{self, Mutant};
 use model::request::CompactionRequest;
 use model::{ApplyError, Outcome};
 
@@ -23,8 +24,10 @@ impl<E: Engine> StateMachine<E> {
         if request.revision > self.now.revision {
             return Err(ApplyError::FutureRevision.into());
         }
-        let before = std::mem::replace(&mut self.now.compact, request.revision);
-        self.effects.compactions.push(ScheduledCompaction { before, target: request.revision });
+        let less = mutant::on(Mutant::CompactionDiffers) && self.identity.member_id % 2 == 1;
+        let target = request.revision - i64::from(less);
+        let before = std::mem::replace(&mut self.now.compact, target);
+        self.effects.compactions.push(ScheduledCompaction { before, target });
         Ok(Outcome::Compaction)
     }
 

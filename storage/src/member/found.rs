@@ -7,6 +7,7 @@ use super::ids::{cluster_id, member_id};
 use crate::apply::{Bootstrap, MemberIds, MemberRow};
 use crate::disk::Disk;
 use crate::wal::{Start, Wal, WalConfig, WalError, WalMeta};
+use model::mutant::{self, Mutant};
 use raft::{ConfState, HardState, LogId};
 use std::path::Path;
 use std::sync::Arc;
@@ -61,7 +62,7 @@ pub struct RunningCluster {
 pub fn refuse_bootstrapped(member: u64, running: &RunningCluster) -> Result<(), ClusterError> {
     // whoever has published where clients reach it has run
     let has_run = running.members.iter().any(|(id, row)| *id == member && !row.client_urls.is_empty());
-    if has_run { Err(ClusterError::Bootstrapped(member)) } else { Ok(()) }
+    if has_run && !mutant::on(Mutant::Refounding) { Err(ClusterError::Bootstrapped(member)) } else { Ok(()) }
 }
 
 /// What a member that was added to a running cluster starts from: an empty store without a membership, which it learns from the

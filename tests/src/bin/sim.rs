@@ -1,28 +1,37 @@
 //! `make sim`: runs seeds of the crash simulator until a time is up or one fails, and says how many, how fast, and which
 //! faults met which states. `make mutants` runs it against each deliberate bug instead. Must never decide what is right.
 
-use harness::sim::{self, Tally, Violation};
+use harness::sim::{self, Shape, Tally, Violation};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 const HELP: &str = "\
-sim [--seconds N] [--seeds N] [--from SEED] [--seed SEED] [--threads N] [--mutants]
+sim [--one|--cluster] [--seconds N] [--seeds N] [--from SEED] [--seed SEED] [--threads N] [--html FILE] [--mutants]
 
+  --one         one member
+  --cluster     several members (default: a cluster, and one member with every fourth seed)
   --seconds N   run on for so long (default 60; 0: no limit)
   --seeds N     run so many seeds
   --from SEED   the first seed (default: from the clock)
   --seed SEED   run this one seed, and show its events when it fails
   --threads N   seeds at once (default 1)
+  --all         go on behind a failure, and name all of them
+  --html FILE   with --seed: draw its run as a page
+  --mutant NAME with --mutants: this one alone
   --mutants     look for each deliberate bug (needs --features mutants)";
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Ask {
+    shape: Option<Shape>,
+    html: Option<String>,
+    only: Option<String>,
     seconds: u64,
     seeds: u64,
     from: u64,
     threads: u64,
     mutants: bool,
+    all: bool,
 }
 
 fn main() -> ExitCode {
@@ -36,24 +45,65 @@ fn main() -> ExitCode {
     // a panic of an owner is a violation, and is reported as one
     std::panic::set_hook(Box::new(|_| {}));
     if ask.mutants {
-        return mutants(ask);
+        return mutants(&ask);
     }
     println!("from seed {}", ask.from);
-    let run = run(ask);
+    if let Some(file) = &ask.html {
+        return draw(&ask, file);
+    }
+    let run = run(&ask);
     run.print();
     match run.failed {
         None => ExitCode::SUCCESS,
-        Some((seed, violation)) => {
-            print!("{}", sim::report(seed, &violation));
+        Some((shape, seed, violation)) => {
+            print!("{}", sim::report(shape, seed, &violation));
             ExitCode::FAILURE
         }
     }
 }
 
+fn draw(ask: &Ask, file: &str) -> ExitCode {
+    let page = sim::draw(ask.shape_of(ask.from), ask.from);
+    match std::fs::write(file, page) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("{file}: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Ask {
+    /// One member with every fourth seed, unless it was said.
+    fn shape_of(&self, seed: u64) -> Shape {
+        let usual = if seed.is_multiple_of(4) { Shape::One } else { Shape::Cluster };
+        self.shape.unwrap_or(usual)
+    }
+}
+
 fn ask(mut args: impl Iterator<Item = String>) -> Result<Ask, String> {
     let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(1, |d| d.as_secs());
-    let mut ask = Ask { seconds: 60, seeds: u64::MAX, from: clock << 16, threads: 1, mutants: false };
+    let mut ask = Ask {
+        shape: None,
+        html: None,
+        only: None,
+        seconds: 60,
+        seeds: u64::MAX,
+        from: clock << 16,
+        threads: 1,
+        mutants: false,
+        all: false,
+    };
     while let Some(arg) = args.next() {
+        if let "--html" | "--mutant" = arg.as_str() {
+            let value = Some(args.next().ok_or_else(|| format!("{arg} needs a value"))?);
+            if arg == "--html" {
+                ask.html = value
+            } else {
+                ask.only = value
+            }
+            continue;
+        }
         let mut number = || {
             let value = args.next().ok_or_else(|| format!("{arg} needs a number"))?;
             value.parse::<u64>().map_err(|_| format!("{arg}: {value:?} is no number"))
@@ -64,6 +114,9 @@ fn ask(mut args: impl Iterator<Item = String>) -> Result<Ask, String> {
             "--from" => ask.from = number()?,
             "--threads" => ask.threads = number()?.max(1),
             "--seed" => (ask.from, ask.seeds) = (number()?, 1),
+            "--one" => ask.shape = Some(Shape::One),
+            "--cluster" => ask.shape = Some(Shape::Cluster),
+            "--all" => ask.all = true,
             "--mutants" => ask.mutants = true,
             _ => return Err(format!("what is {arg:?}?")),
         }
@@ -77,7 +130,7 @@ struct Run {
     seeds: u64,
     took: Duration,
     sum: Tally,
-    failed: Option<(u64, Violation)>,
+    failed: Option<(Shape, u64, Violation)>,
 }
 
 impl Run {
@@ -85,6 +138,7 @@ impl Run {
         self.seeds += seeds;
         let sum = &mut self.sum;
         sum.events += tally.events;
+        sum.micros += tally.micros;
         sum.crashes += tally.crashes;
         sum.starts += tally.starts;
         sum.operations += tally.operations;
@@ -94,33 +148,42 @@ impl Run {
         sum.promises += tally.promises;
         sum.views += tally.views;
         sum.snapshots += tally.snapshots;
+        sum.installs += tally.installs;
+        sum.terms += tally.terms;
+        sum.changes += tally.changes;
+        sum.carried.add(&tally.carried);
         sum.coverage.add(&tally.coverage);
     }
 
     fn print(&self) {
         let seconds = self.took.as_secs_f64().max(0.001);
-        let Tally {
-            events, crashes, starts, operations, answered, entries, watched, promises, views, snapshots, ..
-        } = &self.sum;
+        let sum = &self.sum;
         println!(
-            "{} seeds in {seconds:.1} s: {:.0} seeds/s, {:.0} events/s",
+            "{} seeds in {seconds:.1} s: {:.1} seeds/s, {:.0} events/s, {:.2} simulated hours",
             self.seeds,
             self.seeds as f64 / seconds,
-            *events as f64 / seconds
+            sum.events as f64 / seconds,
+            sum.micros as f64 / 3.6e9
         );
         println!(
-            "{crashes} crashes, {starts} starts, {operations} operations ({answered} answered), {entries} entries"
+            "{} crashes, {} starts, {} operations ({} answered), {} entries, {} terms with a leader, {} changes of the membership",
+            sum.crashes, sum.starts, sum.operations, sum.answered, sum.entries, sum.terms, sum.changes
         );
         println!(
-            "{watched} watch events, {promises} promises of progress, {views} views compared, {snapshots} snapshots"
+            "{} frames over {} connections, {} snapshots delivered ({} resumed), {} installed",
+            sum.carried.frames, sum.carried.sessions, sum.carried.snapshots, sum.carried.resumed, sum.installs
         );
-        println!("{}", self.sum.coverage);
-        println!("{} cells are not empty", self.sum.coverage.cells());
+        println!(
+            "{} watch events, {} promises of progress, {} views compared, {} snapshots for clients",
+            sum.watched, sum.promises, sum.views, sum.snapshots
+        );
+        println!("{}", sum.coverage);
+        println!("{} cells are not empty", sum.coverage.cells());
     }
 }
 
 /// Seeds from `from` on, on so many threads.
-fn run(ask: Ask) -> Run {
+fn run(ask: &Ask) -> Run {
     let (next, over, start) = (AtomicU64::new(0), AtomicBool::new(false), Instant::now());
     let limit = Duration::from_secs(ask.seconds);
     let worker = || {
@@ -131,11 +194,16 @@ fn run(ask: Ask) -> Run {
                 break;
             }
             let seed = ask.from.wrapping_add(nth);
-            match sim::run(seed) {
+            let shape = ask.shape_of(seed);
+            match sim::run(shape, seed) {
                 Ok(tally) => part.add(1, &tally),
+                Err(violation) if ask.all => {
+                    println!("seed {seed} ({shape:?}) violates {violation}");
+                    part.failed = Some((shape, seed, violation));
+                }
                 Err(violation) => {
                     over.store(true, Relaxed);
-                    part.failed = Some((seed, violation));
+                    part.failed = Some((shape, seed, violation));
                 }
             }
         }
@@ -154,11 +222,12 @@ fn run(ask: Ask) -> Run {
 }
 
 #[cfg(feature = "mutants")]
-fn mutants(ask: Ask) -> ExitCode {
+fn mutants(ask: &Ask) -> ExitCode {
     use model::mutant::{self, Mutant};
     let mut missed = 0;
     println!("| mutant | seed | seeds tried | seconds | found as |\n|---|---|---|---|---|");
-    for mutant in Mutant::ALL {
+    let chosen = |mutant: &Mutant| ask.only.as_ref().is_none_or(|name| name == mutant.name());
+    for mutant in Mutant::ALL.into_iter().filter(chosen) {
         mutant::set(Some(mutant));
         let start = Instant::now();
         let mut found = None;
@@ -166,7 +235,7 @@ fn mutants(ask: Ask) -> ExitCode {
         while found.is_none() && tried < ask.seeds && start.elapsed() < Duration::from_secs(ask.seconds.max(1)) {
             let seed = ask.from.wrapping_add(tried);
             tried += 1;
-            found = sim::run(seed).err().map(|violation| (seed, violation));
+            found = sim::run(ask.shape_of(seed), seed).err().map(|violation| (seed, violation));
         }
         mutant::set(None);
         let seconds = start.elapsed().as_secs_f64();
@@ -182,7 +251,7 @@ fn mutants(ask: Ask) -> ExitCode {
 }
 
 #[cfg(not(feature = "mutants"))]
-fn mutants(_: Ask) -> ExitCode {
+fn mutants(_: &Ask) -> ExitCode {
     eprintln!("this build has no mutants: build it with --features mutants");
     ExitCode::from(2)
 }

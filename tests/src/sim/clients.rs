@@ -40,6 +40,8 @@ pub enum Ask {
 /// One client.
 #[derive(Clone, Debug, Default)]
 pub struct Client {
+    /// The machine whose member it asks.
+    pub at: usize,
     /// It does not wait until the member serves.
     pub eager: bool,
     /// Its call.
@@ -66,7 +68,9 @@ pub struct Clients {
 impl Clients {
     /// As many as the run has.
     pub fn new(rng: &mut Rng, params: &Params) -> Self {
-        let client = |_| Client { eager: rng.chance(params.eager), ..Client::default() };
+        let members = params.members as u64;
+        let client =
+            |nth: u64| Client { eager: rng.chance(params.eager), at: (nth % members) as usize, ..Client::default() };
         Self { list: (0..params.clients).map(client).collect(), ..Self::default() }
     }
 
@@ -77,7 +81,7 @@ impl Clients {
             0..70 => Ask::Write(command(rng, params, replay)),
             70..80 => Ask::Read(range(rng, params, replay)),
             80..88 => Ask::Peek(range(rng, params, replay)),
-            _ => Ask::Renew(lease_id(rng)),
+            _ => Ask::Renew(lease_id(rng, params)),
         };
         Call { op: FIRST_OP + self.begun, ask, since: now, after: self.told_index, revision: self.told_revision }
     }
@@ -89,8 +93,8 @@ impl Clients {
     }
 }
 
-fn lease_id(rng: &mut Rng) -> i64 {
-    rng.between(1, 6) as i64
+fn lease_id(rng: &mut Rng, params: &Params) -> i64 {
+    rng.between(1, params.leases) as i64
 }
 
 fn key(rng: &mut Rng, params: &Params) -> Bytes {
@@ -128,7 +132,7 @@ fn range(rng: &mut Rng, params: &Params, replay: &Replay) -> RangeRequest {
 }
 
 fn put(rng: &mut Rng, params: &Params, key: Bytes) -> PutRequest {
-    let lease = if rng.chance(15) { lease_id(rng) } else { 0 };
+    let lease = if rng.chance(15) { lease_id(rng, params) } else { 0 };
     PutRequest { key, value: value(rng, params), lease, prev_kv: rng.chance(20), ..PutRequest::default() }
 }
 
@@ -148,8 +152,10 @@ fn command(rng: &mut Rng, params: &Params, replay: &Replay) -> Command {
             let back = if rng.chance(30) { 0 } else { rng.below(12) as i64 };
             Command::Compaction(CompactionRequest { revision: (newest - back).max(0), physical: rng.chance(30) })
         }
-        89..97 => Command::LeaseGrant(LeaseGrantRequest { id: lease_id(rng), ttl: rng.pick(&[1, 1, 2, 5, 12]) }),
-        _ => Command::LeaseRevoke(LeaseRevokeRequest { id: lease_id(rng) }),
+        89..97 => {
+            Command::LeaseGrant(LeaseGrantRequest { id: lease_id(rng, params), ttl: rng.pick(&[1, 1, 2, 5, 12]) })
+        }
+        _ => Command::LeaseRevoke(LeaseRevokeRequest { id: lease_id(rng, params) }),
     }
 }
 

@@ -36,11 +36,84 @@ pub enum Trouble {
     HubBehind,
     /// An orderly stop.
     Stop,
+    /// Nothing gets through between one member and all others.
+    Cut,
+    /// Nothing gets through in one direction.
+    CutOneWay,
+    /// The members fall into two parts.
+    Partition,
+    /// A connection ends, what is under way with it.
+    ConnectionLost,
+    /// The machine is suspended: one of its clocks stands still.
+    Suspend,
+    /// The applier does nothing for seconds.
+    ApplyStalls,
+    /// Syncs of all members do not return for seconds.
+    AllSyncsHang,
+    /// The disk is lost, with everything on it.
+    Wipe,
+    /// A snapshot on its way breaks.
+    TransferBreaks,
+    /// Leadership is moved by an operator.
+    MoveLeader,
+    /// A member is added.
+    AddMember,
+    /// A learner is promoted.
+    Promote,
+    /// A member is removed.
+    RemoveMember,
+    /// A member that was removed is switched off at once, for good.
+    SwitchOff,
+}
+
+/// Which part a member plays. The first that fits, from the bottom of the list upwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(usize)]
+pub enum Role {
+    /// Follows.
+    Following,
+    /// Leads.
+    Leading,
+    /// Asks for votes, or knows no leader.
+    Candidate,
+    /// Learns.
+    Learner,
+    /// Is not in the membership that it knows, but waits for it.
+    Joining,
+    /// Sends a snapshot.
+    Sending,
+    /// Hands leadership over.
+    Transferring,
+    /// Receives a snapshot.
+    Receiving,
+    /// Puts a snapshot in place of its store.
+    Installing,
+    /// Was removed.
+    Removed,
+    /// Is down.
+    Down,
+}
+
+impl Role {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::Following,
+        Self::Leading,
+        Self::Candidate,
+        Self::Learner,
+        Self::Joining,
+        Self::Sending,
+        Self::Transferring,
+        Self::Receiving,
+        Self::Installing,
+        Self::Removed,
+        Self::Down,
+    ];
 }
 
 impl Trouble {
-    /// All of them.
-    pub const ALL: [Self; 15] = [
+    /// Those that a member meets also when it is alone.
+    pub const ALONE: [Self; 15] = [
         Self::PowerLoss,
         Self::PowerInDisk,
         Self::PowerInStore,
@@ -57,6 +130,29 @@ impl Trouble {
         Self::HubBehind,
         Self::Stop,
     ];
+    /// Those that need several.
+    pub const TOGETHER: [Self; 14] = [
+        Self::Cut,
+        Self::CutOneWay,
+        Self::Partition,
+        Self::ConnectionLost,
+        Self::Suspend,
+        Self::ApplyStalls,
+        Self::AllSyncsHang,
+        Self::Wipe,
+        Self::TransferBreaks,
+        Self::MoveLeader,
+        Self::AddMember,
+        Self::Promote,
+        Self::RemoveMember,
+        Self::SwitchOff,
+    ];
+    const COUNT: usize = Self::ALONE.len() + Self::TOGETHER.len();
+
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::ALONE.into_iter().chain(Self::TOGETHER)
+    }
 }
 
 /// What the member was doing. The first that fits, from the bottom of the list upwards.
@@ -87,12 +183,14 @@ pub enum Doing {
     Replay,
     /// Log and store are being opened.
     Recover,
+    /// A snapshot of another member is received.
+    Receive,
     /// It is down.
     Down,
 }
 
 impl Doing {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Idle,
         Self::Append,
         Self::Sync,
@@ -105,55 +203,90 @@ impl Doing {
         Self::NoLeader,
         Self::Replay,
         Self::Recover,
+        Self::Receive,
         Self::Down,
     ];
 }
 
 /// See the file header.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Coverage([[u64; Doing::ALL.len()]; Trouble::ALL.len()]);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Coverage {
+    states: [[u64; Doing::ALL.len()]; Trouble::COUNT],
+    roles: [[u64; Role::ALL.len()]; Trouble::COUNT],
+}
+
+impl Default for Coverage {
+    fn default() -> Self {
+        Self { states: [[0; Doing::ALL.len()]; Trouble::COUNT], roles: [[0; Role::ALL.len()]; Trouble::COUNT] }
+    }
+}
 
 impl Coverage {
     /// Counts a fault that took effect.
-    pub fn count(&mut self, trouble: Trouble, doing: Doing) {
-        self.0[trouble as usize][doing as usize] += 1;
+    pub fn count(&mut self, trouble: Trouble, doing: Doing, role: Role) {
+        self.states[trouble as usize][doing as usize] += 1;
+        self.roles[trouble as usize][role as usize] += 1;
     }
 
     /// Adds another table.
     pub fn add(&mut self, other: &Self) {
-        for (row, more) in self.0.iter_mut().zip(&other.0) {
-            row.iter_mut().zip(more).for_each(|(cell, more)| *cell += more);
-        }
+        let add = |row: &mut [u64], more: &[u64]| row.iter_mut().zip(more).for_each(|(cell, more)| *cell += more);
+        self.states.iter_mut().zip(&other.states).for_each(|(row, more)| add(row, more));
+        self.roles.iter_mut().zip(&other.roles).for_each(|(row, more)| add(row, more));
     }
 
     /// Faults of this kind.
     pub fn of(&self, trouble: Trouble) -> u64 {
-        self.0[trouble as usize].iter().sum()
+        self.states[trouble as usize].iter().sum()
     }
 
     /// Faults met while doing this.
     pub fn while_doing(&self, doing: Doing) -> u64 {
-        self.0.iter().map(|row| row[doing as usize]).sum()
+        self.states.iter().map(|row| row[doing as usize]).sum()
+    }
+
+    /// Faults that met this role.
+    pub fn in_role(&self, role: Role) -> u64 {
+        self.roles.iter().map(|row| row[role as usize]).sum()
     }
 
     /// Cells that are not empty.
     pub fn cells(&self) -> usize {
-        self.0.iter().flatten().filter(|cell| **cell > 0).count()
+        let states = self.states.iter().flatten().filter(|cell| **cell > 0).count();
+        states + self.roles.iter().flatten().filter(|cell| **cell > 0).count()
     }
+}
+
+fn table(
+    f: &mut fmt::Formatter<'_>,
+    title: &str,
+    heads: impl Iterator<Item = String>,
+    row: impl Fn(Trouble) -> Vec<u64>,
+) -> fmt::Result {
+    write!(f, "{title:15}")?;
+    for head in heads {
+        write!(f, "{head:>13}")?;
+    }
+    for trouble in Trouble::all() {
+        let cells = row(trouble);
+        if cells.iter().all(|cell| *cell == 0) {
+            continue;
+        }
+        write!(f, "\n{:15}", format!("{trouble:?}"))?;
+        for cell in cells {
+            if cell == 0 { write!(f, "{:>13}", ".")? } else { write!(f, "{cell:>13}")? }
+        }
+    }
+    writeln!(f)
 }
 
 impl fmt::Display for Coverage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:14}", "fault \\ state")?;
-        for doing in Doing::ALL {
-            write!(f, "{:>9}", format!("{doing:?}"))?;
-        }
-        for trouble in Trouble::ALL {
-            write!(f, "\n{:14}", format!("{trouble:?}"))?;
-            for cell in self.0[trouble as usize] {
-                if cell == 0 { write!(f, "{:>9}", ".")? } else { write!(f, "{cell:>9}")? }
-            }
-        }
-        Ok(())
+        let states = Doing::ALL.into_iter().map(|doing| format!("{doing:?}"));
+        table(f, "fault \\ state", states, |trouble| self.states[trouble as usize].to_vec())?;
+        let roles = Role::ALL.into_iter().map(|role| format!("{role:?}"));
+        table(f, "fault \\ role", roles, |trouble| self.roles[trouble as usize].to_vec())?;
+        let never: Vec<_> = Trouble::all().filter(|trouble| self.of(*trouble) == 0).collect();
+        write!(f, "never happened: {never:?}")
     }
 }

@@ -5,7 +5,8 @@
 
 use actors::store_reads::StoreReads;
 use bytes::Bytes;
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use storage::engine::sim::{Fault, SimEngine, SimSnapshot};
 use storage::engine::{Engine, EngineError, Family, Load, Op, Snapshot};
@@ -25,9 +26,13 @@ pub struct Stop {
     pub in_chunk: bool,
 }
 
+/// Checkpoints of a machine's stores, by the folder they would be in: nothing here touches a real one.
+pub type Checkpoints = Arc<Mutex<BTreeMap<PathBuf, SimEngine>>>;
+
 #[derive(Default)]
 struct Inner {
     sim: SimEngine,
+    checkpoints: Checkpoints,
     stop: Option<Stop>,
     /// The next write in the middle of an entry fails.
     fail_chunk: Option<Fault>,
@@ -49,10 +54,34 @@ pub struct StepEngine(Arc<Mutex<Inner>>);
 pub type Reads = StoreReads<SimSnapshot>;
 
 impl StepEngine {
+    /// An empty one, of a machine with these checkpoints.
+    pub fn new(checkpoints: Checkpoints) -> Self {
+        Self::of(SimEngine::default(), checkpoints)
+    }
+
+    fn of(sim: SimEngine, checkpoints: Checkpoints) -> Self {
+        Self(Arc::new(Mutex::new(Inner { sim, checkpoints, ..Inner::default() })))
+    }
+
+    /// Opens a checkpoint, which is there once.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn open_checkpoint(checkpoints: &Checkpoints, dir: &Path) -> Result<Self, EngineError> {
+        let copy = checkpoints.lock().unwrap_or_else(PoisonError::into_inner).remove(dir);
+        let copy = copy.ok_or_else(|| halted("open"))?;
+        Ok(Self::of(copy, checkpoints.clone()))
+    }
+
     /// What a restart after a crash finds.
     pub fn crash(&self) -> Self {
-        let sim = self.lock().sim.crash();
-        Self(Arc::new(Mutex::new(Inner { sim, ..Inner::default() })))
+        let inner = self.lock();
+        Self::of(inner.sim.crash(), inner.checkpoints.clone())
+    }
+
+    /// The machine has stopped in a step of this store.
+    pub fn has_stopped(&self) -> bool {
+        self.lock().stopped
     }
 
     /// Flushes by itself after every so many batches.
@@ -196,7 +225,10 @@ impl Engine for StepEngine {
     }
 
     fn checkpoint(&self, dir: &Path) -> Result<(), EngineError> {
-        self.lock().sim.checkpoint(dir)
+        let copy = self.copy()?;
+        let checkpoints = self.lock().checkpoints.clone();
+        checkpoints.lock().unwrap_or_else(PoisonError::into_inner).insert(dir.to_owned(), copy);
+        Ok(())
     }
 
     fn disk_bytes(&self) -> u64 {
@@ -208,10 +240,28 @@ impl Engine for StepEngine {
     }
 
     fn load(&self) -> Result<Box<dyn Load>, EngineError> {
-        self.lock().sim.load()
+        let rows = self.lock().sim.load()?;
+        Ok(Box::new(StepLoad { rows, engine: self.clone() }))
     }
 
     fn closed(&self) -> Box<dyn Fn() -> bool + Send> {
         self.lock().sim.closed()
+    }
+}
+
+/// Rows on their way in: that they become visible is a step.
+struct StepLoad {
+    rows: Box<dyn Load>,
+    engine: StepEngine,
+}
+
+impl Load for StepLoad {
+    fn put(&mut self, family: Family, key: &[u8], value: &[u8]) -> Result<(), EngineError> {
+        self.rows.put(family, key, value)
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), EngineError> {
+        let Self { rows, engine } = *self;
+        engine.lock().step("load", |_| rows.finish())
     }
 }

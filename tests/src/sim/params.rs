@@ -1,6 +1,7 @@
 //! The sizes and habits of one run, drawn from its seed: small enough that every border is met within a few hundred events.
 
 use super::rng::Rng;
+use actors::limits::LOG_TAIL_BYTES;
 use actors::watch_hub::HubConfig;
 use storage::apply::CHUNK_BYTES;
 use storage::wal::WalConfig;
@@ -10,9 +11,45 @@ pub const TICK: u64 = 100_000;
 /// Ticks of an election timeout.
 pub const ELECTION_TICKS: u32 = 10;
 
+/// What a world is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Shape {
+    /// One member, with a learner that never catches up.
+    One,
+    /// Several members and the network between them; members come and go.
+    #[default]
+    Cluster,
+}
+
 /// See the file header.
 #[derive(Clone, Debug)]
 pub struct Params {
+    /// What the world is made of.
+    pub shape: Shape,
+    /// Founders.
+    pub members: usize,
+    /// Ids of leases that clients use.
+    pub leases: u64,
+    /// Bytes of entries in one message of raft.
+    pub message_bytes: u64,
+    /// Such messages under way to one member.
+    pub messages_in_flight: usize,
+    /// Bytes of applied entries kept in memory.
+    pub tail_bytes: u64,
+    /// Members ask before they campaign.
+    pub pre_vote: bool,
+    /// Most of the first election timeout is skipped.
+    pub advance_first_election: bool,
+    /// Changes of the membership that could cost the quorum are refused.
+    pub strict_reconfig: bool,
+    /// Longest way of a message, in microseconds.
+    pub way: u64,
+    /// Chance of a message to be lost, or to come twice, in permille.
+    pub loss: u64,
+    /// How far clocks may run apart, in parts per million.
+    pub drift: u64,
+    /// Longest pause of the operator between two looks, in microseconds.
+    pub operator: u64,
     /// Operations clients begin.
     pub operations: u64,
     /// Faults.
@@ -49,9 +86,51 @@ pub struct Params {
 
 impl Params {
     /// From the run's chance.
-    pub fn draw(rng: &mut Rng) -> Self {
+    pub fn draw(rng: &mut Rng, shape: Shape) -> Self {
+        let mut params = Self::draw_member(rng);
+        if shape == Shape::Cluster {
+            params.draw_cluster(rng);
+        }
+        params
+    }
+
+    /// What is between members. Messages and what is kept of the log are small, so that snapshots are the rule.
+    fn draw_cluster(&mut self, rng: &mut Rng) {
+        self.shape = Shape::Cluster;
+        self.members = rng.pick(&[1, 2, 3, 3, 3, 3, 4, 5]);
+        self.clients = rng.between(2, 6);
+        self.faults = rng.between(4, 20);
+        self.leases = rng.pick(&[6, 30]);
+        self.message_bytes = rng.pick(&[1, 300, 4_000, 1 << 20]);
+        self.messages_in_flight = rng.pick(&[1, 4, 256]);
+        self.tail_bytes = rng.pick(&[0, 500, 5_000, LOG_TAIL_BYTES]);
+        self.pre_vote = rng.chance(85);
+        self.advance_first_election = rng.chance(50);
+        self.strict_reconfig = rng.chance(60);
+        self.way = rng.pick(&[300, 3_000, 30_000]);
+        self.loss = rng.pick(&[0, 0, 5, 50]);
+        self.drift = rng.pick(&[0, 200, 5_000]);
+        self.operator = rng.pick(&[1_000_000, 5_000_000, 20_000_000]);
+        self.think = rng.pick(&[2_000, 50_000, 300_000]);
+        self.latency = rng.pick(&[100, 2_000, 10_000]);
+    }
+
+    fn draw_member(rng: &mut Rng) -> Self {
         let segment = rng.pick(&[12 << 10, 16 << 10, 32 << 10, 64 << 10]);
         Self {
+            shape: Shape::One,
+            members: 1,
+            leases: 6,
+            message_bytes: 1 << 20,
+            messages_in_flight: 512,
+            tail_bytes: LOG_TAIL_BYTES,
+            pre_vote: true,
+            advance_first_election: false,
+            strict_reconfig: true,
+            way: 0,
+            loss: 0,
+            drift: 0,
+            operator: 0,
             operations: rng.between(60, 400),
             faults: rng.between(2, 14),
             clients: rng.between(1, 6),

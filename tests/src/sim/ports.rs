@@ -3,16 +3,15 @@
 //! Everything keeps its order and nothing is lost while the process lives. Must never hold a message back on its own: when
 //! a queue is looked at is the world's choice.
 
+use actors::lease_manager::LeaderAnswered;
 use actors::mailbox::Mailbox;
 use actors::wiring::events::Advanced;
-use actors::wiring::leases::{LeasesAdvanced, RoleChanged};
+use actors::wiring::leases::{LeaseCall, LeasesAdvanced, RebuildLeases, RoleChanged};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use messages::lease::LeaseRequests;
-use messages::peer::{PeerSender, Vitals};
 use messages::watch::WatchRequests;
 use messages::{Reply, ReplySink};
-use raft::Message;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 /// Mail of the lease manager.
 pub enum LeaseMail {
@@ -20,6 +19,12 @@ pub enum LeaseMail {
     Advanced(LeasesAdvanced),
     /// From the core.
     Role(RoleChanged),
+    /// From the applier, which has another store.
+    Rebuild(RebuildLeases),
+    /// From other members.
+    Call(LeaseCall),
+    /// The end of a call to the leader.
+    LeaderAnswered(LeaderAnswered),
     /// From clients.
     Requests(LeaseRequests),
     /// Answers to its own proposals and reads.
@@ -57,6 +62,18 @@ impl Mailbox<RoleChanged> for ToLeases {
     }
 }
 
+impl Mailbox<RebuildLeases> for ToLeases {
+    fn send(&self, message: RebuildLeases) {
+        let _ = self.0.send(LeaseMail::Rebuild(message));
+    }
+}
+
+impl Mailbox<LeaseCall> for ToLeases {
+    fn send(&self, message: LeaseCall) {
+        let _ = self.0.send(LeaseMail::Call(message));
+    }
+}
+
 impl ReplySink for ToLeases {
     fn deliver(&self, replies: Vec<Reply>) {
         let _ = self.0.send(LeaseMail::Answers(replies));
@@ -67,13 +84,6 @@ impl Mailbox<Advanced> for ToHub {
     fn send(&self, message: Advanced) {
         let _ = self.0.send(HubMail::Advanced(message));
     }
-}
-
-/// There is no other member to be told how this one is.
-pub struct NobodyToTell;
-
-impl Mailbox<Vitals> for NobodyToTell {
-    fn send(&self, _: Vitals) {}
 }
 
 /// A mailbox.
@@ -95,22 +105,5 @@ impl ClientSink {
 impl ReplySink for ClientSink {
     fn deliver(&self, replies: Vec<Reply>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(replies);
-    }
-}
-
-/// Collects what goes to other members. There are none yet, so it is looked at and dropped.
-#[derive(Clone, Default)]
-pub struct SimPeers(Arc<Mutex<Vec<Message>>>);
-
-impl SimPeers {
-    /// What came since the last call.
-    pub fn take(&self) -> Vec<Message> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl PeerSender for SimPeers {
-    fn send(&self, messages: Vec<Message>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(messages);
     }
 }

@@ -3,13 +3,14 @@
 //! Holds every entry, every version and every position for good, so that any view, answer or stream can be judged later.
 //! Must never look at the store under test.
 
+use super::replay_members::Members;
 use super::violation::{Checked, hold};
 use bytes::Bytes;
 use crc32c::crc32c_append;
 use model::request::*;
 use model::{Applied, ApplyError, Command, Envelope, KeyRange, KeyValue, OpOutcome, Origin, Outcome, RangeOutcome};
 use prost::Message;
-use raft::{Entry, EntryKind};
+use raft::{Entry, EntryKind, LogId};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
@@ -48,6 +49,8 @@ pub struct Position {
     pub compact: i64,
     /// Leases and their granted seconds.
     pub leases: Rc<BTreeMap<i64, i64>>,
+    /// Who the members are.
+    pub members: Rc<Members>,
 }
 
 /// What an operation's entry did.
@@ -82,21 +85,25 @@ pub struct Replay {
     told: HashMap<u64, Told>,
     /// When each lease went, and by whose operation: zero for an owner inside the node.
     pub revoked: Vec<(i64, u64)>,
+    /// Leases that were granted since somebody looked.
+    pub granted: Vec<i64>,
     sub: i64,
 }
 
 impl Replay {
     /// A store in which everything up to `first` is the empty start.
-    pub fn new(first: u64, term: u64) -> Self {
-        let start = Position { term, revision: 1, compact: -1, leases: Rc::default() };
+    pub fn new(first: LogId, members: Members) -> Self {
+        let members = Rc::new(members);
+        let start = Position { term: first.term, revision: 1, compact: -1, leases: Rc::default(), members };
         Self {
-            first,
+            first: first.index,
             entries: Vec::new(),
             positions: vec![start],
             keys: BTreeMap::new(),
             changes: Vec::new(),
             told: HashMap::new(),
             revoked: Vec::new(),
+            granted: Vec::new(),
             sub: 0,
         }
     }
@@ -148,8 +155,10 @@ impl Replay {
             format!("entry {}@{} behind {last}@{term}", entry.index, entry.term)
         })?;
         let mut next = Position { term: entry.term, ..self.now().clone() };
-        if entry.kind == EntryKind::Normal && !entry.data.is_empty() {
-            self.command(entry, &mut next)?;
+        match entry.kind {
+            EntryKind::Normal if entry.data.is_empty() => {}
+            EntryKind::Normal => self.command(entry, &mut next)?,
+            EntryKind::ConfChange | EntryKind::ConfChangeV2 => Rc::make_mut(&mut next.members).change(entry)?,
         }
         self.entries.push((entry.term, entry.data.clone()));
         self.positions.push(next);
@@ -197,6 +206,7 @@ impl Replay {
             Command::LeaseGrant(g) if next.leases.contains_key(&g.id) => Err(ApplyError::LeaseExists),
             Command::LeaseGrant(g) => {
                 Rc::make_mut(&mut next.leases).insert(g.id, g.ttl);
+                self.granted.push(g.id);
                 Ok(Outcome::LeaseGrant { id: g.id, ttl: g.ttl })
             }
             Command::LeaseRevoke(r) => {
@@ -210,7 +220,11 @@ impl Replay {
                 Ok(Outcome::LeaseRevoke)
             }
             Command::LeaseCheckpoint(_) => Ok(Outcome::LeaseCheckpoint),
-            Command::Alarm(_) | Command::ClusterVersionSet(_) | Command::MemberAttrSet(_) => Ok(Outcome::Done),
+            Command::MemberAttrSet(request) => {
+                Rc::make_mut(&mut next.members).publish(request);
+                Ok(Outcome::Done)
+            }
+            Command::Alarm(_) | Command::ClusterVersionSet(_) => Ok(Outcome::Done),
             // no simulated client sends one
             Command::Auth(_) => Ok(Outcome::Done),
         }

@@ -2,8 +2,10 @@
 //! events would have made wrong.
 
 use super::clients::{Ask, Call};
+use super::orders::FIRST_CHANGE;
 use super::ports::HubMail;
-use super::running::CLIENT_SINK;
+use super::replay::FIRST_OP;
+use super::running::{CLIENT_SINK, Running};
 use super::violation::{Checked, hold, violated};
 use super::world::World;
 use messages::lease::{LeaseAsk, LeaseReply, LeaseRequests};
@@ -24,19 +26,21 @@ impl World {
         if self.clients.begun >= self.params.operations || self.clients.list[client].call.is_some() {
             return Ok(());
         }
+        self.move_client(client);
+        let at = self.clients.list[client].at;
         let eager = self.clients.list[client].eager;
-        let serving = self.run.as_ref().is_some_and(|run| run.gauges.serving.load(Acquire));
-        if self.run.is_none() || !(serving || eager) {
+        let serving = self.machines[at].is_serving();
+        if self.machines[at].run.is_none() || !(serving || eager) {
             self.client_later(client);
             return Ok(());
         }
         // what an owner inside the node does: it proposes for the term that it saw the last time it looked
-        let seen = self.run.as_ref().map_or(0, |run| run.gauges.term.load(Relaxed));
+        let seen = self.machines[at].run.as_ref().map_or(0, |run| run.gauges.term.load(Relaxed));
         let term = std::mem::replace(&mut self.clients.list[client].term, seen);
         let only_in_term = if self.rng.chance(12) { term } else { 0 };
         let call = self.clients.next_call(&mut self.rng, &self.params, &self.replay, self.now);
-        self.trace.line(self.now, || format!("client {client}: {:x} {:?}", call.op, call.ask));
-        let Some(run) = &self.run else { return Ok(()) };
+        self.trace.line(self.now, || format!("client {client} at m{at}: {:x} {:?}", call.op, call.ask));
+        let Some(run) = &self.machines[at].run else { return Ok(()) };
         match &call.ask {
             // a door is closed before service; who is inside the node may propose, and is never given leave to read
             Ask::Read(_) if !serving => {
@@ -52,8 +56,8 @@ impl World {
                 }
             }
             Ask::Read(request) if run.gauges.sole_voter.load(Acquire) => {
-                let (request, revision) = (request.clone(), call.revision);
-                return self.serve(client, &request, Some(revision));
+                let request = request.clone();
+                return self.serve(client, &request, Some((call.revision, call.after)));
             }
             Ask::Read(_) => {
                 if run.port.read(ReadIndex { sink: CLIENT_SINK, tokens: vec![call.op] }).is_err() {
@@ -76,13 +80,30 @@ impl World {
         Ok(())
     }
 
+    /// Goes to another member, now and then, and when its own is down.
+    fn move_client(&mut self, client: usize) {
+        let here = &self.machines[self.clients.list[client].at];
+        // what is asked of a machine that stands still waits there, among all else that does
+        let stays = if here.frozen_until <= self.now { 93 } else { 60 };
+        if here.run.is_some() && self.rng.chance(stays) {
+            return;
+        }
+        let all = self.serving();
+        if !all.is_empty() {
+            self.clients.list[client].at = self.rng.pick(&all);
+        }
+    }
+
     /// A range from the newest view; `fresh`: it must show everything told before this revision.
-    fn serve(&mut self, client: usize, request: &RangeRequest, fresh: Option<i64>) -> Checked {
-        let Some(run) = &self.run else { return Ok(()) };
+    fn serve(&mut self, client: usize, request: &RangeRequest, fresh: Option<(i64, u64)>) -> Checked {
+        let at = self.clients.list[client].at;
+        let Some(run) = &self.machines[at].run else { return Ok(()) };
         let view = run.views.load();
-        let told = fresh.unwrap_or(i64::MIN);
-        hold("SIM-READ-FRESH", view.status.revision >= told, || {
-            format!("a linearizable read at {}, revision {told} was told before", view.status.revision)
+        let (told, entry) = fresh.unwrap_or((i64::MIN, 0));
+        let is_fresh = view.status.revision >= told && view.status.applied_index >= entry;
+        hold("SIM-READ-FRESH", is_fresh, || {
+            let (revision, applied) = (view.status.revision, view.status.applied_index);
+            format!("m{at}: a linearizable read at {revision}, entry {applied}; {told}, entry {entry} was told before")
         })?;
         let result = match run.reads.range(request, INLINE_BYTES) {
             Some(result) => result.map(|(_, outcome)| outcome),
@@ -100,6 +121,8 @@ impl World {
         self.clients.answered += 1;
         if fresh.is_some() {
             self.clients.told_revision = self.clients.told_revision.max(view.status.revision);
+            // whatever is begun after this answer stands behind what it showed
+            self.clients.told_index = self.clients.told_index.max(view.status.applied_index);
         }
         self.client_later(client);
         Ok(())
@@ -107,21 +130,48 @@ impl World {
 
     /// A watch client's turn.
     pub(super) fn watch(&mut self) {
-        let Some(run) = self.run.as_ref().filter(|run| run.gauges.serving.load(Acquire)) else { return };
+        let stream = self.watching.pick(&mut self.rng);
+        let all = self.serving();
+        if all.is_empty() {
+            return;
+        }
+        if let Some(here) = self.watching.machine_of(stream) {
+            let answers = all.contains(&here);
+            if answers && (!self.is_cluster() || self.rng.chance(95)) {
+                return self.watch_at(stream, here);
+            }
+            // a client gives up a member that does not answer, or goes to another one, and resumes there
+            let closing = self.watching.abandon(stream);
+            if let Some(run) = &self.machines[here].run {
+                // the receiving end is ours
+                let _ = run.to_hub.send(HubMail::Requests(WatchRequests(vec![closing])));
+            }
+        }
+        let at = self.rng.pick(&all);
+        self.watch_at(stream, at);
+    }
+
+    fn watch_at(&mut self, stream: usize, at: usize) {
+        let Some(run) = &self.machines[at].run else { return };
         // requests of watch clients that wait for an answer
         if run.hub_mail.len() > HUB_MAIL {
             return;
         }
-        let requests = self.watching.act(&mut self.rng, &self.params, &self.replay, self.clients.told_revision);
+        let told = if self.is_cluster() { 0 } else { self.clients.told_revision };
+        let requests = self.watching.act(stream, at, &mut self.rng, &self.params, &self.replay, told);
         // the receiving end is ours
         let _ = run.to_hub.send(HubMail::Requests(WatchRequests(requests)));
     }
 
     /// Answers arrive.
-    pub(super) fn hear(&mut self) -> Checked {
-        let Some(run) = &self.run else { return Ok(()) };
+    pub(super) fn hear(&mut self, at: usize) -> Checked {
+        let Some(run) = &self.machines[at].run else { return Ok(()) };
         for reply in run.replies.take() {
             let Reply { token, body } = reply;
+            if !(FIRST_OP..FIRST_CHANGE).contains(&token) {
+                self.operator_hears(at, token, body)?;
+                continue;
+            }
             match body {
                 ReplyBody::Applied(result) => self.on_applied(token, result)?,
                 ReplyBody::ReadGranted(result) => {
@@ -132,12 +182,15 @@ impl World {
                         );
                     };
                     match (result, call.ask) {
-                        (Ok(()), Ask::Read(request)) => self.serve(client, &request, Some(call.revision))?,
+                        (Ok(()), Ask::Read(request)) => {
+                            self.serve(client, &request, Some((call.revision, call.after)))?;
+                        }
                         (Ok(()), ask) => return violated("SIM-REPLY-OWN", format!("leave to read for {ask:?}")),
                         (Err(_), _) => self.client_later(client),
                     }
                 }
                 ReplyBody::Lease(result) => self.on_lease(token, result)?,
+                // frames of watch streams are taken from the hub itself
                 _ => {}
             }
         }
@@ -151,7 +204,7 @@ impl World {
         self.trace.line(self.now, || format!("client {client}: {op:x} is told {result:?}"));
         self.client_later(client);
         match result {
-            Ok(applied) => self.on_result(&call, &applied),
+            Ok(applied) => self.on_result(self.clients.list[client].at, &call, &applied),
             Err(
                 RequestError::NoLeader
                 | RequestError::LeaderChanged
@@ -166,7 +219,7 @@ impl World {
         }
     }
 
-    fn on_result(&mut self, call: &Call, applied: &Applied) -> Checked {
+    fn on_result(&mut self, at: usize, call: &Call, applied: &Applied) -> Checked {
         let Some(told) = self.replay.told(call.op).cloned() else {
             return violated(
                 "SIM-REPLY-OWN",
@@ -179,9 +232,9 @@ impl World {
         hold("SIM-REAL-TIME", told.index > call.after, || {
             format!("{:x} stands at {}, entry {} was told before it was asked", call.op, told.index, call.after)
         })?;
-        let durable = self.durable;
+        let durable = self.machines[at].book.durable.last();
         hold("SIM-ACK-DURABLE", told.index <= durable, || {
-            format!("AI-9: entry {} is acknowledged, {durable} is durable", told.index)
+            format!("AI-9: m{at}: entry {} is acknowledged, {durable} is durable", told.index)
         })?;
         self.clients.answered += 1;
         self.clients.told_index = self.clients.told_index.max(told.index);
@@ -190,11 +243,11 @@ impl World {
         if let Ok(Outcome::LeaseGrant { id, ttl }) = applied.result
             && self.replay.now().leases.get(&id) == Some(&ttl)
         {
-            let older = self.run.as_ref().and_then(|run| run.leases.leases().time_to_live(id));
-            if older.is_some() {
+            let older = |run: &Running| run.leases.leases().time_to_live(id).is_some();
+            if !self.is_cluster() && self.machines[at].run.as_ref().is_some_and(older) {
                 self.promises.contest(id);
             }
-            self.promises.told(id, ttl, self.now);
+            self.promises.told(id, ttl, call.since, self.now);
         }
         Ok(())
     }
@@ -210,12 +263,14 @@ impl World {
         {
             let held = self.replay.now().leases.get(id) == Some(ttl);
             // a lease that went a moment ago, which its manager has not been told yet: the renewal came before
-            let late = self.run.as_ref().is_some_and(|run| !run.lease_mail.is_empty());
+            let mail = |run: &Running| !run.lease_mail.is_empty();
+            let at = self.clients.list[client].at;
+            let late = self.machines[at].run.as_ref().is_some_and(mail) || self.promises.changed_since(*id, call.since);
             hold("SIM-LEASE-KNOWN", held || late, || {
                 format!("lease {id} is renewed for {ttl} s, there is {:?}", self.replay.now().leases.get(id))
             })?;
             if held {
-                self.promises.told(*id, *ttl, self.now);
+                self.promises.told(*id, *ttl, call.since, self.now);
             }
         }
         Ok(())

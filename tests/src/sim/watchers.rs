@@ -42,6 +42,8 @@ struct Watcher {
 #[derive(Clone, Debug, Default)]
 struct Stream {
     open: bool,
+    /// The machine whose member it is open at, or was.
+    at: usize,
     key: u64,
     watchers: Vec<Watcher>,
     next_id: i64,
@@ -114,13 +116,37 @@ impl Watcher {
 }
 
 impl Watching {
-    /// One thing a watch client does.
-    pub fn act(&mut self, rng: &mut Rng, params: &Params, replay: &Replay, told: i64) -> Vec<ToHub> {
+    /// Some stream.
+    pub fn pick(&mut self, rng: &mut Rng) -> usize {
         if self.streams.is_empty() {
             self.streams = vec![Stream::default(); STREAMS];
         }
-        let at = rng.below(STREAMS as u64) as usize;
-        let mut out = self.open(at, rng, told);
+        rng.below(STREAMS as u64) as usize
+    }
+
+    /// Where a stream is open.
+    pub fn machine_of(&self, stream: usize) -> Option<usize> {
+        self.streams.get(stream).filter(|stream| stream.open).map(|stream| stream.at)
+    }
+
+    /// A stream is closed by its client, who goes on elsewhere.
+    pub fn abandon(&mut self, stream: usize) -> ToHub {
+        let stream = &mut self.streams[stream];
+        stream.open = false;
+        ToHub::CloseStream { stream: StreamKey { sink: CLIENT_SINK, token: stream.key } }
+    }
+
+    /// One thing a watch client does with a stream, at this machine's member.
+    pub fn act(
+        &mut self,
+        at: usize,
+        machine: usize,
+        rng: &mut Rng,
+        params: &Params,
+        replay: &Replay,
+        told: i64,
+    ) -> Vec<ToHub> {
+        let mut out = self.open(at, machine, rng, told);
         let stream = &mut self.streams[at];
         let key = StreamKey { sink: CLIENT_SINK, token: stream.key };
         match rng.below(10) {
@@ -145,13 +171,13 @@ impl Watching {
     }
 
     /// Opens a stream that is not, and resumes its watchers.
-    fn open(&mut self, at: usize, rng: &mut Rng, told: i64) -> Vec<ToHub> {
+    fn open(&mut self, at: usize, machine: usize, rng: &mut Rng, told: i64) -> Vec<ToHub> {
         let stream = &mut self.streams[at];
         if stream.open {
             return Vec::new();
         }
         self.next_key += 1;
-        (stream.open, stream.key, stream.owed) = (true, self.next_key, 0);
+        (stream.open, stream.key, stream.owed, stream.at) = (true, self.next_key, 0, machine);
         let key = StreamKey { sink: CLIENT_SINK, token: stream.key };
         let mut out = vec![ToHub::OpenStream { stream: key, credit: rng.pick(&[300, 4_000, 1 << 20]) }];
         stream.watchers.retain(|w| w.life != Life::Ending);
@@ -165,23 +191,26 @@ impl Watching {
         out
     }
 
-    /// Opens everything and grants everything: the end of a run, when all must arrive.
-    pub fn settle(&mut self, rng: &mut Rng, told: i64) -> Vec<ToHub> {
+    /// Opens everything and grants everything: the end of a run, when all must arrive. `place` is a machine that serves; each stream's
+    /// requests go to the machine named with them.
+    pub fn settle(&mut self, rng: &mut Rng, told: i64, place: impl Fn(usize) -> usize) -> Vec<(usize, Vec<ToHub>)> {
         let mut out = Vec::new();
         self.settling = true;
         for at in 0..self.streams.len() {
-            out.extend(self.open(at, rng, told));
+            let machine = self.machine_of(at).unwrap_or_else(|| place(at));
+            let mut requests = self.open(at, machine, rng, told);
             let stream = &mut self.streams[at];
             stream.owed = 0;
             let key = StreamKey { sink: CLIENT_SINK, token: stream.key };
-            out.push(ToHub::Credit { stream: key, bytes: 1 << 30 });
+            requests.push(ToHub::Credit { stream: key, bytes: 1 << 30 });
+            out.push((machine, requests));
         }
         out
     }
 
-    /// The member is gone, and every stream with it.
-    pub fn crash(&mut self) {
-        self.streams.iter_mut().for_each(|stream| stream.open = false);
+    /// A member is gone, and every stream with it.
+    pub fn crash(&mut self, machine: usize) {
+        self.streams.iter_mut().filter(|stream| stream.at == machine).for_each(|stream| stream.open = false);
     }
 
     /// Frames of a stream. Returns credit to grant, as much as the client takes at once.

@@ -3,7 +3,8 @@
 //! Must never deliver anything twice.
 
 use messages::peer::{
-    BulkError, BulkHeader, CallDone, CallError, Held, Inbound, Parcel, PeerSender, Peers, Question, Transport, Vitals,
+    BulkError, BulkHeader, CallDone, CallError, Held, Inbound, Parcel, PeerAddress, PeerSender, Peers, Question,
+    Transport, Vitals,
 };
 use raft::{Body, Message, NodeId};
 use std::collections::{HashMap, HashSet};
@@ -77,6 +78,8 @@ impl Transport for End {
     fn set_vitals(&self, _: Vitals) {}
 
     fn set_peers(&self, _: Peers) {}
+
+    fn introduce(&self, _: PeerAddress) {}
 
     fn call(&self, _: NodeId, _: Question, done: CallDone) {
         done(Err(CallError::Unreachable));
