@@ -10,7 +10,7 @@ use crate::cancellable::Cancellable;
 use crate::death_watch::DeathWatch;
 use crate::limits::PEER_HASH_PATIENCE;
 use crate::wiring::hashes::CompactionScheduled;
-use crossbeam_channel::{Receiver, select};
+use crossbeam_channel::{Receiver, never, select};
 use messages::peer::{CallError, NoAnswer};
 use messages::read::{RunQuery, Work};
 use messages::reply::HashAnswer;
@@ -60,16 +60,17 @@ impl<S: Snapshot> Hasher<S> {
 
     /// Runs until it is told to stop.
     pub fn run(mut self, watch: DeathWatch) {
+        // an end that nobody holds any more, as that of other members in a cluster of one, is no reason to stop
         loop {
             let HasherParts { queries, asked, compactions, stop, .. } = &self.parts;
             select! {
                 recv(compactions) -> compaction => match compaction {
                     Ok(compaction) => self.keep(compaction),
-                    Err(_) => break,
+                    Err(_) => self.parts.compactions = never(),
                 },
                 recv(queries) -> query => match query {
                     Ok(query) => self.answer(query),
-                    Err(_) => break,
+                    Err(_) => self.parts.queries = never(),
                 },
                 recv(asked) -> asked => match asked {
                     Ok(asked) => {
@@ -77,7 +78,7 @@ impl<S: Snapshot> Hasher<S> {
                         let hash = self.hash_kv(asked.ask.revision);
                         asked.answer(&hash.into());
                     }
-                    Err(_) => break,
+                    Err(_) => self.parts.asked = never(),
                 },
                 recv(stop) -> _ => break,
             }

@@ -165,6 +165,18 @@ fn other_members_are_answered_as_clients_are() {
 }
 
 #[test]
+fn clients_are_answered_when_nobody_else_can_ask_any_more() {
+    let Rig { views: _views, compactions, queries, peers, answers, stop, thread, .. } = Rig::start();
+    drop((compactions, peers));
+    for token in 0..3 {
+        queries.send(RunQuery { sink: SINK, token, work: Work::Hash }).expect("it lives");
+        assert!(matches!(answers.recv_timeout(LONG).expect("an answer").body, ReplyBody::Hash(Ok(_))));
+    }
+    drop(stop);
+    thread.join().expect("no panic");
+}
+
+#[test]
 fn the_ten_newest_compactions_are_kept() {
     let mut rig = Rig::start();
     for revision in 2..=14 {
