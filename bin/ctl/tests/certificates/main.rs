@@ -178,7 +178,7 @@ fn clients_that_are_refused_again_and_again_have_one_line_each() {
         place.openssl(&server.endpoint(), &["-brief", "-cert", "expired.pem", "-key", "expired.key"]);
         place.ctl(
             &endpoint,
-            &["--cacert=ca.leaf.pem", "--cert=foreign.pem", "--key=foreign.key", "--command-timeout=50ms"],
+            &["--cacert=ca.leaf.pem", "--cert=foreign.pem", "--key=foreign.key", "--command-timeout=300ms"],
         );
     }
     let causes = ["client didn't provide a certificate", "has expired", "signed by unknown authority"];
