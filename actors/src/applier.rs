@@ -248,6 +248,7 @@ impl<E: Engine> Applier<E> {
     /// Lets the hasher see what compactions are about to delete, before their callers are answered.
     fn schedule_hashes(&self, report: &Report<E::Snapshot>) {
         for &ScheduledCompaction { before, target } in &report.compactions {
+            // without a place there HashKV at this revision is computed from what is left
             let _ = self.parts.hasher.try_send(CompactionScheduled { view: report.view.clone(), before, target });
         }
     }

@@ -1,5 +1,5 @@
-//! The hasher: hashes of the whole store for clients and other members, and of what each compaction is about to delete, as etcd keeps them. Own
-//! thread, because such a walk would keep every other read waiting.
+//! The hasher: hashes of the whole store for clients and other members, and of what each compaction is about to delete, as etcd
+//! keeps them. Own thread, because such a walk would keep every other read waiting.
 //!
 //! Compactions go first: who was answered that one is decided, and then asks for the hash at its revision, gets the kept one.
 //! Must never write, and never hold a view between two jobs.
@@ -8,7 +8,7 @@ use crate::calls::kinds::{AtRevision, HashAt};
 use crate::calls::{Asked, PeerCalls};
 use crate::cancellable::Cancellable;
 use crate::death_watch::DeathWatch;
-use crate::limits::PEER_HASH_PATIENCE;
+use crate::limits::{KEPT_HASHES, PEER_HASH_PATIENCE};
 use crate::wiring::hashes::CompactionScheduled;
 use crossbeam_channel::{Receiver, never, select};
 use messages::peer::{CallError, NoAnswer};
@@ -21,9 +21,6 @@ use std::sync::Arc;
 use storage::engine::Snapshot;
 use storage::read::hash::{HashKv, hash_before_compaction, hash_db, hash_kv};
 use storage::view::Views;
-
-/// Hashes that are kept: those of the newest compactions, as many as etcd keeps.
-const KEPT: usize = 10;
 
 /// Ends the hasher talks to.
 pub struct HasherParts<S> {
@@ -55,7 +52,7 @@ pub struct Hasher<S> {
 impl<S: Snapshot> Hasher<S> {
     /// Has kept nothing yet.
     pub fn new(parts: HasherParts<S>) -> Self {
-        Self { parts, kept: VecDeque::with_capacity(KEPT + 1) }
+        Self { parts, kept: VecDeque::with_capacity(KEPT_HASHES + 1) }
     }
 
     /// Runs until it is told to stop.
@@ -121,7 +118,7 @@ impl<S: Snapshot> Hasher<S> {
         match hash_before_compaction(&view, compaction.before, compaction.target) {
             Ok(hash) => {
                 self.kept.push_back(hash);
-                if self.kept.len() > KEPT {
+                if self.kept.len() > KEPT_HASHES {
                     self.kept.pop_front();
                 }
             }

@@ -5,12 +5,13 @@ use crate::calls::{Asked, CallKind, CallsInHand, PeerCalls};
 use crate::death_watch::{DeathWatch, ExitCell};
 use crate::hasher::{Hasher, HasherParts};
 use crate::reader_pool::{self, PoolReads};
+use crate::test_client::client;
 use crate::wiring::hashes::CompactionScheduled;
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use messages::peer::{Call, Responder};
 use messages::read::{ChunkSource, RunQuery, Work};
 use messages::reply::HashAnswer;
-use messages::{Gauges, Reply, ReplyBody, ReplySink, SinkId, Sinks};
+use messages::{Gauges, Reply, ReplyBody, SinkId};
 use model::request::{CompactionRequest, DeleteRangeRequest, PutRequest};
 use model::{Command, Envelope, Origin, ReadError};
 use prost::Message as _;
@@ -24,21 +25,6 @@ use storage::view::Views;
 
 const SINK: SinkId = SinkId(0);
 const LONG: Duration = Duration::from_secs(20);
-
-struct Client(Sender<Reply>);
-
-impl ReplySink for Client {
-    fn deliver(&self, replies: Vec<Reply>) {
-        replies.into_iter().for_each(|reply| self.0.send(reply).expect("the test listens"));
-    }
-}
-
-fn client() -> (Arc<Sinks>, Receiver<Reply>) {
-    let (client, answers) = unbounded();
-    let sinks = Arc::new(Sinks::default());
-    sinks.register(vec![Arc::new(Client(client))]);
-    (sinks, answers)
-}
 
 /// A store, and a hasher beside it.
 struct Rig {

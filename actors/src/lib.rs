@@ -56,6 +56,8 @@ mod snapshot_streams;
 pub mod snapshotter;
 pub mod store_cell;
 pub mod store_reads;
+#[cfg(test)]
+mod test_client;
 pub mod ticker;
 pub mod timer;
 #[cfg(test)]

@@ -69,8 +69,10 @@ pub const APPLIER_QUEUE: usize = APPLIES_IN_FLIGHT + 3;
 pub const FLUSHER_QUEUE: usize = 8;
 /// Jobs waiting for the reader pool; a call that meets a full queue is answered "too many requests".
 pub const QUERIES: usize = 4096;
-/// Compactions whose rows the hasher has yet to look at: as many as it keeps hashes of. A further one has no hash.
-pub const COMPACTIONS_TO_HASH: usize = 10;
+/// Hashes that are kept: those of the newest compactions, as many as etcd keeps.
+pub const KEPT_HASHES: usize = 10;
+/// Compactions whose rows the hasher has yet to look at. A further one has no hash.
+pub const COMPACTIONS_TO_HASH: usize = KEPT_HASHES;
 /// Hashes that other members wait for; a further one is answered "busy".
 pub const PEER_HASHES: usize = 16;
 /// How long another member may take to hash its whole store.

@@ -7,11 +7,12 @@ use crate::maintenance_jobs::{MaintenanceJobs, MaintenanceParts};
 use crate::simple_tokens::{DEFAULT_TTL, SimpleTokens};
 use crate::store_cell::StoreCell;
 use crate::store_reads::StoreReads;
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crate::test_client::client;
+use crossbeam_channel::{Receiver, Sender, bounded};
 use messages::admin::{MaintenanceJob, RunJob};
 use messages::read::Reads;
 use messages::reply::SnapshotAnswer;
-use messages::{Gauges, Reply, ReplyBody, ReplySink, RequestError, SinkId, Sinks};
+use messages::{Gauges, Reply, ReplyBody, RequestError, SinkId};
 use model::request::RangeRequest;
 use raft::{ConfState, LogId};
 use std::sync::Arc;
@@ -25,21 +26,6 @@ use tempfile::TempDir;
 
 const SINK: SinkId = SinkId(0);
 const LONG: Duration = Duration::from_secs(20);
-
-struct Client(Sender<Reply>);
-
-impl ReplySink for Client {
-    fn deliver(&self, replies: Vec<Reply>) {
-        replies.into_iter().for_each(|reply| self.0.send(reply).expect("the test listens"));
-    }
-}
-
-fn client() -> (Arc<Sinks>, Receiver<Reply>) {
-    let (client, answers) = unbounded();
-    let sinks = Arc::new(Sinks::default());
-    sinks.register(vec![Arc::new(Client(client))]);
-    (sinks, answers)
-}
 
 fn store() -> (Arc<SimEngine>, StateMachine<SimEngine>) {
     let engine = Arc::new(SimEngine::new());

@@ -136,21 +136,17 @@ mod tests {
         }
     }
 
-    fn nobody_asks_for_promotions(core: CorePort) -> Arc<AskedPromotions> {
-        Arc::new(AskedPromotions::new(core, messages::SinkId(0)))
+    /// Questions about leases go to `leases`; nobody asks for promotions, hashes or snapshots.
+    fn inbox(inner: InnerPort, port: CorePort, leases: Sender<LeaseCall>) -> PeerInbox {
+        let promotions = Arc::new(AskedPromotions::new(port, messages::SinkId(0)));
+        PeerInbox::new(inner, Box::new(leases), promotions, bounded(0).0, Arc::new(NoSnapshots))
     }
 
     #[test]
     fn a_question_goes_to_whoever_it_is_for_and_an_unknown_one_to_nobody() {
         let (core, port, inner) = Inbox::new();
         let (to_leases, leases) = unbounded();
-        let inbox = PeerInbox::new(
-            inner,
-            Box::new(to_leases),
-            nobody_asks_for_promotions(port),
-            bounded(0).0,
-            Arc::new(NoSnapshots),
-        );
+        let inbox = inbox(inner, port, to_leases);
         let ids = LeaseIds { ids: vec![7] };
         let renewed = ask(&inbox, RenewLeases::KIND, &ids);
         let Ok(LeaseCall::Renew(asked)) = leases.try_recv() else { panic!("the lease manager is asked") };
@@ -168,13 +164,7 @@ mod tests {
     fn a_member_that_asks_too_much_at_once_is_told_so() {
         let (_core, port, inner) = Inbox::new();
         let (to_leases, leases) = unbounded();
-        let inbox = PeerInbox::new(
-            inner,
-            Box::new(to_leases),
-            nobody_asks_for_promotions(port),
-            bounded(0).0,
-            Arc::new(NoSnapshots),
-        );
+        let inbox = inbox(inner, port, to_leases);
         let ids = LeaseIds { ids: vec![7] };
         let waiting: Vec<_> = (0..CALLS_PER_PEER).map(|_| ask(&inbox, LeaseTimes::KIND, &ids)).collect();
         assert!(waiting.iter().all(Receiver::is_empty));

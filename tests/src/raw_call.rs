@@ -13,7 +13,7 @@ use tonic::{Request, Status};
 
 /// What came first on a stream.
 #[derive(Debug)]
-pub enum First {
+pub enum FirstAnswer {
     /// A message.
     Message(Bytes),
     /// The end, without an error.
@@ -84,6 +84,19 @@ pub async fn unary(channel: &Channel, path: &'static str, body: Bytes, token: Op
     Ok(answer.into_inner())
 }
 
+/// Calls a method with one request and reads to the end. A stream and a single call look the same here.
+///
+/// # Errors
+/// The server's.
+pub async fn drain(channel: &Channel, path: &'static str, body: Bytes) -> Result<(), Status> {
+    let mut client = ready(channel).await?;
+    let requests = stream::iter([body]);
+    let mut answers =
+        client.streaming(request(requests, None), PathAndQuery::from_static(path), Raw).await?.into_inner();
+    while answers.message().await?.is_some() {}
+    Ok(())
+}
+
 /// Opens a stream with one request and waits for what comes first. A method with a stream of requests gets no end of them.
 ///
 /// # Errors
@@ -95,16 +108,16 @@ pub async fn first_of_stream(
     token: Option<&str>,
     is_bidi: bool,
     patience: Duration,
-) -> Result<First, Status> {
+) -> Result<FirstAnswer, Status> {
     let mut client = ready(channel).await?;
     let one = stream::once(async move { body });
     let requests = if is_bidi { one.chain(stream::pending()).boxed() } else { one.boxed() };
     let first = async {
         let answer = client.streaming(request(requests, token), PathAndQuery::from_static(path), Raw).await?;
         match answer.into_inner().message().await? {
-            Some(message) => Ok(First::Message(message)),
-            None => Ok(First::End),
+            Some(message) => Ok(FirstAnswer::Message(message)),
+            None => Ok(FirstAnswer::End),
         }
     };
-    tokio::time::timeout(patience, first).await.unwrap_or(Ok(First::Nothing))
+    tokio::time::timeout(patience, first).await.unwrap_or(Ok(FirstAnswer::Nothing))
 }

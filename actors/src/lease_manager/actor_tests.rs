@@ -5,15 +5,15 @@ use super::service::LeaseServiceParts;
 use crate::calls::PeerCalls;
 use crate::clock;
 use crate::death_watch::ExitCell;
+use crate::test_client::TestClient;
 use crate::wiring::leases::{LeasesAdvanced, RoleChanged, StoredLease};
 use actix::Addr;
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, bounded, unbounded};
 use messages::lease::{LeaseAsk, LeaseReply, LeaseRequests};
 use messages::ports::{Bell, CorePort};
 use messages::propose::Propose;
 use messages::read::ReadIndex;
-use messages::reply::ReplySink;
-use messages::{Gauges, Reply, ReplyBody, RequestError, SinkId, Sinks};
+use messages::{Gauges, Reply, ReplyBody, ReplySink, RequestError, SinkId, Sinks};
 use model::Command;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -25,14 +25,6 @@ const CLIENT: SinkId = SinkId(0);
 const OWN: SinkId = SinkId(1);
 const LONG: Duration = Duration::from_secs(10);
 const SHORT: Duration = Duration::from_millis(100);
-
-struct Client(Sender<Reply>);
-
-impl ReplySink for Client {
-    fn deliver(&self, replies: Vec<Reply>) {
-        replies.into_iter().for_each(|reply| self.0.send(reply).expect("the test listens"));
-    }
-}
 
 struct Rig {
     manager: Addr<LeaseManager>,
@@ -71,7 +63,7 @@ impl Rig {
         };
         let parts = LeaseParts { service, calls: PeerCalls::default(), clock: Box::new(clock), exit: exit.clone() };
         let manager = LeaseManager::start(parts, &arbiter.handle());
-        sinks.register(vec![Arc::new(Client(client)), Arc::new(LeaseSink(manager.clone()))]);
+        sinks.register(vec![Arc::new(TestClient(client)), Arc::new(LeaseSink(manager.clone()))]);
         let sink = LeaseSink(manager.clone());
         Self { manager, sink, proposed, reads, answers, gauges, exit, suspended }
     }

@@ -214,8 +214,7 @@ impl LeaseService {
         if lags && !mutant::on(Mutant::StaleRenewal) {
             return false;
         }
-        let sole_voter = self.parts.gauges.sole_voter.load(Acquire);
-        sole_voter || self.confirmation.is_fresh(now) || mutant::on(Mutant::StaleRenewal)
+        gauges.sole_voter.load(Acquire) || self.confirmation.is_fresh(now) || mutant::on(Mutant::StaleRenewal)
     }
 
     fn decide(&mut self, ask: LeaseAsk, now: u64, confirmed: bool) -> Verdict {

@@ -3,12 +3,13 @@
 //! What is found is decided by plain functions; the tasks around them ask and raise the alarm CORRUPT. Must never blame a member whose
 //! hash is of another compaction or revision: those differ anyhow.
 
+use crate::alarms;
 use crate::client::{Client, ClientError};
 use futures_util::future::join_all;
 use messages::RequestError;
 use messages::reply::HashAnswer;
-use model::request::{AlarmAction, AlarmRequest, AlarmType};
-use model::{AlarmMember, Command};
+use model::AlarmMember;
+use model::request::AlarmType;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -165,7 +166,7 @@ async fn check_compaction(client: &Client) -> Result<Vec<u64>, ClientError> {
 
 async fn raise(client: &Client, member: u64) {
     let alarm = AlarmMember { member_id: member, alarm: AlarmType::Corrupt };
-    if client.ports().reads.status().alarms.contains(&alarm) {
+    if alarms::is_raised(client, alarm) {
         return;
     }
     tracing::error!(
@@ -173,9 +174,7 @@ async fn raise(client: &Client, member: u64) {
         "the data of this member is not that of the others: raising the CORRUPT alarm; remove the member, add it again with an empty data \
          folder, then disarm the alarm"
     );
-    let action = AlarmAction::Activate as i32;
-    let request = AlarmRequest { action, member_id: member, alarm: AlarmType::Corrupt as i32 };
-    if let Err(why) = client.execute(Command::Alarm(request)).await {
+    if let Err(why) = alarms::raise(client, alarm).await {
         tracing::warn!(error = %why, "the CORRUPT alarm was not raised, it is tried again");
     }
 }

@@ -4,10 +4,10 @@
 //! The rules are [`Space`]'s; the task around them measures, proposes and keeps the file. Must never decide about an entry: what
 //! stands in the way of writes is the NOSPACE alarm, which went through the log like any other.
 
+use crate::alarms;
 use crate::client::Client;
-use messages::Ports;
-use model::request::{AlarmAction, AlarmRequest, AlarmType};
-use model::{AlarmMember, Command};
+use model::AlarmMember;
+use model::request::AlarmType;
 use rustix::fs::{FallocateFlags, fallocate};
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -112,7 +112,8 @@ pub(crate) async fn watch(client: Client, monitor: DiskMonitor) {
         // a disk that hangs must not hang the host's arbiter
         let Ok(low) = actix_rt::task::spawn_blocking(move || measuring.measure()).await else { return };
         let was_low = ports.gauges.disk_low.swap(low, Relaxed);
-        if low && !is_raised(ports) {
+        let alarm = AlarmMember { member_id: ports.identity.member_id, alarm: AlarmType::Nospace };
+        if low && !alarms::is_raised(&client, alarm) {
             if !was_low {
                 let dir = monitor.data.display();
                 tracing::warn!(
@@ -120,27 +121,13 @@ pub(crate) async fn watch(client: Client, monitor: DiskMonitor) {
                     "disk space runs out: raising the NOSPACE alarm; free space or delete and compact, then disarm the alarm"
                 );
             }
-            raise(&client).await;
+            if let Err(why) = alarms::raise(&client, alarm).await {
+                tracing::debug!(error = %why, "the NOSPACE alarm was not raised, it is tried again");
+            }
         } else if was_low && !low {
             tracing::info!("there is disk space again; a standing NOSPACE alarm has to be disarmed");
         }
         actix_rt::time::sleep(period).await;
-    }
-}
-
-fn is_raised(ports: &Ports) -> bool {
-    let own = AlarmMember { member_id: ports.identity.member_id, alarm: AlarmType::Nospace };
-    ports.reads.status().alarms.contains(&own)
-}
-
-async fn raise(client: &Client) {
-    let request = AlarmRequest {
-        action: AlarmAction::Activate as i32,
-        member_id: client.ports().identity.member_id,
-        alarm: AlarmType::Nospace as i32,
-    };
-    if let Err(why) = client.execute(Command::Alarm(request)).await {
-        tracing::debug!(error = %why, "the NOSPACE alarm was not raised, it is tried again");
     }
 }
 

@@ -10,6 +10,7 @@
 //!
 //! The node makes its own arbiters and threads and owns them. Nothing global is installed: several nodes fit in one system.
 
+mod alarms;
 mod auto_compaction;
 pub mod bootstrap;
 pub mod budgets;

@@ -3,7 +3,7 @@
 use super::checks;
 use super::coverage::{Doing, Role, Trouble};
 use super::engine::Stop;
-use super::machine::First;
+use super::machine::FirstStart;
 use super::owner::{OWNERS, Owner};
 use super::params::{Shape, TICK};
 use super::recover::{self, Start1};
@@ -241,7 +241,7 @@ impl World {
             (self.net.receives(at), Role::Receiving),
             (node.lead_transferee() != 0, Role::Transferring),
             (self.net.sends(at), Role::Sending),
-            (!is_member && matches!(machine.first, First::Joiner(_)), Role::Joining),
+            (!is_member && matches!(machine.first, FirstStart::Joiner(_)), Role::Joining),
             (node.is_leader(), Role::Leading),
             (conf.learners.contains(&machine.id), Role::Learner),
             (run.gauges.leader.load(Acquire) == 0 || node.role() != RaftRole::Follower, Role::Candidate),

@@ -48,7 +48,7 @@ impl Clock {
 
 /// How a member without data starts.
 #[derive(Clone, Debug)]
-pub enum First {
+pub enum FirstStart {
     /// It founds the cluster with others.
     Founder,
     /// It joins.
@@ -72,7 +72,7 @@ pub struct Machine {
     /// The member that runs here, once it is known.
     pub id: NodeId,
     /// How it starts without data.
-    pub first: First,
+    pub first: FirstStart,
     /// It was given up: nothing runs here any more.
     pub is_gone: bool,
     /// Its disk was lost: it must not run again.
@@ -119,7 +119,7 @@ pub struct Machine {
 
 impl Machine {
     /// With an empty disk.
-    pub fn new(url: String, name: String, first: First, begins: LogId) -> Self {
+    pub fn new(url: String, name: String, first: FirstStart, begins: LogId) -> Self {
         let disk = SimDisk::new();
         Self {
             url,

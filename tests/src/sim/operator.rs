@@ -4,7 +4,7 @@
 //! Must never switch off a member before it was told that it is removed, nor ask for what would leave too few disks.
 
 use super::coverage::Trouble;
-use super::machine::{First, Machine};
+use super::machine::{FirstStart, Machine};
 use super::orders::{FIRST_CHANGE, Order};
 use super::recover::{name_of, url_of};
 use super::running::CLIENT_SINK;
@@ -100,7 +100,7 @@ impl World {
             };
             let Some(asked) = (0..self.machines.len()).find_map(knows) else { continue };
             let at = self.machines.len();
-            let mut machine = Machine::new(url.clone(), name_of(at), First::Joiner(asked), LogId::default());
+            let mut machine = Machine::new(url.clone(), name_of(at), FirstStart::Joiner(asked), LogId::default());
             machine.id = *id;
             let drift = self.rng.below(2 * self.params.drift + 1) as i64 - self.params.drift as i64;
             machine.clock.drift = drift;

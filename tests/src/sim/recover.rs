@@ -2,7 +2,7 @@
 //!
 //! Must never go on where the daemon would refuse.
 
-use super::machine::{First, Machine};
+use super::machine::{FirstStart, Machine};
 use super::params::{Params, Shape};
 use super::running::Recovered;
 use super::stores::MEMBER_DIR;
@@ -74,14 +74,14 @@ impl Founding {
             return Ok(lone());
         }
         match &machine.first {
-            First::Founder => {
+            FirstStart::Founder => {
                 let start = founders(Founders { cluster: &self.cluster, token: TOKEN, name: &machine.name })?;
                 if let Some(running) = others {
                     refuse_bootstrapped(start.identity.member_id, running)?;
                 }
                 Ok(start)
             }
-            First::Joiner(told) => {
+            FirstStart::Joiner(told) => {
                 let running = others.unwrap_or(told);
                 let named = running.members.iter().map(|(id, row)| {
                     let own = row.peer_urls == [machine.url.clone()];

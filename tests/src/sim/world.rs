@@ -4,7 +4,7 @@
 //! Everything follows from the seed: no thread, no real clock, no hash order. Must never let an owner act but through an event.
 
 use super::coverage::{Coverage, Trouble};
-use super::machine::{Clock, First, Machine};
+use super::machine::{Clock, FirstStart, Machine};
 use super::network::{Carried, Network};
 use super::orders::Operator;
 use super::owner::Owner;
@@ -130,7 +130,7 @@ impl World {
         let fault_gap = (params.operations * each / params.clients / params.faults).max(1_000);
         let founding = Founding::of(params.members);
         let begins = founding.begins(shape);
-        let make = |nth| Machine::new(url_of(nth, 0), name_of(nth), First::Founder, begins);
+        let make = |nth| Machine::new(url_of(nth, 0), name_of(nth), FirstStart::Founder, begins);
         let machines: Vec<Machine> = (0..params.members).map(make).collect();
         let first = founding.first(shape, &machines[0], None).expect("the founders are in their own cluster");
         Self {

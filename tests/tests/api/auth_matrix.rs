@@ -14,7 +14,7 @@ use embed::tokens::TokenSettings;
 use embed::{Config, Node};
 use harness::Stubs;
 use harness::certificates::Certificates;
-use harness::raw_call::{First, first_of_stream, unary};
+use harness::raw_call::{FirstAnswer, first_of_stream, unary};
 use harness::request::{compare, delete, get, put, put_op, range_op};
 use harness::server::{Server, in_system, quick_config};
 use prost::Message;
@@ -368,16 +368,16 @@ impl Asked {
             self.methods.iter().find(|(path, ..)| path == row.path).expect("a method");
         let body = (row.body)(&format!("{}-{caller}", CALLERS[caller]));
         let first = match server_streams {
-            false => unary(channel, row.path, body, token).await.map(First::Message),
+            false => unary(channel, row.path, body, token).await.map(FirstAnswer::Message),
             true => first_of_stream(channel, row.path, body, token, *client_streams, SILENCE).await,
         };
         match first {
-            Ok(First::Message(message)) if row.path == "/etcdserverpb.Watch/Watch" => {
+            Ok(FirstAnswer::Message(message)) if row.path == "/etcdserverpb.Watch/Watch" => {
                 let answer = pb::WatchResponse::decode(message).expect("an answer");
                 if answer.canceled { format!("canceled: {}", answer.cancel_reason) } else { OK.into() }
             }
-            Ok(First::Message(_) | First::Nothing) => OK.into(),
-            Ok(First::End) => "ended".into(),
+            Ok(FirstAnswer::Message(_) | FirstAnswer::Nothing) => OK.into(),
+            Ok(FirstAnswer::End) => "ended".into(),
             Err(status) => format!("{:?}: {}", status.code(), status.message()),
         }
     }

@@ -1,5 +1,6 @@
 //! Malformed bytes: at the start of a connection, in frames, in gRPC messages, in protobuf.
 
+use harness::raw_call::drain;
 use harness::request::get;
 use harness::server::on_server;
 use harness::wire::{END_HEADERS, END_STREAM, PREFACE, Wire, call_headers, frame, header_block, kind, message};
@@ -111,49 +112,7 @@ fn grpc_prefixes_that_lie_are_answered() {
 
 /// Calls Range with these bytes in place of a request.
 async fn raw_range(server: &Server, body: Vec<u8>) -> Result<(), tonic::Status> {
-    raw_call(server, RANGE, body).await
-}
-
-/// Calls a method with these bytes in place of a request, and reads to the end. A stream and a single call look the same here.
-async fn raw_call(server: &Server, path: &'static str, body: Vec<u8>) -> Result<(), tonic::Status> {
-    #[derive(Clone, Default, Debug)]
-    struct Raw;
-    impl tonic::codec::Codec for Raw {
-        type Encode = Vec<u8>;
-        type Decode = ();
-        type Encoder = Self;
-        type Decoder = Self;
-        fn encoder(&mut self) -> Self {
-            Self
-        }
-        fn decoder(&mut self) -> Self {
-            Self
-        }
-    }
-    impl tonic::codec::Encoder for Raw {
-        type Item = Vec<u8>;
-        type Error = tonic::Status;
-        fn encode(&mut self, item: Vec<u8>, out: &mut tonic::codec::EncodeBuf<'_>) -> Result<(), tonic::Status> {
-            bytes::BufMut::put_slice(out, &item);
-            Ok(())
-        }
-    }
-    impl tonic::codec::Decoder for Raw {
-        type Item = ();
-        type Error = tonic::Status;
-        fn decode(&mut self, from: &mut tonic::codec::DecodeBuf<'_>) -> Result<Option<()>, tonic::Status> {
-            let length = bytes::Buf::remaining(from);
-            bytes::Buf::advance(from, length);
-            Ok(Some(()))
-        }
-    }
-    let mut grpc = tonic::client::Grpc::new(server.stubs.channel.clone());
-    grpc.ready().await.expect("ready");
-    let path = tonic::codegen::http::uri::PathAndQuery::from_static(path);
-    let requests = futures_util::stream::iter([body]);
-    let mut answers = grpc.streaming(tonic::Request::new(requests), path, Raw).await?.into_inner();
-    while answers.message().await?.is_some() {}
-    Ok(())
+    drain(&server.stubs.channel, RANGE, body.into()).await
 }
 
 #[test]
@@ -257,7 +216,7 @@ fn malformed_protobuf_gets_etcds_answer_from_every_method() {
     on_server(async |server| {
         for path in METHODS {
             // a field of a length that does not follow
-            let answer = harness::soon(path, raw_call(server, path, vec![0x0a, 0xff])).await;
+            let answer = harness::soon(path, drain(&server.stubs.channel, path, vec![0x0a, 0xff].into())).await;
             let status = answer.expect_err(path);
             assert_eq!(status.code(), Code::Internal, "{path}: {status:?}");
             assert!(status.message().starts_with("grpc: error unmarshalling request: "), "{path}: {status:?}");
