@@ -91,4 +91,8 @@ impl<R: Reads> Reads for ClosableReads<R> {
     fn cluster_version(&self) -> Result<String, ReadError> {
         self.with(R::cluster_version)
     }
+
+    fn downgrade_target(&self) -> Result<Option<String>, ReadError> {
+        self.with(R::downgrade_target)
+    }
 }

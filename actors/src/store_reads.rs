@@ -202,6 +202,10 @@ impl<S: Snapshot> Reads for StoreReads<S> {
     fn cluster_version(&self) -> Result<String, ReadError> {
         Ok(storage::read::meta::cluster_version(&self.views.load())?.unwrap_or_default())
     }
+
+    fn downgrade_target(&self) -> Result<Option<String>, ReadError> {
+        storage::read::meta::downgrade_target(&self.views.load())
+    }
 }
 
 /// A range of few keys, whole; `None` when it turns out to be long.

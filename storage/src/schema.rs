@@ -305,6 +305,8 @@ pub mod meta {
     pub const IDENTITY: &[u8] = b"identity";
     /// Cluster version, as text.
     pub const CLUSTER_VERSION: &[u8] = b"cluster_version";
+    /// Version that the cluster is being downgraded to, as text; absent while it is not.
+    pub const DOWNGRADE: &[u8] = b"downgrade";
     /// Prefix: lease id (8, sign bit flipped so that ids order) → granted TTL (8), remaining TTL of the checkpoint (8, zero for none).
     pub const LEASE: u8 = b'l' | 0x80;
     /// Prefix: lease id (as above), user key → empty.

@@ -44,8 +44,10 @@ pub struct Gauges {
     pub leader_changes: AtomicU64,
     /// Proposals that failed.
     pub proposals_failed: AtomicU64,
-    /// As a leader: the lowest version that the other members say they run, see [`Gauges::lowest_version`].
+    /// As a leader: the lowest version that the other members say they run, see [`Gauges::other_versions`].
     pub packed_lowest_version: AtomicU64,
+    /// The highest one.
+    pub packed_highest_version: AtomicU64,
     /// This member is a learner.
     pub learner: AtomicBool,
     /// This member leads, is the only voter and has applied the first entry of its term: every acknowledged write is in the
@@ -89,13 +91,18 @@ pub struct Gauges {
     pub leases_expired: AtomicU64,
 }
 
-/// What all other members are known to run.
+/// What all other members are known to run. Versions are major, minor, patch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LowestVersion {
+pub enum OtherVersions {
     /// One of them has not said.
     Unknown,
-    /// The lowest: major, minor, patch.
-    Of([u16; 3]),
+    /// From the lowest to the highest.
+    Between {
+        /// What no member is below.
+        lowest: [u16; 3],
+        /// What no member is above.
+        highest: [u16; 3],
+    },
     /// There are no others.
     Alone,
 }
@@ -103,23 +110,31 @@ pub enum LowestVersion {
 const ALONE: u64 = u64::MAX;
 
 impl Gauges {
-    /// The lowest version of the other members. Only kept up to date while this member leads.
-    pub fn lowest_version(&self) -> LowestVersion {
-        match self.packed_lowest_version.load(Ordering::Relaxed) {
-            0 => LowestVersion::Unknown,
-            ALONE => LowestVersion::Alone,
-            packed => LowestVersion::Of([32, 16, 0].map(|shift| (packed >> shift) as u16)),
+    /// The versions of the other members. Only kept up to date while this member leads.
+    pub fn other_versions(&self) -> OtherVersions {
+        let unpack = |packed: u64| [32, 16, 0].map(|shift| (packed >> shift) as u16);
+        match self.packed_lowest_version.load(Ordering::Acquire) {
+            0 => OtherVersions::Unknown,
+            ALONE => OtherVersions::Alone,
+            lowest => OtherVersions::Between {
+                lowest: unpack(lowest),
+                highest: unpack(self.packed_highest_version.load(Ordering::Relaxed)),
+            },
         }
     }
 
-    /// Notes the lowest version of the other members.
-    pub fn set_lowest_version(&self, lowest: LowestVersion) {
-        let packed = match lowest {
-            LowestVersion::Unknown => 0,
-            LowestVersion::Alone => ALONE,
-            LowestVersion::Of(version) => version.iter().fold(0, |packed, part| packed << 16 | u64::from(*part)),
+    /// Notes the versions of the other members. Who reads meanwhile may see the lowest of one call with the highest of another.
+    pub fn set_other_versions(&self, others: OtherVersions) {
+        let pack = |version: [u16; 3]| version.iter().fold(0, |packed, part| packed << 16 | u64::from(*part));
+        let lowest = match others {
+            OtherVersions::Unknown => 0,
+            OtherVersions::Alone => ALONE,
+            OtherVersions::Between { lowest, highest } => {
+                self.packed_highest_version.store(pack(highest), Ordering::Relaxed);
+                pack(lowest)
+            }
         };
-        self.packed_lowest_version.store(packed, Ordering::Relaxed);
+        self.packed_lowest_version.store(lowest, Ordering::Release);
     }
 
     /// Relaxed load of the leader's id, `None` without one.
@@ -234,10 +249,12 @@ mod tests {
     #[test]
     fn versions_survive_being_packed() {
         let gauges = Gauges::default();
-        assert_eq!(gauges.lowest_version(), LowestVersion::Unknown);
-        for lowest in [LowestVersion::Of([3, 7, 1]), LowestVersion::Of([u16::MAX; 3]), LowestVersion::Alone] {
-            gauges.set_lowest_version(lowest);
-            assert_eq!(gauges.lowest_version(), lowest);
+        assert_eq!(gauges.other_versions(), OtherVersions::Unknown);
+        let between = |lowest, highest| OtherVersions::Between { lowest, highest };
+        let most = [u16::MAX; 3];
+        for others in [between([3, 7, 1], [3, 8, 0]), between(most, most), OtherVersions::Alone] {
+            gauges.set_other_versions(others);
+            assert_eq!(gauges.other_versions(), others);
         }
     }
 }

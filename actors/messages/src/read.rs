@@ -145,4 +145,7 @@ pub trait Reads: Send + Sync {
 
     /// Cluster version as text, empty until decided.
     fn cluster_version(&self) -> Result<String, ReadError>;
+
+    /// Version that the cluster is being downgraded to, if it is.
+    fn downgrade_target(&self) -> Result<Option<String>, ReadError>;
 }

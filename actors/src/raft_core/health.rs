@@ -3,7 +3,7 @@
 //! Must never judge a member by what it said too long ago.
 
 use messages::peer::Vitals;
-use messages::ports::LowestVersion;
+use messages::ports::OtherVersions;
 use raft::NodeId;
 use std::collections::BTreeMap;
 
@@ -53,17 +53,20 @@ impl PeerHealth {
         })
     }
 
-    /// The lowest version of these members.
-    pub(super) fn lowest_version(&self, members: impl IntoIterator<Item = NodeId>) -> LowestVersion {
-        let mut lowest = LowestVersion::Alone;
+    /// The versions of these members.
+    pub(super) fn versions(&self, members: impl IntoIterator<Item = NodeId>) -> OtherVersions {
+        let mut seen = OtherVersions::Alone;
         for member in members {
-            let Some(heard) = self.0.get(&member) else { return LowestVersion::Unknown };
-            lowest = match lowest {
-                LowestVersion::Of(version) => LowestVersion::Of(version.min(heard.vitals.version)),
-                LowestVersion::Alone | LowestVersion::Unknown => LowestVersion::Of(heard.vitals.version),
+            let Some(heard) = self.0.get(&member) else { return OtherVersions::Unknown };
+            let version = heard.vitals.version;
+            seen = match seen {
+                OtherVersions::Between { lowest, highest } => {
+                    OtherVersions::Between { lowest: lowest.min(version), highest: highest.max(version) }
+                }
+                _ => OtherVersions::Between { lowest: version, highest: version },
             };
         }
-        lowest
+        seen
     }
 
     /// What a member said last.
@@ -77,13 +80,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lowest_version_is_known_when_all_have_said_theirs() {
+    fn versions_are_known_when_all_have_said_theirs() {
         let mut peers = PeerHealth::default();
-        assert_eq!(peers.lowest_version([]), LowestVersion::Alone);
+        assert_eq!(peers.versions([]), OtherVersions::Alone);
         peers.note(2, Vitals { version: [3, 8, 0], ..Vitals::default() }, 5);
-        assert_eq!(peers.lowest_version([2, 3]), LowestVersion::Unknown);
+        assert_eq!(peers.versions([2, 3]), OtherVersions::Unknown);
         peers.note(3, Vitals { version: [3, 7, 9], ..Vitals::default() }, 5);
-        assert_eq!(peers.lowest_version([2, 3]), LowestVersion::Of([3, 7, 9]));
+        assert_eq!(peers.versions([2, 3]), OtherVersions::Between { lowest: [3, 7, 9], highest: [3, 8, 0] });
     }
 
     #[test]

@@ -22,7 +22,7 @@ impl RaftCore {
         if self.node.is_leader() {
             let own = self.config.raft.id;
             let others = forwarded::all_members(members).filter(|id| *id != own);
-            self.parts.gauges.set_lowest_version(self.health.lowest_version(others));
+            self.parts.gauges.set_other_versions(self.health.versions(others));
         }
         let patience = u64::from(self.config.raft.election_tick);
         let unsynced = self.appends.age(self.beats);

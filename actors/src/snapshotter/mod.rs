@@ -103,33 +103,48 @@ impl<E: Engine> Snapshotter<E> {
         Self { parts, made: 0, checkpoints, forgotten: Vec::new(), sending, retired: Vec::new() }
     }
 
-    /// Runs until it is told to stop. A snapshot that fails is no reason to stop the node: raft asks for another one.
-    pub fn run(mut self, watch: DeathWatch) {
+    /// Runs until it is told to stop, or the store fails. A snapshot that fails is no reason to stop the node: raft asks for another one.
+    pub fn run(mut self, mut watch: DeathWatch) {
+        let served = self.serve_all();
+        self.sending.values().for_each(|cancel| cancel.store(true, Release));
+        self.parts.staging.close();
+        match served {
+            Ok(()) => watch.finish(),
+            Err(why) => watch.fail(why),
+        }
+    }
+
+    fn serve_all(&mut self) -> Result<(), String> {
         loop {
             let waiting = !self.retired.is_empty() || !self.forgotten.is_empty() || self.parts.staging.is_parked();
             let look = if waiting { after(LOOK) } else { never() };
             select! {
                 recv(self.parts.inbox) -> order => match order {
-                    Ok(order) => self.serve(order),
-                    Err(_) => break,
+                    Ok(order) => self.serve(order)?,
+                    Err(_) => return Ok(()),
                 },
-                recv(self.parts.stop) -> _ => break,
+                recv(self.parts.stop) -> _ => return Ok(()),
                 recv(look) -> _ => {}
             }
             self.clean();
         }
-        self.sending.values().for_each(|cancel| cancel.store(true, Release));
-        self.parts.staging.close();
-        watch.finish();
     }
 
     /// Carries out one order.
-    pub fn serve(&mut self, order: ToSnapshotter) {
+    ///
+    /// # Errors
+    /// In the store's words: it cannot write any more, and the node must stop.
+    pub fn serve(&mut self, order: ToSnapshotter) -> Result<(), String> {
         match order {
             ToSnapshotter::Build { checkpoint } => {
                 let meta = self.build(checkpoint).inspect_err(|why| {
                     tracing::error!(error = why, "cannot make a snapshot for a follower");
                 });
+                if meta.is_err() && !self.parts.gauges.stopping.load(Acquire) {
+                    // a checkpoint begins with a flush. When that is what fails, nobody else may notice: with nothing to apply, a leader would
+                    // go on to lead, and to try, for ever
+                    self.parts.store.load().flush().map_err(|why| why.to_string())?;
+                }
                 self.parts.core.snapshot(SnapshotNotice::Built { checkpoint, meta: meta.ok() });
             }
             ToSnapshotter::Send(send) => self.send(&send),
@@ -142,6 +157,7 @@ impl<E: Engine> Snapshotter<E> {
             ToSnapshotter::Discard(staged) => self.discard(staged),
             ToSnapshotter::Installed(installed) => self.installed(installed),
         }
+        Ok(())
     }
 
     /// Makes a checkpoint. What it holds is read from inside it.

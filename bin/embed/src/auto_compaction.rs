@@ -16,19 +16,23 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// How often revision mode looks.
 const REVISION_INTERVAL: Duration = Duration::from_secs(300);
 
-/// Decides when to compact, and up to where.
+/// Decides when to compact, and up to where. Between two samples lies one interval.
 #[derive(Debug)]
 struct Rules {
     keep: AutoCompaction,
-    /// Revisions seen, oldest first, one per sample interval.
+    /// Revisions seen, oldest first, one per interval; the newest is at the back.
     seen: VecDeque<i64>,
-    /// Samples since the last compaction.
+    /// Intervals since the last compaction that succeeded.
     since: usize,
+    /// A compaction was due before. The first one waits for a whole period, however long.
+    was_due: bool,
+    /// Revision of the last compaction that succeeded.
+    last: i64,
 }
 
 impl Rules {
     fn new(keep: AutoCompaction) -> Self {
-        Self { keep, seen: VecDeque::new(), since: 0 }
+        Self { keep, seen: VecDeque::new(), since: 0, was_due: false, last: 0 }
     }
 
     /// Time between two looks.
@@ -39,30 +43,42 @@ impl Rules {
         }
     }
 
-    /// Looks at the current revision; the revision to compact to, when it is time.
-    fn look(&mut self, revision: i64) -> Option<i64> {
-        let period = match self.keep {
-            AutoCompaction::Revision(keep) => return Some(revision - keep).filter(|target| *target > 0),
-            AutoCompaction::Periodic(period) => period,
-        };
-        let samples = period.as_nanos().div_ceil(self.interval().as_nanos()) as usize;
-        self.seen.push_back(revision);
-        self.since += 1;
-        while self.seen.len() > samples + 1 {
-            self.seen.pop_front();
+    /// Intervals of a period.
+    fn intervals(&self) -> usize {
+        match self.keep {
+            AutoCompaction::Periodic(period) => period.as_nanos().div_ceil(self.interval().as_nanos()) as usize,
+            AutoCompaction::Revision(_) => 0,
         }
-        // ten looks are one compaction interval: the period, or an hour when that is longer
-        let due = self.seen.len() > samples && self.since >= 10;
-        if !due {
-            return None;
-        }
-        self.since = 0;
-        self.seen.front().copied()
     }
 
-    /// Not leading: what was seen says nothing about what this member may compact later.
-    fn forget(&mut self) {
-        self.seen.clear();
+    /// Notes the current revision. Also while this member does not lead: a leader that was elected a moment ago knows what was current a
+    /// period ago, or a cluster that elects often would never compact.
+    fn sample(&mut self, revision: i64) {
+        self.seen.push_back(revision);
+        while self.seen.len() > self.intervals() + 1 {
+            self.seen.pop_front();
+        }
+    }
+
+    /// An interval has passed since the last sample; the revision to compact to, when it is time and this member leads.
+    fn look(&mut self, leads: bool) -> Option<i64> {
+        self.since += 1;
+        let oldest = *self.seen.front().filter(|_| leads)?;
+        let (target, wait) = match self.keep {
+            AutoCompaction::Revision(keep) => (oldest - keep, 1),
+            // ten intervals are the period, or an hour when that is longer
+            AutoCompaction::Periodic(_) => (oldest, if self.was_due { 10 } else { self.intervals() }),
+        };
+        if target <= 0 || target == self.last || self.since < wait {
+            return None;
+        }
+        self.was_due = true;
+        Some(target)
+    }
+
+    /// What was due is done. When it fails instead, it is due again after the next interval.
+    fn done(&mut self, target: i64) {
+        self.last = target;
         self.since = 0;
     }
 }
@@ -70,23 +86,20 @@ impl Rules {
 /// Compacts until the node ends.
 pub(crate) async fn run(client: Client, keep: AutoCompaction) {
     let mut rules = Rules::new(keep);
-    let mut last = 0;
+    let ports = client.ports();
     loop {
+        rules.sample(ports.reads.position().0);
         actix_rt::time::sleep(rules.interval()).await;
-        let ports = client.ports();
         if ports.gauges.stopping.load(Relaxed) {
             return;
         }
-        if ports.gauges.leader_id() != Some(ports.identity.member_id) {
-            rules.forget();
-            continue;
-        }
-        let Some(revision) = rules.look(ports.reads.position().0).filter(|target| *target > last) else { continue };
+        let leads = ports.gauges.leader_id() == Some(ports.identity.member_id);
+        let Some(revision) = rules.look(leads) else { continue };
         tracing::info!(revision, "starting auto compaction");
         let request = CompactionRequest { revision, physical: false };
         match client.execute(Command::Compaction(request)).await {
             Ok(_) | Err(ClientError::Apply(ApplyError::Compacted)) => {
-                last = revision;
+                rules.done(revision);
                 tracing::info!(revision, "completed auto compaction");
             }
             Err(ClientError::Request(RequestError::Stopped)) => return,
@@ -99,29 +112,70 @@ pub(crate) async fn run(client: Client, keep: AutoCompaction) {
 mod tests {
     use super::*;
 
-    #[test]
-    fn periodic_keeps_a_whole_period() {
-        let mut rules = Rules::new(AutoCompaction::Periodic(Duration::from_secs(600)));
-        assert_eq!(rules.interval(), Duration::from_secs(60));
-        let targets: Vec<_> = (1..=31).map(|minute| rules.look(minute * 100)).collect();
-        let due: Vec<_> = targets.iter().enumerate().filter_map(|(at, t)| Some((at as i64 + 1, (*t)?))).collect();
-        // after the first full period, then once per period, always to what was current a period ago
-        assert_eq!(due, [(11, 100), (21, 1100), (31, 2100)]);
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// What is due after each of so many intervals, at which the revision is the number of the interval, while `leads` says yes. What is
+    /// due succeeds unless `fails`.
+    fn due(rules: &mut Rules, intervals: i64, leads: fn(i64) -> bool, fails: fn(i64) -> bool) -> Vec<(i64, i64)> {
+        let mut out = Vec::new();
+        for at in 1..=intervals {
+            rules.sample(at);
+            if let Some(target) = rules.look(leads(at)) {
+                out.push((at, target));
+                if !fails(at) {
+                    rules.done(target);
+                }
+            }
+        }
+        out
     }
 
     #[test]
-    fn long_periods_are_compacted_hourly() {
-        let mut rules = Rules::new(AutoCompaction::Periodic(Duration::from_secs(7200)));
-        assert_eq!(rules.interval(), Duration::from_secs(360));
-        let first = (1..=100).position(|look| rules.look(look).is_some());
-        assert_eq!(first, Some(20));
-        let next = (101..=200).position(|look| rules.look(look).is_some());
-        assert!(next.is_some_and(|looks| looks < 10));
+    fn periodic_keeps_a_whole_period() {
+        let mut rules = Rules::new(AutoCompaction::Periodic(10 * MINUTE));
+        assert_eq!(rules.interval(), MINUTE);
+        assert_eq!(due(&mut rules, 31, |_| true, |_| false), [(10, 1), (20, 10), (30, 20)]);
+    }
+
+    #[test]
+    fn long_periods_are_compacted_hourly_after_a_whole_one() {
+        let mut rules = Rules::new(AutoCompaction::Periodic(120 * MINUTE));
+        assert_eq!(rules.interval(), 6 * MINUTE);
+        assert_eq!(due(&mut rules, 41, |_| true, |_| false), [(20, 1), (30, 10), (40, 20)]);
+    }
+
+    #[test]
+    fn a_member_that_comes_to_lead_compacts_at_once_what_is_old_enough() {
+        let mut rules = Rules::new(AutoCompaction::Periodic(10 * MINUTE));
+        assert_eq!(due(&mut rules, 24, |at| at >= 15, |_| false), [(15, 5)]);
+    }
+
+    #[test]
+    fn a_compaction_that_fails_is_due_again_after_an_interval() {
+        let mut rules = Rules::new(AutoCompaction::Periodic(10 * MINUTE));
+        assert_eq!(due(&mut rules, 14, |_| true, |at| at < 13), [(10, 1), (11, 1), (12, 2), (13, 3)]);
+    }
+
+    #[test]
+    fn nothing_is_compacted_twice() {
+        let mut rules = Rules::new(AutoCompaction::Periodic(10 * MINUTE));
+        for _ in 0..11 {
+            rules.sample(5);
+            let _ = rules.look(true).map(|target| rules.done(target));
+        }
+        assert_eq!(rules.last, 5);
+        for _ in 0..30 {
+            rules.sample(5);
+            assert_eq!(rules.look(true), None);
+        }
     }
 
     #[test]
     fn revision_mode_keeps_a_number() {
         let mut rules = Rules::new(AutoCompaction::Revision(1000));
-        assert_eq!((rules.look(900), rules.look(1500)), (None, Some(500)));
+        rules.sample(900);
+        assert_eq!(rules.look(true), None);
+        rules.sample(1500);
+        assert_eq!((rules.look(false), rules.look(true)), (None, Some(500)));
     }
 }

@@ -136,6 +136,8 @@ pub struct Config {
     pub auto_compaction: Option<AutoCompaction>,
     /// Comparison of its data with that of the other members.
     pub corruption_checks: CorruptionChecks,
+    /// Time between two looks whether a downgrade is done, while this member leads; none for never.
+    pub downgrade_check: Option<Duration>,
     /// Pause between two steps of a compaction.
     pub compaction_pause: Duration,
     /// Bytes of all memory budgets together, see [`Budgets`]; less than [`Budgets::LEAST_BYTES`] counts as that.
@@ -191,6 +193,7 @@ impl Config {
             watch_progress: Duration::from_secs(600),
             auto_compaction: None,
             corruption_checks: CorruptionChecks::default(),
+            downgrade_check: Some(Duration::from_secs(5)),
             compaction_pause: Duration::from_millis(10),
             memory_budget: Budgets::DEFAULT_BYTES,
             door: DoorLimits::default(),

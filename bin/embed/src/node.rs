@@ -157,7 +157,12 @@ impl Node {
         });
         let mut node = Self { kernel, doors, client, addresses, peers: peers.sockets, background: Vec::new() };
         // whoever leads decides it, before anybody serves
-        node.run(cluster_version::run(node.client(), config.version, node.kernel.exit().clone()));
+        node.run(cluster_version::run(
+            node.client(),
+            config.version,
+            config.downgrade_check,
+            node.kernel.exit().clone(),
+        ));
         // before service: a member that starts on a full disk serves reads and deletes from the first moment
         node.run(disk_monitor::watch(node.client(), monitor));
         if let Some(tls) = tls {

@@ -67,6 +67,7 @@ pub fn resolve(mut given: Given) -> Result<Settings, String> {
     let mut node = embed::Config::new(name, data_dir);
     node.auto_compaction = auto_compaction(&given)?;
     node.corruption_checks = corruption_checks(&given);
+    node.downgrade_check = Some(given.duration("downgrade-check-time")).filter(|every| !every.is_zero());
     check_gates(&given)?;
     node.client_tls = tls::of_clients(&given, &node.data_dir)?;
     node.tokens = tokens::settings(&given, &mut warnings)?;

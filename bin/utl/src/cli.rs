@@ -248,7 +248,8 @@ pub struct Wal {
     #[arg(long, value_name = "index")]
     pub end_index: Option<u64>,
     /// Only entries of these kinds: ConfigChange, Normal, InternalRaftRequest, IRRPut, IRRDeleteRange, IRRTxn, IRRCompaction,
-    /// IRRLeaseGrant, IRRLeaseRevoke, IRRLeaseCheckpoint, IRRAlarm, IRRClusterVersionSet, IRRMemberAttrSet.
+    /// IRRLeaseGrant, IRRLeaseRevoke, IRRLeaseCheckpoint, IRRAlarm, IRRClusterVersionSet, IRRMemberAttrSet,
+    /// IRRDowngradeInfoSet.
     #[arg(long, value_delimiter = ',', value_name = "kinds")]
     pub entry_type: Vec<String>,
     /// Only entries about keys that begin so, inside transactions too.

@@ -7,7 +7,7 @@ use super::health;
 use super::metrics::Metrics;
 use super::version;
 use crate::door::{HttpBody, HttpHandler, HttpRequest, Peer, text};
-use crate::services::ClientServices;
+use crate::services::{ClientServices, storage_version};
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, ready};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
@@ -51,7 +51,7 @@ impl Http {
         }
         let cluster = self.this.ports().reads.cluster_version().unwrap_or_default();
         let config = &self.this.config();
-        let body = version::page(&config.server_version, &cluster, &config.storage_version);
+        let body = version::page(&config.server_version, &cluster, storage_version(&cluster, &config.storage_version));
         with_type(text(StatusCode::OK, body), "application/json")
     }
 

@@ -4,6 +4,7 @@ use super::answer::json_string;
 use super::health;
 use super::version;
 use crate::peer::http::Pages;
+use crate::services::storage_version;
 use futures_util::future::{BoxFuture, FutureExt, ready};
 use messages::Ports;
 use model::MemberInfo;
@@ -43,7 +44,11 @@ impl Pages for PeerPages {
 
     fn version(&self) -> String {
         let cluster = self.ports.get().and_then(|ports| ports.reads.cluster_version().ok()).unwrap_or_default();
-        version::page(&self.server_version, &cluster, &self.storage_version)
+        version::page(&self.server_version, &cluster, storage_version(&cluster, &self.storage_version))
+    }
+
+    fn is_downgrading(&self) -> bool {
+        self.ports.get().is_some_and(|ports| matches!(ports.reads.downgrade_target(), Ok(Some(_))))
     }
 
     fn health(&self, query: &str) -> BoxFuture<'static, (bool, String)> {

@@ -36,3 +36,9 @@ pub struct ServiceConfig {
     /// The first request id, drawn at random so that members, and runs of one member, use different ones.
     pub request_id_seed: u64,
 }
+
+/// The version of the format that the store is kept in: that of the cluster, from when it has one on, because the format of every version
+/// so far is one. `newest` is this build's.
+pub(crate) fn storage_version<'a>(cluster: &'a str, newest: &'a str) -> &'a str {
+    if cluster.is_empty() { newest } else { cluster }
+}

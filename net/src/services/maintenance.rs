@@ -2,6 +2,7 @@
 
 use super::admission::OnLearner;
 use super::client_services::ClientServices;
+use super::config::storage_version;
 use super::deferred::DeferredCall;
 use super::reads::{self, ReadCall, Served};
 use super::unary::{method, method_on_learners};
@@ -137,6 +138,9 @@ impl DeferredCall<ClientServices> for Hash {
 fn member_status(services: &ClientServices) -> pb::StatusResponse {
     let store = services.ports().reads.status();
     let gauges = &services.ports().gauges;
+    // a store that cannot be read is told by everything else; a status is for diagnosis and always answered
+    let target = services.ports().reads.downgrade_target().ok().flatten();
+    let cluster = services.ports().reads.cluster_version().unwrap_or_default();
     let mut errors: Vec<String> = store.alarms.iter().map(alarm_text).collect();
     let leader = gauges.leader.load(Acquire);
     if leader == 0 {
@@ -154,9 +158,12 @@ fn member_status(services: &ClientServices) -> pb::StatusResponse {
         errors,
         db_size_in_use: store.live_bytes,
         is_learner: gauges.learner.load(Relaxed),
-        storage_version: services.config().storage_version.clone(),
+        storage_version: storage_version(&cluster, &services.config().storage_version).to_owned(),
         db_size_quota: services.config().quota_bytes,
-        downgrade_info: Some(pb::DowngradeInfo::default()),
+        downgrade_info: Some(pb::DowngradeInfo {
+            enabled: target.is_some(),
+            target_version: target.unwrap_or_default(),
+        }),
     }
 }
 

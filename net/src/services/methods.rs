@@ -2,7 +2,7 @@
 
 use super::client_services::ClientServices;
 use super::{
-    auth, cluster, concurrency, health, kv, lease, login, maintenance, range_stream, snapshot, unoffered, watch,
+    auth, cluster, concurrency, downgrade, health, kv, lease, login, maintenance, range_stream, snapshot, watch,
 };
 use crate::door::MethodTable;
 
@@ -20,6 +20,6 @@ pub fn methods(services: &ClientServices) -> MethodTable {
     login::register(services, &mut table);
     health::register(services, &mut table);
     concurrency::register(services, &mut table);
-    unoffered::register(services, &mut table);
+    downgrade::register(services, &mut table);
     table
 }

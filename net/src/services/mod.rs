@@ -12,7 +12,7 @@
 //! | [`identity`] | who makes a call, and whether he may |
 //! | [`admission`] | what holds for every call: learners, and members without a leader |
 //! | [`unary`], [`quota`], [`reads`], [`pulled`] | unary methods, the space quota, unary reads, large answers that are read while they are sent |
-//! | [`kv`], [`range_stream`], [`watch`], [`lease`], [`maintenance`], [`snapshot`], [`cluster`], [`auth`], [`login`], [`health`], [`unoffered`] | one service each |
+//! | [`kv`], [`range_stream`], [`watch`], [`lease`], [`maintenance`], [`snapshot`], [`cluster`], [`auth`], [`login`], [`health`], [`downgrade`] | one service each |
 //! | [`concurrency`] | locks and elections |
 //! | [`methods`] | the methods of all services |
 
@@ -24,6 +24,7 @@ mod cluster;
 mod concurrency;
 mod config;
 mod deferred;
+mod downgrade;
 mod encode;
 mod health;
 mod identity;
@@ -42,9 +43,9 @@ mod requests;
 mod snapshot;
 pub mod status;
 mod unary;
-mod unoffered;
 mod watch;
 
 pub use client_services::ClientServices;
 pub use config::ServiceConfig;
+pub(crate) use config::storage_version;
 pub use methods::methods;

@@ -142,8 +142,16 @@ table! {
     NOT_ENOUGH_STARTED = Unknown, "etcdserver: re-configuration failed due to not enough started members";
     /// Too few connected members.
     UNHEALTHY = Unavailable, "etcdserver: unhealthy cluster";
-    /// The method is not implemented yet.
-    NOT_CAPABLE = FailedPrecondition, "etcdserver: not capable";
+    /// A downgrade to something that is no version.
+    DOWNGRADE_VERSION_FORMAT = InvalidArgument, "etcdserver: wrong downgrade target version format";
+    /// A downgrade to another version than the one below.
+    DOWNGRADE_TARGET = InvalidArgument, "etcdserver: invalid downgrade target version";
+    /// A second downgrade.
+    DOWNGRADE_IN_PROCESS = FailedPrecondition, "etcdserver: cluster has a downgrade job in progress";
+    /// A downgrade of a cluster without a version.
+    CLUSTER_VERSION_UNAVAILABLE = FailedPrecondition, "etcdserver: cluster version not found during downgrade";
+    /// Something else than to validate, enable or cancel. Not among etcd's client errors, hence the code.
+    UNKNOWN_METHOD = Unknown, "etcdserver: unknown method";
 }
 
 /// A message that is not the protobuf expected. Source: grpc-go's text.

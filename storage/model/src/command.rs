@@ -78,6 +78,8 @@ struct InternalRaftRequest {
     cluster_version_set: Option<ClusterVersionSetRequest>,
     #[prost(message, optional, tag = "1301")]
     member_attr_set: Option<MemberAttrSetRequest>,
+    #[prost(message, optional, tag = "1302")]
+    downgrade_info_set: Option<DowngradeInfoSetRequest>,
 }
 
 /// One state-machine command.
@@ -103,6 +105,8 @@ pub enum Command {
     ClusterVersionSet(ClusterVersionSetRequest),
     /// Publish a member's name and client URLs.
     MemberAttrSet(MemberAttrSetRequest),
+    /// Begin or end a downgrade of the cluster.
+    DowngradeInfoSet(DowngradeInfoSetRequest),
     /// Users, roles and tokens.
     Auth(AuthCommand),
 }
@@ -184,6 +188,7 @@ impl Command {
             Self::Alarm(r) => req.alarm = Some(r),
             Self::ClusterVersionSet(r) => req.cluster_version_set = Some(r),
             Self::MemberAttrSet(r) => req.member_attr_set = Some(r),
+            Self::DowngradeInfoSet(r) => req.downgrade_info_set = Some(r),
             Self::Auth(command) => req.put_auth(command),
         }
         req.encode_to_vec().into()
@@ -217,6 +222,7 @@ impl Command {
             .or(req.alarm.map(Self::Alarm))
             .or(req.cluster_version_set.map(Self::ClusterVersionSet))
             .or(req.member_attr_set.map(Self::MemberAttrSet))
+            .or(req.downgrade_info_set.map(Self::DowngradeInfoSet))
             .or(auth.map(Self::Auth));
         Ok((caller, command.ok_or(DecodeError::Unknown)?))
     }

@@ -62,11 +62,13 @@ pub enum Mutant {
     CompactionDiffers,
     /// Followers go on to count the vote of a member that was removed.
     RemovedVotes,
+    /// The applied index is not written with changes of users and roles alone: a crash has them carried out again.
+    AuthIndexUnsaved,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::AppliedApart,
         Self::ViewEarly,
         Self::AckBeforeSync,
@@ -93,6 +95,7 @@ impl Mutant {
         Self::WatchFromNow,
         Self::CompactionDiffers,
         Self::RemovedVotes,
+        Self::AuthIndexUnsaved,
     ];
 
     /// What [`VARIABLE`] calls it.
@@ -124,6 +127,7 @@ impl Mutant {
             Self::WatchFromNow => "watch-from-now",
             Self::CompactionDiffers => "compaction-differs",
             Self::RemovedVotes => "removed-votes",
+            Self::AuthIndexUnsaved => "auth-index-unsaved",
         }
     }
 

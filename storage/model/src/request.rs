@@ -302,3 +302,13 @@ pub struct ClusterVersionSetRequest {
     #[prost(string, tag = "1")]
     pub ver: String,
 }
+
+/// `membershippb.DowngradeInfoSetRequest`: a downgrade to this version begins, or the one on its way ends.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+#[allow(missing_docs)]
+pub struct DowngradeInfoSetRequest {
+    #[prost(bool, tag = "1")]
+    pub enabled: bool,
+    #[prost(string, tag = "2")]
+    pub ver: String,
+}

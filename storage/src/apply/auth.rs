@@ -27,6 +27,7 @@ impl<E: Engine> StateMachine<E> {
             Command::Auth(command) => Ok(auth.check_command(caller, command)?),
             Command::Compaction(_) | Command::LeaseGrant(_) | Command::LeaseCheckpoint(_) => Ok(()),
             Command::Alarm(_) | Command::ClusterVersionSet(_) | Command::MemberAttrSet(_) => Ok(()),
+            Command::DowngradeInfoSet(_) => Ok(()),
         }
     }
 

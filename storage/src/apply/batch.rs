@@ -79,6 +79,14 @@ impl Batch {
             .collect()
     }
 
+    /// True when users and roles change and keys do not: what a mutant asks.
+    pub(super) fn is_about_users_alone(&self) -> bool {
+        let is_of_keys =
+            |op: &Op| !matches!(op, Op::Put { family: Family::Meta, .. } | Op::Delete { family: Family::Meta, .. });
+        let is_of_users = |op: &Op| matches!(op, Op::Put { key, .. } if key[..] == *meta::AUTH);
+        self.ops.iter().any(is_of_users) && !self.ops.iter().any(is_of_keys)
+    }
+
     pub(super) fn take(&mut self) -> Vec<Op> {
         self.bytes = 0;
         let room = self.ops.len().min(4096);

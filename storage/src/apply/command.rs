@@ -67,7 +67,8 @@ impl<E: Engine> StateMachine<E> {
             Command::Put(_) | Command::DeleteRange(_) | Command::Txn(_) | Command::Compaction(_) => true,
             Command::LeaseGrant(_) | Command::LeaseRevoke(_) => true,
             Command::LeaseCheckpoint(_) | Command::Alarm(_) => false,
-            Command::ClusterVersionSet(_) | Command::MemberAttrSet(_) | Command::Auth(_) => false,
+            Command::ClusterVersionSet(_) | Command::MemberAttrSet(_) => false,
+            Command::DowngradeInfoSet(_) | Command::Auth(_) => false,
         };
         if corrupt && stands(AlarmType::Corrupt) {
             return Some(ApplyError::Corrupt);
@@ -102,6 +103,7 @@ impl<E: Engine> StateMachine<E> {
             Command::Alarm(request) => Ok(self.alarm(request)),
             Command::ClusterVersionSet(request) => Ok(self.set_cluster_version(request)),
             Command::MemberAttrSet(request) => Ok(self.set_attributes(request)?),
+            Command::DowngradeInfoSet(request) => Ok(self.set_downgrade(request)),
             Command::Auth(command) => self.auth_command(cursor.id.index, caller, &command),
         }
     }

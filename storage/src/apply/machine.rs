@@ -146,6 +146,9 @@ impl<E: Engine> StateMachine<E> {
         if mutant::on(Mutant::AppliedApart) {
             self.engine.write(self.batch.take_row(meta::APPLIED))?;
         }
+        if mutant::on(Mutant::AuthIndexUnsaved) && self.batch.is_about_users_alone() {
+            drop(self.batch.take_row(meta::APPLIED));
+        }
         self.engine.write(self.batch.take())?;
         self.snapshot = self.engine.snapshot().with_empty_stretches(self.counts.empty_stretches());
         self.reattached.clear();

@@ -11,7 +11,7 @@ use super::{ApplyFatal, Committed, StateMachine};
 use crate::engine::{Direction, Engine, Family, Scan, Snapshot};
 use crate::schema::meta;
 use bytes::{BufMut, Bytes};
-use model::request::{ClusterVersionSetRequest, MemberAttrSetRequest};
+use model::request::{ClusterVersionSetRequest, DowngradeInfoSetRequest, MemberAttrSetRequest};
 use model::{Applied, ApplyError, Outcome};
 use prost::Message;
 use raft::{ConfChangeV2, LogId};
@@ -141,6 +141,16 @@ impl<E: Engine> StateMachine<E> {
         self.batch.put(Family::Meta, Bytes::from_static(meta::CLUSTER_VERSION), request.ver.clone().into());
         self.cluster_version = Some(request.ver);
         self.effects.membership = true;
+        Outcome::Done
+    }
+
+    /// Only notes it: the leader lowers the version of the cluster when it sees the note, and raises it when the note is gone.
+    pub(super) fn set_downgrade(&mut self, request: DowngradeInfoSetRequest) -> Outcome {
+        let row = Bytes::from_static(meta::DOWNGRADE);
+        match request.enabled {
+            true => self.batch.put(Family::Meta, row, request.ver.into()),
+            false => self.batch.delete(Family::Meta, row),
+        }
         Outcome::Done
     }
 }

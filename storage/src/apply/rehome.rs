@@ -38,6 +38,8 @@ pub fn rehome<E: Engine>(engine: &Arc<E>, first: &Bootstrap, bump: i64) -> Resul
             ops.push(Op::Delete { family: Family::Meta, key: Bytes::copy_from_slice(key) });
         }
     }
+    // an unfinished downgrade was of the old cluster
+    ops.push(Op::Delete { family: Family::Meta, key: Bytes::from_static(meta::DOWNGRADE) });
     let mut put = |key: Bytes, value: Bytes| ops.push(Op::Put { family: Family::Meta, key, value });
     for (id, row) in &first.members {
         put(member_key(*id), row.encode_to_vec().into());

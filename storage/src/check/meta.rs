@@ -20,7 +20,7 @@ const TABLES: [(u8, &str); 7] = [
 ];
 
 /// Rows that stand alone.
-const SINGLE: [&[u8]; 9] = [
+const SINGLE: [&[u8]; 10] = [
     meta::APPLIED,
     meta::CONF_STATE,
     meta::REVISIONS,
@@ -29,6 +29,7 @@ const SINGLE: [&[u8]; 9] = [
     meta::FORMAT,
     meta::IDENTITY,
     meta::CLUSTER_VERSION,
+    meta::DOWNGRADE,
     meta::AUTH,
 ];
 

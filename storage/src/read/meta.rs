@@ -131,6 +131,18 @@ fn member_id(key: &[u8]) -> Result<u64, ReadError> {
 /// # Errors
 /// [`ReadError::Store`].
 pub fn cluster_version<S: Snapshot>(view: &View<S>) -> Result<Option<String>, ReadError> {
-    let row = view.snapshot.get(Family::Meta, meta::CLUSTER_VERSION)?;
-    row.map(|row| String::from_utf8(row.into()).map_err(|_| damaged("bad cluster version"))).transpose()
+    text(view, meta::CLUSTER_VERSION, "bad cluster version")
+}
+
+/// The version that the cluster is being downgraded to, if it is.
+///
+/// # Errors
+/// [`ReadError::Store`].
+pub fn downgrade_target<S: Snapshot>(view: &View<S>) -> Result<Option<String>, ReadError> {
+    text(view, meta::DOWNGRADE, "bad target of a downgrade")
+}
+
+fn text<S: Snapshot>(view: &View<S>, row: &[u8], why: &'static str) -> Result<Option<String>, ReadError> {
+    let row = view.snapshot.get(Family::Meta, row)?;
+    row.map(|row| String::from_utf8(row.into()).map_err(|_| damaged(why))).transpose()
 }

@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use storage::apply::StateMachine;
+use storage::auth::AuthState;
 use storage::engine::sim::{SimEngine, SimSnapshot};
 use storage::engine::{Direction, Engine, Family, Scan, Snapshot};
 use storage::read::events::{EventsBudget, events};
@@ -78,6 +79,7 @@ pub fn whole<S: Snapshot>(view: &View<S>, replay: &Replay) -> Checked {
         format!("entry {}: leases are {leases:?}, not {right:?}", view.status.applied_index)
     })?;
     members(view, at)?;
+    users(view, at)?;
     history(view, replay)?;
     let hash = read("hash", storage::read::hash::hash_kv(view, 0))?.hash;
     let right = replay.hash_kv(at.revision, at.compact);
@@ -104,6 +106,20 @@ fn members<S: Snapshot>(view: &View<S>, at: &Position) -> Checked {
     hold("SIM-MEMBERS", removed == right, || {
         format!("entry {}: removed are {removed:?}, not {right:?}", view.status.applied_index)
     })
+}
+
+/// Users and roles: as the view has them, and as they lie in its rows.
+fn users<S: Snapshot>(view: &View<S>, at: &Position) -> Checked {
+    let right = at.users.state();
+    hold("SIM-USERS", *view.auth == right, || {
+        format!("entry {}: users and roles are {:?}, not {right:?}", view.status.applied_index, view.auth)
+    })?;
+    match AuthState::read(&view.snapshot) {
+        Ok(stored) => hold("SIM-USERS", stored == right, || {
+            format!("entry {}: stored users and roles are {stored:?}, not {right:?}", view.status.applied_index)
+        }),
+        Err(why) => violated("SIM-VIEW-READS", format!("users and roles: {why}")),
+    }
 }
 
 /// The events that watchers may still ask for.

@@ -6,6 +6,7 @@ use super::params::Params;
 use super::replay::{FIRST_OP, Replay};
 use super::rng::Rng;
 use bytes::Bytes;
+use model::auth::*;
 use model::request::*;
 use model::{Command, KeyRange};
 
@@ -152,10 +153,35 @@ fn command(rng: &mut Rng, params: &Params, replay: &Replay) -> Command {
             let back = if rng.chance(30) { 0 } else { rng.below(12) as i64 };
             Command::Compaction(CompactionRequest { revision: (newest - back).max(0), physical: rng.chance(30) })
         }
-        89..97 => {
+        89..92 => Command::Auth(users(rng, params)),
+        92..97 => {
             Command::LeaseGrant(LeaseGrantRequest { id: lease_id(rng, params), ttl: rng.pick(&[1, 1, 2, 5, 12]) })
         }
         _ => Command::LeaseRevoke(LeaseRevokeRequest { id: lease_id(rng, params) }),
+    }
+}
+
+/// Of few users and roles, so that most commands have an effect. Nobody switches authentication on: clients have no tokens.
+fn users(rng: &mut Rng, params: &Params) -> AuthCommand {
+    let name = |kind: &str, number: u64| format!("{kind}{number}");
+    let (user, role) = (name("user", rng.below(3)), name("role", rng.below(3)));
+    let key = key(rng, params);
+    match rng.below(12) {
+        0..2 => {
+            let options = Some(UserAddOptions { no_password: true });
+            AuthCommand::UserAdd(AuthUserAddRequest { name: user, options, ..AuthUserAddRequest::default() })
+        }
+        2 => AuthCommand::UserDelete(AuthUserDeleteRequest { name: user }),
+        3..5 => AuthCommand::UserGrantRole(AuthUserGrantRoleRequest { user, role }),
+        5 => AuthCommand::UserRevokeRole(AuthUserRevokeRoleRequest { name: user, role }),
+        6 => AuthCommand::UserList(AuthUserListRequest {}),
+        7..9 => AuthCommand::RoleAdd(AuthRoleAddRequest { name: role }),
+        9 if rng.chance(30) => AuthCommand::RoleDelete(AuthRoleDeleteRequest { role }),
+        9..11 => {
+            let perm = Some(Permission { perm_type: rng.below(3) as i32, key, range_end: Bytes::new() });
+            AuthCommand::RoleGrantPermission(AuthRoleGrantPermissionRequest { name: role, perm })
+        }
+        _ => AuthCommand::RoleRevokePermission(AuthRoleRevokePermissionRequest { role, key, range_end: Bytes::new() }),
     }
 }
 

@@ -40,6 +40,7 @@ mod ports;
 mod recover;
 mod replay;
 mod replay_members;
+mod replay_users;
 mod rng;
 mod running;
 mod stores;

@@ -296,8 +296,11 @@ impl World {
             return Ok(());
         };
         self.trace.line(self.now, || format!("m{at}: snapshotter: {order:?}"));
-        snapshotter.serve(order);
+        let served = snapshotter.serve(order);
         snapshotter.clean();
+        if let Err(why) = served {
+            return self.failed(at, "snapshotter", &why, Doing::Snapshot);
+        }
         if self.machines[at].stores.has_stopped() {
             return self.failed(at, "checkpoint", "the machine has stopped", Doing::Snapshot);
         }

@@ -4,6 +4,7 @@
 //! Must never look at the store under test.
 
 use super::replay_members::Members;
+use super::replay_users::Users;
 use super::violation::{Checked, hold};
 use bytes::Bytes;
 use crc32c::crc32c_append;
@@ -51,6 +52,8 @@ pub struct Position {
     pub leases: Rc<BTreeMap<i64, i64>>,
     /// Who the members are.
     pub members: Rc<Members>,
+    /// Users and roles.
+    pub users: Rc<Users>,
 }
 
 /// What an operation's entry did.
@@ -94,7 +97,8 @@ impl Replay {
     /// A store in which everything up to `first` is the empty start.
     pub fn new(first: LogId, members: Members) -> Self {
         let members = Rc::new(members);
-        let start = Position { term: first.term, revision: 1, compact: -1, leases: Rc::default(), members };
+        let users = Rc::default();
+        let start = Position { term: first.term, revision: 1, compact: -1, leases: Rc::default(), members, users };
         Self {
             first: first.index,
             entries: Vec::new(),
@@ -224,9 +228,11 @@ impl Replay {
                 Rc::make_mut(&mut next.members).publish(request);
                 Ok(Outcome::Done)
             }
-            Command::Alarm(_) | Command::ClusterVersionSet(_) => Ok(Outcome::Done),
-            // no simulated client sends one
-            Command::Auth(_) => Ok(Outcome::Done),
+            Command::Alarm(_) | Command::ClusterVersionSet(_) | Command::DowngradeInfoSet(_) => Ok(Outcome::Done),
+            Command::Auth(command) => {
+                let outcome = Rc::make_mut(&mut next.users).run(command);
+                Ok(Outcome::Auth(outcome.map_err(ApplyError::Auth)?))
+            }
         }
     }
 

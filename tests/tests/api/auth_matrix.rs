@@ -161,8 +161,7 @@ fn of_the_cluster(peer_urls: Vec<String>) -> Vec<Row> {
 
 fn of_maintenance(own: u64) -> Vec<Row> {
     let alarm = |action| pb::AlarmRequest { action, member_id: own, alarm: 1 };
-    // not offered yet; etcd answers this with "wrong downgrade target version format"
-    let downgrade = "FailedPrecondition: etcdserver: not capable";
+    let downgrade = "InvalidArgument: etcdserver: wrong downgrade target version format";
     let path = "/etcdserverpb.Maintenance/Alarm";
     vec![
         row("/etcdserverpb.Maintenance/Status", pb::StatusRequest {}, known(OK)),

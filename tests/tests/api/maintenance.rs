@@ -1,9 +1,12 @@
 //! Maintenance: status, alarms, hashes, defragmentation, transfer of leadership.
 
-use api::etcdserverpb::{AlarmAction, AlarmType, CompactionRequest, DefragmentRequest, HashRequest, MoveLeaderRequest};
+use api::etcdserverpb::downgrade_request::DowngradeAction;
+use api::etcdserverpb::{
+    AlarmAction, AlarmType, CompactionRequest, DefragmentRequest, DowngradeRequest, HashRequest, MoveLeaderRequest,
+};
 use harness::request::{get, put, put_op, txn};
 use harness::server::{in_system, on_server};
-use harness::{Server, expect_status};
+use harness::{Server, expect_status, until};
 use tonic::Code;
 
 #[test]
@@ -21,6 +24,43 @@ fn status_tells_versions_leader_indexes_and_sizes() {
         assert!(after.db_size >= before.db_size + 10_000 && after.db_size_in_use <= after.db_size);
         assert_eq!((after.is_learner, after.errors.len(), after.db_size_quota), (false, 0, 2 << 30));
         assert!(!after.downgrade_info.expect("always there").enabled);
+    });
+}
+
+#[test]
+fn an_operator_lowers_the_version_of_the_cluster_and_calls_it_off() {
+    on_server(async |server| {
+        let ask = async |action: DowngradeAction, version: &str| {
+            let request = DowngradeRequest { action: action as i32, version: version.to_owned() };
+            server.stubs.maintenance.clone().downgrade(request).await.map(|answer| answer.into_inner().version)
+        };
+        let refused =
+            async |action, version, code, text| expect_status(version, ask(action, version).await, code, text);
+        let (invalid, failed) = (Code::InvalidArgument, Code::FailedPrecondition);
+        let (format, target) =
+            ("etcdserver: wrong downgrade target version format", "etcdserver: invalid downgrade target version");
+        for action in [DowngradeAction::Validate, DowngradeAction::Enable] {
+            refused(action, "", invalid, format).await;
+            refused(action, "3.6.0.0", invalid, format).await;
+            refused(action, "3.5", invalid, target).await;
+            refused(action, "3.7", invalid, target).await;
+        }
+        assert_eq!(ask(DowngradeAction::Cancel, "").await.expect("nothing to call off"), "3.7");
+        assert_eq!(ask(DowngradeAction::Validate, "3.6").await.expect("may be"), "3.7");
+        assert!(!server.stubs.status().await.downgrade_info.expect("always there").enabled, "it was only a question");
+        ask(DowngradeAction::Enable, "3.6").await.expect("begins");
+        refused(DowngradeAction::Enable, "3.6", failed, "etcdserver: cluster has a downgrade job in progress").await;
+        let storage = async |version: &str| {
+            until(version, async || Some(server.stubs.status().await).filter(|now| now.storage_version == version))
+                .await
+        };
+        let now = storage("3.6.0").await.downgrade_info.expect("always there");
+        assert_eq!((now.enabled, now.target_version.as_str()), (true, "3.6.0"));
+        let page = harness::http::get(server.address(), "/version").await.body;
+        assert_eq!(page, "{\"etcdserver\":\"3.7.1\",\"etcdcluster\":\"3.6.0\",\"storage\":\"3.6.0\"}");
+        assert_eq!(ask(DowngradeAction::Cancel, "").await.expect("is called off"), "3.6");
+        let now = storage("3.7.0").await.downgrade_info.expect("always there");
+        assert_eq!((now.enabled, now.target_version.as_str()), (false, ""));
     });
 }
 

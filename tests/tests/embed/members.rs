@@ -5,7 +5,7 @@ use harness::members::{Over, configs, start};
 use harness::server::in_system;
 use harness::{soon, until};
 use messages::watch::{CreateWatch, WatchFrame};
-use model::request::PutRequest;
+use model::request::{DowngradeInfoSetRequest, PutRequest};
 use model::{Command, KeyRange};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -140,7 +140,7 @@ fn the_version_of_a_cluster_follows_its_lowest_member_through_a_rolling_upgrade(
         }
         until("a higher version", async || cluster_version(&nodes).filter(|version| version == "3.8.0")).await;
 
-        // there is no way back: neither with the member's own data nor as a new member
+        // there is no way back unasked: neither with the member's own data nor as a new member
         soon("the stop", nodes.remove(0).stop()).await;
         configs[0].version = [3, 7, 1];
         let refused = soon("the refusal", Node::start(configs[0].clone())).await.err().expect("it is too old");
@@ -151,4 +151,38 @@ fn the_version_of_a_cluster_follows_its_lowest_member_through_a_rolling_upgrade(
         assert!(refused.to_string().starts_with("incompatible with current running cluster"), "{refused}");
         stop_all(nodes).await;
     });
+}
+
+#[test]
+fn a_cluster_is_downgraded_member_by_member_when_an_operator_says_so() {
+    in_system(async {
+        let dir = TempDir::new().expect("a folder");
+        let mut configs = configs(dir.path(), 3, Over::Sockets);
+        for config in &mut configs {
+            (config.version, config.downgrade_check) = ([3, 8, 0], Some(Duration::from_millis(100)));
+        }
+        let mut nodes = start(&configs).await;
+        until("the version", async || cluster_version(&nodes).filter(|version| version == "3.8.0")).await;
+        let note = DowngradeInfoSetRequest { enabled: true, ver: "3.7.0".into() };
+        soon("the note", nodes[0].client().execute(Command::DowngradeInfoSet(note))).await.expect("is noted");
+        for older in 0..3 {
+            until("a lower version", async || cluster_version(&nodes).filter(|version| version == "3.7.0")).await;
+            assert!(
+                downgrade_targets(&nodes).iter().all(|target| target.as_deref() == Some("3.7.0")),
+                "{older} are older"
+            );
+            soon("the stop", nodes.remove(0).stop()).await;
+            configs[older].version = [3, 7, 1];
+            nodes.push(start(&configs[older..=older]).await.remove(0));
+            all_serve(&nodes, older).await;
+        }
+        // the leader sees that all are older now, and the version stays
+        until("the end", async || downgrade_targets(&nodes).iter().all(Option::is_none).then_some(())).await;
+        assert_eq!(cluster_version(&nodes).as_deref(), Some("3.7.0"));
+        stop_all(nodes).await;
+    });
+}
+
+fn downgrade_targets(nodes: &[Node]) -> Vec<Option<String>> {
+    nodes.iter().map(|node| node.client().ports().reads.downgrade_target().expect("read")).collect()
 }

@@ -26,7 +26,6 @@ pub fn find(name: &str) -> Option<Flag> {
 }
 
 const NO_BBOLT: Here = Harmless("the engine is RocksDB, there is no bbolt to tune");
-const UNCOMPARED: Here = Harmless("members do not compare versions of formats by themselves yet");
 const TRACES: Here = Harmless("distributed tracing is not offered yet, no spans are sent");
 
 const OWN: &[Group] = &[
@@ -353,7 +352,13 @@ const MORE: &[Group] = &[
                 Used,
                 "Time between two progress notices to a watch that asked for them; 0 for 10m.",
             ),
-            Row("downgrade-check-time", Duration, "5s", UNCOMPARED, "Time between two checks of a downgrade."),
+            Row(
+                "downgrade-check-time",
+                Duration,
+                "5s",
+                Used,
+                "Time between two looks whether a downgrade of the cluster is done; 0 for never.",
+            ),
         ],
     ),
     Group(

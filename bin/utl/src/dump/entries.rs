@@ -14,7 +14,7 @@ use storage::apply::MemberContext;
 use storage::wal::{Logged, LoggedRecord};
 
 /// Kinds that can be asked for. Conclave's log has no requests of the old API and no reads; they are taken and match nothing.
-const KINDS: [&str; 32] = [
+const KINDS: [&str; 33] = [
     "ConfigChange",
     "Normal",
     "Request",
@@ -30,6 +30,7 @@ const KINDS: [&str; 32] = [
     "IRRAlarm",
     "IRRClusterVersionSet",
     "IRRMemberAttrSet",
+    "IRRDowngradeInfoSet",
     "IRRAuthEnable",
     "IRRAuthDisable",
     "IRRAuthStatus",
@@ -176,6 +177,9 @@ impl Entries {
                 Some(line.with("alarm", Value::Text(what)))
             }
             Command::ClusterVersionSet(set) => Some(line.with("version", Value::Text(set.ver))),
+            Command::DowngradeInfoSet(set) => {
+                Some(line.with("enabled", Value::Bool(set.enabled)).with("version", Value::Text(set.ver)))
+            }
             Command::MemberAttrSet(set) => {
                 let attributes = set.attributes.unwrap_or_default();
                 let line = line.with("member", Value::Id(set.member_id)).with("name", Value::Text(attributes.name));
@@ -246,6 +250,7 @@ fn names(command: &Command) -> (&'static str, &'static str) {
         Command::Alarm(_) => ("IRRAlarm", "alarm"),
         Command::ClusterVersionSet(_) => ("IRRClusterVersionSet", "cluster_version_set"),
         Command::MemberAttrSet(_) => ("IRRMemberAttrSet", "member_attr_set"),
+        Command::DowngradeInfoSet(_) => ("IRRDowngradeInfoSet", "downgrade_info_set"),
         Command::Auth(command) => auth_names(command),
     }
 }

@@ -225,8 +225,9 @@ fn table(key: &[u8], value: &[u8]) -> Result<Line, String> {
             let format = value.try_into().map(u32::from_be_bytes).map_err(|_| "the row format has the wrong length")?;
             Ok(line("format").int("version", format))
         }
-        meta::CLUSTER_VERSION => {
-            Ok(line("cluster_version").with("version", Value::Text(String::from_utf8_lossy(value).into())))
+        meta::CLUSTER_VERSION | meta::DOWNGRADE => {
+            let name = if key == meta::DOWNGRADE { "downgrade" } else { "cluster_version" };
+            Ok(line(name).with("version", Value::Text(String::from_utf8_lossy(value).into())))
         }
         meta::CONF_STATE => {
             let cs = decode_conf_state(value).map_err(|why| why.to_string())?;

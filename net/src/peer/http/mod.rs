@@ -33,6 +33,8 @@ pub trait Pages: Send + Sync {
     fn version(&self) -> String;
     /// Whether it is healthy, and the JSON of `/health`, for a query as in `serializable=true`.
     fn health(&self, query: &str) -> BoxFuture<'static, (bool, String)>;
+    /// Whether the cluster is being downgraded, as far as this member has heard.
+    fn is_downgrading(&self) -> bool;
 }
 
 /// Serves one connection to its end.
@@ -47,9 +49,12 @@ pub async fn serve_http(stream: impl AsyncRead + AsyncWrite + Unpin, pages: Arc<
     let _ = http.serve_connection(TokioIo::new(stream), service).await;
 }
 
+/// Path of the page that says whether the cluster is being downgraded.
+const DOWNGRADE_ENABLED: &str = "/downgrade/enabled";
+
 async fn answer(pages: &dyn Pages, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     let path = request.uri().path();
-    if !matches!(path, "/members" | "/version" | "/health") {
+    if !matches!(path, "/members" | "/version" | "/health" | DOWNGRADE_ENABLED) {
         return text(StatusCode::NOT_FOUND, "404 page not found\n");
     }
     if request.method() != Method::GET {
@@ -58,12 +63,11 @@ async fn answer(pages: &dyn Pages, request: &Request<Incoming>) -> Response<Full
         return refused;
     }
     match path {
-        "/members" => {
-            let mut page = json(StatusCode::OK, members(&pages.members()));
-            let cluster = format!("{:x}", pages.cluster());
-            let cluster = HeaderValue::from_str(&cluster).expect("hexadecimal digits are a header's value");
-            page.headers_mut().insert("x-etcd-cluster-id", cluster);
-            page
+        "/members" => of_cluster(pages, json(StatusCode::OK, members(&pages.members()))),
+        DOWNGRADE_ENABLED => {
+            let mut page = text(StatusCode::OK, if pages.is_downgrading() { "true" } else { "false" });
+            page.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+            of_cluster(pages, page)
         }
         "/version" => json(StatusCode::OK, pages.version()),
         _ => {
@@ -71,6 +75,14 @@ async fn answer(pages: &dyn Pages, request: &Request<Incoming>) -> Response<Full
             json(if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, body)
         }
     }
+}
+
+/// A page that names the cluster.
+fn of_cluster(pages: &dyn Pages, mut page: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+    let cluster = format!("{:x}", pages.cluster());
+    let cluster = HeaderValue::from_str(&cluster).expect("hexadecimal digits are a header's value");
+    page.headers_mut().insert("x-etcd-cluster-id", cluster);
+    page
 }
 
 fn text(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {

@@ -142,6 +142,10 @@ impl Pages for TestPages {
         "{\"etcdserver\":\"3.7.1\"}".into()
     }
 
+    fn is_downgrading(&self) -> bool {
+        false
+    }
+
     fn health(&self, query: &str) -> BoxFuture<'static, (bool, String)> {
         let healthy = query != "sick";
         async move { (healthy, format!("{{\"health\":\"{healthy}\"}}")) }.boxed()

@@ -132,7 +132,9 @@ impl Model {
                 Ok(Outcome::LeaseCheckpoint)
             }
             Command::Alarm(request) => Ok(self.alarm(request)),
-            Command::ClusterVersionSet(_) | Command::MemberAttrSet(_) => Ok(Outcome::Done),
+            Command::ClusterVersionSet(_) | Command::MemberAttrSet(_) | Command::DowngradeInfoSet(_) => {
+                Ok(Outcome::Done)
+            }
             Command::Auth(_) => panic!("users have tests of their own"),
         }
     }
