@@ -3,6 +3,7 @@
 //! Must never touch the store or the actors: it speaks to them by messages alone.
 
 pub mod door;
+pub mod gateway;
 pub mod http;
 pub mod peer;
 pub mod server;

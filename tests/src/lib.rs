@@ -8,6 +8,7 @@ pub mod compare;
 pub mod daemon;
 pub mod fuzz;
 pub mod http;
+pub mod json;
 pub mod machine;
 pub mod members;
 pub mod model;

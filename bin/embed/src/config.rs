@@ -105,6 +105,10 @@ pub struct Config {
     pub metrics_urls: Vec<String>,
     /// Origins whose pages may call the HTTP pages from a browser; `*` or none at all for everybody.
     pub cors: Vec<String>,
+    /// Host names that HTTP requests without TLS may ask for; `*` or none at all for every name.
+    pub host_whitelist: Vec<String>,
+    /// Serve the API as JSON below `/v3/`.
+    pub json_gateway: bool,
     /// How sockets are bound.
     pub sockets: SocketOptions,
     /// Time between heartbeats, and length of a tick.
@@ -178,6 +182,8 @@ impl Config {
             client_http_urls: Vec::new(),
             metrics_urls: Vec::new(),
             cors: vec!["*".into()],
+            host_whitelist: vec!["*".into()],
+            json_gateway: true,
             sockets: SocketOptions::default(),
             heartbeat: Duration::from_millis(100),
             election: Duration::from_secs(1),

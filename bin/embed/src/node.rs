@@ -131,8 +131,8 @@ impl Node {
             threads => threads,
         };
         let limits = config.door_limits();
-        let budgets = config.budgets().loops(threads, limits.max_recv_message);
-        let loops = Loops::new(&limits, budgets, HttpConfig { origins: config.cors.clone() });
+        let budgets = config.budgets().loops(threads, limits.max_json_request());
+        let loops = Loops::new(&limits, budgets, http_config(&config));
         let sink = Arc::new(ClientSink::default());
         let mut client_sinks: Vec<Arc<dyn ReplySink>> = vec![sink.clone()];
         client_sinks.extend(loops.sinks());
@@ -157,12 +157,8 @@ impl Node {
         });
         let mut node = Self { kernel, doors, client, addresses, peers: peers.sockets, background: Vec::new() };
         // whoever leads decides it, before anybody serves
-        node.run(cluster_version::run(
-            node.client(),
-            config.version,
-            config.downgrade_check,
-            node.kernel.exit().clone(),
-        ));
+        let exit = node.kernel.exit().clone();
+        node.run(cluster_version::run(node.client(), config.version, config.downgrade_check, exit));
         // before service: a member that starts on a full disk serves reads and deletes from the first moment
         node.run(disk_monitor::watch(node.client(), monitor));
         if let Some(tls) = tls {
@@ -301,6 +297,10 @@ async fn open(config: &Config, tls: PeerTls) -> Result<Booted, StartError> {
 
 fn stopped_status() -> Status {
     net::services::status::STOPPED
+}
+
+fn http_config(config: &Config) -> HttpConfig {
+    HttpConfig { origins: config.cors.clone(), hosts: config.host_whitelist.clone(), gateway: config.json_gateway }
 }
 
 fn service_config(config: &Config, tokens: TokenKind, peers: PeerMetrics) -> Result<ServiceConfig, BootstrapError> {

@@ -82,6 +82,8 @@ pub fn resolve(mut given: Given) -> Result<Settings, String> {
     node.client_http_urls = given.list("listen-client-http-urls");
     node.metrics_urls = given.list("listen-metrics-urls");
     node.cors = given.list("cors");
+    node.host_whitelist = given.list("host-whitelist");
+    node.json_gateway = given.flag("enable-grpc-gateway");
     node.advertise_client_urls = given.list("advertise-client-urls");
     for url in &node.client_urls {
         if node.client_tls.is_some() && (url.starts_with("http:") || url.starts_with("unix:")) {

@@ -154,15 +154,22 @@ fn tls_and_gates() {
 
 #[test]
 fn what_is_not_offered_says_so() {
-    for (flag, text) in
-        [("discovery-srv", "example.com"), ("host-whitelist", "a.example"), ("enable-v2", "true"), ("proxy", "on")]
-    {
+    for (flag, text) in [("discovery-srv", "example.com"), ("enable-v2", "true"), ("proxy", "on")] {
         let said = words(&[(flag, text)]);
         assert!(said.starts_with(&format!("--{flag}={text}: ")), "{said}");
     }
     let twice = words(&[("discovery-srv", "a"), ("initial-cluster", "default=http://localhost:2380")]);
     assert!(twice.starts_with("multiple discovery or bootstrap flags are set."));
     assert!(with(&[("auth-token", "simple"), ("enable-v2", "false")]).is_ok());
+}
+
+#[test]
+fn the_gateway_has_its_switch_and_its_hosts() {
+    let node = with(&[]).unwrap().node;
+    assert_eq!((node.json_gateway, node.host_whitelist), (true, vec!["*".to_owned()]));
+    let pairs = [("enable-grpc-gateway", "false"), ("host-whitelist", "a.example,127.0.0.1")];
+    let node = with(&pairs).unwrap().node;
+    assert_eq!((node.json_gateway, node.host_whitelist), (false, vec!["a.example".to_owned(), "127.0.0.1".to_owned()]));
 }
 
 #[test]

@@ -13,6 +13,8 @@
 //! a request decoded at the door goes to the core without a conversion. Decoded `bytes` fields share the buffer they came from.
 //! There are no server stubs: the door calls services by path. Must never hold logic.
 
+pub mod schema;
+
 /// Package `mvccpb`.
 pub mod mvccpb {
     pub use model::kv::{Event, EventType, KeyValue};

@@ -9,17 +9,21 @@ use super::h2_input::PREFACE;
 use super::http::{self, HttpHandler};
 use super::io::{Io, IoKind, IoStats, Sock, SockKind};
 use super::peer::{Peer, PeerTls};
+use super::upgraded::{UpgradeFn, Upgraded};
 use crate::throttle::Throttle;
 use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt as _;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::cell::{Cell, OnceCell, RefCell};
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -227,19 +231,52 @@ async fn sniff(io: &mut Io) -> io::Result<bool> {
     Ok(io.ahead == PREFACE[..])
 }
 
+/// What of a connection's head and pipelined requests may lie in memory.
+const HTTP1_BUFFER: usize = 64 << 10;
+
 async fn serve_http1(io: Io, peer: Rc<Peer>, mut destination: Destination) -> io::Result<()> {
     let limits = destination.ctx.limits.clone();
-    let state = destination.ctx.state.clone();
-    let service = service_fn(|request| http::serve_h1(destination.http.clone(), peer.clone(), state.clone(), request));
+    let stall = takes_nothing(io.stats.clone(), limits.write_stall);
+    let mut stall = pin!(stall);
+    let upgrade = Rc::<RefCell<Option<UpgradeFn>>>::default();
+    let service = service_fn(|request| {
+        http::serve_h1(destination.http.clone(), peer.clone(), upgrade.clone(), request).boxed_local()
+    });
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(limits.http1_header_timeout);
-    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(io), service));
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        _ = destination.stop.wait_for(|stop| *stop) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    // as Go writes names; and no client may fill more than this with a head
+    builder.title_case_headers(true).max_buf_size(HTTP1_BUFFER);
+    let mut connection = builder.serve_connection(TokioIo::new(io), service);
+    let mut is_stopping = false;
+    loop {
+        tokio::select! {
+            result = poll_fn(|cx| connection.poll_without_shutdown(cx)) => break result.map_err(io::Error::other)?,
+            _ = destination.stop.wait_for(|stop| *stop), if !is_stopping => {
+                is_stopping = true;
+                std::pin::Pin::new(&mut connection).graceful_shutdown();
+            }
+            () = &mut stall => return Err(io::ErrorKind::TimedOut.into()),
         }
-    };
-    result.map_err(io::Error::other)
+    }
+    let parts = connection.into_parts();
+    let mut io = parts.io.into_inner();
+    let Some(go_on) = upgrade.take() else { return io.shutdown().await };
+    tokio::select! {
+        () = go_on(Upgraded::new(io, parts.read_buf)) => Ok(()),
+        () = &mut stall => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
+/// Ends when the socket has taken no byte for so long although there is something to write (twice as long at most).
+async fn takes_nothing(stats: Rc<IoStats>, limit: Duration) {
+    let mut written = u64::MAX;
+    loop {
+        tokio::time::sleep(limit).await;
+        let now = stats.written.get();
+        if stats.blocked.get() && now == written {
+            tracing::info!("client takes no bytes: closing its HTTP/1.1 connection");
+            return;
+        }
+        written = now;
+    }
 }

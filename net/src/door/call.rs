@@ -70,9 +70,13 @@ impl Call {
         let right = self.right.take().unwrap_or_else(|| unreachable!("a call is answered once"));
         let RightToAnswer { ctx, open, responder } = right;
         let watched = on_cancel.is_some();
+        let slot = if let Responder::Local(slot) = &responder { Some(slot.clone()) } else { None };
         let token = ctx.insert(Entry { open, waker: None, state: State::Waiting { responder, on_cancel } });
         if watched {
             respond::watch_reset(&ctx, token);
+        }
+        if slot.is_some_and(|slot| slot.kept(token)) {
+            respond::cancel_waiting(&ctx, token, None);
         }
         token
     }

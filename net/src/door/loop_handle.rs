@@ -4,6 +4,7 @@ use super::answer::Answer;
 use super::calls::{LoopCtx, State, StreamHandle};
 use super::limits::DoorLimits;
 use super::method::Methods;
+use super::reservation::RequestRoom;
 use super::respond;
 use super::token::CallToken;
 use std::rc::Rc;
@@ -25,6 +26,11 @@ impl LoopHandle {
     /// Bounds of the loop: its share of the door's.
     pub fn limits(&self) -> &DoorLimits {
         &self.ctx.limits
+    }
+
+    /// Room for a request that comes as text.
+    pub fn request_room(&self) -> RequestRoom {
+        RequestRoom::new(&self.ctx.state)
     }
 
     /// True while large answers have used up half of their budget: then read no answer before its client takes it.

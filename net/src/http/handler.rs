@@ -2,21 +2,27 @@
 //!
 //! Texts, codes and headers are etcd's.
 
+use super::access;
 use super::answer::{not_found, only_get, page};
 use super::health;
 use super::metrics::Metrics;
 use super::version;
 use crate::door::{HttpBody, HttpHandler, HttpRequest, Peer, text};
+use crate::gateway::Gateway;
 use crate::services::{ClientServices, storage_version};
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, ready};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 
 /// Settings of plain HTTP.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct HttpConfig {
     /// Origins whose pages may call from a browser (`--cors`); `*` or none at all for everybody.
     pub origins: Vec<String>,
+    /// Host names that requests without TLS may ask for (`--host-whitelist`); `*` or none at all for every name.
+    pub hosts: Vec<String>,
+    /// The API is served as JSON (`--enable-grpc-gateway`).
+    pub gateway: bool,
 }
 
 /// Serves plain HTTP on one loop.
@@ -24,15 +30,36 @@ pub struct Http {
     this: ClientServices,
     metrics: Metrics,
     config: HttpConfig,
+    gateway: Option<Gateway>,
 }
 
 impl Http {
     /// For the services of a loop.
     pub fn new(this: ClientServices, metrics: Metrics, config: HttpConfig) -> Self {
-        Self { this, metrics, config }
+        let gateway = config.gateway.then(|| Gateway::new(this.handle().clone()));
+        Self { this, metrics, config, gateway }
+    }
+
+    /// Refuses a request before its page is looked for.
+    fn refuse(&self, request: &HttpRequest) -> Option<Response<HttpBody>> {
+        if request.peer.metrics_only {
+            return None;
+        }
+        let names_count =
+            self.gateway.is_some() && self.this.config().client_cert_auth && self.this.ports().reads.auth_revision().0;
+        access::refuse_host(&self.config.hosts, request)
+            .or_else(|| access::refuse_common_name(&request.peer, request.uri.path()).filter(|_| names_count))
     }
 
     fn answer(&self, request: HttpRequest) -> LocalBoxFuture<'static, Response<HttpBody>> {
+        if !request.peer.metrics_only {
+            if let Some(redirect) = access::redirect(&request, self.gateway.is_some()) {
+                return ready(redirect).boxed_local();
+            }
+            if let Some(gateway) = self.gateway.as_ref().filter(|_| request.uri.path().starts_with(access::GATEWAY)) {
+                return gateway.handle(request);
+            }
+        }
         let response = match request.uri.path() {
             "/metrics" => self.metrics(&request.headers),
             "/health" => return health::health(self.this.clone(), request).boxed_local(),
@@ -76,7 +103,11 @@ impl Http {
 }
 
 impl HttpHandler for Http {
-    fn handle(&self, request: HttpRequest) -> LocalBoxFuture<'static, Response<HttpBody>> {
+    fn handle(&self, mut request: HttpRequest) -> LocalBoxFuture<'static, Response<HttpBody>> {
+        access::rename(&mut request.uri);
+        if let Some(refusal) = self.refuse(&request) {
+            return ready(refusal).boxed_local();
+        }
         let origin = self.allowed_origin(&request.peer, &request.headers);
         // a browser asks in this way before it sends anything else
         let response = if request.method == Method::OPTIONS && !request.peer.metrics_only {
@@ -86,7 +117,8 @@ impl HttpHandler for Http {
         };
         async move {
             let mut response = response.await;
-            if let Some(origin) = origin {
+            // what becomes another protocol has nothing to say to a page
+            if let Some(origin) = origin.filter(|_| response.status() != StatusCode::SWITCHING_PROTOCOLS) {
                 allow(response.headers_mut(), origin);
             }
             response

@@ -1,7 +1,8 @@
 //! Plain HTTP of the client port: health, version, metrics; and what the pages of the peer port show.
 //!
-//! Must never change anything: every path here only reads.
+//! Must never change anything: every page here only reads. What lies below `/v3/` is the JSON gateway's.
 
+mod access;
 pub(crate) mod answer;
 mod counters;
 mod families;

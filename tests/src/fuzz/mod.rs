@@ -8,6 +8,7 @@
 mod door;
 mod entry;
 mod flags;
+mod json;
 pub mod mutate;
 mod peer;
 mod request;
@@ -28,13 +29,14 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     Target { name: "wal", run: wal::run, seeds: wal::seeds },
     Target { name: "entry", run: entry::run, seeds: entry::seeds },
     Target { name: "peer", run: peer::run, seeds: peer::seeds },
     Target { name: "request", run: request::run, seeds: request::seeds },
     Target { name: "door", run: door::run, seeds: door::seeds },
     Target { name: "flags", run: flags::run, seeds: flags::seeds },
+    Target { name: "json", run: json::run, seeds: json::seeds },
     Target { name: "snapshot", run: snapshot::run, seeds: snapshot::seeds },
 ];
 

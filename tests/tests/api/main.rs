@@ -9,6 +9,7 @@ mod claims;
 mod cluster;
 mod election;
 mod errors;
+mod gateway;
 mod http;
 mod independent_model;
 mod kv;

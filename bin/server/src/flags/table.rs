@@ -2,7 +2,7 @@
 
 use super::spec::{Area, Flag, Group, Here, Kind, Row};
 use super::{table_cluster, table_legacy, table_security};
-use Here::{Harmless, Refused, Used};
+use Here::{Harmless, Used};
 use Kind::{Bool, Duration, Gates, Int, OptionalUrls, Size, Text, Uint, Uint32, Urls};
 
 /// All flags, in the order of the help text.
@@ -163,21 +163,9 @@ const OWN: &[Group] = &[
                 Harmless("how long a connection between members may be silent follows from --election-timeout"),
                 "Longest time that writing a message to another member may take.",
             ),
-            Row(
-                "enable-grpc-gateway",
-                Bool,
-                "true",
-                Harmless("the JSON gateway is not offered yet"),
-                "Serve the API as JSON below /v3.",
-            ),
+            Row("enable-grpc-gateway", Bool, "true", Used, "Serve the API as JSON below /v3."),
             Row("cors", Text, "*", Used, "Origins that browsers may call from, separated by commas; * for all."),
-            Row(
-                "host-whitelist",
-                Text,
-                "*",
-                Refused("the host whitelist is not offered yet; leave it away, and bind to private addresses"),
-                "Host names that HTTP requests without TLS may ask for; * for all.",
-            ),
+            Row("host-whitelist", Text, "*", Used, "Host names that HTTP requests without TLS may ask for; * for all."),
         ],
     ),
     Group(
