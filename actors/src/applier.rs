@@ -4,6 +4,7 @@
 //! the store. The lease manager hears before the client does: a renewal sent after the answer of a revocation finds no lease.
 //! Must never wait for another owner: what a consumer cannot take now it reads later from the store.
 
+use crate::apply_meter;
 use crate::clock;
 use crate::death_watch::DeathWatch;
 use crate::mailbox::Mailbox;
@@ -93,6 +94,8 @@ pub struct ApplierPace {
     pub hub_backlog: usize,
     /// Events of one revision with more bytes than this are left for the hub to read.
     pub oversized_revision: usize,
+    /// A list of entries that takes longer is a warning in the log.
+    pub slow_apply: Duration,
 }
 
 /// Who waits for a compaction to be finished.
@@ -109,6 +112,8 @@ pub struct Applier<E: Engine> {
     physical: Vec<Physical>,
     pub(crate) compacting: bool,
     pub(crate) next_step: Instant,
+    /// When the first step of the compaction under way was taken.
+    compacting_since: Option<Instant>,
     since_check: u64,
 }
 
@@ -116,7 +121,8 @@ impl<E: Engine> Applier<E> {
     /// Around an opened store.
     pub fn new(store: Store<E>, parts: ApplierParts<E>) -> Self {
         // a compaction that a crash interrupted goes on; an idle store says so at the first step
-        Self { store, parts, physical: Vec::new(), compacting: true, next_step: Instant::now(), since_check: 0 }
+        let next_step = Instant::now();
+        Self { store, parts, physical: Vec::new(), compacting: true, next_step, compacting_since: None, since_check: 0 }
     }
 
     /// Runs until it is told to stop or the store fails.
@@ -192,7 +198,9 @@ impl<E: Engine> Applier<E> {
             waiters.push(waiter);
         }
         let before = mutant::on(Mutant::ViewEarly).then(|| self.store.view().snapshot);
+        let begun = Instant::now();
         let mut report = self.store.apply(&entries)?;
+        let took = begun.elapsed();
         if let Some(snapshot) = before {
             report.view.snapshot = snapshot;
         }
@@ -205,7 +213,10 @@ impl<E: Engine> Applier<E> {
         self.change_tokens(std::mem::take(&mut report.tokens));
         self.schedule_hashes(&report);
         self.tell_leases(std::mem::take(&mut report.leases));
-        self.answer(&entries, &waiters, std::mem::take(&mut report.replies));
+        let replies = std::mem::take(&mut report.replies);
+        apply_meter::note(&self.parts.gauges, &entries, &replies, &report.events, took);
+        apply_meter::warn_of_slow(&self.parts.gauges, &entries, took, self.parts.pace.slow_apply);
+        self.answer(&entries, &waiters, replies, (begun, took));
         let index = report.view.status.applied_index;
         self.signal(report);
         self.parts.core.advance(Advance::Applied(AppliedUpTo { sequence, index, verdicts, membership }));
@@ -221,11 +232,18 @@ impl<E: Engine> Applier<E> {
         entries: &[Committed],
         waiters: &[Option<(SinkId, Token)>],
         replies: Vec<Option<(Origin, Applied)>>,
+        times: (Instant, Duration),
     ) {
         let mut out = Outbox::default();
+        let is_traced = self.parts.gauges.traced_calls.load(Ordering::Relaxed) > 0;
+        let mut told = Vec::new();
         for ((waiter, reply), committed) in waiters.iter().zip(replies).zip(entries) {
             let (Some((sink, token)), Some((_, applied))) = (waiter, reply) else { continue };
             let physical = physical_compaction(&applied, committed);
+            if is_traced && !told.contains(sink) {
+                told.push(*sink);
+                out.push(*sink, Reply { token: Token::MAX, body: ReplyBody::AppliedBetween(times.0, times.1) });
+            }
             let answer = Reply { token: *token, body: ReplyBody::Applied(Ok(applied)) };
             match physical {
                 Some(revision) => self.physical.push(Physical { revision, sink: *sink, reply: answer }),
@@ -256,6 +274,11 @@ impl<E: Engine> Applier<E> {
     /// Tells the lease manager what changed.
     fn tell_leases(&self, changes: Vec<LeaseChange>) {
         if !changes.is_empty() {
+            for change in &changes {
+                if let LeaseChange::Granted { ttl, .. } = change {
+                    self.parts.gauges.measured.lease_ttls.observe(Duration::from_secs(ttl.max(&0).unsigned_abs()));
+                }
+            }
             self.parts.gauges.lease_notices.fetch_add(1, Ordering::AcqRel);
             self.parts.leases.send(LeasesAdvanced { changes });
         }
@@ -295,7 +318,13 @@ impl<E: Engine> Applier<E> {
     /// # Errors
     /// [`ApplyFatal`]: the node must stop.
     pub fn compact(&mut self) -> Result<(), ApplyFatal> {
+        let (begun, before) = (Instant::now(), self.store.state().history);
         let progress = self.store.compaction_step(self.parts.pace.compaction_rows)?;
+        let deleted = before.zip(self.store.state().history).map_or(0, |(before, after)| before.log - after.log);
+        let measured = &self.parts.gauges.measured;
+        measured.compaction_steps.observe(begun.elapsed());
+        measured.compacted.fetch_add(deleted.max(0) as u64, Ordering::Relaxed);
+        let since = *self.compacting_since.get_or_insert(begun);
         self.next_step = Instant::now() + self.parts.pace.compaction_pause;
         let finished = match progress {
             CompactionProgress::More => return Ok(()),
@@ -304,8 +333,11 @@ impl<E: Engine> Applier<E> {
         };
         self.compacting = progress != CompactionProgress::Idle;
         self.parts.views.publish(self.store.view(), false);
+        self.compacting_since = None;
         if progress != CompactionProgress::Idle {
-            tracing::info!("compact-revision" = finished, "finished scheduled compaction");
+            self.parts.gauges.measured.compactions.observe(since.elapsed());
+            self.parts.gauges.measured.last_compaction.store(clock::unix_seconds(), Ordering::Relaxed);
+            tracing::info!("compact-revision" = finished, took = ?since.elapsed(), "finished scheduled compaction");
         }
         self.answer_compacted(finished);
         Ok(())

@@ -33,6 +33,7 @@ impl<E: Engine> Applier<E> {
         let StagedStore { name, store, membership, .. } = staged;
         let opened = store.downcast::<OpenedStore<E>>().expect("AI-STAGED: stores of a member have one kind of engine");
         let OpenedStore { store, engine } = *opened;
+        tracing::info!(store = name, "applySnapshot: opened snapshot backend");
         let before = std::mem::replace(&mut self.store, store);
         let view = self.store.view();
         let status = view.status.clone();
@@ -57,6 +58,8 @@ impl<E: Engine> Applier<E> {
         // a compaction that its sender had not finished goes on here
         self.compacting = true;
         self.next_step = Instant::now();
+        self.parts.gauges.measured.installing.store(0, Ordering::Relaxed);
+        tracing::info!(index = status.applied_index, revision = status.revision, "applied snapshot");
         // a closed queue means that the log ended already
         let told = self.parts.install.wal.try_send(ToWal::Installed);
         assert!(!matches!(told, Err(crossbeam_channel::TrySendError::Full(_))), "AI-CREDITS: WAL queue");

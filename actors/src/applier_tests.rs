@@ -80,6 +80,7 @@ fn the_lease_manager_hears_of_a_revocation_before_its_client_does() {
         durable_check: 100,
         hub_backlog: HUB_BACKLOG_BYTES,
         oversized_revision: OVERSIZED_REVISION_BYTES,
+        slow_apply: Duration::MAX,
     };
     let parts = ApplierParts {
         inbox,

@@ -24,6 +24,7 @@ pub mod applier;
 pub mod applier_install;
 #[cfg(test)]
 mod applier_tests;
+mod apply_meter;
 mod auth_reads;
 pub mod calls;
 pub mod cancellable;

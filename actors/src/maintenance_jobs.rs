@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
+use std::time::Instant;
 use storage::engine::{Engine, EngineError};
 use storage::snapshot::{SnapshotSource, StreamHeader};
 
@@ -104,14 +105,19 @@ impl<E: Engine> MaintenanceJobs<E> {
         }
         gauges.defragmenting.store(true, Release);
         (self.parts.make_room)();
-        let engine = self.parts.store.load();
+        let (engine, begun) = (self.parts.store.load(), Instant::now());
+        tracing::info!("starting defragment");
         let done = engine.compact_files(&|| !gauges.stopping.load(Relaxed) && !gauges.receiving_snapshot.load(Relaxed));
         gauges.defragmenting.store(false, Release);
         gauges.disk_bytes.store(engine.disk_bytes(), Relaxed);
         match done {
             Ok(()) if gauges.stopping.load(Acquire) => Err(RequestError::Stopped),
             Ok(()) if gauges.receiving_snapshot.load(Acquire) => Err(RequestError::Busy),
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                gauges.measured.defragmentations.observe(begun.elapsed());
+                tracing::info!(took = ?begun.elapsed(), "finished defragment");
+                Ok(())
+            }
             Err(why) => {
                 tracing::error!(error = %why, "defragmentation failed");
                 Err(RequestError::Failed)
@@ -125,7 +131,12 @@ impl<E: Engine> MaintenanceJobs<E> {
         if Arc::strong_count(&self.open) > OPEN_SNAPSHOTS && !self.end_stalled() {
             return Err(RequestError::Busy);
         }
-        self.checkpoint().map_err(|why| {
+        let begun = Instant::now();
+        let opened = self.checkpoint();
+        if opened.is_ok() {
+            self.parts.gauges.measured.snapshots_opened.observe(begun.elapsed());
+        }
+        opened.map_err(|why| {
             if self.parts.gauges.stopping.load(Acquire) {
                 return RequestError::Stopped;
             }

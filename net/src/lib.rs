@@ -7,6 +7,7 @@ pub mod http;
 pub mod peer;
 pub mod server;
 pub mod services;
+pub mod spans;
 pub mod throttle;
 pub mod tokens;
 

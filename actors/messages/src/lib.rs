@@ -14,7 +14,7 @@
 //! | [`admin`] | client → raft core, maintenance jobs | status, stop |
 //! | [`reply`] | every owner → client connection thread | – |
 //!
-//! [`ids`] names a call. [`ports`] is what a door holds: the sending ends, and the two things that are shared (published
+//! [`histogram`] and [`measured`] are counters that owners write and a page reads. [`ids`] names a call. [`ports`] is what a door holds: the sending ends, and the two things that are shared (published
 //! views, counters).
 
 pub mod admin;
@@ -22,6 +22,7 @@ pub mod auth;
 pub mod histogram;
 pub mod ids;
 pub mod lease;
+pub mod measured;
 pub mod peer;
 pub mod ports;
 pub mod propose;

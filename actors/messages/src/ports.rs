@@ -6,6 +6,7 @@ use crate::admin::{Control, RunJob};
 use crate::auth::RunPassword;
 use crate::histogram::DoublingHistogram;
 use crate::lease::LeaseRequests;
+use crate::measured::Measured;
 use crate::propose::Propose;
 use crate::read::{ReadIndex, Reads, RunQuery};
 use crate::reply::Sinks;
@@ -89,6 +90,10 @@ pub struct Gauges {
     pub leases_renewed: AtomicU64,
     /// Leases expired.
     pub leases_expired: AtomicU64,
+    /// Calls under way whose spans are collected.
+    pub traced_calls: AtomicU64,
+    /// How long the work of owners took, and how often it was done.
+    pub measured: Measured,
 }
 
 /// What all other members are known to run. Versions are major, minor, patch.

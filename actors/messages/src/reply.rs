@@ -1,5 +1,6 @@
 //! Answers to a client connection thread: one list per commit batch and thread, never a wake per request.
 
+use crate::admin::RaftView;
 use crate::auth::PasswordAnswer;
 use crate::ids::{SinkId, Token};
 use crate::lease::LeaseReply;
@@ -8,6 +9,7 @@ use crate::watch::WatchFrame;
 use bytes::Bytes;
 use model::{Applied, ReadError};
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 /// Why a request was not carried out, or is not known to have been.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -65,6 +67,9 @@ pub struct Reply {
 pub enum ReplyBody {
     /// A proposal was applied, or certainly was not, or is unknown.
     Applied(Result<Applied, RequestError>),
+    /// The applications that stand behind this in the same list began then and took so long. Said while calls are traced, and to
+    /// nobody's token.
+    AppliedBetween(Instant, Duration),
     /// A linearizable read may be served from the newest view; refused without a leader or quorum.
     ReadGranted(Result<(), RequestError>),
     /// A big range was measured and can be pulled chunk by chunk.
@@ -88,6 +93,8 @@ pub enum ReplyBody {
     SnapshotOpened(Result<SnapshotAnswer, RequestError>),
     /// A maintenance job without data finished.
     JobDone(Result<(), RequestError>),
+    /// The state of consensus.
+    RaftDescribed(Box<RaftView>),
     /// From the lease manager.
     Lease(Result<LeaseReply, RequestError>),
     /// From the watch hub: what to send on the stream, in this order.

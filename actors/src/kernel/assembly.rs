@@ -54,6 +54,8 @@ pub struct Assembly<E: Engine> {
     pub hub: HubConfig,
     /// Pause between two compaction steps.
     pub compaction_pause: Duration,
+    /// A list of entries that takes longer to be applied is a warning in the log.
+    pub slow_apply: Duration,
     /// How long a simple token lives without being used.
     pub token_ttl: Duration,
     /// Memory of the owners.

@@ -246,7 +246,7 @@ impl<E: Engine> Queues<E> {
         actors: &Actors,
         transport: Option<Arc<dyn Transport>>,
         cell: Arc<StoreCell<E>>,
-        compaction_pause: Duration,
+        (compaction_pause, slow_apply): (Duration, Duration),
         budgets: &OwnerBudgets,
     ) -> ApplierParts<E> {
         let install = ApplierInstall {
@@ -275,6 +275,7 @@ impl<E: Engine> Queues<E> {
                 durable_check: DURABLE_CHECK_ENTRIES,
                 hub_backlog: budgets.hub_backlog,
                 oversized_revision: budgets.oversized_revision,
+                slow_apply,
             },
         }
     }

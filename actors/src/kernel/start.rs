@@ -212,8 +212,8 @@ pub(super) fn start<E: Engine>(mut assembly: Assembly<E>) -> Result<Started, Sta
     let (stop_log, log_stop) = bounded(0);
     let log = LogReader::new(assembly.wal.reader(), ends.log, log_stop, queues.inner.clone());
     let wal = WalWriter::new(assembly.wal, queues.wal_parts(ends.wal, peers, assembly.disk.clone(), assembly.member));
-    let (pause, budgets) = (assembly.compaction_pause, &assembly.budgets);
-    let applier = queues.applier_parts(ends.applier, &actors, transport.clone(), store.clone(), pause, budgets);
+    let (pace, budgets) = ((assembly.compaction_pause, assembly.slow_apply), &assembly.budgets);
+    let applier = queues.applier_parts(ends.applier, &actors, transport.clone(), store.clone(), pace, budgets);
     let applier = Applier::new(assembly.store.with_chunk_bytes(budgets.apply_chunk), applier);
     let flusher = Flusher::new(queues.flusher_parts(ends.flusher, store.clone(), assembly.disk));
     let (job, jobs) = bounded(MAINTENANCE_JOBS);

@@ -116,6 +116,8 @@ pub struct RaftCore {
     pub(super) service_start: ServiceStart,
     /// Term and id of the leader that open read rounds were asked of.
     pub(super) asked_of: (u64, u64),
+    /// The round of reads that was under way half an election timeout ago.
+    pub(super) slow_round: Option<u64>,
     pub(super) was_leading: bool,
     pub(super) last_leader: u64,
     /// The store holds everything up to here for good.
@@ -167,6 +169,7 @@ impl RaftCore {
             beats: 0,
             service_start: ServiceStart::NoLeader,
             asked_of: (0, 0),
+            slow_round: None,
             was_leading: false,
             last_leader: 0,
             durable: 0,
@@ -341,6 +344,7 @@ impl RaftCore {
         if self.parts.gauges.disk_low.load(Relaxed) {
             self.release_log();
         }
+        self.note_late_heartbeats(count);
         self.now += u64::from(count);
         self.beats += u64::from(count).min(half_election);
         self.look_at_health();
@@ -350,7 +354,8 @@ impl RaftCore {
             self.node.tick();
         }
         self.expire_proposals();
-        self.reads.expire(self.now, RequestError::Timeout, &mut self.out);
+        let refused = self.reads.expire(self.now, RequestError::Timeout, &mut self.out);
+        self.parts.gauges.measured.failed_read_indexes.fetch_add(refused, Relaxed);
         let why = if self.node.leader() == 0 { RequestError::TimeoutLeaderLost } else { RequestError::Timeout };
         self.expire_snapshots();
         self.expire_changes(self.now, why);
@@ -358,7 +363,7 @@ impl RaftCore {
         self.leave_if_removed();
         // twice per election timeout, also when ticks come in lumps
         if self.now / half_election != round {
-            self.ask_again();
+            self.ask_again_for_slow_reads();
             self.introduce_itself();
         }
     }
@@ -369,6 +374,7 @@ impl RaftCore {
                 self.on_change(ChangeRequest { sink, token, change, forwarded });
             }
             Control::MoveLeader { sink, token, target } => self.on_move_leader(sink, token, target),
+            Control::Describe { sink, token } => self.describe(sink, token),
             Control::HandOver { preferred, left } => self.on_hand_over(&preferred, left),
             Control::Stop => self.stopping = true,
         }

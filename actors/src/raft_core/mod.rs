@@ -21,6 +21,7 @@
 //! | `in_flight` | work that was handed out and is not acknowledged |
 //! | `held` | proposals that wait for a leader |
 //! | `health` | how the other members are |
+//! | `describe` | the state of consensus for people |
 //! | `stalls` | a disk or an applier that hangs |
 //! | `transfers` | leadership that is handed over |
 //! | `pending_transfers` | who waits for another leader |
@@ -33,6 +34,7 @@ mod changes_tests;
 pub mod core;
 #[cfg(test)]
 mod core_tests;
+mod describe;
 mod dispatch;
 mod first_election;
 mod forwarded;

@@ -43,6 +43,16 @@ impl RaftCore {
         });
     }
 
+    /// A leader that was asleep for longer than two heartbeats has sent none of them meanwhile.
+    pub(super) fn note_late_heartbeats(&self, ticks: u32) {
+        if ticks > 2 && self.node.is_leader() && !self.is_sole_voter() {
+            self.parts.gauges.measured.late_heartbeats.fetch_add(1, Relaxed);
+            let (heartbeat, exceeded) = (self.config.tick, self.config.tick * (ticks - 1));
+            let msg = "leader failed to send out heartbeat on time; took too long, leader is overloaded likely from slow disk";
+            tracing::warn!("heartbeat-interval" = ?heartbeat, "exceeded-duration" = ?exceeded, "{msg}");
+        }
+    }
+
     /// True while this member leads others and could not carry out what it is asked: what is proposed is refused at once.
     pub(super) fn refuses_to_lead(&self) -> bool {
         self.stall.hangs && self.node.is_leader() && !self.is_sole_voter()

@@ -149,6 +149,16 @@ impl WatchHub {
         self.counted = counts;
     }
 
+    /// What a turn took in which events were sent; `sent` is how many had been before it.
+    fn note_sent(&self, begun: Instant, sent: u64) {
+        let events = self.counted.events.saturating_sub(sent);
+        if events > 0 {
+            let (took, measured) = (begun.elapsed(), &self.parts.gauges.measured);
+            measured.watch_turns.observe(took);
+            measured.watch_events.observe_many(events, took / u32::try_from(events).unwrap_or(u32::MAX));
+        }
+    }
+
     fn now(&self) -> u64 {
         self.start.elapsed().as_millis() as u64
     }
@@ -184,7 +194,7 @@ impl Handler<Advanced> for WatchHub {
     fn handle(&mut self, message: Advanced, _: &mut Self::Context) {
         let Advanced { revision, compact_revision, events, restored } = message;
         let bytes = events.iter().flat_map(|list| list.iter()).map(WatchRevision::bytes).sum::<usize>();
-        let at = Position { revision, compact_revision };
+        let (at, begun, sent) = (Position { revision, compact_revision }, Instant::now(), self.counted.events);
         if restored {
             self.hub.restored(at);
         } else {
@@ -192,6 +202,7 @@ impl Handler<Advanced> for WatchHub {
         }
         self.parts.backlog.fetch_sub(bytes, Relaxed);
         self.flush();
+        self.note_sent(begun, sent);
     }
 }
 
@@ -200,9 +211,11 @@ impl Handler<WatchRequests> for WatchHub {
 
     fn handle(&mut self, message: WatchRequests, _: &mut Self::Context) {
         // taken now, after the requests arrived: no client can have seen more when it sent them
+        let begun = Instant::now();
         let (revision, compact_revision) = self.parts.source.position();
         self.hub.requests(message.0, Position { revision, compact_revision });
         self.flush();
+        self.parts.gauges.measured.watch_requests.observe(begun.elapsed());
     }
 }
 
@@ -210,8 +223,12 @@ impl Handler<JobDone> for WatchHub {
     type Result = ();
 
     fn handle(&mut self, message: JobDone, ctx: &mut Self::Context) {
+        let (begun, sent) = (Instant::now(), self.counted.events);
         match self.hub.done(message.0) {
-            Ok(()) => self.flush(),
+            Ok(()) => {
+                self.flush();
+                self.note_sent(begun, sent);
+            }
             Err(why) => {
                 if let Some(watch) = &mut self.watch {
                     watch.fail(why);
@@ -226,9 +243,13 @@ impl Handler<Tick> for WatchHub {
     type Result = ();
 
     fn handle(&mut self, _: Tick, _: &mut Self::Context) {
-        let now = self.now();
-        self.hub.tick(now);
-        self.flush();
+        let (now, begun) = (self.now(), Instant::now());
+        if self.hub.tick(now) {
+            self.flush();
+            self.parts.gauges.measured.watch_progress.observe(begun.elapsed());
+        } else {
+            self.flush();
+        }
     }
 }
 

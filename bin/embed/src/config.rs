@@ -7,7 +7,9 @@ use crate::listen::{SocketOptions, TlsSettings};
 use crate::tokens::TokenSettings;
 use crate::version;
 use net::door::DoorLimits;
+pub use net::http::Profiler;
 pub use net::peer::local::LocalNetwork;
+pub use net::spans::TracingConfig;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -61,6 +63,16 @@ impl std::fmt::Debug for PeerNetwork {
             Self::Sockets => "Sockets",
             Self::InProcess(_) => "InProcess",
         })
+    }
+}
+
+/// A host's profiler.
+#[derive(Clone)]
+pub struct SharedProfiler(pub Arc<dyn Profiler>);
+
+impl std::fmt::Debug for SharedProfiler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SharedProfiler")
     }
 }
 
@@ -140,12 +152,28 @@ pub struct Config {
     pub downgrade_check: Option<Duration>,
     /// Pause between two steps of a compaction.
     pub compaction_pause: Duration,
+    /// A list of entries that takes longer to be applied is a warning in the log.
+    pub slow_apply: Duration,
+    /// A unary call that takes longer is a warning in the log.
+    pub slow_request: Duration,
     /// Bytes of all memory budgets together, see [`Budgets`]; less than [`Budgets::LEAST_BYTES`] counts as that.
     pub memory_budget: usize,
     /// Bounds of the door. Its byte budgets are never more than [`Self::memory_budget`] leaves for them.
     pub door: DoorLimits,
     /// The version that other members are told. Anything but the default is for tests of upgrades.
     pub version: [u16; 3],
+    /// Feature gates for the metrics: name, stage, and whether it is on.
+    pub features: Vec<(String, String, bool)>,
+    /// The metrics page has histograms of every method.
+    pub extensive_metrics: bool,
+    /// Spans of calls go to a collector; `None` for nowhere.
+    pub tracing: Option<TracingConfig>,
+    /// The command line of the host, for `/debug/vars`.
+    pub command_line: Vec<String>,
+    /// Makes profiles of the host's process for `/debug/pprof/`; `None` for nobody.
+    pub profiler: Option<SharedProfiler>,
+    /// `/debug/requests` is served.
+    pub shows_requests: bool,
     /// Lines of its log that the host had to drop, for the metrics.
     pub dropped_log_lines: Arc<AtomicU64>,
     /// Connection threads; zero for one per core.
@@ -195,9 +223,17 @@ impl Config {
             corruption_checks: CorruptionChecks::default(),
             downgrade_check: Some(Duration::from_secs(5)),
             compaction_pause: Duration::from_millis(10),
+            slow_apply: Duration::from_millis(100),
+            slow_request: Duration::from_millis(300),
             memory_budget: Budgets::DEFAULT_BYTES,
             door: DoorLimits::default(),
             version: version::server_version(),
+            features: Vec::new(),
+            extensive_metrics: false,
+            tracing: None,
+            command_line: Vec::new(),
+            profiler: None,
+            shows_requests: false,
             dropped_log_lines: Arc::default(),
             connection_threads: 0,
         }

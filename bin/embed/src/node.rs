@@ -21,13 +21,14 @@ use actors::death_watch::{ExitCell, NodeExit};
 use actors::kernel::{Assembly, FIRST_CLIENT_SINK, Kernel};
 use actors::raft_core::CoreConfig;
 use actors::watch_hub::HubConfig;
-use messages::{ReplySink, SinkId};
+use messages::{Gauges, ReplySink, SinkId};
 use net::door::Status;
 use net::http::HttpConfig;
 use net::peer::metrics::PeerMetrics;
 use net::peer::tls::PeerTls;
 use net::peer::transport::PeerTransport;
 use net::services::ServiceConfig;
+use net::spans::{Exporter, Tracing};
 use net::tokens::TokenKind;
 use net::{Doors, Listen, LoopGuard, Loops};
 use std::net::SocketAddr;
@@ -46,6 +47,9 @@ const CLOSE_GRACE: Duration = Duration::from_millis(500);
 const FAREWELL: Duration = Duration::from_millis(900);
 /// How long another member may take to lead in place of one that stops.
 const HAND_OVER_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Time for the last spans to reach their collector.
+const LAST_SPANS: Duration = Duration::from_millis(200);
 
 /// Why a node did not start. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +97,8 @@ pub struct Node {
     addresses: Vec<SocketAddr>,
     peers: Arc<OnceLock<Arc<PeerTransport>>>,
     background: Vec<Background>,
+    /// Sends spans; ends by itself behind the doors.
+    exporter: Option<Background>,
 }
 
 /// A task that ends with the node, also with one that is dropped.
@@ -132,7 +138,7 @@ impl Node {
         };
         let limits = config.door_limits();
         let budgets = config.budgets().loops(threads, limits.max_recv_message);
-        let loops = Loops::new(&limits, budgets, HttpConfig { origins: config.cors.clone() });
+        let loops = Loops::new(&limits, budgets, http_config(&config));
         let sink = Arc::new(ClientSink::default());
         let mut client_sinks: Vec<Arc<dyn ReplySink>> = vec![sink.clone()];
         client_sinks.extend(loops.sinks());
@@ -145,17 +151,14 @@ impl Node {
         peers.pages.open(ports.clone());
         let exit = kernel.exit().clone();
         let guard = move || -> Box<dyn LoopGuard> { Box::new(ThreadGuard::new("client loop", exit.clone())) };
-        let doors =
-            loops.run(ports.clone(), service_config(&config, tokens, plan.metrics)?, FIRST_CLIENT_SINK + 1, guard);
+        let (tracing, exporter) = config.tracing.as_ref().map(Exporter::new).unzip();
+        let services = service_config(&config, tokens, plan.metrics, tracing)?;
+        let doors = loops.run(ports.clone(), services, FIRST_CLIENT_SINK + 1, guard);
         let client = Client::new(ports, sink.clone(), SinkId(FIRST_CLIENT_SINK));
-        let (exit, gauges) = (kernel.exit().clone(), client.ports().gauges.clone());
-        // also when an owner fails and the host is slow to call `stop`: what it would have answered never comes
-        actix_rt::spawn(async move {
-            exit.wait().await;
-            gauges.serving.store(false, Release);
-            sink.close();
-        });
-        let mut node = Self { kernel, doors, client, addresses, peers: peers.sockets, background: Vec::new() };
+        close_at_end(kernel.exit().clone(), client.ports().gauges.clone(), sink);
+        let mut node =
+            Self { kernel, doors, client, addresses, peers: peers.sockets, background: Vec::new(), exporter: None };
+        node.exporter = exporter.map(|exporter| Background(actix_rt::spawn(exporter.run())));
         // whoever leads decides it, before anybody serves
         node.run(cluster_version::run(
             node.client(),
@@ -253,6 +256,10 @@ impl Node {
         }
         let grace = CLOSE_GRACE.min(FAREWELL.saturating_sub(begun.elapsed()));
         self.doors.close(grace, stopped_status()).await;
+        if let Some(mut exporter) = self.exporter {
+            // a collector that is away must not keep anybody
+            let _ = tokio::time::timeout(LAST_SPANS, &mut exporter.0).await;
+        }
         let (kernel, peers) = (self.kernel, self.peers);
         // the host's arbiter goes on meanwhile; a panic in there has been reported by a death watch
         let _ = tokio::task::spawn_blocking(move || {
@@ -263,6 +270,16 @@ impl Node {
         })
         .await;
     }
+}
+
+/// Answers in-process clients when the node has ended, also when an owner fails and the host is slow to call `stop`: what it would have
+/// answered never comes.
+fn close_at_end(exit: ExitCell, gauges: Arc<Gauges>, sink: Arc<ClientSink>) {
+    actix_rt::spawn(async move {
+        exit.wait().await;
+        gauges.serving.store(false, Release);
+        sink.close();
+    });
 }
 
 /// Sockets of clients, bound and not served yet.
@@ -280,6 +297,9 @@ impl ClientSockets {
         let bind = |urls: &[String]| listen::bind(urls, tls.as_ref(), config.sockets);
         let mut listeners = bind(&config.client_urls)?;
         let addresses = listeners.iter().filter_map(Listen::address).collect();
+        if !config.client_http_urls.is_empty() {
+            listeners = listeners.into_iter().map(|l| Listen { spec: l.spec.grpc_only(), ..l }).collect();
+        }
         listeners.extend(bind(&config.client_http_urls)?.into_iter().map(|l| Listen { spec: l.spec.http_only(), ..l }));
         listeners.extend(bind(&config.metrics_urls)?.into_iter().map(|l| Listen { spec: l.spec.metrics_only(), ..l }));
         Ok(Self { listeners, addresses, tls })
@@ -299,11 +319,25 @@ async fn open(config: &Config, tls: PeerTls) -> Result<Booted, StartError> {
     Ok(booted)
 }
 
+fn http_config(config: &Config) -> HttpConfig {
+    HttpConfig {
+        origins: config.cors.clone(),
+        command_line: config.command_line.clone().into(),
+        profiler: config.profiler.clone().map(|profiler| profiler.0),
+        shows_requests: config.shows_requests,
+    }
+}
+
 fn stopped_status() -> Status {
     net::services::status::STOPPED
 }
 
-fn service_config(config: &Config, tokens: TokenKind, peers: PeerMetrics) -> Result<ServiceConfig, BootstrapError> {
+fn service_config(
+    config: &Config,
+    tokens: TokenKind,
+    peers: PeerMetrics,
+    tracing: Option<Tracing>,
+) -> Result<ServiceConfig, BootstrapError> {
     Ok(ServiceConfig {
         tokens,
         bcrypt_cost: config.bcrypt_cost,
@@ -316,6 +350,11 @@ fn service_config(config: &Config, tokens: TokenKind, peers: PeerMetrics) -> Res
         election: config.election,
         server_version: SERVER_VERSION.into(),
         storage_version: STORAGE_VERSION.into(),
+        memory_budget: config.memory_budget,
+        features: config.features.clone(),
+        slow_request: config.slow_request,
+        extensive_metrics: config.extensive_metrics,
+        tracing,
         dropped_log_lines: config.dropped_log_lines.clone(),
         request_id_seed: bootstrap::random()?,
     })
@@ -351,12 +390,11 @@ fn assemble(
     };
     // a checkpoint is read and then removed: nothing in it is worth a flush
     let checkpoint = RocksOptions { flush_on_close: false, ..RocksOptions::default() };
-    let open = move |dir: &Path| RocksEngine::open_sharing(dir, &checkpoint, &memory);
     let monitor = monitor.clone();
     Ok(Assembly {
         identity,
         engine,
-        open: Arc::new(open),
+        open: Arc::new(move |dir: &Path| RocksEngine::open_sharing(dir, &checkpoint, &memory)),
         store,
         stores,
         store_name,
@@ -380,6 +418,7 @@ fn assemble(
         hub,
         token_ttl: config.tokens.simple_ttl(),
         compaction_pause: config.compaction_pause,
+        slow_apply: config.slow_apply,
         budgets,
         make_room: Box::new(move || monitor.for_defragmentation()),
         scratch: folders.scratch,

@@ -6,7 +6,9 @@ mod cluster;
 mod limits;
 mod log;
 mod logging;
+mod monitoring;
 mod notify;
+mod profile;
 mod run;
 mod settings;
 #[cfg(test)]
@@ -90,9 +92,10 @@ fn complete(command: Command) -> Result<Command, FlagError> {
     Ok(Command::Run(from_file))
 }
 
-fn prepare(mut given: Given) -> Result<(Logger, Settings), String> {
-    let logger = logging::logger(&mut given)?;
+fn prepare(given: Given) -> Result<(Logger, Settings), String> {
+    let logger = logging::logger(&given)?;
     let mut settings = settings::resolve(given)?;
+    settings.node.command_line = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     settings.node.dropped_log_lines = logger.dropped().clone();
     let memory = memory::memory_budget(settings.given.size("memory-budget"), limits::memory())?;
     settings.node.memory_budget = memory.bytes;

@@ -32,7 +32,7 @@ pub async fn run(logger: &Logger, settings: Settings) -> Ended {
         Ok(signals) => signals,
         Err(why) => return Ended::Failed("cannot handle signals", why.to_string()),
     };
-    let client_urls = settings.node.client_urls.clone();
+    let urls = Urls::of(&settings.node);
     let advertised = settings.node.advertise_client_urls.clone();
     let name = settings.node.name.clone();
     let data_dir = settings.node.data_dir.display().to_string();
@@ -53,7 +53,7 @@ pub async fn run(logger: &Logger, settings: Settings) -> Ended {
     for address in node.peer_addresses() {
         logger.log(Level::Info, "serving peer traffic", &[("address", json!(address.to_string()))]);
     }
-    serving(logger, &client_urls, node.addresses());
+    serving(logger, &urls, node.addresses());
     let fields = [("name", json!(name)), ("data-dir", json!(data_dir)), ("advertise-client-urls", json!(advertised))];
     let ended = tokio::select! {
         exit = node.stopped() => match exit {
@@ -78,10 +78,26 @@ pub async fn run(logger: &Logger, settings: Settings) -> Ended {
     ended
 }
 
+/// Where clients and scrapers are served.
+struct Urls {
+    clients: Vec<String>,
+    http: Vec<String>,
+    metrics: Vec<String>,
+}
+
+impl Urls {
+    fn of(node: &embed::Config) -> Self {
+        let (clients, http) = (node.client_urls.clone(), node.client_http_urls.clone());
+        Self { clients, http, metrics: node.metrics_urls.clone() }
+    }
+}
+
 /// The lines that harnesses and people wait for.
-fn serving(logger: &Logger, urls: &[String], addresses: &[SocketAddr]) {
+fn serving(logger: &Logger, urls: &Urls, addresses: &[SocketAddr]) {
     logger.log(Level::Info, "ready to serve client requests", &[]);
-    for url in urls {
+    let traffic = if urls.http.is_empty() { "grpc+http" } else { "grpc" };
+    let clients = urls.clients.iter().map(|url| (url, traffic));
+    for (url, traffic) in clients.chain(urls.http.iter().map(|url| (url, "http"))) {
         let Ok(parsed) = parse_url(url) else { continue };
         let address = match &parsed.place {
             UrlTarget::Path(path) => path.display().to_string(),
@@ -91,7 +107,10 @@ fn serving(logger: &Logger, urls: &[String], addresses: &[SocketAddr]) {
             true => "serving client traffic securely",
             false => "serving client traffic insecurely; this is strongly discouraged!",
         };
-        logger.log(Level::Info, msg, &[("traffic", json!("grpc+http")), ("address", json!(address))]);
+        logger.log(Level::Info, msg, &[("traffic", json!(traffic)), ("address", json!(address))]);
+    }
+    for url in &urls.metrics {
+        logger.log(Level::Info, "serving metrics", &[("address", json!(url))]);
     }
     if let Err(why) = notify::ready() {
         logger.log(Level::Warn, "cannot notify the service manager", &[("error", json!(why.to_string()))]);
@@ -160,6 +179,7 @@ pub fn announce(logger: &Logger, settings: &Settings) {
         ("listen-peer-urls", json!(given.list("listen-peer-urls"))),
         ("advertise-client-urls", json!(node.advertise_client_urls)),
         ("listen-client-urls", json!(node.client_urls)),
+        ("listen-client-http-urls", json!(node.client_http_urls)),
         ("listen-metrics-urls", json!(node.metrics_urls)),
         ("initial-cluster", json!(cluster.join(","))),
         ("initial-cluster-state", json!(given.text("initial-cluster-state"))),

@@ -5,6 +5,7 @@
 use crate::cluster;
 use crate::flags::spec::{Area, Here};
 use crate::flags::{Given, gates, syntax, table};
+use crate::monitoring;
 use crate::tls;
 use crate::tokens;
 use embed::CorruptionChecks;
@@ -100,6 +101,7 @@ pub fn resolve(mut given: Given) -> Result<Settings, String> {
     node.strict_reconfig = given.flag("strict-reconfig-check");
     node.max_learners = given.number("max-learners");
     node.catch_up_entries = given.number("snapshot-catchup-entries");
+    monitoring::apply(&given, &mut node)?;
     limits(&given, &mut node, &mut warnings);
     Ok(Settings { node, given, warnings })
 }
@@ -137,7 +139,7 @@ fn refuse(given: &Given, has_data: bool, warnings: &mut Vec<String>) -> Result<(
 
 /// Says of switches without effect that they have none, when somebody turned them on.
 fn note_harmless(given: &Given, warnings: &mut Vec<String>) {
-    let switches = ["enable-distributed-tracing", "enable-pprof", "memory-mlock", "unsafe-no-fsync"];
+    let switches = ["memory-mlock", "unsafe-no-fsync"];
     for name in switches {
         if let Some(Here::Harmless(why)) = table::find(name).map(|flag| flag.here)
             && given.flag(name)

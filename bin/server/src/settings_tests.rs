@@ -201,7 +201,7 @@ fn tokens_are_etcds() {
 /// What promises less than this server gives, or only lets somebody look on, is no reason not to serve.
 #[test]
 fn switches_without_effect_are_said_and_never_refuse_a_start() {
-    for flag in ["unsafe-no-fsync", "enable-distributed-tracing", "memory-mlock", "enable-pprof"] {
+    for flag in ["unsafe-no-fsync", "memory-mlock"] {
         let warnings = with(&[(flag, "true")]).unwrap_or_else(|why| panic!("--{flag}: {why}")).warnings;
         assert!(warnings.iter().any(|text| text.starts_with(&format!("--{flag} has no effect: "))), "{warnings:?}");
         let silent = with(&[(flag, "false")]).unwrap().warnings;

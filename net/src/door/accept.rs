@@ -41,6 +41,8 @@ pub struct ListenSpec {
     pub plain: bool,
     /// gRPC is served.
     pub grpc: bool,
+    /// Plain HTTP is served.
+    pub http: bool,
     /// Scrapers and probes are served, and nobody else.
     pub metrics_only: bool,
 }
@@ -48,14 +50,14 @@ pub struct ListenSpec {
 impl ListenSpec {
     /// Plain only.
     pub fn plain(number: u32) -> Self {
-        Self { number, tls: None, plain: true, grpc: true, metrics_only: false }
+        Self { number, tls: None, plain: true, grpc: true, http: true, metrics_only: false }
     }
 
     /// TLS only.
     pub fn tls(number: u32, config: &rustls::ServerConfig) -> Self {
         let mut config = config.clone();
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Self { number, tls: Some(Arc::new(config)), plain: false, grpc: true, metrics_only: false }
+        Self { number, tls: Some(Arc::new(config)), plain: false, grpc: true, http: true, metrics_only: false }
     }
 
     /// Takes plain connections as well.
@@ -67,6 +69,15 @@ impl ListenSpec {
     /// Serves HTTP but no gRPC (`--listen-client-http-urls`).
     pub fn http_only(mut self) -> Self {
         self.grpc = false;
+        self
+    }
+
+    /// Serves gRPC but no HTTP: the client port beside `--listen-client-http-urls`.
+    pub fn grpc_only(mut self) -> Self {
+        self.http = false;
+        if let Some(tls) = &mut self.tls {
+            Arc::make_mut(tls).alpn_protocols = vec![b"h2".to_vec()];
+        }
         self
     }
 
@@ -140,6 +151,9 @@ async fn serve(socket: Socket, destination: Destination) -> io::Result<()> {
         // a plain connection may stay silent as long as an HTTP/1.1 head may take
         None => timeout(destination.ctx.limits.http1_header_timeout, sniff(&mut io)).await??,
     };
+    if !is_h2 && !peer.http {
+        return Err(io::Error::other("HTTP/1.1 is not spoken here, but on --listen-client-http-urls"));
+    }
     if !is_h2 {
         return serve_http1(io, peer, destination).await;
     }
@@ -169,7 +183,8 @@ async fn secure(spec: &ListenSpec, socket: StdSocket) -> io::Result<(Io, Peer, O
         }
     };
     let mut sock = Sock { ahead: Bytes::new(), inner };
-    let mut peer = Peer { addr, tls: None, listener: spec.number, grpc: spec.grpc, metrics_only: spec.metrics_only };
+    let &ListenSpec { number, grpc, http, metrics_only, .. } = spec;
+    let mut peer = Peer { addr, tls: None, listener: number, grpc, http, metrics_only };
     let tls = match &spec.tls {
         Some(config) if spec.plain => {
             let mut first = [0];

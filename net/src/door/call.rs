@@ -6,6 +6,7 @@ use super::answer::Answer;
 use super::calls::{Entry, LoopCtx, Responder, State};
 use super::meta::CallMeta;
 use super::open::Open;
+use super::record::CallRecord;
 use super::respond;
 use super::status::{Code, Status};
 use super::token::CallToken;
@@ -52,6 +53,11 @@ impl Call {
     /// answers by itself.
     pub fn defer(self) -> CallToken {
         self.put(None)
+    }
+
+    /// Where to note what is done about it, if anybody wants to see that.
+    pub fn record(&mut self) -> Option<&mut CallRecord> {
+        self.right.as_mut()?.open.record.as_deref_mut()
     }
 
     /// Says that the call may wait long, for [`Self::defer_with`]. False when its connection has so many streams and waiting

@@ -145,7 +145,7 @@ impl LoopHandle {
         // the caller is a task of its own: have the loop run a round, so that what the service collects is handed on
         ctx.called.set(true);
         ctx.ready.wake_loop();
-        let open = Open::new(&ctx.state, None, &method.info, None);
+        let open = Open::new(&ctx.state, None, &method.info, None, &headers);
         (open, CallMeta { method: method.info.clone(), headers, deadline: None, peer, is_local: true })
     }
 }

@@ -3,20 +3,35 @@
 //! Texts, codes and headers are etcd's.
 
 use super::answer::{not_found, only_get, page};
+use super::debug;
 use super::health;
 use super::metrics::Metrics;
+use super::profile::{self, Profiler};
 use super::version;
 use crate::door::{HttpBody, HttpHandler, HttpRequest, Peer, text};
 use crate::services::{ClientServices, storage_version};
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, ready};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use std::sync::Arc;
 
 /// Settings of plain HTTP.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct HttpConfig {
     /// Origins whose pages may call from a browser (`--cors`); `*` or none at all for everybody.
     pub origins: Vec<String>,
+    /// The command line of the process, for those who ask.
+    pub command_line: Arc<[String]>,
+    /// Makes profiles (`--enable-pprof`); `None` for nobody.
+    pub profiler: Option<Arc<dyn Profiler>>,
+    /// Calls by method are shown (`--log-level debug`, as in etcd).
+    pub shows_requests: bool,
+}
+
+impl std::fmt::Debug for HttpConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HttpConfig").field("origins", &self.origins).finish_non_exhaustive()
+    }
 }
 
 /// Serves plain HTTP on one loop.
@@ -35,14 +50,35 @@ impl Http {
     fn answer(&self, request: HttpRequest) -> LocalBoxFuture<'static, Response<HttpBody>> {
         let response = match request.uri.path() {
             "/metrics" => self.metrics(&request.headers),
-            "/health" => return health::health(self.this.clone(), request).boxed_local(),
+            "/health" => {
+                return health::health(self.this.clone(), self.metrics.health.clone(), request).boxed_local();
+            }
+            path if path.starts_with("/debug/") && !request.peer.metrics_only => return self.debug(request),
             "/version" if !request.peer.metrics_only => self.version(&request.method),
             path => match health::Probe::of(path) {
-                Some(probe) => return probe.run(self.this.clone(), request).boxed_local(),
+                Some(probe) => return probe.run(self.this.clone(), self.metrics.health.clone(), request).boxed_local(),
                 None => not_found(),
             },
         };
         ready(response).boxed_local()
+    }
+
+    /// What developers ask for.
+    fn debug(&self, request: HttpRequest) -> LocalBoxFuture<'static, Response<HttpBody>> {
+        let path = request.uri.path();
+        match &self.config.profiler {
+            Some(profiler) if path.starts_with("/debug/pprof/") => {
+                profile::answer(profiler.clone(), self.config.command_line.clone(), request).boxed_local()
+            }
+            _ if path == "/debug/vars" => {
+                let (this, words) = (self.this.clone(), self.config.command_line.clone());
+                async move { debug::vars(this, &words).await }.boxed_local()
+            }
+            _ if path == "/debug/requests" && self.config.shows_requests => {
+                ready(debug::requests(&self.metrics)).boxed_local()
+            }
+            _ => ready(not_found()).boxed_local(),
+        }
     }
 
     fn version(&self, method: &Method) -> Response<HttpBody> {

@@ -1,15 +1,24 @@
-//! Plain HTTP of the client port: health, version, metrics; and what the pages of the peer port show.
+//! Plain HTTP of the client port: health, version, metrics, what developers ask for; and what the pages of the peer port show.
 //!
 //! Must never change anything: every path here only reads.
 
 pub(crate) mod answer;
+mod applied_families;
+mod call_times;
+mod client_versions;
 mod counters;
+mod debug;
+mod etcd_alone;
 mod families;
 mod handler;
 mod health;
+mod health_counts;
 mod metrics;
 pub(crate) mod page;
 mod peer_pages;
+mod process;
+mod profile;
+mod storage_families;
 pub(crate) mod version;
 
 pub use counters::{LoopMetrics, Observer};
@@ -17,3 +26,4 @@ pub use handler::{Http, HttpConfig};
 pub use metrics::Metrics;
 pub use page::Page;
 pub use peer_pages::PeerPages;
+pub use profile::Profiler;

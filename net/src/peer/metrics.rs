@@ -1,7 +1,7 @@
 //! Counters per peer, under etcd's names where etcd has them. Plain atomics: whoever renders a page reads them.
 
-use crate::http::page::{Kind, Page};
-use messages::histogram::DoublingHistogram;
+use crate::http::page::{Kind, Page, Unit};
+use messages::histogram::{Distribution, DoublingHistogram};
 use raft::NodeId;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -51,7 +51,11 @@ pub struct PeerCounters {
     /// Bulk transfers whose receipt broke off.
     pub bulk_receive_failures: AtomicU64,
     /// Round trips, from 0.1 ms doubling.
-    pub round_trip: DoublingHistogram<100, 15>,
+    pub round_trip: DoublingHistogram<100, 16>,
+    /// How long snapshots took that the peer has taken whole.
+    pub bulk_send_took: DoublingHistogram<100_000, 10>,
+    /// How long snapshots took that were received whole.
+    pub bulk_receive_took: DoublingHistogram<100_000, 10>,
 }
 
 /// Counters of all peers that were ever known. A peer that left keeps its line until the member restarts, as in etcd.
@@ -78,13 +82,43 @@ impl PeerMetrics {
                 page.sample(row.name, &row.label.of(own, *peer), (row.value)(counters) as f64);
             }
         }
-        const NAME: &str = "etcd_network_peer_round_trip_time_seconds";
-        page.family(NAME, Kind::Histogram, "Seconds that a frame to a peer and its echo took.");
-        for (peer, counters) in peers.iter() {
-            page.histogram(NAME, &Label::To.of(own, *peer), &counters.round_trip);
+        for Times { name, help, label, value } in TIMES {
+            page.family(name, Kind::Histogram, help);
+            for (peer, counters) in peers.iter() {
+                page.histogram(name, &label.of(own, *peer), &value(counters), Unit::Seconds);
+            }
         }
     }
 }
+
+/// A histogram of each peer.
+struct Times {
+    name: &'static str,
+    help: &'static str,
+    label: Label,
+    value: fn(&PeerCounters) -> Distribution,
+}
+
+const TIMES: &[Times] = &[
+    Times {
+        name: "etcd_network_peer_round_trip_time_seconds",
+        help: "Seconds that a frame to a peer and its echo took.",
+        label: Label::To,
+        value: |c| c.round_trip.distribution(),
+    },
+    Times {
+        name: "etcd_network_snapshot_send_total_duration_seconds",
+        help: "Seconds that snapshots took that the peer has taken whole.",
+        label: Label::To,
+        value: |c| c.bulk_send_took.distribution(),
+    },
+    Times {
+        name: "etcd_network_snapshot_receive_total_duration_seconds",
+        help: "Seconds that snapshots of the peer took that were received whole.",
+        label: Label::From,
+        value: |c| c.bulk_receive_took.distribution(),
+    },
+];
 
 enum Label {
     Both,

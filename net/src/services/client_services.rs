@@ -10,6 +10,7 @@ use super::leader_required::LeaderRequired;
 use super::requests::RoundRequests;
 use super::status;
 use crate::door::{Answer, Call, CallToken, LoopHandle, Status};
+use crate::spans;
 use crate::tokens::verified::VerifiedTokens;
 use bytes::Bytes;
 use messages::admin::{Control, MaintenanceJob, RunJob};
@@ -24,7 +25,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How soon a list that the core could not take is offered again.
 const RETRY: Duration = Duration::from_millis(1);
@@ -51,6 +52,8 @@ struct Shared {
     retrying: Cell<bool>,
     leader_required: LeaderRequired,
     verified_tokens: VerifiedTokens,
+    /// When what is being replied to was applied; known while calls are traced.
+    applied_between: Cell<Option<(Instant, Duration)>>,
     /// Calls that wait until the entry that gave their token is applied.
     waiting_for_tokens: Rc<Cell<usize>>,
 }
@@ -72,6 +75,7 @@ impl ClientServices {
             retrying: Cell::new(false),
             leader_required: LeaderRequired::default(),
             verified_tokens: VerifiedTokens::default(),
+            applied_between: Cell::new(None),
             waiting_for_tokens: Rc::default(),
         }))
     }
@@ -79,6 +83,11 @@ impl ClientServices {
     /// The loop that the calls come from.
     pub(crate) fn handle(&self) -> &LoopHandle {
         &self.0.handle
+    }
+
+    /// Where replies come in.
+    pub(super) fn sink(&self) -> SinkId {
+        self.0.sink
     }
 
     /// The ways to the owners, the published views and the counters.
@@ -140,6 +149,7 @@ impl ClientServices {
         for reply in replies {
             self.on_reply(reply);
         }
+        self.0.applied_between.set(None);
     }
 
     fn on_reply(&self, reply: Reply) {
@@ -147,6 +157,7 @@ impl ClientServices {
         match reply.body {
             ReplyBody::Applied(result) => self.on_applied(token, result),
             ReplyBody::ReadGranted(result) => {
+                self.note(token, |trace| trace.event(spans::GRANTED));
                 self.resume(token, result.map_err(status::of_request), |call, ()| call.read_granted(self, token));
             }
             ReplyBody::RangePlanned(result) => {
@@ -175,6 +186,10 @@ impl ClientServices {
             ReplyBody::JobDone(result) => {
                 self.resume(token, result.map_err(status::of_request), |call, ()| call.job_done(self, token));
             }
+            ReplyBody::RaftDescribed(view) => {
+                self.resume(token, Ok(view), |call, view| call.raft_described(self, token, view));
+            }
+            ReplyBody::AppliedBetween(began, took) => self.0.applied_between.set(Some((began, took))),
             ReplyBody::Lease(result) => {
                 let result = result.map_err(status::of_request);
                 self.resume(token, result, |call, reply| call.lease_replied(self, token, reply));
@@ -204,6 +219,8 @@ impl ClientServices {
     /// A command was applied, certainly was not, or its outcome is unknown. A call that did nothing but propose it left no
     /// entry among the deferred calls: it is answered with the outcome.
     fn on_applied(&self, token: Token, result: Result<Applied, RequestError>) {
+        let applied = self.0.applied_between.get();
+        self.note(token, |trace| trace.applied(applied));
         let outcome = result.map_err(status::of_request).and_then(|applied| {
             let outcome = applied.result.map_err(status::of_apply)?;
             Ok((applied.revision, outcome))
@@ -313,6 +330,7 @@ impl ClientServices {
     }
 
     fn add_proposal(&self, token: Token, command: Bytes) {
+        self.note(token, |trace| trace.event(spans::SENT));
         self.0.requests.borrow_mut().proposals.push(Proposal { token, command, only_in_term: 0 });
     }
 
@@ -335,6 +353,7 @@ impl ClientServices {
 
     /// Asks the core for a read index; the call goes on when it is granted.
     pub(super) fn request_read_index(&self, token: Token, call: impl DeferredCall<Self> + 'static) {
+        self.note(token, |trace| trace.event(spans::ASKED));
         self.defer(token, call);
         self.0.requests.borrow_mut().reads.push(token);
     }

@@ -1,6 +1,7 @@
 //! Settings of the services. Whoever starts the member fills them in; nothing is read from the environment here.
 
 use crate::peer::metrics::PeerMetrics;
+use crate::spans::Tracing;
 use crate::tokens::TokenKind;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -31,6 +32,16 @@ pub struct ServiceConfig {
     pub client_cert_auth: bool,
     /// Counters of the connections to other members.
     pub peers: PeerMetrics,
+    /// Bytes of all memory budgets of the member together.
+    pub memory_budget: usize,
+    /// Feature gates: name, stage, and whether it is on.
+    pub features: Vec<(String, String, bool)>,
+    /// A unary call that takes longer is a warning in the log (`--warning-unary-request-duration`).
+    pub slow_request: Duration,
+    /// The metrics page has histograms of every method (`--metrics extensive`).
+    pub extensive_metrics: bool,
+    /// Where spans of calls go; `None` for nowhere.
+    pub tracing: Option<Tracing>,
     /// Lines of the host's log that it had to drop.
     pub dropped_log_lines: Arc<AtomicU64>,
     /// The first request id, drawn at random so that members, and runs of one member, use different ones.

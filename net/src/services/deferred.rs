@@ -8,6 +8,7 @@ use super::status;
 use crate::door::Status;
 use bytes::Bytes;
 use messages::Token;
+use messages::admin::RaftView;
 use messages::auth::PasswordAnswer;
 use messages::lease::LeaseReply;
 use messages::read::{ChunkSource, RangePlan, TxnPlan};
@@ -71,6 +72,12 @@ pub trait DeferredCall<S> {
 
     /// A job without data is done.
     fn job_done(self: Box<Self>, services: &S, token: Token) {
+        self.failed(services, token, status::UNEXPECTED_REPLY);
+    }
+
+    /// The core has described the state of consensus.
+    fn raft_described(self: Box<Self>, services: &S, token: Token, view: Box<RaftView>) {
+        drop(view);
         self.failed(services, token, status::UNEXPECTED_REPLY);
     }
 

@@ -11,6 +11,8 @@
 //! | [`member_urls`] | peer URLs of new members |
 //! | [`identity`] | who makes a call, and whether he may |
 //! | [`admission`] | what holds for every call: learners, and members without a leader |
+//! | [`noted`] | what is noted of calls for those who look |
+//! | [`describe`] | calls in words, and their operations |
 //! | [`unary`], [`quota`], [`reads`], [`pulled`] | unary methods, the space quota, unary reads, large answers that are read while they are sent |
 //! | [`kv`], [`range_stream`], [`watch`], [`lease`], [`maintenance`], [`snapshot`], [`cluster`], [`auth`], [`login`], [`health`], [`downgrade`] | one service each |
 //! | [`concurrency`] | locks and elections |
@@ -24,6 +26,7 @@ mod cluster;
 mod concurrency;
 mod config;
 mod deferred;
+mod describe;
 mod downgrade;
 mod encode;
 mod health;
@@ -35,6 +38,7 @@ mod login;
 pub(crate) mod maintenance;
 mod member_urls;
 mod methods;
+mod noted;
 mod pulled;
 mod quota;
 mod range_stream;

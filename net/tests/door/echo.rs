@@ -4,9 +4,9 @@ use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use net::door::{
-    Answer, AnswerSource, Call, CallMeta, CallToken, Door, DoorLimits, DoorObserver, HttpBody, HttpHandler,
-    HttpRequest, Inbound, ListenSpec, Listener, LoopHandle, LoopHooks, LoopSender, LoopSetup, MethodInfo, MethodTable,
-    SendError, Status, StreamEvents, StreamHandle, text,
+    Answer, AnswerSource, Call, CallMeta, CallRecord, CallToken, Door, DoorLimits, DoorObserver, Ended, HttpBody,
+    HttpHandler, HttpRequest, Inbound, ListenSpec, Listener, LoopHandle, LoopHooks, LoopSender, LoopSetup, MethodInfo,
+    MethodTable, SendError, Status, StreamEvents, StreamHandle, text,
 };
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -62,11 +62,12 @@ impl LoopHooks<Reply> for Services {
 struct Counter(Arc<Seen>);
 
 impl DoorObserver for Counter {
-    fn started(&self, _: &MethodInfo) {
+    fn started(&self, _: &MethodInfo, _: &http::HeaderMap) -> Option<Box<CallRecord>> {
         self.0.started.fetch_add(1, Ordering::Relaxed);
+        None
     }
 
-    fn handled(&self, _: &MethodInfo, _: net::door::Code, _: Duration) {
+    fn handled(&self, _: Ended<'_>) {
         self.0.handled.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod auth;
 pub mod command;
+pub mod command_kind;
 pub mod envelope;
 pub mod error;
 pub mod kv;
@@ -15,6 +16,7 @@ pub mod status;
 
 pub use auth::{AuthCommand, AuthOutcome, AuthRefusal, Caller};
 pub use command::Command;
+pub use command_kind::CommandKind;
 pub use envelope::{Envelope, EnvelopeError, Origin};
 pub use error::{ApplyError, ReadError};
 pub use kv::{Event, EventType, KeyRange, KeyValue, Revision};

@@ -275,6 +275,7 @@ impl Wiring {
                 durable_check: params.durable_check,
                 hub_backlog: HUB_BACKLOG_BYTES,
                 oversized_revision: OVERSIZED_REVISION_BYTES,
+                slow_apply: Duration::MAX,
             },
         }
     }

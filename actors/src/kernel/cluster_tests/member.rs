@@ -130,6 +130,7 @@ impl Member {
             hub: HubConfig::for_requests(1 << 20),
             token_ttl: crate::simple_tokens::DEFAULT_TTL,
             compaction_pause: Duration::ZERO,
+            slow_apply: Duration::MAX,
             budgets: OwnerBudgets::DEFAULT,
             make_room: Box::new(|| {}),
             scratch: scratch.path().join("scratch"),

@@ -26,7 +26,6 @@ pub fn find(name: &str) -> Option<Flag> {
 }
 
 const NO_BBOLT: Here = Harmless("the engine is RocksDB, there is no bbolt to tune");
-const TRACES: Here = Harmless("distributed tracing is not offered yet, no spans are sent");
 
 const OWN: &[Group] = &[
     Group(
@@ -316,34 +315,52 @@ const MORE: &[Group] = &[
                 "metrics",
                 Text,
                 "basic",
-                Harmless("there is one set of metrics"),
-                "Set of metrics: basic or extensive.",
+                Used,
+                "Set of metrics: basic, or extensive with histograms of every gRPC method.",
             ),
             Row(
                 "enable-pprof",
                 Bool,
                 "false",
-                Harmless("profiles of Go do not exist here; use perf"),
-                "Serve profiles below /debug/pprof.",
+                Used,
+                "Serve a CPU profile under /debug/pprof/profile. Costs nothing until one is asked for.",
             ),
-            Row("enable-distributed-tracing", Bool, "false", TRACES, "Send traces by OpenTelemetry."),
-            Row("distributed-tracing-address", Text, "localhost:4317", TRACES, "Address of the collector of traces."),
-            Row("distributed-tracing-service-name", Text, "etcd", TRACES, "Name of the service in traces."),
-            Row("distributed-tracing-instance-id", Text, "", TRACES, "Id of this member in traces."),
-            Row("distributed-tracing-sampling-rate", Int, "0", TRACES, "Number of traces taken out of a million."),
+            Row(
+                "enable-distributed-tracing",
+                Bool,
+                "false",
+                Used,
+                "Send spans of calls to an OpenTelemetry collector.",
+            ),
+            Row(
+                "distributed-tracing-address",
+                Text,
+                "localhost:4317",
+                Used,
+                "Host and port of the collector, which speaks OTLP over gRPC without TLS.",
+            ),
+            Row("distributed-tracing-service-name", Text, "etcd", Used, "Name of the service in traces."),
+            Row("distributed-tracing-instance-id", Text, "", Used, "Id of this member in traces; empty for none."),
+            Row(
+                "distributed-tracing-sampling-rate",
+                Int,
+                "0",
+                Used,
+                "Number of calls traced out of a million, of those whose clients do not say.",
+            ),
             Row(
                 "warning-apply-duration",
                 Duration,
                 "100ms",
-                Harmless("slow applies are seen in the metrics"),
-                "Time after which a slow apply is logged.",
+                Used,
+                "A list of log entries that takes longer to be applied is a warning in the log.",
             ),
             Row(
                 "warning-unary-request-duration",
                 Duration,
                 "300ms",
-                Harmless("slow requests are seen in the metrics"),
-                "Time after which a slow request is logged.",
+                Used,
+                "A unary call that takes longer is a warning in the log.",
             ),
             Row(
                 "watch-progress-notify-interval",
