@@ -7,6 +7,7 @@ pub mod check;
 pub mod count;
 pub mod disk;
 pub mod engine;
+pub mod etcd;
 pub mod member;
 pub mod read;
 pub mod schema;

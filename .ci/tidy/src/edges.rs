@@ -8,7 +8,8 @@ use std::process::Command;
 const ALLOWED: &[(&str, &[&str])] = &[
     ("conclave-raft", &[]),
     ("conclave-model", &[]),
-    ("conclave-storage", &["conclave-raft", "conclave-model"]),
+    ("conclave-bbolt", &[]),
+    ("conclave-storage", &["conclave-raft", "conclave-model", "conclave-bbolt"]),
     ("conclave-messages", &["conclave-raft", "conclave-model"]),
     ("conclave-actors", &["conclave-storage", "conclave-messages", "conclave-raft", "conclave-model"]),
     ("conclave-api", &["conclave-model"]),

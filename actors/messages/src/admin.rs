@@ -2,13 +2,13 @@
 //! node.
 
 use crate::ids::{SinkId, Token};
-use model::MemberChange;
+use model::{MemberChange, SnapshotFormat};
 
 /// A job of a client that may take minutes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MaintenanceJob {
-    /// Open a stream of the whole store for a client.
-    OpenSnapshot,
+    /// Open a stream of the whole store for a client, in this format.
+    OpenSnapshot(SnapshotFormat),
     /// Give back the space of garbage.
     Defragment,
 }

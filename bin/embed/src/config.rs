@@ -6,6 +6,7 @@ use crate::budgets::Budgets;
 use crate::listen::{SocketOptions, TlsSettings};
 use crate::tokens::TokenSettings;
 use crate::version;
+use model::SnapshotFormat;
 use net::door::DoorLimits;
 pub use net::peer::local::LocalNetwork;
 use std::net::IpAddr;
@@ -124,6 +125,8 @@ pub struct Config {
     pub spin: Duration,
     /// Entries kept in the log behind what is durable in the store.
     pub catch_up_entries: u64,
+    /// Format of the snapshots of clients who ask for none.
+    pub snapshot_format: SnapshotFormat,
     /// Largest log entry in bytes.
     pub max_request_bytes: usize,
     /// Most operations of a transaction level.
@@ -187,6 +190,7 @@ impl Config {
             max_learners: 1,
             spin: Duration::ZERO,
             catch_up_entries: 5_000,
+            snapshot_format: SnapshotFormat::default(),
             max_request_bytes: 1536 << 10,
             max_txn_ops: 128,
             quota_bytes: 2 << 30,

@@ -36,5 +36,6 @@ pub use bootstrap::holds_member;
 pub use client::{Client, ClientError, Watch};
 pub use config::{AutoCompaction, Config, CorruptionChecks, InitialState, LocalNetwork, PeerNetwork};
 pub use messages::propose::MAX_COMMAND_BYTES;
+pub use model::SnapshotFormat;
 pub use node::{Node, StartError};
 pub use storage::member::{InitialMember, own_member, parse_cluster};

@@ -316,6 +316,7 @@ fn service_config(config: &Config, tokens: TokenKind, peers: PeerMetrics) -> Res
         election: config.election,
         server_version: SERVER_VERSION.into(),
         storage_version: STORAGE_VERSION.into(),
+        snapshot_format: config.snapshot_format,
         dropped_log_lines: config.dropped_log_lines.clone(),
         request_id_seed: bootstrap::random()?,
     })

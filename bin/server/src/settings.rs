@@ -7,9 +7,9 @@ use crate::flags::spec::{Area, Here};
 use crate::flags::{Given, gates, syntax, table};
 use crate::tls;
 use crate::tokens;
-use embed::CorruptionChecks;
 use embed::config::AutoCompaction;
 use embed::listen::{ClientUrl, SocketOptions, UrlTarget, bind_address, parse_url};
+use embed::{CorruptionChecks, SnapshotFormat};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -100,8 +100,13 @@ pub fn resolve(mut given: Given) -> Result<Settings, String> {
     node.strict_reconfig = given.flag("strict-reconfig-check");
     node.max_learners = given.number("max-learners");
     node.catch_up_entries = given.number("snapshot-catchup-entries");
+    node.snapshot_format = snapshot_format(&given);
     limits(&given, &mut node, &mut warnings);
     Ok(Settings { node, given, warnings })
+}
+
+fn snapshot_format(given: &Given) -> SnapshotFormat {
+    SnapshotFormat::from_name(given.text("snapshot-format")).expect("the flag takes no other words")
 }
 
 /// Whether a member lives here already: flags about the first start are ignored then.

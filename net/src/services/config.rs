@@ -2,6 +2,7 @@
 
 use crate::peer::metrics::PeerMetrics;
 use crate::tokens::TokenKind;
+use model::SnapshotFormat;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -23,6 +24,8 @@ pub struct ServiceConfig {
     pub server_version: String,
     /// The version of the storage format that clients are told.
     pub storage_version: String,
+    /// Format of the snapshots of clients who ask for none (`--snapshot-format`).
+    pub snapshot_format: SnapshotFormat,
     /// Which tokens clients may show.
     pub tokens: TokenKind,
     /// Cost factor of hashing passwords.

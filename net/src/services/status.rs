@@ -72,6 +72,8 @@ table! {
     STREAM_SORT = Unimplemented, "RangeStream does not support custom sort orders";
     /// RangeStream with revision filters.
     STREAM_FILTER = Unimplemented, "RangeStream does not support revision filters";
+    /// A snapshot was asked for in a format that does not exist. etcd has no choice of them.
+    SNAPSHOT_FORMAT = InvalidArgument, "conclave: unknown snapshot format; there are etcd and conclave";
     /// Leadership was to be given to somebody who is not a voter.
     BAD_TRANSFEREE = FailedPrecondition, "etcdserver: bad leader transferee";
     /// A new leader that was asked for does not lead in time. Not among etcd's client errors, hence the code.

@@ -11,6 +11,7 @@ pub mod member;
 pub mod mutant;
 pub mod outcome;
 pub mod request;
+pub mod snapshot_format;
 pub mod status;
 
 pub use auth::{AuthCommand, AuthOutcome, AuthRefusal, Caller};
@@ -20,4 +21,5 @@ pub use error::{ApplyError, ReadError};
 pub use kv::{Event, EventType, KeyRange, KeyValue, Revision};
 pub use member::{MemberChange, MemberInfo, MemberRefusal};
 pub use outcome::{AlarmMember, Applied, OpOutcome, Outcome, RangeOutcome};
+pub use snapshot_format::SnapshotFormat;
 pub use status::StoreStatus;

@@ -44,7 +44,7 @@ mod slot;
 mod txn;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use judge::Membership;
 pub use machine::{CHUNK_BYTES, StateMachine};

@@ -7,6 +7,7 @@
 
 mod door;
 mod entry;
+mod etcd;
 mod flags;
 pub mod mutate;
 mod peer;
@@ -28,7 +29,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     Target { name: "wal", run: wal::run, seeds: wal::seeds },
     Target { name: "entry", run: entry::run, seeds: entry::seeds },
     Target { name: "peer", run: peer::run, seeds: peer::seeds },
@@ -36,6 +37,7 @@ pub const TARGETS: [Target; 7] = [
     Target { name: "door", run: door::run, seeds: door::seeds },
     Target { name: "flags", run: flags::run, seeds: flags::seeds },
     Target { name: "snapshot", run: snapshot::run, seeds: snapshot::seeds },
+    Target { name: "etcd", run: etcd::run, seeds: etcd::seeds },
 ];
 
 /// The target of this name.

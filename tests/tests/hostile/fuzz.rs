@@ -89,6 +89,11 @@ fn snapshot_streams() {
 }
 
 #[test]
+fn databases_of_etcd() {
+    kept_and_mutated("etcd", 1_500);
+}
+
+#[test]
 fn every_seed_of_every_target_is_kept() {
     for target in harness::fuzz::TARGETS {
         let kept = corpus(target.name);

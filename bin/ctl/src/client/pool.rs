@@ -147,9 +147,30 @@ impl Client {
         Q: Message + 'static,
         A: Message + Default + 'static,
     {
+        self.answers_to(method, request, &[], until).await
+    }
+
+    /// As [`Self::answers`], with more metadata.
+    ///
+    /// # Errors
+    /// As [`Self::unary`].
+    pub async fn answers_to<Q, A>(
+        &self,
+        method: Method,
+        request: Q,
+        metadata: &[(&'static str, &'static str)],
+        until: Until,
+    ) -> Result<Streaming<A>, Failure>
+    where
+        Q: Message + 'static,
+        A: Message + Default + 'static,
+    {
         self.log_in(until).await?;
         let (at, channel) = self.channel(until).await?;
-        let request = self.request(request, until)?;
+        let mut request = self.request(request, until)?;
+        for (key, value) in metadata {
+            request.metadata_mut().insert(*key, MetadataValue::from_static(value));
+        }
         let call = async move {
             let mut grpc = self.grpc(channel);
             ready(&mut grpc).await?;

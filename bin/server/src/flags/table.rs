@@ -3,7 +3,8 @@
 use super::spec::{Area, Flag, Group, Here, Kind, Row};
 use super::{table_cluster, table_legacy, table_security};
 use Here::{Harmless, Refused, Used};
-use Kind::{Bool, Duration, Gates, Int, OptionalUrls, Size, Text, Uint, Uint32, Urls};
+use Kind::{Bool, Duration, Gates, Int, OptionalUrls, Size, Text, Uint, Uint32, Urls, Word};
+use embed::SnapshotFormat;
 
 /// All flags, in the order of the help text.
 pub fn flags() -> impl Iterator<Item = Flag> {
@@ -54,6 +55,13 @@ const OWN: &[Group] = &[
                 "5000",
                 Used,
                 "Log entries kept for members that have fallen behind.",
+            ),
+            Row(
+                "snapshot-format",
+                Word(SnapshotFormat::NAMES),
+                "etcd",
+                Used,
+                "Format of the snapshots that clients save: etcd, which etcd's tools restore too, or conclave.",
             ),
             Row(
                 "max-wals",
