@@ -8,6 +8,7 @@ use crate::target::open_file;
 use aws_lc_rs::digest;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use storage::apply::MemberIds;
@@ -17,8 +18,10 @@ use storage::snapshot::{HASH_BYTES, Hash, restore};
 
 /// What a file of bbolt's has behind the head of its first page.
 const BBOLT_MAGIC: [u8; 4] = 0xed0c_daed_u32.to_le_bytes();
-/// Where that stands.
-const BBOLT_MAGIC_AT: usize = 16;
+/// Where that stands in the page.
+const BBOLT_MAGIC_AT: u64 = 16;
+/// Sizes that its pages may have, as powers of two.
+const PAGE_SIZES: std::ops::RangeInclusive<u32> = 10..=24;
 /// A snapshot of etcd's is pages and a hash: its length says whether the hash is there.
 const SECTOR: u64 = 512;
 /// Bytes hashed at once.
@@ -39,18 +42,25 @@ pub struct Unpacked {
     pub note: Option<String>,
 }
 
-/// Whether a file is a database of etcd's, or a snapshot, which is one with a hash behind it.
+/// Whether a file is a database of etcd's, or a snapshot, which is one with a hash behind it. One of its two first pages is enough:
+/// what is wrong with the other one is told later.
 ///
 /// # Errors
 /// [`Failure`] when it cannot be read.
 pub fn is_etcds(path: &Path) -> Result<bool, Failure> {
-    let (mut file, _) = open_file(path)?;
-    let mut start = [0; BBOLT_MAGIC_AT + BBOLT_MAGIC.len()];
-    match file.read_exact(&mut start) {
-        Ok(()) => Ok(start.ends_with(&BBOLT_MAGIC)),
-        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
-        Err(error) => Err(Failure::io("read", path, &error)),
+    let (file, _) = open_file(path)?;
+    // the second page is where pages of any size would have it
+    let pages = std::iter::once(0).chain(PAGE_SIZES.map(|power| 1 << power));
+    for page in pages {
+        let mut magic = [0; BBOLT_MAGIC.len()];
+        match file.read_exact_at(&mut magic, page + BBOLT_MAGIC_AT) {
+            Ok(()) if magic == BBOLT_MAGIC => return Ok(true),
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => break,
+            Err(error) => return Err(Failure::io("read", path, &error)),
+        }
     }
+    Ok(false)
 }
 
 /// Fills an empty store from a path, with a line on the terminal meanwhile that begins with `doing`.

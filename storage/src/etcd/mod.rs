@@ -28,6 +28,8 @@ mod rows;
 mod status;
 
 #[cfg(test)]
+mod folder_tests;
+#[cfg(test)]
 mod tests;
 
 pub use bbolt::{BoltError, Database};

@@ -2,14 +2,14 @@
 
 use super::{Database, EtcdError, EtcdSource, import, status};
 use crate::apply::tests::{Node, compact, delete, grant, put, random};
-use crate::apply::{MemberIds, StateMachine};
+use crate::apply::{CompactionProgress, MemberIds, StateMachine};
 use crate::check::check;
 use crate::engine::sim::SimEngine;
 use crate::engine::{Engine, Family, Op, Snapshot};
 use crate::read::hash::hash_kv;
 use crate::schema::meta;
 use crate::snapshot::{CHUNK_BYTES, StreamEnd};
-use ::model::request::{CompactionRequest, PutRequest};
+use ::model::request::PutRequest;
 use ::model::{Command, KeyValue, Revision};
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -21,7 +21,7 @@ use std::sync::Arc;
 const OWNER: MemberIds = MemberIds { cluster_id: 7, member_id: 1 };
 
 /// The database that the stream of a store is.
-fn exported<S: Snapshot>(rows: S) -> Vec<u8> {
+pub(super) fn exported<S: Snapshot>(rows: S) -> Vec<u8> {
     let source = EtcdSource::new(rows, "3.7.0").unwrap();
     let total = source.total_bytes();
     let mut bytes = Vec::new();
@@ -40,10 +40,6 @@ fn imported(bytes: &[u8]) -> Result<Arc<SimEngine>, EtcdError> {
     let engine = Arc::new(SimEngine::new());
     import(&Database::open(bytes)?, engine.as_ref(), OWNER, &mut |_| ())?;
     Ok(engine)
-}
-
-fn compact_at(revision: i64) -> Command {
-    Command::Compaction(CompactionRequest { revision, physical: false })
 }
 
 proptest! {
@@ -67,8 +63,8 @@ proptest! {
         let engine = imported(&bytes).unwrap();
         let report = check(&engine.snapshot(), &mut |_| ()).unwrap();
         prop_assert!(report.problems.is_empty(), "{:?}", report.problems);
-        let mut store = StateMachine::open(engine.clone()).unwrap();
-        let (ours, theirs) = (node.applier.view(), store.view());
+        let mut copy = Node { engine: engine.clone(), applier: StateMachine::open(engine).unwrap() };
+        let (ours, theirs) = (node.applier.view(), copy.applier.view());
         prop_assert_eq!(ours.status.revision, theirs.status.revision);
         prop_assert_eq!(ours.status.compact_revision, theirs.status.compact_revision);
         prop_assert_eq!(ours.status.applied_index, theirs.status.applied_index);
@@ -78,17 +74,22 @@ proptest! {
         }
         // both go on alike, the deletion behind a compaction too
         let newest = ours.status.revision;
-        let mut copy = Node { engine: engine.clone(), applier: StateMachine::open(engine).unwrap() };
-        for command in [put("b", "later"), delete("a", "c"), grant(9), compact_at(newest)] {
+        for command in [put("b", "later"), delete("a", "c"), grant(9), compact(newest)] {
             prop_assert_eq!(node.run(command.clone()).result, copy.run(command).result);
         }
-        while store.compaction_step(100).unwrap() == crate::apply::CompactionProgress::More {}
+        for one in [&mut node, &mut copy] {
+            while one.applier.compaction_step(100).unwrap() != CompactionProgress::Idle {}
+        }
         prop_assert_eq!(hash_kv(&node.applier.view(), 0), hash_kv(&copy.applier.view(), 0));
+        let report = check(&copy.engine.snapshot(), &mut |_| ()).unwrap();
+        prop_assert!(report.problems.is_empty(), "{:?}", report.problems);
         // and what is exported again is the same history
-        let again = exported(copy.engine.snapshot());
-        let once = status(&Database::open(&exported(node.engine.snapshot())[..]).unwrap(), &mut |_| ()).unwrap();
-        let twice = status(&Database::open(&again[..]).unwrap(), &mut |_| ()).unwrap();
-        prop_assert_eq!(once.revision, twice.revision);
+        let told = |node: &Node| {
+            let bytes = exported(node.engine.snapshot());
+            status(&Database::open(&bytes[..]).unwrap(), &mut |_| ()).unwrap()
+        };
+        let (once, twice) = (told(&node), told(&copy));
+        prop_assert_eq!((once.revision, once.keys, once.hash), (twice.revision, twice.keys, twice.hash));
     }
 
     #[test]

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 /// The history that each recorded snapshot holds has these hashes: revision, hash, compacted revision.
 const RECORDED: [(&str, &str, [(i64, u32, i64); 3]); 3] = [
-    ("3.4.23", "", [(0, 0, 0), (0, 0, 0), (0, 0, 0)]),
-    ("3.5.1", "", [(0, 0, 0), (0, 0, 0), (0, 0, 0)]),
-    ("3.7.1", "3.7.0", [(0, 0, 0), (0, 0, 0), (0, 0, 0)]),
+    ("3.4.23", "", [(25, 2_693_021_565, 24), (27, 2_419_068_521, 24), (32, 856_550_718, 24)]),
+    ("3.5.1", "", [(25, 762_376_152, 24), (27, 4_172_796_958, 24), (32, 1_712_902_371, 24)]),
+    ("3.7.1", "3.7.0", [(25, 4_290_378_804, 24), (27, 4_029_798_415, 24), (32, 4_148_699_979, 24)]),
 ];
 
 fn hash(path: &Path, revision: i64) -> String {
@@ -83,6 +83,7 @@ fn damaged_files_of_etcds_leave_nothing_behind() {
     };
     let cases = [
         ("bit in a page", edit(length / 2), "expected sha256 ["),
+        ("zeros in the first page", [vec![0; 512], bytes[512..].to_vec()].concat(), "expected sha256 ["),
         ("bit in the hash", edit(length - 1), "expected sha256 ["),
         ("cut", bytes[..length - 4096 - 32].to_vec(), "snapshot missing hash but --skip-hash-check=false"),
     ];
