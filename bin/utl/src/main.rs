@@ -9,6 +9,7 @@ mod convert;
 mod defrag;
 mod dump;
 mod failure;
+mod file;
 mod hashkv;
 mod migrate;
 mod print;

@@ -6,7 +6,8 @@
 
 use crate::cli::Restore;
 use crate::failure::Failure;
-use crate::target::{open_file, options};
+use crate::file::open_file;
+use crate::target::options;
 use crate::unpack::{Unpacked, etcds_folder, unpack};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use std::fs::{self, DirBuilder, File};

@@ -1,9 +1,9 @@
 //! `snapshot status`: what a snapshot file, ours or etcd's, holds, after all of it was checked.
 
 use crate::failure::Failure;
+use crate::file::open_file;
 use crate::print::{Column, Exact, Format, report};
 use crate::progress::{Meter, Metered, Unit};
-use crate::target::open_file;
 use crate::unpack::is_etcds;
 use std::path::{Path, PathBuf};
 use storage::engine::Family;

@@ -6,8 +6,6 @@
 use crate::failure::Failure;
 use crate::unpack::{Unpacked, is_etcds, unpack};
 use model::StoreStatus;
-use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -119,19 +117,6 @@ pub fn open(target: &Target, patience: Duration) -> Result<Opened, Failure> {
 /// Settings of stores that this tool opens.
 pub fn options() -> RocksOptions {
     RocksOptions { cache_bytes: 32 << 20, ..RocksOptions::default() }
-}
-
-/// A file and its length.
-///
-/// # Errors
-/// [`Failure`] in the words of etcd's tools.
-pub fn open_file(path: &Path) -> Result<(File, u64), Failure> {
-    let file = File::open(path).map_err(|error| Failure::io("open", path, &error))?;
-    let found = file.metadata().map_err(|error| Failure::io("stat", path, &error))?;
-    if found.is_dir() {
-        return Err(Failure::io("read", path, &io::Error::from(io::ErrorKind::IsADirectory)));
-    }
-    Ok((file, found.len()))
 }
 
 /// The view of a store at rest.

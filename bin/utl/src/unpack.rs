@@ -3,8 +3,8 @@
 //! Must never write to what it was given, nor take a file whose hash is wrong unless it is told to.
 
 use crate::failure::Failure;
+use crate::file::open_file;
 use crate::progress::{Meter, Metered, Unit};
-use crate::target::open_file;
 use aws_lc_rs::digest;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};

@@ -86,7 +86,7 @@ impl<S: Source> Check<'_, '_, S> {
     }
 
     fn bucket(&mut self, bucket: &Bucket, depth: usize) -> Result<(), BoltError> {
-        let top = self.database.top(bucket)?;
+        let top = Node::top(self.database, bucket)?;
         if matches!(bucket.0, Root::Page(_)) {
             self.take(top.page, top.pages)?;
         }

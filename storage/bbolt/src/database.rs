@@ -3,9 +3,7 @@
 //! Must never take a file for sound because its first page is: each page is checked when it is read.
 
 use crate::error::BoltError;
-use crate::node::Node;
 use crate::page::{BUCKET, HEAD, META, Meta, NO_FREE_LIST, PAGE_SIZES, u64_at};
-use crate::rows::Rows;
 use crate::source::Source;
 use bytes::{Bytes, BytesMut};
 
@@ -77,25 +75,6 @@ impl<S: Source> Database<S> {
         Bucket(Root::Page(self.meta.root))
     }
 
-    /// The bucket of this name at the top, if there is one.
-    ///
-    /// # Errors
-    /// [`BoltError`].
-    pub fn bucket(&self, name: &[u8]) -> Result<Option<Bucket>, BoltError> {
-        let mut rows = self.rows(&self.root());
-        while let Some(row) = rows.next()? {
-            if row.key == name {
-                return Ok(row.bucket);
-            }
-        }
-        Ok(None)
-    }
-
-    /// The rows of a bucket, from its first to its last.
-    pub fn rows(&self, bucket: &Bucket) -> Rows<'_, S> {
-        Rows::new(self, bucket.clone())
-    }
-
     /// The bucket that a value marked as one is. `owner` is the page that the value stands on.
     pub(crate) fn bucket_of(&self, owner: u64, value: &Bytes) -> Result<Bucket, BoltError> {
         if value.len() < BUCKET {
@@ -104,14 +83,6 @@ impl<S: Source> Database<S> {
         match u64_at(value, 0) {
             0 => Ok(Bucket(Root::Inline { owner, bytes: value.slice(BUCKET..) })),
             page => Ok(Bucket(Root::Page(page))),
-        }
-    }
-
-    /// The first page of a tree.
-    pub(crate) fn top(&self, bucket: &Bucket) -> Result<Node, BoltError> {
-        match &bucket.0 {
-            Root::Page(page) => Node::load(self, *page),
-            Root::Inline { owner, bytes } => Node::inline(self, *owner, bytes.clone()),
         }
     }
 

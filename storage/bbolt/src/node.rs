@@ -3,7 +3,7 @@
 //! A run of pages is read at once unless it is a long one: then its elements are read one by one, so that a damaged length never
 //! fills the memory. Must never be trusted about the order of its keys: who walks a tree sees to that.
 
-use crate::database::Database;
+use crate::database::{Bucket, Database, Root};
 use crate::error::BoltError;
 use crate::page::{
     BranchElement, ELEMENT, HEAD, Head, Kind, LeafElement, MAX_KEY, MAX_VALUE, branch_element, leaf_element,
@@ -30,6 +30,14 @@ pub(crate) struct Node {
 }
 
 impl Node {
+    /// The first page of a bucket's tree.
+    pub(crate) fn top<S: Source>(database: &Database<S>, bucket: &Bucket) -> Result<Self, BoltError> {
+        match &bucket.0 {
+            Root::Page(page) => Self::load(database, *page),
+            Root::Inline { owner, bytes } => Self::inline(database, *owner, bytes.clone()),
+        }
+    }
+
     /// Reads a page that must be a branch or a leaf.
     pub(crate) fn load<S: Source>(database: &Database<S>, page: u64) -> Result<Self, BoltError> {
         let head = head_of(database, page)?;

@@ -36,8 +36,29 @@ pub struct Rows<'d, S> {
     last: Option<(Bytes, bool)>,
 }
 
+impl<S: Source> Database<S> {
+    /// The bucket of this name at the top, if there is one.
+    ///
+    /// # Errors
+    /// [`BoltError`].
+    pub fn bucket(&self, name: &[u8]) -> Result<Option<Bucket>, BoltError> {
+        let mut rows = self.rows(&self.root());
+        while let Some(row) = rows.next()? {
+            if row.key == name {
+                return Ok(row.bucket);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The rows of a bucket, from its first to its last.
+    pub fn rows(&self, bucket: &Bucket) -> Rows<'_, S> {
+        Rows::new(self, bucket.clone())
+    }
+}
+
 impl<'d, S: Source> Rows<'d, S> {
-    pub(crate) fn new(database: &'d Database<S>, bucket: Bucket) -> Self {
+    fn new(database: &'d Database<S>, bucket: Bucket) -> Self {
         Self { database, bucket: Some(bucket), path: Vec::new(), last: None }
     }
 
@@ -48,7 +69,7 @@ impl<'d, S: Source> Rows<'d, S> {
     #[expect(clippy::should_implement_trait, reason = "an iterator of results would go on behind an error")]
     pub fn next(&mut self) -> Result<Option<Row>, BoltError> {
         if let Some(bucket) = self.bucket.take() {
-            let top = self.database.top(&bucket)?;
+            let top = Node::top(self.database, &bucket)?;
             self.path.push((top, 0));
         }
         loop {

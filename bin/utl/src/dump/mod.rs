@@ -8,8 +8,9 @@ mod rows;
 
 use crate::cli::{RowFilter, Wal};
 use crate::failure::Failure;
+use crate::file::open_file;
 use crate::print::{Format, finish};
-use crate::target::{Target, open, open_file};
+use crate::target::{Target, open};
 use entries::Entries;
 use line::{Line, Style};
 use rows::Rows;

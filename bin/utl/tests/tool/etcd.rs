@@ -4,8 +4,11 @@ use crate::member::Member;
 use crate::{arg, good, refused};
 use std::path::{Path, PathBuf};
 
-/// The history that each recorded snapshot holds has these hashes: revision, hash, compacted revision.
-const RECORDED: [(&str, &str, [(i64, u32, i64); 3]); 3] = [
+/// Revision, hash, compacted revision, as etcd said them.
+type Hashes = [(i64, u32, i64); 3];
+
+/// The recorded snapshots: release, version of the storage, hashes.
+const RECORDED: [(&str, &str, Hashes); 3] = [
     ("3.4.23", "", [(25, 2_693_021_565, 24), (27, 2_419_068_521, 24), (32, 856_550_718, 24)]),
     ("3.5.1", "", [(25, 762_376_152, 24), (27, 4_172_796_958, 24), (32, 1_712_902_371, 24)]),
     ("3.7.1", "3.7.0", [(25, 4_290_378_804, 24), (27, 4_029_798_415, 24), (32, 4_148_699_979, 24)]),
