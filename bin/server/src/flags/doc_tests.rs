@@ -9,7 +9,7 @@ use std::fmt::Write;
 
 const HEAD: &str = "# Configuration
 
-The flags of `conclave` are those of etcd 3.7, and `--memory-budget`. Every flag has a variable: `--data-dir` is
+The flags of `conclave` are those of etcd 3.7, `--memory-budget` and `--snapshot-format`. Every flag has a variable: `--data-dir` is
 `ETCD_DATA_DIR`. Giving both is an error. With `--config-file` (YAML or JSON, keys as the flags) all other flags and
 variables are ignored, and a warning names them.
 
