@@ -29,6 +29,7 @@ fn defaults_are_etcds() {
     assert_eq!((node.quota_bytes, node.max_request_bytes, node.max_txn_ops), (2 << 30, 1536 << 10, 128));
     assert_eq!((node.heartbeat, node.election), (Duration::from_millis(100), Duration::from_secs(1)));
     assert_eq!((node.catch_up_entries, node.auto_compaction), (5000, None));
+    assert_eq!(node.snapshot_format, embed::SnapshotFormat::Etcd);
     assert!(node.client_tls.is_none() && node.pre_vote);
 }
 
