@@ -177,7 +177,7 @@ fn entries_that_were_replaced_do_not_count() {
 #[test]
 fn requests_of_the_old_api_have_no_effect_and_unknown_ones_are_refused() {
     // a member of 3.4 publishes itself: method and path
-    let old = Bytes::from_static(b"\x08\x05\x12\x03PUT\x1a\x15/0/members/1/attribute");
+    let old = Bytes::from_static(b"\x08\x05\x12\x03PUT\x1a\x16/0/members/1/attribute");
     let dir = logged(|log, first, _| {
         log.entry(first, 1, old.clone());
         log.entry(first + 1, 1, Bytes::new());

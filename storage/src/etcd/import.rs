@@ -114,9 +114,8 @@ fn numbers(about: &HashMap<Vec<u8>, Bytes>) -> Result<State, EtcdError> {
         None => Ok(-1),
     };
     let (index, term) = (number(rows::CONSISTENT_INDEX)?.unwrap_or(0), number(rows::TERM)?.unwrap_or(0));
-    let compact = revision(rows::SCHEDULED)?.max(revision(rows::FINISHED)?);
     // the history that comes in leaves out what a compaction up to there would delete
-    let compact = if compact <= 0 { -1 } else { compact };
+    let compact = revision(rows::SCHEDULED)?.max(revision(rows::FINISHED)?);
     // a term before the first does not exist; releases before 3.5 do not say theirs
     let applied = LogId { term: term.max(u64::from(index > 0)), index };
     Ok(State { compact, compact_done: compact, ..State::new(applied) })
