@@ -23,13 +23,14 @@ use messages::peer::{PeerAddress, Peers};
 use messages::reply::Outbox;
 use messages::{Gauges, Reply, ReplyBody, SinkId, Sinks, Token};
 use model::mutant::{self, Mutant};
+use model::v2::{Count, Operation};
 use model::{Applied, Command, Envelope, Origin, Outcome};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::time::{Duration, Instant};
 use storage::apply::{
     ApplyFatal, Committed, CompactionProgress, LeaseChange, Membership, Report, ScheduledCompaction,
-    StateMachine as Store, StoreEvent,
+    StateMachine as Store, StoreEvent, V2Applied,
 };
 use storage::auth::TokenChange;
 use storage::engine::Engine;
@@ -206,6 +207,7 @@ impl<E: Engine> Applier<E> {
         self.schedule_hashes(&report);
         self.tell_leases(std::mem::take(&mut report.leases));
         self.answer(&entries, &waiters, std::mem::take(&mut report.replies));
+        self.tell_v2(&report.v2);
         let index = report.view.status.applied_index;
         self.signal(report);
         self.parts.core.advance(Advance::Applied(AppliedUpTo { sequence, index, verdicts, membership }));
@@ -250,6 +252,32 @@ impl<E: Engine> Applier<E> {
         for &ScheduledCompaction { before, target } in &report.compactions {
             // without a place there HashKV at this revision is computed from what is left
             let _ = self.parts.hasher.try_send(CompactionScheduled { view: report.view.clone(), before, target });
+        }
+    }
+
+    /// Counts what the v2 API did, and tells its watchers. What is replayed before service begins was counted by an earlier run.
+    fn tell_v2(&self, applied: &[V2Applied]) {
+        if applied.is_empty() || !self.parts.gauges.serving.load(Ordering::Acquire) {
+            return;
+        }
+        let stats = &self.parts.gauges.v2;
+        for V2Applied { operation, refused, events } in applied {
+            stats.note(*operation, refused.as_ref());
+            if *operation == Operation::Sync {
+                stats.add(Count::Expired, *events);
+            }
+        }
+        if applied.iter().any(|applied| applied.events > 0) {
+            self.wake_v2_watchers();
+        }
+    }
+
+    /// Tells the connection threads that the v2 tree has new events, if anybody watches. Whoever begins to watch counts himself first
+    /// and reads the view then, so that one of the two sees the other.
+    pub(crate) fn wake_v2_watchers(&self) {
+        fence(Ordering::SeqCst);
+        if self.parts.gauges.v2.watchers.load(Ordering::SeqCst) > 0 {
+            self.parts.sinks.tell_all(|| ReplyBody::V2Changed);
         }
     }
 

@@ -54,6 +54,7 @@ impl<E: Engine> Applier<E> {
             restored: true,
         });
         self.parts.members.send(peers_of(&membership));
+        self.wake_v2_watchers();
         // a compaction that its sender had not finished goes on here
         self.compacting = true;
         self.next_step = Instant::now();

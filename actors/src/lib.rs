@@ -60,6 +60,7 @@ pub mod store_reads;
 mod test_client;
 pub mod ticker;
 pub mod timer;
+mod v2_reads;
 #[cfg(test)]
 mod wal_install_tests;
 pub mod wal_writer;

@@ -10,6 +10,7 @@ use crate::simple_tokens::SimpleTokens;
 use bytes::{BufMut, Bytes, BytesMut};
 use messages::auth::AuthRules;
 use messages::read::{ChunkSource, INLINE_BYTES, RangePlan, Reads, RunQuery, TxnPlan, TxnRange, Work};
+use messages::v2::HeldListing;
 use messages::{Gauges, Reply, ReplyBody, RequestError};
 use model::request::{RangeRequest, TxnRequest};
 use model::{Caller, KeyRange, MemberInfo, OpOutcome, RangeOutcome, ReadError, StoreStatus};
@@ -199,6 +200,10 @@ impl<S: Snapshot> Reads for StoreReads<S> {
             .collect())
     }
 
+    fn was_removed(&self, id: u64) -> bool {
+        storage::read::meta::removed_members(&self.views.load()).is_ok_and(|removed| removed.contains(&id))
+    }
+
     fn cluster_version(&self) -> Result<String, ReadError> {
         Ok(storage::read::meta::cluster_version(&self.views.load())?.unwrap_or_default())
     }
@@ -242,6 +247,13 @@ impl<S: Snapshot> PoolReads for StoreReads<S> {
             Work::PlanLease { id, caller } => ReplyBody::RangePlanned(self.plan_lease(id, &caller)),
             Work::CheckLeases(check) => ReplyBody::LeasesChecked(auth_reads::check_leases(&self.walk(), &check)),
             Work::ReadTxn(request) => ReplyBody::TxnRead(self.plan_txn(&request)),
+            Work::V2List { path, recursive, now } => {
+                let mut reservation = Reservation::of(self.budget.clone());
+                let view = self.walk();
+                let list =
+                    storage::v2::read::list(&view, &path, recursive, now, &mut |bytes| reservation.reserve(bytes));
+                ReplyBody::V2Listed(list.map(|listing| HeldListing { listing, held: Box::new(reservation) }))
+            }
             // pulled by the pool itself, and passed on to the hasher
             Work::NextChunk { .. } | Work::HashKv { .. } | Work::PeerHash { .. } | Work::Hash => {
                 ReplyBody::JobDone(Err(RequestError::Failed))

@@ -11,5 +11,6 @@ pub mod member;
 pub mod read;
 pub mod schema;
 pub mod snapshot;
+pub mod v2;
 pub mod view;
 pub mod wal;

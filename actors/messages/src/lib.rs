@@ -11,6 +11,7 @@
 //! | [`watch`] | client ↔ watch hub | – |
 //! | [`lease`] | client ↔ lease manager | – |
 //! | [`auth`] | client ↔ published rules about users, client ↔ password pool | – |
+//! | [`v2`] | client ↔ published views of the v2 tree | – |
 //! | [`admin`] | client → raft core, maintenance jobs | status, stop |
 //! | [`reply`] | every owner → client connection thread | – |
 //!
@@ -28,6 +29,7 @@ pub mod propose;
 pub mod read;
 pub mod receive;
 pub mod reply;
+pub mod v2;
 pub mod watch;
 
 pub use ids::{SinkId, Token};

@@ -42,6 +42,12 @@ pub struct Gauges {
     pub pending: AtomicU64,
     /// Leader changes seen.
     pub leader_changes: AtomicU64,
+    /// When the present leader was first heard of, nanoseconds since 1970; zero before the first one.
+    pub led_since: AtomicI64,
+    /// Messages with entries, or with the place where they would go, that were sent to other members.
+    pub appends_sent: AtomicU64,
+    /// The same, received.
+    pub appends_received: AtomicU64,
     /// Proposals that failed.
     pub proposals_failed: AtomicU64,
     /// As a leader: the lowest version that the other members say they run, see [`Gauges::other_versions`].
@@ -89,6 +95,8 @@ pub struct Gauges {
     pub leases_renewed: AtomicU64,
     /// Leases expired.
     pub leases_expired: AtomicU64,
+    /// What was done by the v2 API, and its watchers.
+    pub v2: model::v2::Stats,
 }
 
 /// What all other members are known to run. Versions are major, minor, patch.

@@ -4,6 +4,7 @@ use crate::auth::PasswordAnswer;
 use crate::ids::{SinkId, Token};
 use crate::lease::LeaseReply;
 use crate::read::{ChunkSource, RangePlan, TxnPlan};
+use crate::v2::HeldListing;
 use crate::watch::WatchFrame;
 use bytes::Bytes;
 use model::{Applied, ReadError};
@@ -71,6 +72,10 @@ pub enum ReplyBody {
     RangePlanned(Result<RangePlan, ReadError>),
     /// A read-only transaction was evaluated, and what is big in it was measured.
     TxnRead(Result<TxnPlan, ReadError>),
+    /// A directory of the v2 tree was listed.
+    V2Listed(Result<HeldListing, ReadError>),
+    /// The v2 tree has new events. It is told to every sink, names no call, and is left out while nobody watches.
+    V2Changed,
     /// The next chunk of a source, with the source to pull again.
     Chunk {
         /// To be sent back for the next chunk; dropped to give up.
@@ -142,6 +147,13 @@ impl Sinks {
     pub fn deliver(&self, sink: SinkId, replies: Vec<Reply>) {
         if let Some(sink) = self.0.get().and_then(|sinks| sinks.get(sink.0 as usize)) {
             sink.deliver(replies);
+        }
+    }
+
+    /// Tells every sink the same, under a token that names no call.
+    pub fn tell_all(&self, body: impl Fn() -> ReplyBody) {
+        for sink in self.0.get().into_iter().flatten() {
+            sink.deliver(vec![Reply { token: Token::MAX, body: body() }]);
         }
     }
 

@@ -105,6 +105,8 @@ pub struct Config {
     pub metrics_urls: Vec<String>,
     /// Origins whose pages may call the HTTP pages from a browser; `*` or none at all for everybody.
     pub cors: Vec<String>,
+    /// Serve the v2 API where clients are served.
+    pub enable_v2: bool,
     /// How sockets are bound.
     pub sockets: SocketOptions,
     /// Time between heartbeats, and length of a tick.
@@ -178,6 +180,7 @@ impl Config {
             client_http_urls: Vec::new(),
             metrics_urls: Vec::new(),
             cors: vec!["*".into()],
+            enable_v2: false,
             sockets: SocketOptions::default(),
             heartbeat: Duration::from_millis(100),
             election: Duration::from_secs(1),

@@ -29,6 +29,7 @@ pub mod peers;
 mod publish;
 mod thread_guard;
 pub mod tokens;
+mod v2_expiry;
 pub mod version;
 
 pub use actors::death_watch::{ExitCell, NodeExit};

@@ -16,6 +16,7 @@ use crate::peers::{self, LocalMember, PeerPlan, Peers, PeersError};
 use crate::publish;
 use crate::thread_guard::ThreadGuard;
 use crate::tokens::TokenError;
+use crate::v2_expiry;
 use crate::version::{SERVER_VERSION, STORAGE_VERSION, TooOld, refuse_older};
 use actors::death_watch::{ExitCell, NodeExit};
 use actors::kernel::{Assembly, FIRST_CLIENT_SINK, Kernel};
@@ -132,7 +133,7 @@ impl Node {
         };
         let limits = config.door_limits();
         let budgets = config.budgets().loops(threads, limits.max_recv_message);
-        let loops = Loops::new(&limits, budgets, HttpConfig { origins: config.cors.clone() });
+        let loops = Loops::new(&limits, budgets, http_config(&config));
         let sink = Arc::new(ClientSink::default());
         let mut client_sinks: Vec<Arc<dyn ReplySink>> = vec![sink.clone()];
         client_sinks.extend(loops.sinks());
@@ -185,6 +186,7 @@ impl Node {
 
     /// What a leader does by itself now and then.
     fn run_upkeep(&mut self, config: &Config) {
+        self.run(v2_expiry::run(self.client()));
         if let Some(keep) = config.auto_compaction {
             self.run(auto_compaction::run(self.client(), keep));
         }
@@ -297,6 +299,10 @@ async fn open(config: &Config, tls: PeerTls) -> Result<Booted, StartError> {
     let version = storage::read::meta::cluster_version(&booted.store.view());
     refuse_older(own, &version.map_err(actors::kernel::StartError::from)?.unwrap_or_default())?;
     Ok(booted)
+}
+
+fn http_config(config: &Config) -> HttpConfig {
+    HttpConfig { origins: config.cors.clone(), v2_since: config.enable_v2.then(v2_expiry::unix_nanos) }
 }
 
 fn stopped_status() -> Status {

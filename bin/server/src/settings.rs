@@ -82,6 +82,7 @@ pub fn resolve(mut given: Given) -> Result<Settings, String> {
     node.client_http_urls = given.list("listen-client-http-urls");
     node.metrics_urls = given.list("listen-metrics-urls");
     node.cors = given.list("cors");
+    node.enable_v2 = given.flag("enable-v2");
     node.advertise_client_urls = given.list("advertise-client-urls");
     for url in &node.client_urls {
         if node.client_tls.is_some() && (url.starts_with("http:") || url.starts_with("unix:")) {

@@ -154,15 +154,14 @@ fn tls_and_gates() {
 
 #[test]
 fn what_is_not_offered_says_so() {
-    for (flag, text) in
-        [("discovery-srv", "example.com"), ("host-whitelist", "a.example"), ("enable-v2", "true"), ("proxy", "on")]
-    {
+    for (flag, text) in [("discovery-srv", "example.com"), ("host-whitelist", "a.example"), ("proxy", "on")] {
         let said = words(&[(flag, text)]);
         assert!(said.starts_with(&format!("--{flag}={text}: ")), "{said}");
     }
     let twice = words(&[("discovery-srv", "a"), ("initial-cluster", "default=http://localhost:2380")]);
     assert!(twice.starts_with("multiple discovery or bootstrap flags are set."));
-    assert!(with(&[("auth-token", "simple"), ("enable-v2", "false")]).is_ok());
+    assert!(!with(&[("auth-token", "simple"), ("enable-v2", "false")]).unwrap().node.enable_v2);
+    assert!(with(&[("enable-v2", "true")]).unwrap().node.enable_v2);
 }
 
 #[test]

@@ -292,10 +292,7 @@ fn settings_of_older_releases_do_not_refuse_the_start() {
     ];
     let args = member(dir.path(), free_port());
     let running = Running::start_as(conclave().envs(vars).args(args));
-    assert_serves(
-        running,
-        &["ETCD_ENABLE_V2=true", "ETCD_PROXY=on", "/x", "--unsafe-no-fsync", "v3.5.9", "ETCD_DISCOVERY"],
-    );
+    assert_serves(running, &["ETCD_PROXY=on", "/x", "--unsafe-no-fsync", "v3.5.9", "ETCD_DISCOVERY"]);
 
     let file = dir.path().join("conf.yml");
     let url = format!("http://127.0.0.1:{}", free_port());
@@ -306,7 +303,7 @@ fn settings_of_older_releases_do_not_refuse_the_start() {
     );
     std::fs::write(&file, yaml).unwrap();
     let running = Running::start_as(conclave().arg("--config-file").arg(&file));
-    assert_serves(running, &["enable-v2=true", "proxy=on"]);
+    assert_serves(running, &["proxy=on"]);
     assert!(dir.path().join("other/member").exists(), "keys of a file may be written in any case");
 }
 

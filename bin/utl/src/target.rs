@@ -166,5 +166,5 @@ pub fn view(rows: RocksSnapshot) -> Result<View<RocksSnapshot>, Failure> {
         keys: state.keys,
         alarms: std::sync::Arc::default(),
     };
-    Ok(View { snapshot: rows, auth: std::sync::Arc::default(), status })
+    Ok(View { snapshot: rows, auth: std::sync::Arc::default(), v2: Default::default(), status })
 }

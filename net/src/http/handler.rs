@@ -5,6 +5,7 @@
 use super::answer::{not_found, only_get, page};
 use super::health;
 use super::metrics::Metrics;
+use super::v2;
 use super::version;
 use crate::door::{HttpBody, HttpHandler, HttpRequest, Peer, text};
 use crate::services::{ClientServices, storage_version};
@@ -17,6 +18,8 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 pub struct HttpConfig {
     /// Origins whose pages may call from a browser (`--cors`); `*` or none at all for everybody.
     pub origins: Vec<String>,
+    /// Serve the v2 API (`--enable-v2`): when the member started, nanoseconds since 1970.
+    pub v2_since: Option<i64>,
 }
 
 /// Serves plain HTTP on one loop.
@@ -33,6 +36,9 @@ impl Http {
     }
 
     fn answer(&self, request: HttpRequest) -> LocalBoxFuture<'static, Response<HttpBody>> {
+        if let Some(started) = self.config.v2_since.filter(|_| v2::serves(&request)) {
+            return v2::serve(self.this.clone(), started, request).boxed_local();
+        }
         let response = match request.uri.path() {
             "/metrics" => self.metrics(&request.headers),
             "/health" => return health::health(self.this.clone(), request).boxed_local(),

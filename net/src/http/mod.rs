@@ -1,6 +1,6 @@
 //! Plain HTTP of the client port: health, version, metrics; and what the pages of the peer port show.
 //!
-//! Must never change anything: every path here only reads.
+//! Must never change anything: every path here only reads, but for the v2 API in [`v2`].
 
 pub(crate) mod answer;
 mod counters;
@@ -10,6 +10,7 @@ mod health;
 mod metrics;
 pub(crate) mod page;
 mod peer_pages;
+mod v2;
 pub(crate) mod version;
 
 pub use counters::{LoopMetrics, Observer};

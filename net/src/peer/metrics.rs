@@ -54,6 +54,60 @@ pub struct PeerCounters {
     pub round_trip: DoublingHistogram<100, 15>,
 }
 
+/// What is known of the way to a follower.
+#[derive(Clone, Copy, Debug)]
+pub struct Follower {
+    /// The member.
+    pub id: NodeId,
+    /// How long round trips took.
+    pub latency: Latency,
+    /// Round trips.
+    pub succeeded: u64,
+    /// Messages that could not be sent.
+    pub failed: u64,
+}
+
+/// Milliseconds that round trips took, as far as a histogram tells: each counts as the bound of its bucket.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Latency {
+    /// The mean, which stands for the last one.
+    pub current: f64,
+    /// The mean.
+    pub average: f64,
+    /// The standard deviation.
+    pub deviation: f64,
+    /// The bound of the first bucket with any.
+    pub minimum: f64,
+    /// The bound of the last one.
+    pub maximum: f64,
+}
+
+impl Latency {
+    fn of<const FIRST: u64, const BOUNDED: usize>(histogram: &DoublingHistogram<FIRST, BOUNDED>) -> Self {
+        let longest = (FIRST << BOUNDED) as f64 / 1e3;
+        let (mut before, mut counted) = (0, Vec::new());
+        for (bound, count) in histogram.cumulative() {
+            if count > before {
+                counted.push((bound.map_or(longest, |seconds| seconds * 1e3), count - before));
+            }
+            before = count;
+        }
+        if before == 0 {
+            return Self::default();
+        }
+        let average = histogram.seconds() * 1e3 / before as f64;
+        let squares: f64 = counted.iter().map(|(bound, count)| (bound - average).powi(2) * *count as f64).sum();
+        let bound = |at: Option<&(f64, u64)>| at.map_or(0.0, |(bound, _)| *bound);
+        Self {
+            current: average,
+            average,
+            deviation: (squares / before as f64).sqrt(),
+            minimum: bound(counted.first()),
+            maximum: bound(counted.last()),
+        }
+    }
+}
+
 /// Counters of all peers that were ever known. A peer that left keeps its line until the member restarts, as in etcd.
 #[derive(Clone, Debug, Default)]
 pub struct PeerMetrics {
@@ -64,6 +118,18 @@ impl PeerMetrics {
     /// The counters of a peer.
     pub fn of(&self, peer: NodeId) -> Arc<PeerCounters> {
         self.peers.lock().unwrap_or_else(PoisonError::into_inner).entry(peer).or_default().clone()
+    }
+
+    /// How far the followers of this member are away, by their round trips.
+    pub fn followers(&self) -> Vec<Follower> {
+        let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        let follower = |(peer, counters): (&NodeId, &Arc<PeerCounters>)| Follower {
+            id: *peer,
+            latency: Latency::of(&counters.round_trip),
+            succeeded: counters.round_trip.cumulative().last().map_or(0, |(_, count)| count),
+            failed: counters.sent_failures.load(Relaxed),
+        };
+        peers.iter().map(follower).collect()
     }
 
     /// The families of all peers, for the metrics page of the member `own`.

@@ -9,6 +9,7 @@ use super::encode::{self, Header};
 use super::leader_required::LeaderRequired;
 use super::requests::RoundRequests;
 use super::status;
+use super::v2_watchers::V2Watchers;
 use crate::door::{Answer, Call, CallToken, LoopHandle, Status};
 use crate::tokens::verified::VerifiedTokens;
 use bytes::Bytes;
@@ -51,6 +52,7 @@ struct Shared {
     retrying: Cell<bool>,
     leader_required: LeaderRequired,
     verified_tokens: VerifiedTokens,
+    v2_watchers: V2Watchers,
     /// Calls that wait until the entry that gave their token is applied.
     waiting_for_tokens: Rc<Cell<usize>>,
 }
@@ -72,6 +74,7 @@ impl ClientServices {
             retrying: Cell::new(false),
             leader_required: LeaderRequired::default(),
             verified_tokens: VerifiedTokens::default(),
+            v2_watchers: V2Watchers::default(),
             waiting_for_tokens: Rc::default(),
         }))
     }
@@ -99,6 +102,11 @@ impl ClientServices {
     /// Signed tokens that were verified a moment ago.
     pub(super) fn verified_tokens(&self) -> &VerifiedTokens {
         &self.0.verified_tokens
+    }
+
+    /// The watchers of the v2 tree.
+    pub(super) fn v2_watchers(&self) -> &V2Watchers {
+        &self.0.v2_watchers
     }
 
     /// How many calls wait until the entry that gave their token is applied.
@@ -179,6 +187,11 @@ impl ClientServices {
                 let result = result.map_err(status::of_request);
                 self.resume(token, result, |call, reply| call.lease_replied(self, token, reply));
             }
+            ReplyBody::V2Listed(result) => {
+                let result = result.map_err(|why| status::of_read(&why));
+                self.resume(token, result, |call, listing| call.v2_listed(self, token, listing));
+            }
+            ReplyBody::V2Changed => self.v2_changed(),
             ReplyBody::Chunk { source, chunk } => {
                 if let Some(stream) = self.0.deferred.stream(token) {
                     stream.chunk(self, token, source, chunk);
@@ -223,6 +236,7 @@ impl ClientServices {
         for (token, stream) in self.0.deferred.all_streams() {
             stream.stopping(self, token);
         }
+        self.v2_watchers().end_all();
     }
 
     /// Answers a deferred call. One that is over already (client gone, deadline passed) needs no answer any more.

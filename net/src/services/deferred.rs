@@ -12,6 +12,7 @@ use messages::auth::PasswordAnswer;
 use messages::lease::LeaseReply;
 use messages::read::{ChunkSource, RangePlan, TxnPlan};
 use messages::reply::{HashAnswer, SnapshotAnswer};
+use messages::v2::HeldListing;
 use messages::watch::WatchFrame;
 use model::{Outcome, ReadError};
 use std::cell::RefCell;
@@ -60,6 +61,12 @@ pub trait DeferredCall<S> {
     /// The reader pool has computed a hash.
     fn hashed(self: Box<Self>, services: &S, token: Token, hash: HashAnswer) {
         let _ = hash;
+        self.failed(services, token, status::UNEXPECTED_REPLY);
+    }
+
+    /// The reader pool has listed a directory of the v2 tree.
+    fn v2_listed(self: Box<Self>, services: &S, token: Token, listing: HeldListing) {
+        drop(listing);
         self.failed(services, token, status::UNEXPECTED_REPLY);
     }
 

@@ -12,6 +12,7 @@ pub mod mutant;
 pub mod outcome;
 pub mod request;
 pub mod status;
+pub mod v2;
 
 pub use auth::{AuthCommand, AuthOutcome, AuthRefusal, Caller};
 pub use command::Command;

@@ -6,13 +6,16 @@ use super::batch::Batch;
 use super::decoded::Decoded;
 use super::meta_rows::{LeaseRow, MemberIds, State};
 use super::overlay::Written;
-use super::report::{ApplyFatal, Committed, ConfVerdict, LeaseChange, Report, ScheduledCompaction, StoreEvent};
+use super::report::{
+    ApplyFatal, Committed, ConfVerdict, LeaseChange, Report, ScheduledCompaction, StoreEvent, V2Applied,
+};
 use super::slot::{Heads, KEEP};
 use crate::auth::{AuthState, TokenChange};
 use crate::count::{Changes, Counts, KeyChanges};
 use crate::engine::{Engine, Family, Snapshot};
 use crate::read::Compaction;
 use crate::schema::meta;
+use crate::v2::{Head, V2State};
 use crate::view::View;
 use bytes::Bytes;
 use model::mutant::{self, Mutant};
@@ -35,6 +38,7 @@ pub(super) struct Effects {
     pub(super) membership: bool,
     pub(super) verdicts: Vec<ConfVerdict>,
     pub(super) tokens: Vec<TokenChange>,
+    pub(super) v2: Vec<V2Applied>,
 }
 
 /// The write side of a store: the replicated state machine. One owner, one thread.
@@ -52,6 +56,10 @@ pub struct StateMachine<E: Engine> {
     pub(super) alarms: Arc<[AlarmMember]>,
     /// Users and roles including what `batch` holds.
     pub(super) auth: Arc<AuthState>,
+    /// The v2 tree, including what `batch` holds.
+    pub(super) v2: V2State,
+    /// Its numbers after the last batch.
+    pub(super) saved_v2: Head,
     pub(super) batch: Batch,
     pub(super) counts: Counts,
     pub(super) changes: Changes,
@@ -152,6 +160,8 @@ impl<E: Engine> StateMachine<E> {
         self.engine.write(self.batch.take())?;
         self.snapshot = self.engine.snapshot().with_empty_stretches(self.counts.empty_stretches());
         self.reattached.clear();
+        self.v2.forget_written();
+        self.saved_v2 = self.v2.head();
         if let Some(written) = &mut self.written {
             written.clear();
         }
@@ -183,6 +193,7 @@ impl<E: Engine> StateMachine<E> {
             compactions: effects.compactions,
             verdicts: effects.verdicts,
             tokens: effects.tokens,
+            v2: effects.v2,
             membership,
             view: self.view(),
         })
@@ -195,12 +206,12 @@ impl<E: Engine> StateMachine<E> {
             compact_revision: self.saved.compact,
             applied_index: self.saved.applied.index,
             applied_term: self.saved.applied.term,
-            logical_bytes: self.saved.logical_bytes(),
-            live_bytes: self.saved.in_use_bytes(),
+            logical_bytes: self.saved.logical_bytes() + self.saved_v2.bytes,
+            live_bytes: self.saved.in_use_bytes() + self.saved_v2.bytes,
             keys: self.saved.keys,
             alarms: self.alarms.clone(),
         };
-        View { snapshot: self.snapshot.clone(), auth: self.auth.clone(), status }
+        View { snapshot: self.snapshot.clone(), auth: self.auth.clone(), v2: self.saved_v2, status }
     }
 
     /// Last applied entry.

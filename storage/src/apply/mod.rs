@@ -42,6 +42,7 @@ mod report;
 mod rows;
 mod slot;
 mod txn;
+mod v2;
 
 #[cfg(test)]
 mod tests;
@@ -55,5 +56,5 @@ pub(crate) use open::{check_format, unfinished_entry};
 pub use rehome::{become_sole_member, rehome};
 pub use report::{
     ApplyFatal, Committed, CompactionProgress, ConfVerdict, LeaseChange, OpenError, Report, ScheduledCompaction,
-    StoreEvent,
+    StoreEvent, V2Applied,
 };

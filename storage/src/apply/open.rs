@@ -15,6 +15,7 @@ use crate::auth::AuthState;
 use crate::count::{Changes, Counts};
 use crate::engine::{Direction, Engine, Family, Op, Scan, Snapshot};
 use crate::schema::{Damaged, meta};
+use crate::v2::V2State;
 use bytes::Bytes;
 use model::AlarmMember;
 use prost::Message;
@@ -135,12 +136,15 @@ impl<E: Engine> StateMachine<E> {
         let version = snapshot.get(Family::Meta, meta::CLUSTER_VERSION)?;
         let version = version.map(|v| String::from_utf8(v.to_vec())).transpose();
         let chunk = snapshot.get(Family::Meta, meta::CHUNK)?;
+        let v2 = V2State::read(&snapshot)?;
         let mut applier = Self {
             identity: MemberIds::decode(&row(meta::IDENTITY)?)?,
             conf_state: decode_conf_state(&row(meta::CONF_STATE)?)?,
             cluster_version: version.map_err(|_| damaged("bad cluster version"))?,
             alarms: alarms(&snapshot)?,
             auth: Arc::new(AuthState::read(&snapshot)?),
+            saved_v2: v2.head(),
+            v2,
             counts: Counts::new(&snapshot)?,
             changes: Changes::new(&snapshot, state.compact)?,
             created: Vec::new(),

@@ -5,6 +5,7 @@
 mod entries;
 mod line;
 mod rows;
+mod v2;
 
 use crate::cli::{RowFilter, Wal};
 use crate::failure::Failure;

@@ -175,7 +175,7 @@ impl Rows {
         if !about_key && (self.by_revision || self.prefix.is_some()) {
             return Ok(None);
         }
-        table(key, value).map(Some)
+        super::v2::row(key, value, self.values).unwrap_or_else(|| table(key, value)).map(Some)
     }
 }
 

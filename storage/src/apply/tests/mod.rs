@@ -15,6 +15,7 @@ mod replay;
 mod rocks;
 mod rules;
 mod speed;
+mod v2;
 
 use super::{Bootstrap, Committed, MemberIds, MemberRow, Report, StateMachine};
 use crate::engine::sim::{SimEngine, SimSnapshot};
