@@ -17,6 +17,7 @@ pub mod server;
 pub mod sim;
 pub mod spec;
 pub mod stubs;
+pub mod v2;
 pub mod watch;
 pub mod wire;
 

@@ -24,6 +24,8 @@ mod refusals;
 mod snapshot;
 mod stream;
 mod txn;
+mod v2;
+mod v2_users;
 mod watch;
 mod watch_many;
 mod watch_oversized;

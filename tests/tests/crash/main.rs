@@ -15,4 +15,5 @@ mod members;
 mod sim;
 mod slow_reader;
 mod twin;
+mod v2;
 mod writers;
