@@ -37,4 +37,4 @@ pub use client::{Client, ClientError, Watch};
 pub use config::{AutoCompaction, Config, CorruptionChecks, InitialState, LocalNetwork, PeerNetwork};
 pub use messages::propose::MAX_COMMAND_BYTES;
 pub use node::{Node, StartError};
-pub use storage::member::{InitialMember, own_member, parse_cluster};
+pub use storage::member::{InitialMember, member_id, own_member, parse_cluster};

@@ -1,16 +1,17 @@
 //! The life of the daemon: start the node, serve until a signal or a failure, stop it.
 
+use crate::discovery;
 use crate::flags::Given;
 use crate::log::{Level, Logger};
 use crate::notify;
 use crate::settings::Settings;
+use crate::signals::{Signals, signal_name};
 use embed::config::AutoCompaction;
 use embed::listen::{UrlTarget, parse_url};
 use embed::{Node, NodeExit, StartError};
 use serde_json::{Value, json};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// A stop takes no longer. What was acknowledged is safe in the log whatever is cut short here.
 const STOP_PATIENCE: Duration = Duration::from_millis(1450);
@@ -27,11 +28,25 @@ pub enum Ended {
 }
 
 /// Serves until something ends it.
-pub async fn run(logger: &Logger, settings: Settings) -> Ended {
+pub async fn run(logger: &Logger, mut settings: Settings) -> Ended {
     let mut signals = match Signals::new() {
         Ok(signals) => signals,
         Err(why) => return Ended::Failed("cannot handle signals", why.to_string()),
     };
+    if let Some(discovery) = &settings.discovery {
+        let (name, advertised) = (&settings.node.name, settings.given.list("initial-advertise-peer-urls"));
+        let found = tokio::select! {
+            found = discovery::founders(discovery, name, &advertised) => found,
+            signal = signals.next() => {
+                logger.log(Level::Info, "received signal while starting; ending", &[("signal", json!(signal_name(signal)))]);
+                return Ended::BySignal(signal);
+            }
+        };
+        match found {
+            Ok(founders) => settings.node.initial_cluster = founders,
+            Err(why) => return Ended::Failed("discovery failed", why),
+        }
+    }
     let client_urls = settings.node.client_urls.clone();
     let advertised = settings.node.advertise_client_urls.clone();
     let name = settings.node.name.clone();
@@ -103,29 +118,6 @@ fn bound(host: &str, port: u16, addresses: &[SocketAddr]) -> String {
     let ip: Option<IpAddr> = host.parse().ok();
     let fits = |a: &&SocketAddr| (port == 0 || a.port() == port) && ip.is_none_or(|ip| a.ip() == ip);
     addresses.iter().find(fits).map_or_else(|| format!("{host}:{port}"), SocketAddr::to_string)
-}
-
-/// SIGTERM and SIGINT.
-struct Signals {
-    term: Signal,
-    int: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
-    }
-
-    async fn next(&mut self) -> i32 {
-        tokio::select! {
-            _ = self.term.recv() => SignalKind::terminate().as_raw_value(),
-            _ = self.int.recv() => SignalKind::interrupt().as_raw_value(),
-        }
-    }
-}
-
-fn signal_name(signal: i32) -> &'static str {
-    if signal == SignalKind::interrupt().as_raw_value() { "interrupt" } else { "terminated" }
 }
 
 /// One line with the effective configuration, under the keys that people search etcd's logs for.

@@ -3,6 +3,7 @@
 //! Must never open a socket or write a file.
 
 use crate::cluster;
+use crate::discovery::{self, Discovery};
 use crate::flags::spec::{Area, Here};
 use crate::flags::{Given, gates, syntax, table};
 use crate::tls;
@@ -32,6 +33,8 @@ const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 pub struct Settings {
     /// What the node gets.
     pub node: embed::Config,
+    /// Who is asked for the founders of the cluster, when nobody said.
+    pub discovery: Option<Discovery>,
     /// The values they were made from, for the log.
     pub given: Given,
     /// Sentences to log before the start.
@@ -73,10 +76,14 @@ pub fn resolve(mut given: Given) -> Result<Settings, String> {
     node.tokens = tokens::settings(&given, &mut warnings)?;
     node.bcrypt_cost = tokens::bcrypt_cost(&given, &mut warnings);
     peers(&given, &mut node, &mut warnings)?;
+    let discovery = discover(&given, has_data, &mut warnings)?;
     node.initial_cluster = cluster::members(&given, &node.name, has_data)?;
     node.force_new_cluster = given.flag("force-new-cluster");
     node.initial_state = cluster::initial_state(&given);
-    node.initial_cluster_token = given.text("initial-cluster-token").to_owned();
+    node.initial_cluster_token = match &discovery {
+        Some(Discovery::Service(service)) => service.token.clone(),
+        _ => given.text("initial-cluster-token").to_owned(),
+    };
     node.wal_dir = given.path("wal-dir");
     node.client_urls = given.list("listen-client-urls");
     node.client_http_urls = given.list("listen-client-http-urls");
@@ -101,12 +108,22 @@ pub fn resolve(mut given: Given) -> Result<Settings, String> {
     node.max_learners = given.number("max-learners");
     node.catch_up_entries = given.number("snapshot-catchup-entries");
     limits(&given, &mut node, &mut warnings);
-    Ok(Settings { node, given, warnings })
+    Ok(Settings { node, discovery, given, warnings })
 }
 
 /// Whether a member lives here already: flags about the first start are ignored then.
 fn has_data(data_dir: &Path) -> bool {
     embed::holds_member(data_dir)
+}
+
+/// Who is asked for the founders. A member that has data belongs to a cluster already.
+fn discover(given: &Given, has_data: bool, warnings: &mut Vec<String>) -> Result<Option<Discovery>, String> {
+    let discovery = discovery::settings(given)?;
+    if has_data && discovery.is_some() {
+        warnings.push("discovery token is ignored since cluster already initialized; valid logs are found".into());
+        return Ok(None);
+    }
+    Ok(discovery)
 }
 
 /// Ends the start for what is not offered. Flags of discovery are about the first start: a member that has data ignores them.

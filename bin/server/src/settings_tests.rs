@@ -154,9 +154,12 @@ fn tls_and_gates() {
 
 #[test]
 fn what_is_not_offered_says_so() {
-    for (flag, text) in
-        [("discovery-srv", "example.com"), ("host-whitelist", "a.example"), ("enable-v2", "true"), ("proxy", "on")]
-    {
+    for (flag, text) in [
+        ("discovery", "https://discovery.etcd.io/x"),
+        ("host-whitelist", "a.example"),
+        ("enable-v2", "true"),
+        ("proxy", "on"),
+    ] {
         let said = words(&[(flag, text)]);
         assert!(said.starts_with(&format!("--{flag}={text}: ")), "{said}");
     }
@@ -217,10 +220,10 @@ fn discovery_is_about_the_first_start_alone() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let pairs = [("discovery-srv", "example.com"), ("data-dir", data.to_str().unwrap())];
-    assert!(words(&pairs).starts_with("--discovery-srv=example.com: "));
+    assert!(with(&pairs).unwrap().discovery.is_some());
     std::fs::create_dir_all(data.join("member/store")).unwrap();
     let warnings = with(&pairs).expect("a member with data ignores it").warnings;
-    assert!(warnings.iter().any(|text| text.starts_with("--discovery-srv is ignored")), "{warnings:?}");
+    assert!(warnings.iter().any(|text| text.starts_with("discovery token is ignored")), "{warnings:?}");
 }
 
 #[test]
