@@ -31,6 +31,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("conclavectl", &["conclave-api", "conclave-tls", "conclave-units"]),
     ("conclaveutl", &["conclave-storage", "conclave-raft", "conclave-model", "conclave-units"]),
     ("conclave-bench", &["conclave-api", "conclave-tls", "conclave-units"]),
+    // what somebody who builds on the raft crate has, and no more
+    ("conclave-raftexample", &["conclave-raft", "conclave-storage"]),
     ("conclave-tidy", &[]),
 ];
 
