@@ -6,6 +6,7 @@ pub mod ceiling;
 pub mod certificates;
 pub mod compare;
 pub mod daemon;
+pub mod examples;
 pub mod fuzz;
 pub mod http;
 pub mod machine;

@@ -13,6 +13,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("conclave-actors", &["conclave-storage", "conclave-messages", "conclave-raft", "conclave-model"]),
     ("conclave-api", &["conclave-model"]),
     ("conclave-tls", &["conclave-units"]),
+    ("conclave-client", &["conclave-api", "conclave-tls"]),
     ("conclave-net", &["conclave-messages", "conclave-api", "conclave-tls", "conclave-raft", "conclave-model"]),
     (
         "conclave-embed",

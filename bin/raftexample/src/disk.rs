@@ -159,12 +159,7 @@ impl Disk {
 
 /// Makes the folder of a new member. The log comes last: without one there is no member, and a crash before it leaves
 /// nothing that a second attempt would not write again.
-fn found(
-    files: &Arc<dyn FileSystem>,
-    dir: &Path,
-    id: NodeId,
-    founding: Option<&Snapshot>,
-) -> Result<(), DiskError> {
+fn found(files: &Arc<dyn FileSystem>, dir: &Path, id: NodeId, founding: Option<&Snapshot>) -> Result<(), DiskError> {
     files.create_dir_all(dir).map_err(|source| DiskError::File { path: dir.to_owned(), source })?;
     let mut start = Start::default();
     if let Some(first) = founding {

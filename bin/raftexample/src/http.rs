@@ -55,8 +55,11 @@ async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Takes connections, as many as may be open, and answers their requests with `handle`.
-async fn accept<F>(listener: TcpListener, inputs: mpsc::Sender<Input>, handle: fn(Request<Incoming>, mpsc::Sender<Input>) -> F)
-where
+async fn accept<F>(
+    listener: TcpListener,
+    inputs: mpsc::Sender<Input>,
+    handle: fn(Request<Incoming>, mpsc::Sender<Input>) -> F,
+) where
     F: Future<Output = Answer> + Send + 'static,
 {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
@@ -74,8 +77,11 @@ where
     }
 }
 
-async fn answer<F>(socket: TcpStream, inputs: mpsc::Sender<Input>, handle: fn(Request<Incoming>, mpsc::Sender<Input>) -> F)
-where
+async fn answer<F>(
+    socket: TcpStream,
+    inputs: mpsc::Sender<Input>,
+    handle: fn(Request<Incoming>, mpsc::Sender<Input>) -> F,
+) where
     F: Future<Output = Answer> + Send + 'static,
 {
     // answers are small: without it they would wait for an acknowledgement

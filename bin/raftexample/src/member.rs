@@ -10,8 +10,8 @@ use crate::peers::Peers;
 use crate::state::{ChangeContext, Put, State};
 use crate::waiting::Waiting;
 use raft::{
-    Append, AppliedToken, Apply, Body, Config, ConfChange, ConfChangeKind, ConfChangeV2, Entry, LogId, MemoryStorage,
-    Message, Node, NodeId, NoTrace, PersistedToken, ProposalDropped, Ready, Snapshot, SnapshotMeta, StepError, Storage,
+    Append, AppliedToken, Apply, Body, ConfChange, ConfChangeKind, ConfChangeV2, Config, Entry, LogId, MemoryStorage,
+    Message, NoTrace, Node, NodeId, PersistedToken, ProposalDropped, Ready, Snapshot, SnapshotMeta, StepError, Storage,
 };
 use tokio::sync::mpsc;
 
@@ -82,7 +82,8 @@ impl Member {
         }
         memory.set_hard_state(hard_state);
         memory.append(&entries);
-        let known = if state.members.is_empty() { args.cluster().map_err(Failed::Usage)? } else { state.members.clone() };
+        let known =
+            if state.members.is_empty() { args.cluster().map_err(Failed::Usage)? } else { state.members.clone() };
         peers.set(&known);
         let config = Config {
             applied: applied.index,
@@ -299,7 +300,8 @@ impl Member {
         let meta = SnapshotMeta { conf_state: self.node.membership().clone(), index, term };
         let snapshot = self.state.snapshot(meta);
         let first = self.node.storage().first_index();
-        let keep = if self.bytes < SNAPSHOT_BYTES { index.saturating_sub(self.snapshot_count / KEPT_PART) } else { index };
+        let keep =
+            if self.bytes < SNAPSHOT_BYTES { index.saturating_sub(self.snapshot_count / KEPT_PART) } else { index };
         let keep = keep.max(first - 1);
         let keep_term = self.node.term_of(keep).expect("it is in the log, or the one before its first");
         self.disk.snapshot(&snapshot, LogId { term: keep_term, index: keep })?;
