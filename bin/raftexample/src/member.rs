@@ -62,6 +62,8 @@ pub struct Member {
     bytes: u64,
     /// Entries between two snapshots.
     snapshot_count: u64,
+    /// A member was added since the last snapshot. It gets a snapshot first, and takes none that does not name it.
+    added: bool,
     removed: bool,
 }
 
@@ -101,7 +103,7 @@ impl Member {
         let node = Node::new(config, memory, NoTrace)?;
         let waiting = Waiting::new();
         let (snapshot, snapshot_count) = (applied.index, args.snapshot_count);
-        Ok(Self { node, disk, peers, waiting, state, applied, snapshot, bytes: 0, snapshot_count, removed: false })
+        Ok(Self { node, disk, peers, waiting, state, applied, snapshot, bytes: 0, snapshot_count, added: false, removed: false })
     }
 
     /// Runs until this member is removed or cannot go on.
@@ -278,7 +280,10 @@ impl Member {
             return Ok(());
         }
         match url {
-            Some(url) => _ = self.state.members.insert(id, url),
+            Some(url) => {
+                self.state.members.insert(id, url);
+                self.added = true;
+            }
             None => {
                 self.state.members.remove(&id);
                 self.state.removed.insert(id);
@@ -294,7 +299,7 @@ impl Member {
     /// Snapshot first, log second: what is let go of is in the snapshot, durably.
     fn snapshot_if_due(&mut self) -> Result<(), Failed> {
         let LogId { term, index } = self.applied;
-        if index < self.snapshot + self.snapshot_count && self.bytes < SNAPSHOT_BYTES {
+        if index < self.snapshot + self.snapshot_count && self.bytes < SNAPSHOT_BYTES && !self.added {
             return Ok(());
         }
         let meta = SnapshotMeta { conf_state: self.node.membership().clone(), index, term };
@@ -308,7 +313,7 @@ impl Member {
         let memory = self.node.storage_mut();
         memory.set_snapshot(snapshot);
         memory.compact(keep);
-        (self.snapshot, self.bytes) = (index, 0);
+        (self.snapshot, self.bytes, self.added) = (index, 0, false);
         Ok(())
     }
 }

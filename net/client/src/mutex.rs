@@ -7,7 +7,7 @@ use crate::recipe_error::RecipeError;
 use crate::session::Session;
 use bytes::Bytes;
 
-/// A lock that one session at a time holds. Its keys are those of etcd's clients and of `etcdctl lock`.
+/// A lock that one session at a time holds: whoever may wait for another needs a session of their own. Its keys are those of etcd's clients and of `etcdctl lock`.
 ///
 /// ```
 /// # harness::examples::on_member(async |endpoint| {
