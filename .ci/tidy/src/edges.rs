@@ -29,7 +29,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("conclave-units", &[]),
     ("conclave", &["conclave-embed", "conclave-units"]),
-    ("conclavectl", &["conclave-api", "conclave-tls", "conclave-units"]),
+    ("conclavectl", &["conclave-client", "conclave-api", "conclave-units"]),
     ("conclaveutl", &["conclave-storage", "conclave-raft", "conclave-model", "conclave-units"]),
     ("conclave-bench", &["conclave-api", "conclave-tls", "conclave-units"]),
     // what somebody who builds on the raft crate has, and no more

@@ -103,7 +103,19 @@ impl Member {
         let node = Node::new(config, memory, NoTrace)?;
         let waiting = Waiting::new();
         let (snapshot, snapshot_count) = (applied.index, args.snapshot_count);
-        Ok(Self { node, disk, peers, waiting, state, applied, snapshot, bytes: 0, snapshot_count, added: false, removed: false })
+        Ok(Self {
+            node,
+            disk,
+            peers,
+            waiting,
+            state,
+            applied,
+            snapshot,
+            bytes: 0,
+            snapshot_count,
+            added: false,
+            removed: false,
+        })
     }
 
     /// Runs until this member is removed or cannot go on.

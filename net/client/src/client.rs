@@ -1,13 +1,12 @@
 //! The client: what it is made of, and where everything begins.
 //!
-//! Must never hold more than connections, a token and a prefix: what it is asked for lives in what it returns.
+//! What can be asked for is added by the files that know it (`kv`, `watch`, `lease` …). Must never hold more than connections, a
+//! token and a prefix: what it is asked for lives in what it returns.
 
 use crate::blob::IntoBytes;
 use crate::error::Error;
-use crate::kv::{Delete, Get, Put, Txn};
 use crate::namespace::Namespace;
 use crate::transport::{Config, Login, Method, Pool, Secure, Until, method, secure};
-use crate::watch::Watch;
 use api::etcdserverpb as pb;
 use prost::Message;
 use std::path::PathBuf;
@@ -61,41 +60,6 @@ impl Client {
     pub fn builder<E: Into<String>>(endpoints: impl IntoIterator<Item = E>) -> Builder {
         let endpoints = endpoints.into_iter().map(Into::into).collect();
         Builder { config: Config { endpoints, ..Config::default() }, secure: None, timeout: Some(CALL_TIMEOUT) }
-    }
-
-    /// Reads a key, or with [`Get::prefix`] and its like many.
-    pub fn get(&self, key: impl IntoBytes) -> Get<Self> {
-        Get { via: self.clone(), request: Get::new(key).request }
-    }
-
-    /// Writes a key.
-    pub fn put(&self, key: impl IntoBytes, value: impl IntoBytes) -> Put<Self> {
-        Put::with(self.clone(), key.into_bytes(), value.into_bytes())
-    }
-
-    /// Deletes a key, or with [`Delete::prefix`] and its like many.
-    pub fn delete(&self, key: impl IntoBytes) -> Delete<Self> {
-        Delete { via: self.clone(), request: Delete::new(key).request }
-    }
-
-    /// Begins a transaction.
-    ///
-    /// ```
-    /// # harness::examples::on_member(async |endpoint| {
-    /// # let client = conclave_client::Client::connect([endpoint]).await?;
-    /// use conclave_client::{Compare, Put};
-    /// let done = client.txn().when(Compare::is_missing("k")).then(Put::new("k", "first")).await?;
-    /// assert!(done.succeeded);
-    /// # Ok(())
-    /// # });
-    /// ```
-    pub fn txn(&self) -> Txn<Self> {
-        Txn { via: self.clone(), request: pb::TxnRequest::default() }
-    }
-
-    /// Watches a key, or with [`Watch::prefix`] and its like many.
-    pub fn watch(&self, key: impl IntoBytes) -> Watch {
-        Watch::new(self.clone(), key.into_bytes())
     }
 
     /// Forgets what was before a revision. `physical` waits until it is gone from the disk.

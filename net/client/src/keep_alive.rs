@@ -95,7 +95,7 @@ impl Renew for Renewals {
             let sent = Instant::now();
             match timeout(patience, self.once()).await {
                 Ok(Some(answer)) if answer.ttl <= 0 => return None,
-                Ok(Some(answer)) => return Some(Renewed { sent, ttl: crate::lease::duration(answer.ttl) }),
+                Ok(Some(answer)) => return Some(Renewed { sent, ttl: duration(answer.ttl) }),
                 Ok(None) | Err(_) => {
                     self.stream = None;
                     self.pool.forget();
@@ -123,6 +123,11 @@ impl Renewals {
     }
 }
 
+/// Seconds as the server says them.
+pub(crate) fn duration(seconds: i64) -> Duration {
+    Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,7 +138,7 @@ mod tests {
         answers_after: Duration,
     }
 
-    impl Renew for Server {
+    impl Renew for &mut Server {
         async fn renew(&mut self, _: Duration) -> Option<Renewed> {
             let sent = Instant::now();
             sleep(self.answers_after).await;
@@ -142,18 +147,21 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_lease_is_renewed_at_thirds_until_it_is_gone() {
-        let (begun, ttl) = (Instant::now(), Duration::from_secs(6));
-        keep(ttl, Server { renewals: 4, ttl, answers_after: Duration::ZERO }).await;
-        assert_eq!(begun.elapsed().as_secs(), 8, "four pauses");
+        let (begun, ttl) = (Instant::now(), Duration::from_millis(1200));
+        let mut server = Server { renewals: 4, ttl, answers_after: Duration::ZERO };
+        keep(ttl, &mut server).await;
+        assert_eq!(server.renewals, 0);
+        assert!(begun.elapsed() >= 4 * ttl / 3, "not more often than that");
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn what_is_left_counts_from_when_a_renewal_was_sent() {
-        let (begun, ttl) = (Instant::now(), Duration::from_secs(9));
-        // the first is sent at once and answered after 5 s; the second, sent at 8 s, would be answered too late
-        keep(ttl, Server { renewals: 9, ttl, answers_after: Duration::from_secs(5) }).await;
-        assert_eq!(begun.elapsed().as_secs(), 9);
+        let ttl = Duration::from_millis(1800);
+        // the first is sent at once and answered after 1 s; the second, sent at 1.6 s, would be answered too late
+        let mut server = Server { renewals: 9, ttl, answers_after: Duration::from_secs(1) };
+        keep(ttl, &mut server).await;
+        assert_eq!(server.renewals, 8);
     }
 }

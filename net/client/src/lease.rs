@@ -2,7 +2,7 @@
 
 use crate::client::Client;
 use crate::error::{Error, Reason, Refusal};
-use crate::keep_alive::KeepAlive;
+use crate::keep_alive::{KeepAlive, duration};
 use crate::transport::method;
 use api::etcdserverpb as pb;
 use bytes::Bytes;
@@ -126,8 +126,4 @@ async fn state(client: &Client, id: i64, keys: bool) -> Result<LeaseState, Error
         return Err(Error::Refused(Refusal::new(Code::NotFound, text)));
     }
     Ok(LeaseState { left: duration(found.ttl), granted: duration(found.granted_ttl), keys: found.keys })
-}
-
-pub(crate) fn duration(seconds: i64) -> Duration {
-    Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
 }

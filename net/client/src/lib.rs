@@ -77,7 +77,7 @@ pub use kv::{
 };
 pub use lease::{Lease, LeaseState};
 pub use leasing::LeasingCache;
-pub use maintenance::Status;
+pub use maintenance::{AlarmMember, Hash, Status};
 pub use mutex::{Guard, Mutex};
 pub use priority_queue::PriorityQueue;
 pub use queue::Queue;

@@ -4,7 +4,7 @@ use crate::client::Client;
 use crate::error::{Error, Reason};
 use crate::transport::method;
 use api::etcdserverpb as pb;
-pub use api::etcdserverpb::StatusResponse as Status;
+pub use api::etcdserverpb::{AlarmMember, HashKvResponse as Hash, StatusResponse as Status};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -48,7 +48,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn hash(&self, endpoint: &str, revision: i64) -> Result<pb::HashKvResponse, Error> {
+    pub async fn hash(&self, endpoint: &str, revision: i64) -> Result<Hash, Error> {
         self.call_at(endpoint, method::HASH_KV, pb::HashKvRequest { revision }).await
     }
 
@@ -66,7 +66,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn alarms(&self) -> Result<Vec<pb::AlarmMember>, Error> {
+    pub async fn alarms(&self) -> Result<Vec<AlarmMember>, Error> {
         let request = pb::AlarmRequest { action: pb::AlarmAction::Get.into(), ..Default::default() };
         let raised: pb::AlarmResponse = self.call(method::ALARM, request).await?;
         Ok(raised.alarms)
@@ -76,7 +76,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn disarm(&self, alarm: &pb::AlarmMember) -> Result<(), Error> {
+    pub async fn disarm(&self, alarm: &AlarmMember) -> Result<(), Error> {
         let action = pb::AlarmAction::Deactivate.into();
         let request = pb::AlarmRequest { action, member_id: alarm.member_id, alarm: alarm.alarm };
         let _: pb::AlarmResponse = self.call(method::ALARM, request).await?;

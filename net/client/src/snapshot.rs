@@ -78,7 +78,7 @@ impl Client {
             part.file.write_all(&answer.blob).await.map_err(|source| failed(path, source))?;
         }
         let size = sum.size;
-        if !sum.is_right() {
+        if !sum.check() {
             return Err(SnapshotError::Damaged(size));
         }
         part.keep().await.map_err(|source| failed(path, source))?;
@@ -111,7 +111,7 @@ impl Sum {
     }
 
     /// Whether it ends with its own sum. A snapshot is whole blocks of 512 bytes, and the sum.
-    fn is_right(self) -> bool {
+    fn check(self) -> bool {
         self.size % 512 == SHA256_OUTPUT_LEN as u64 && self.context.finish().as_ref() == self.tail
     }
 }
@@ -158,15 +158,15 @@ mod tests {
     #[test]
     fn the_sum_is_checked_however_it_is_cut() {
         let good = [&[7; 1024][..], digest(&SHA256, &[7; 1024]).as_ref()].concat();
-        let is_right = |bytes: &[u8], chunk: usize| {
+        let check = |bytes: &[u8], chunk: usize| {
             let mut sum = Sum::new();
             bytes.chunks(chunk).for_each(|chunk| sum.add(chunk));
-            sum.is_right()
+            sum.check()
         };
-        assert!([1, 31, 32, 33, 500, 2000].into_iter().all(|chunk| is_right(&good, chunk)));
+        assert!([1, 31, 32, 33, 500, 2000].into_iter().all(|chunk| check(&good, chunk)));
         let mut bad = good.clone();
         bad[100] ^= 1;
-        assert!(!is_right(&bad, 100) && !is_right(&good[..1024], 100) && !is_right(&[], 1));
+        assert!(!check(&bad, 100) && !check(&good[..1024], 100) && !check(&[], 1));
     }
 
     #[tokio::test]

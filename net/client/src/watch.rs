@@ -112,6 +112,13 @@ struct Live {
     parts: Vec<mvccpb::Event>,
 }
 
+impl Client {
+    /// Watches a key, or with [`Watch::prefix`] and its like many.
+    pub fn watch(&self, key: impl IntoBytes) -> Watch {
+        Watch::new(self.clone(), key.into_bytes())
+    }
+}
+
 impl Watch {
     pub(crate) fn new(client: Client, key: Bytes) -> Self {
         // answers in parts: no revision is too large for one message

@@ -7,7 +7,7 @@ use harness::Daemon;
 use harness::daemon::Settings;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -102,21 +102,20 @@ async fn count(client: Client, stop: Arc<AtomicBool>) -> (u64, u64) {
     (acknowledged, uncertain)
 }
 
-/// Takes a lock, and looks whether somebody else holds it.
-async fn lock(client: Client, inside: Arc<AtomicU64>, stop: Arc<AtomicBool>) -> u64 {
-    let mut held = 0;
+/// Adds one under a lock, by reading and then writing: acknowledged, and uncertain. With two owners additions would be lost.
+async fn add_locked(client: Client, stop: Arc<AtomicBool>) -> (u64, u64) {
+    let (mut acknowledged, mut uncertain) = (0, 0);
     while !stop.load(Relaxed) {
         let Ok(session) = Session::open(&client, Duration::from_secs(5)).await else { continue };
         let mutex = Mutex::new(&session, "lock");
         while !stop.load(Relaxed) && !session.is_lost() {
             let Ok(guard) = mutex.lock().await else { break };
-            let others = inside.fetch_add(1, Relaxed);
-            let alone = client.txn().when(guard.held()).then(Put::new("held", "")).await;
-            sleep(Duration::from_millis(5)).await;
-            // who lost the session meanwhile may have company
-            assert!(others == 0 || session.is_lost(), "two hold the lock");
-            inside.fetch_sub(1, Relaxed);
-            held += u64::from(alone.is_ok_and(|done| done.succeeded));
+            let Ok(before) = client.get("locked").await else { continue };
+            let before: u64 = before.value().map_or(0, |bytes| text(bytes).parse().expect("a number"));
+            match client.txn().when(guard.held()).then(Put::new("locked", (before + 1).to_string())).await {
+                Ok(done) => acknowledged += u64::from(done.succeeded),
+                Err(_) => uncertain += 1,
+            }
             if guard.unlock().await.is_err() {
                 break;
             }
@@ -124,7 +123,7 @@ async fn lock(client: Client, inside: Arc<AtomicU64>, stop: Arc<AtomicBool>) -> 
         // its lease ends by itself otherwise
         let _ = session.close().await;
     }
-    held
+    (acknowledged, uncertain)
 }
 
 /// Follows everything: revisions in the order in which they were handed out, until one is reached.
@@ -169,10 +168,9 @@ async fn members_killed_in_turn_leave_no_gap_no_double_write_and_no_second_owner
         writers.spawn(write(cluster.client().await, writer, stop.clone()));
     }
     let counter = tokio::spawn(count(cluster.client().await, stop.clone()));
-    let inside = Arc::new(AtomicU64::new(0));
     let mut locks = JoinSet::new();
     for _ in 0..3 {
-        locks.spawn(lock(cluster.client().await, inside.clone(), stop.clone()));
+        locks.spawn(add_locked(cluster.client().await, stop.clone()));
     }
 
     for member in 0..MEMBERS {
@@ -185,8 +183,8 @@ async fn members_killed_in_turn_leave_no_gap_no_double_write_and_no_second_owner
     stop.store(true, Relaxed);
 
     let tallies = writers.join_all().await;
-    let (added, perhaps) = counter.await.expect("the counter");
-    let held: u64 = locks.join_all().await.iter().sum();
+    let counted = counter.await.expect("the counter");
+    let locked = locks.join_all().await.into_iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
     assert!(!kept.is_lost(), "a lease outlives every member's death");
     let last = client.put("end", "").await.expect("a write").revision;
     end.send(last).expect("watchers wait");
@@ -195,14 +193,14 @@ async fn members_killed_in_turn_leave_no_gap_no_double_write_and_no_second_owner
         assert_eq!(seen, wanted, "every revision once, in order");
     }
     check(&client, &tallies).await;
-    let counted: u64 =
-        text(client.get("counter").await.expect("a read").value().expect("a counter")).parse().expect("a number");
-    assert!((added..=added + perhaps).contains(&counted), "{counted} of {added} and perhaps {perhaps}");
-    assert!(held > 0, "nobody ever held the lock");
-    println!(
-        "{} revisions seen by each of {WATCHERS} watchers; counter {counted}; lock held {held} times",
-        last - begin + 1
-    );
+    for (key, (sure, perhaps)) in [("counter", counted), ("locked", locked)] {
+        let found = client.get(key).await.expect("a read");
+        let found: u64 = text(found.value().expect("a number")).parse().expect("a number");
+        assert!((sure..=sure + perhaps).contains(&found), "{key}: {found}, of {sure} and perhaps {perhaps}");
+        assert!(sure > 0, "nobody ever added to {key}");
+        println!("{key}: {found}, {sure} acknowledged and {perhaps} uncertain");
+    }
+    println!("{} revisions, each seen once by each of {WATCHERS} watchers", last - begin + 1);
 }
 
 /// Every acknowledged key is there, no refused one is, and none was written twice.

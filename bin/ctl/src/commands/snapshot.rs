@@ -5,6 +5,7 @@
 use super::session::Session;
 use crate::cli::Input;
 use crate::cli::spec::{Command, Group};
+use crate::client::hint::hint;
 use crate::client::method::SNAPSHOT;
 use crate::client::{Client, Failure, Until};
 use crate::exit::{Exit, INTERRUPTED};
@@ -109,7 +110,7 @@ fn refused(why: &Failure) -> Exit {
     if !crate::term::stderr_is_terminal() {
         crate::log::line("warn", "failed to receive from snapshot stream; closing", &[("error", &said)]);
     }
-    Exit { hint: why.hint(), ..Exit::new(INTERRUPTED, said) }
+    Exit { hint: hint(why), ..Exit::new(INTERRUPTED, said) }
 }
 
 /// The sum of what came, without the last bytes, which are the sum that the server sent.

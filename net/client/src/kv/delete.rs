@@ -30,6 +30,13 @@ pub struct Deleted {
     pub before: Vec<KeyValue>,
 }
 
+impl Client {
+    /// Deletes a key, or with [`Delete::prefix`] and its like many.
+    pub fn delete(&self, key: impl IntoBytes) -> Delete<Self> {
+        Delete { via: self.clone(), request: Delete::new(key).request }
+    }
+}
+
 impl Delete {
     /// Deletes one key, as a part of a transaction.
     pub fn new(key: impl IntoBytes) -> Self {

@@ -56,6 +56,13 @@ pub struct Values {
     pub count: i64,
 }
 
+impl Client {
+    /// Reads a key, or with [`Get::prefix`] and its like many.
+    pub fn get(&self, key: impl IntoBytes) -> Get<Self> {
+        Get { via: self.clone(), request: Get::new(key).request }
+    }
+}
+
 impl Get {
     /// Reads one key, as a part of a transaction.
     pub fn new(key: impl IntoBytes) -> Self {

@@ -28,6 +28,13 @@ pub struct PutDone {
     pub before: Option<KeyValue>,
 }
 
+impl Client {
+    /// Writes a key.
+    pub fn put(&self, key: impl IntoBytes, value: impl IntoBytes) -> Put<Self> {
+        Put::with(self.clone(), key.into_bytes(), value.into_bytes())
+    }
+}
+
 impl Put {
     /// Writes a key, as a part of a transaction.
     pub fn new(key: impl IntoBytes, value: impl IntoBytes) -> Self {

@@ -50,6 +50,23 @@ pub struct TxnDone {
     pub parts: Vec<OpDone>,
 }
 
+impl Client {
+    /// Begins a transaction.
+    ///
+    /// ```
+    /// # harness::examples::on_member(async |endpoint| {
+    /// # let client = conclave_client::Client::connect([endpoint]).await?;
+    /// use conclave_client::{Compare, Put};
+    /// let done = client.txn().when(Compare::is_missing("k")).then(Put::new("k", "first")).await?;
+    /// assert!(done.succeeded);
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub fn txn(&self) -> Txn<Self> {
+        Txn { via: self.clone(), request: pb::TxnRequest::default() }
+    }
+}
+
 impl Txn {
     /// A transaction as a part of another one.
     pub fn new() -> Self {

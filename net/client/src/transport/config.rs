@@ -45,6 +45,13 @@ pub struct Config {
 /// Largest request when none is given.
 pub const MAX_SEND: usize = 2 * 1024 * 1024;
 
+impl Config {
+    /// The same for one endpoint.
+    pub fn only(&self, endpoint: &str) -> Self {
+        Self { endpoints: vec![endpoint.to_owned()], ..self.clone() }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {

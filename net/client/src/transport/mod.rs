@@ -16,9 +16,11 @@ pub mod secure;
 mod sent;
 pub mod srv;
 mod tls_text;
+mod until;
 
 pub use config::{Config, Login};
 pub use failure::Failure;
 pub use method::Method;
-pub use pool::{Pool, Until};
+pub use pool::Pool;
 pub use secure::{Secure, Tls};
+pub use until::Until;

@@ -8,15 +8,15 @@ use super::dial;
 use super::failure::{BROKEN, Failure};
 use super::method::{self, Method};
 use super::sent;
+use super::until::Until;
 use api::etcdserverpb as pb;
 use futures_util::Stream;
 use prost::Message;
-use std::future::Future;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::metadata::MetadataValue;
@@ -34,35 +34,6 @@ const BACKOFF: Duration = Duration::from_millis(25);
 const STAGGER: Duration = Duration::from_millis(150);
 /// Pause after all endpoints failed.
 const REDIAL: Duration = Duration::from_millis(100);
-
-/// How far the server's clock may be ahead of ours at the end of a call.
-const CLOCKS: Duration = Duration::from_millis(50);
-
-/// Until when a call may take; `None` is for ever.
-#[derive(Clone, Copy, Debug)]
-pub struct Until(pub Option<Instant>);
-
-impl Until {
-    /// For ever.
-    pub const NEVER: Self = Self(None);
-
-    /// From now on.
-    pub fn after(length: Duration) -> Self {
-        Self(Instant::now().checked_add(length))
-    }
-
-    /// Whether it is over, or as good as that.
-    fn is_over(self) -> bool {
-        self.0.is_some_and(|at| at <= Instant::now() + CLOCKS)
-    }
-
-    async fn over<T>(self, work: impl Future<Output = T>) -> Option<T> {
-        match self.0 {
-            Some(at) => timeout_at(at, work).await.ok(),
-            None => Some(work.await),
-        }
-    }
-}
 
 /// See the file header. Clones share everything.
 #[derive(Clone)]
@@ -117,7 +88,7 @@ impl Pool {
 
     /// A pool of the same manners for one endpoint, with the same token.
     pub fn only(&self, endpoint: &str) -> Self {
-        let config = Config { endpoints: vec![endpoint.to_owned()], ..self.0.config.clone() };
+        let config = self.0.config.only(endpoint);
         let state =
             State { places: vec![Place::closed(endpoint)], token: self.state().token.clone(), ..State::default() };
         Self(Arc::new(Inner { config, state: Mutex::new(state), dialling: tokio::sync::Mutex::default() }))
