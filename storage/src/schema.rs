@@ -299,6 +299,8 @@ pub mod meta {
     pub const SIZES: &[u8] = b"sizes";
     /// Cursor of a half-applied large effect; absent when there is none.
     pub const CHUNK: &[u8] = b"chunk";
+    /// What all entries so far did: version of the algorithm (8), index it is at (8), hash (8). Absent until an entry begins it.
+    pub const RUNNING_HASH: &[u8] = b"running_hash";
     /// Format version of the store (4).
     pub const FORMAT: &[u8] = b"format";
     /// Cluster id (8), member id (8).

@@ -167,6 +167,16 @@ impl InternalRaftRequest {
 }
 
 impl Command {
+    /// Whether it is about keys or leases, whose history all members must agree on before anybody may be told what it did.
+    pub fn touches_data(&self) -> bool {
+        match self {
+            Self::Put(_) | Self::DeleteRange(_) | Self::Txn(_) | Self::Compaction(_) => true,
+            Self::LeaseGrant(_) | Self::LeaseRevoke(_) | Self::LeaseCheckpoint(_) => true,
+            Self::Alarm(_) | Self::ClusterVersionSet(_) | Self::DowngradeInfoSet(_) => false,
+            Self::MemberAttrSet(_) | Self::Auth(_) => false,
+        }
+    }
+
     /// Canonical bytes, with the request id in the header as etcd has it, on behalf of nobody.
     pub fn encode(self, id: u64) -> Bytes {
         self.encode_for(Caller::Nobody, id)

@@ -30,7 +30,7 @@ impl<E: Engine> StateMachine<E> {
         let entry = &committed.entry;
         let id = LogId { term: entry.term, index: entry.index };
         if entry.kind != EntryKind::Normal {
-            self.conf_change(id, committed)?;
+            self.conf_change(committed)?;
             return Ok(None);
         }
         if entry.data.is_empty() {

@@ -7,6 +7,7 @@ use super::decoded::Decoded;
 use super::meta_rows::{LeaseRow, MemberIds, State};
 use super::overlay::Written;
 use super::report::{ApplyFatal, Committed, ConfVerdict, LeaseChange, Report, ScheduledCompaction, StoreEvent};
+use super::running::RunningHash;
 use super::slot::{Heads, KEEP};
 use crate::auth::{AuthState, TokenChange};
 use crate::count::{Changes, Counts, KeyChanges};
@@ -35,6 +36,7 @@ pub(super) struct Effects {
     pub(super) membership: bool,
     pub(super) verdicts: Vec<ConfVerdict>,
     pub(super) tokens: Vec<TokenChange>,
+    pub(super) hashes: Vec<(u64, u64)>,
 }
 
 /// The write side of a store: the replicated state machine. One owner, one thread.
@@ -65,6 +67,8 @@ pub struct StateMachine<E: Engine> {
     pub(super) reattached: HashSet<i64>,
     /// Writes of the entry at hand in key order, kept only when the entry reads ranges.
     pub(super) written: Option<Written>,
+    /// The running hash begins anew behind the entry at hand.
+    pub(super) begins_hash: bool,
     /// Effects of the entry at hand have been written in part.
     pub(super) chunked: bool,
     /// Sub-revision of the next write of the entry at hand.
@@ -114,13 +118,25 @@ impl<E: Engine> StateMachine<E> {
 
     pub(super) fn finish_entry(&mut self, id: LogId) -> Result<(), ApplyFatal> {
         self.now.applied = id;
+        self.advance_hash(id);
         self.written = None;
         if self.chunked {
-            self.batch.delete(Family::Meta, Bytes::from_static(meta::CHUNK));
+            self.batch.delete_own(Family::Meta, Bytes::from_static(meta::CHUNK));
             self.chunked = false;
             return self.commit();
         }
         if self.batch.bytes() >= self.chunk_bytes { self.commit() } else { Ok(()) }
+    }
+
+    /// The running hash moves on behind the entry at hand.
+    fn advance_hash(&mut self, id: LogId) {
+        let effects = std::mem::take(&mut self.batch.digest);
+        let next = match std::mem::take(&mut self.begins_hash) {
+            true => Some(RunningHash::start(id.index)),
+            false => self.now.running.map(|hash| hash.next(id, effects, self.now.hashed())),
+        };
+        self.now.running = next;
+        self.effects.hashes.extend(next.map(|hash| (id.index, hash.value())));
     }
 
     /// Writes everything pending in one batch. Afterwards `snapshot` shows it.
@@ -183,6 +199,7 @@ impl<E: Engine> StateMachine<E> {
             compactions: effects.compactions,
             verdicts: effects.verdicts,
             tokens: effects.tokens,
+            hashes: effects.hashes,
             membership,
             view: self.view(),
         })
@@ -211,6 +228,11 @@ impl<E: Engine> StateMachine<E> {
     /// Membership as of the applied index.
     pub fn conf_state(&self) -> &ConfState {
         &self.conf_state
+    }
+
+    /// Applied index and the running hash there, if it is known.
+    pub fn running_hash(&self) -> Option<(u64, u64)> {
+        Some((self.saved.applied.index, self.saved.running?.value()))
     }
 
     /// Current revision.

@@ -40,6 +40,7 @@ mod present;
 mod rehome;
 mod report;
 mod rows;
+mod running;
 mod slot;
 mod txn;
 
@@ -49,6 +50,7 @@ mod tests;
 pub use judge::Membership;
 pub use machine::{CHUNK_BYTES, StateMachine};
 pub use member_context::MemberContext;
+pub use members::verdict;
 pub use meta_rows::{FORMAT_VERSION, HistoryRows, LeaseRow, MemberIds, MemberRow, State};
 pub use open::{Bootstrap, bootstrap};
 pub(crate) use open::{check_format, unfinished_entry};
@@ -57,3 +59,4 @@ pub use report::{
     ApplyFatal, Committed, CompactionProgress, ConfVerdict, LeaseChange, OpenError, Report, ScheduledCompaction,
     StoreEvent,
 };
+pub use running::RunningHash;

@@ -96,6 +96,8 @@ pub struct Report<S> {
     pub verdicts: Vec<ConfVerdict>,
     /// What becomes of the tokens that members hold in memory, in the order of application.
     pub tokens: Vec<TokenChange>,
+    /// Index and running hash behind each entry, ascending; none while it is unknown.
+    pub hashes: Vec<(u64, u64)>,
     /// The membership, when members, their attributes, the cluster version or the conf state changed.
     pub membership: Option<Arc<Membership>>,
     /// The state to publish, already written.
@@ -154,6 +156,9 @@ pub enum ApplyFatal {
         /// What is wrong.
         why: DecodeError,
     },
+    /// The store was replaced by that of the leader, and this run of the member does not fit it.
+    #[error("this member has another store now and must begin anew with it: {0}; start it again")]
+    Replaced(String),
     /// A committed conf change does not decode.
     #[error("entry {index} of term {term} holds a damaged conf change: {why}")]
     ConfChange {

@@ -20,12 +20,13 @@ const TABLES: [(u8, &str); 7] = [
 ];
 
 /// Rows that stand alone.
-const SINGLE: [&[u8]; 10] = [
+const SINGLE: [&[u8]; 11] = [
     meta::APPLIED,
     meta::CONF_STATE,
     meta::REVISIONS,
     meta::SIZES,
     meta::CHUNK,
+    meta::RUNNING_HASH,
     meta::FORMAT,
     meta::IDENTITY,
     meta::CLUSTER_VERSION,
