@@ -6,6 +6,7 @@
 
 use crate::clock;
 use crate::death_watch::DeathWatch;
+use crate::held_batches::Rebuilding;
 use crate::mailbox::Mailbox;
 use crate::raft_core::inbox::InnerPort;
 use crate::simple_tokens::SimpleTokens;
@@ -21,9 +22,10 @@ use crate::wiring::wal::ToWal;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use messages::peer::{PeerAddress, Peers};
 use messages::reply::Outbox;
-use messages::{Gauges, Reply, ReplyBody, SinkId, Sinks, Token};
+use messages::{Gauges, Reply, ReplyBody, RequestError, SinkId, Sinks, Token};
 use model::mutant::{self, Mutant};
 use model::{Applied, Command, Envelope, Origin, Outcome};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -32,6 +34,7 @@ use storage::apply::{
     StateMachine as Store, StoreEvent,
 };
 use storage::auth::TokenChange;
+use storage::disk::Disk;
 use storage::engine::Engine;
 use storage::schema::Kind;
 use storage::view::Views;
@@ -74,6 +77,10 @@ pub struct ApplierInstall<E> {
     pub cell: Arc<StoreCell<E>>,
     /// To the lease manager.
     pub leases: Box<dyn Mailbox<RebuildLeases>>,
+    /// File system of the store pointer.
+    pub disk: Arc<dyn Disk>,
+    /// The folder it is in.
+    pub member: PathBuf,
     /// To the WAL writer, which waits for it.
     pub wal: Sender<ToWal>,
     /// To the snapshotter, which removes the old store.
@@ -110,13 +117,30 @@ pub struct Applier<E: Engine> {
     pub(crate) compacting: bool,
     pub(crate) next_step: Instant,
     since_check: u64,
+    /// Revision that the watch hub knows of.
+    pub(crate) shown: i64,
+    /// Nobody was told what the last entries did.
+    silent: bool,
+    /// What waits for another store.
+    pub(crate) rebuilding: Rebuilding,
 }
 
 impl<E: Engine> Applier<E> {
     /// Around an opened store.
     pub fn new(store: Store<E>, parts: ApplierParts<E>) -> Self {
         // a compaction that a crash interrupted goes on; an idle store says so at the first step
-        Self { store, parts, physical: Vec::new(), compacting: true, next_step: Instant::now(), since_check: 0 }
+        let shown = store.revision();
+        Self {
+            store,
+            parts,
+            shown,
+            silent: false,
+            physical: Vec::new(),
+            compacting: true,
+            next_step: Instant::now(),
+            since_check: 0,
+            rebuilding: Rebuilding::default(),
+        }
     }
 
     /// Runs until it is told to stop or the store fails.
@@ -145,7 +169,20 @@ impl<E: Engine> Applier<E> {
                     ToApplier::Apply(batch) => batches.push(batch),
                     ToApplier::Install(staged) => {
                         self.apply_all(&mut batches)?;
+                        self.resume()?;
                         self.install(staged)?;
+                    }
+                    ToApplier::Hold => {
+                        self.apply_all(&mut batches)?;
+                        self.hold();
+                    }
+                    ToApplier::Rebuild(staged) => {
+                        self.apply_all(&mut batches)?;
+                        self.rebuild(staged)?;
+                    }
+                    ToApplier::Resume => {
+                        self.apply_all(&mut batches)?;
+                        self.resume()?;
                     }
                     ToApplier::Stop => stop = true,
                 }
@@ -175,7 +212,8 @@ impl<E: Engine> Applier<E> {
     }
 
     fn apply_all(&mut self, batches: &mut Vec<ApplyBatch>) -> Result<(), ApplyFatal> {
-        if batches.is_empty() { Ok(()) } else { self.apply(std::mem::take(batches)) }
+        let batches = self.passes(std::mem::take(batches))?;
+        if batches.is_empty() { Ok(()) } else { self.apply(batches) }
     }
 
     /// Applies what was committed: write, publish, answer, signal, report.
@@ -201,14 +239,15 @@ impl<E: Engine> Applier<E> {
         if let Some(membership) = &membership {
             self.parts.members.send(peers_of(membership));
         }
-        let verdicts = std::mem::take(&mut report.verdicts);
+        let hashes = std::mem::take(&mut report.hashes);
+        let verdicts = self.rebuilding.with_passed(std::mem::take(&mut report.verdicts));
         self.change_tokens(std::mem::take(&mut report.tokens));
         self.schedule_hashes(&report);
         self.tell_leases(std::mem::take(&mut report.leases));
         self.answer(&entries, &waiters, std::mem::take(&mut report.replies));
         let index = report.view.status.applied_index;
         self.signal(report);
-        self.parts.core.advance(Advance::Applied(AppliedUpTo { sequence, index, verdicts, membership }));
+        self.parts.core.advance(Advance::Applied(AppliedUpTo { sequence, index, verdicts, membership, hashes }));
         self.since_check += entries.len() as u64;
         if self.since_check >= self.parts.pace.durable_check && self.parts.flusher.try_send(ToFlusher::Flush).is_ok() {
             self.since_check = 0;
@@ -223,16 +262,24 @@ impl<E: Engine> Applier<E> {
         replies: Vec<Option<(Origin, Applied)>>,
     ) {
         let mut out = Outbox::default();
+        let fenced = self.is_fenced();
         for ((waiter, reply), committed) in waiters.iter().zip(replies).zip(entries) {
             let (Some((sink, token)), Some((_, applied))) = (waiter, reply) else { continue };
             let physical = physical_compaction(&applied, committed);
-            let answer = Reply { token: *token, body: ReplyBody::Applied(Ok(applied)) };
+            // what it did here is not to be trusted
+            let applied = if fenced && tells_of_data(&applied) { Err(RequestError::Timeout) } else { Ok(applied) };
+            let answer = Reply { token: *token, body: ReplyBody::Applied(applied) };
             match physical {
                 Some(revision) => self.physical.push(Physical { revision, sink: *sink, reply: answer }),
                 None => out.push(*sink, answer),
             }
         }
         out.flush(&self.parts.sinks);
+    }
+
+    /// True while the data of this member is not that of the others: nobody hears what entries did here.
+    fn is_fenced(&self) -> bool {
+        self.parts.gauges.fenced.load(Ordering::Acquire)
     }
 
     /// Takes in what became of tokens. Those of an earlier run ended with it: what is replayed before service begins gives none.
@@ -266,6 +313,14 @@ impl<E: Engine> Applier<E> {
         if !report.compactions.is_empty() {
             self.compacting = true;
             self.next_step = Instant::now();
+        }
+        // the view of these entries was there before: what it shows may be known
+        let fenced = self.is_fenced();
+        if !std::mem::replace(&mut self.silent, fenced) {
+            self.shown = report.view.status.revision;
+        }
+        if self.silent {
+            return;
         }
         if report.events.is_empty() && report.unlisted.is_empty() && report.compactions.is_empty() {
             return;
@@ -329,6 +384,11 @@ pub fn peers_of(membership: &Membership) -> Peers {
     let members = membership.members.iter();
     let members = members.map(|(member, row)| PeerAddress { member: *member, urls: row.peer_urls.clone() }).collect();
     Peers { members, removed: membership.removed.clone() }
+}
+
+/// Whether an answer says something about keys or leases.
+fn tells_of_data(applied: &Applied) -> bool {
+    !matches!(applied.result, Ok(Outcome::Alarm(_) | Outcome::Members { .. } | Outcome::Auth(_) | Outcome::Done))
 }
 
 /// The revision of a compaction whose answer has to wait until its rows are gone.

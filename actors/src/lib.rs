@@ -22,6 +22,7 @@
 
 pub mod applier;
 pub mod applier_install;
+mod applier_rebuild;
 #[cfg(test)]
 mod applier_tests;
 mod auth_reads;
@@ -34,6 +35,7 @@ pub mod flusher;
 pub mod hasher;
 #[cfg(test)]
 mod hasher_tests;
+mod held_batches;
 pub mod kernel;
 pub mod lease_manager;
 pub mod limits;
@@ -51,6 +53,7 @@ pub mod peers;
 pub mod promotions;
 pub mod raft_core;
 pub mod reader_pool;
+pub mod scrubber;
 pub mod simple_tokens;
 mod snapshot_streams;
 pub mod snapshotter;

@@ -4,7 +4,7 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
-const FILES: [&str; 11] = [
+const FILES: [&str; 12] = [
     "mvccpb.proto",
     "authpb.proto",
     "kv.proto",
@@ -16,6 +16,7 @@ const FILES: [&str; 11] = [
     "v3lockpb.proto",
     "v3electionpb.proto",
     "health.proto",
+    "conclave.proto",
 ];
 
 /// Messages that are replicated or stored: `model` owns them (docs/adr/0001).

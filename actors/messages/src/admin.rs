@@ -48,6 +48,13 @@ pub enum Control {
         /// The voter.
         target: u64,
     },
+    /// Rebuild the store of this member from the leader's. Answered by `ReplyBody::JobDone` when that is done.
+    Rebuild {
+        /// Where the answer goes.
+        sink: SinkId,
+        /// The call.
+        token: Token,
+    },
     /// This member is about to stop: if it leads, the first of these voters that can lead is to take over.
     HandOver {
         /// Voters, the best one first.

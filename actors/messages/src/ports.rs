@@ -11,8 +11,8 @@ use crate::read::{ReadIndex, Reads, RunQuery};
 use crate::reply::Sinks;
 use crate::watch::WatchRequests;
 use crossbeam_channel::TrySendError;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// Who this node is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +59,22 @@ pub struct Gauges {
     pub defragmenting: AtomicBool,
     /// A snapshot of another member is being received or installed: nothing may rewrite the store meanwhile.
     pub receiving_snapshot: AtomicBool,
+    /// The store is being rebuilt from the leader's: another one may be received although this member has what it holds.
+    pub rebuilding: AtomicBool,
+    /// The data of this member is not that of the others: it answers nothing about keys.
+    pub fenced: AtomicBool,
+    /// Members to be named in the alarm CORRUPT, as far as this member knows; zero stands for a difference without a majority.
+    pub corrupt: Mutex<Vec<u64>>,
+    /// The first entry behind which data differs, zero while that is not known.
+    pub first_difference: AtomicU64,
+    /// Times that the whole store was read to find damage.
+    pub scrubs: AtomicU64,
+    /// Rows that the present reading has come to.
+    pub scrubbed_rows: AtomicU64,
+    /// Problems that the last reading has found.
+    pub scrub_problems: AtomicU64,
+    /// Running hashes of other members that were compared.
+    pub hashes_compared: AtomicU64,
     /// The node is stopping.
     pub stopping: AtomicBool,
     /// WAL syncs by how long they took, from 1 ms doubling to 8.192 s.

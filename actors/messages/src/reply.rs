@@ -45,6 +45,9 @@ pub enum RequestError {
     /// The member has a job of this kind running already.
     #[error("busy")]
     Busy,
+    /// This member is the only voter: its store cannot be rebuilt from that of another one.
+    #[error("there is no other member")]
+    NoOtherMember,
     /// The membership is not changed; the request had no effect.
     #[error(transparent)]
     Member(#[from] model::MemberRefusal),

@@ -42,6 +42,7 @@ impl RaftCore {
         self.ask_for_log();
         self.order_snapshots();
         self.drop_unneeded_store();
+        self.give_store();
         self.answer_changes();
         self.end_transfers();
         self.publish();

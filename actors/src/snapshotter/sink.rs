@@ -136,8 +136,9 @@ impl<E: Engine> StagingSink<E> {
                 return Err(why);
             }
         };
-        let opened = OpenedStore { store, engine };
-        let staged = StagedStore { meta: about.meta, membership: Arc::new(membership), name, store: Box::new(opened) };
+        let hash = store.running_hash().map(|(_, hash)| hash);
+        let store = Box::new(OpenedStore { store, engine });
+        let staged = StagedStore { meta: about.meta, membership: Arc::new(membership), hash, name, store };
         self.hand_over(from, about.term, staged)
     }
 }

@@ -15,7 +15,8 @@ use messages::reply::Outbox;
 use messages::watch::WatchRequests;
 use messages::{Gauges, Reply, ReplyBody, Sinks};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -122,7 +123,9 @@ impl WatchHub {
 
     /// Hands out what the hub wants done and sent.
     fn flush(&mut self) {
-        for job in self.hub.take_jobs() {
+        // data that is not that of the others is shown to nobody: watchers that are behind wait for the right one
+        let jobs = if self.is_fenced() { Vec::new() } else { self.hub.take_jobs() };
+        for job in jobs {
             // the receiving end is ours
             if let Some(jobs) = &self.jobs {
                 let _ = jobs.send(job);
@@ -147,6 +150,10 @@ impl WatchHub {
         gauges.slow_watchers.store(counts.slow as u64, Relaxed);
         gauges.events.fetch_add(counts.events - self.counted.events, Relaxed);
         self.counted = counts;
+    }
+
+    fn is_fenced(&self) -> bool {
+        self.parts.gauges.fenced.load(Acquire)
     }
 
     fn now(&self) -> u64 {
@@ -201,7 +208,9 @@ impl Handler<WatchRequests> for WatchHub {
     fn handle(&mut self, message: WatchRequests, _: &mut Self::Context) {
         // taken now, after the requests arrived: no client can have seen more when it sent them
         let (revision, compact_revision) = self.parts.source.position();
-        self.hub.requests(message.0, Position { revision, compact_revision });
+        // of such data nothing is known here beyond what was before
+        let at = if self.is_fenced() { Position::default() } else { Position { revision, compact_revision } };
+        self.hub.requests(message.0, at);
         self.flush();
     }
 }

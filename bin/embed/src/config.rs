@@ -79,6 +79,8 @@ pub struct Config {
     pub initial_state: InitialState,
     /// Make a cluster of this member alone out of its data, when the others are lost for good. Ignored without data.
     pub force_new_cluster: bool,
+    /// Rebuild the store from the leader's before anything is served. Ignored at a first start.
+    pub rebuild: bool,
     /// Makes ids of otherwise equal clusters different.
     pub initial_cluster_token: String,
     /// How members reach each other.
@@ -138,6 +140,8 @@ pub struct Config {
     pub corruption_checks: CorruptionChecks,
     /// Time between two looks whether a downgrade is done, while this member leads; none for never.
     pub downgrade_check: Option<Duration>,
+    /// Pause between two readings of the whole store that look for damage; zero for none.
+    pub scrub_interval: Duration,
     /// Pause between two steps of a compaction.
     pub compaction_pause: Duration,
     /// Bytes of all memory budgets together, see [`Budgets`]; less than [`Budgets::LEAST_BYTES`] counts as that.
@@ -165,6 +169,7 @@ impl Config {
             initial_cluster,
             initial_state: InitialState::New,
             force_new_cluster: false,
+            rebuild: false,
             initial_cluster_token: "etcd-cluster".into(),
             peer_network: PeerNetwork::Sockets,
             peer_urls: Vec::new(),
@@ -194,6 +199,7 @@ impl Config {
             auto_compaction: None,
             corruption_checks: CorruptionChecks::default(),
             downgrade_check: Some(Duration::from_secs(5)),
+            scrub_interval: Duration::from_secs(6 * 3600),
             compaction_pause: Duration::from_millis(10),
             memory_budget: Budgets::DEFAULT_BYTES,
             door: DoorLimits::default(),

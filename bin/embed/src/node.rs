@@ -157,12 +157,8 @@ impl Node {
         });
         let mut node = Self { kernel, doors, client, addresses, peers: peers.sockets, background: Vec::new() };
         // whoever leads decides it, before anybody serves
-        node.run(cluster_version::run(
-            node.client(),
-            config.version,
-            config.downgrade_check,
-            node.kernel.exit().clone(),
-        ));
+        let exit = node.kernel.exit().clone();
+        node.run(cluster_version::run(node.client(), config.version, config.downgrade_check, exit));
         // before service: a member that starts on a full disk serves reads and deletes from the first moment
         node.run(disk_monitor::watch(node.client(), monitor));
         if let Some(tls) = tls {
@@ -189,6 +185,7 @@ impl Node {
             self.run(auto_compaction::run(self.client(), keep));
         }
         let CorruptionChecks { periodic, compaction, .. } = config.corruption_checks;
+        self.run(corruption::raise_found(self.client(), config.heartbeat));
         for (what, every) in [(Compared::Present, periodic), (Compared::Compaction, compaction)] {
             if let Some(every) = every {
                 self.run(corruption::run(self.client(), what, every));
@@ -321,6 +318,22 @@ fn service_config(config: &Config, tokens: TokenKind, peers: PeerMetrics) -> Res
     })
 }
 
+fn core_config(config: &Config, raft: raft::Config) -> Result<CoreConfig, BootstrapError> {
+    Ok(CoreConfig {
+        raft,
+        tick: config.heartbeat,
+        epoch: bootstrap::random()?,
+        request_ticks: (config.request_timeout().as_millis() / config.heartbeat.as_millis().max(1)) as u64,
+        catch_up_entries: config.catch_up_entries,
+        tail_bytes: config.budgets().owners.log_tail,
+        advance_first_election: config.advance_first_election,
+        strict_reconfig: config.strict_reconfig,
+        max_learners: config.max_learners,
+        rebuild: config.rebuild,
+        spin: config.spin,
+    })
+}
+
 fn assemble(
     config: &Config,
     booted: Booted,
@@ -351,12 +364,11 @@ fn assemble(
     };
     // a checkpoint is read and then removed: nothing in it is worth a flush
     let checkpoint = RocksOptions { flush_on_close: false, ..RocksOptions::default() };
-    let open = move |dir: &Path| RocksEngine::open_sharing(dir, &checkpoint, &memory);
     let monitor = monitor.clone();
     Ok(Assembly {
         identity,
         engine,
-        open: Arc::new(open),
+        open: Arc::new(move |dir: &Path| RocksEngine::open_sharing(dir, &checkpoint, &memory)),
         store,
         stores,
         store_name,
@@ -364,22 +376,12 @@ fn assemble(
         wal,
         disk,
         tail,
-        core: CoreConfig {
-            raft,
-            tick: config.heartbeat,
-            epoch: bootstrap::random()?,
-            request_ticks: (config.request_timeout().as_millis() / config.heartbeat.as_millis().max(1)) as u64,
-            catch_up_entries: config.catch_up_entries,
-            tail_bytes: budgets.log_tail,
-            advance_first_election: config.advance_first_election,
-            strict_reconfig: config.strict_reconfig,
-            max_learners: config.max_learners,
-            spin: config.spin,
-        },
+        core: core_config(config, raft)?,
         tick: config.heartbeat,
         hub,
         token_ttl: config.tokens.simple_ttl(),
         compaction_pause: config.compaction_pause,
+        scrub_interval: config.scrub_interval,
         budgets,
         make_room: Box::new(move || monitor.for_defragmentation()),
         scratch: folders.scratch,

@@ -68,6 +68,7 @@ pub fn resolve(mut given: Given) -> Result<Settings, String> {
     node.auto_compaction = auto_compaction(&given)?;
     node.corruption_checks = corruption_checks(&given);
     node.downgrade_check = Some(given.duration("downgrade-check-time")).filter(|every| !every.is_zero());
+    node.scrub_interval = given.duration("scrub-interval");
     check_gates(&given)?;
     node.client_tls = tls::of_clients(&given, &node.data_dir)?;
     node.tokens = tokens::settings(&given, &mut warnings)?;
@@ -75,6 +76,7 @@ pub fn resolve(mut given: Given) -> Result<Settings, String> {
     peers(&given, &mut node, &mut warnings)?;
     node.initial_cluster = cluster::members(&given, &node.name, has_data)?;
     node.force_new_cluster = given.flag("force-new-cluster");
+    node.rebuild = given.flag("rebuild-from-leader") && has_data;
     node.initial_state = cluster::initial_state(&given);
     node.initial_cluster_token = given.text("initial-cluster-token").to_owned();
     node.wal_dir = given.path("wal-dir");

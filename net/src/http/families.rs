@@ -19,6 +19,7 @@ pub(super) fn write(page: &mut Page, this: &ClientServices) {
     store(page, &this.ports().reads.status());
     let users = this.ports().reads.auth_revision().1;
     page.gauge("etcd_debugging_auth_revision", "Revision of users and roles.", users as f64);
+    agreement(page, gauges);
     disk(page, gauges);
     watchers(page, gauges);
     this.config().peers.render(this.ports().identity.member_id, page);
@@ -93,6 +94,37 @@ fn store(page: &mut Page, status: &StoreStatus) {
     page.gauge("etcd_debugging_mvcc_current_revision", "Current revision of the store.", status.revision as f64);
     let compacted = status.compact_revision as f64;
     page.gauge("etcd_debugging_mvcc_compact_revision", "Last revision that the store was compacted to.", compacted);
+}
+
+fn agreement(page: &mut Page, gauges: &Gauges) {
+    let compared = gauges.hashes_compared.load(Relaxed) as f64;
+    page.counter(
+        "conclave_running_hashes_compared_total",
+        "Running hashes of other members that were compared.",
+        compared,
+    );
+    let scrubs = gauges.scrubs.load(Relaxed) as f64;
+    page.counter("conclave_scrubs_total", "Times that the whole store was read to find damage.", scrubs);
+    let rows = gauges.scrubbed_rows.load(Relaxed) as f64;
+    page.gauge(
+        "conclave_scrubbed_rows",
+        "Rows that the present reading of the store, or the last one, has come to.",
+        rows,
+    );
+    let problems = gauges.scrub_problems.load(Relaxed) as f64;
+    page.gauge("conclave_scrub_problems", "Problems that the last reading of the store has found.", problems);
+    let fenced = f64::from(gauges.fenced.load(Relaxed));
+    page.gauge(
+        "conclave_member_fenced",
+        "1 while this member's data is not that of the others, and it answers nothing about keys.",
+        fenced,
+    );
+    let first = gauges.first_difference.load(Relaxed) as f64;
+    page.gauge(
+        "conclave_first_different_entry",
+        "First log entry behind which the data of members differs; 0 for none.",
+        first,
+    );
 }
 
 fn disk(page: &mut Page, gauges: &Gauges) {

@@ -146,6 +146,9 @@ impl Probe {
 async fn check(this: &ClientServices, name: &str) -> Result<(), String> {
     match name {
         "data_corruption" => {
+            if this.ports().gauges.fenced.load(std::sync::atomic::Ordering::Acquire) {
+                return Err("this member has other data than the others".into());
+            }
             let corrupt = this.ports().reads.status().alarms.iter().any(|a| a.alarm == AlarmType::Corrupt);
             if corrupt { Err("alarm activated: CORRUPT".into()) } else { Ok(()) }
         }

@@ -318,6 +318,9 @@ impl ClientServices {
 
     /// Canonical bytes of a command, under a new request id.
     fn encode(&self, caller: Caller, command: Command) -> Result<Bytes, Status> {
+        if command.touches_data() && self.ports().gauges.fenced.load(Acquire) {
+            return Err(status::CORRUPT);
+        }
         let command = command.encode_for(caller, self.new_request_id());
         if command.len() > self.config().max_request_bytes { Err(status::TOO_LARGE) } else { Ok(command) }
     }
@@ -428,6 +431,15 @@ impl ClientServices {
     ) {
         let order = Control::ChangeMembership { sink: self.0.sink, token, change, forwarded: false };
         if self.ports().core.control(order) {
+            self.defer(token, call);
+        } else {
+            Box::new(call).failed(self, token, status::TOO_MANY_REQUESTS);
+        }
+    }
+
+    /// Asks the core to have the store of this member rebuilt, for a deferred call. A core that is busy fails it.
+    pub(super) fn rebuild(&self, token: Token, call: impl DeferredCall<Self> + 'static) {
+        if self.ports().core.control(Control::Rebuild { sink: self.0.sink, token }) {
             self.defer(token, call);
         } else {
             Box::new(call).failed(self, token, status::TOO_MANY_REQUESTS);

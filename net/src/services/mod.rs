@@ -12,7 +12,7 @@
 //! | [`identity`] | who makes a call, and whether he may |
 //! | [`admission`] | what holds for every call: learners, and members without a leader |
 //! | [`unary`], [`quota`], [`reads`], [`pulled`] | unary methods, the space quota, unary reads, large answers that are read while they are sent |
-//! | [`kv`], [`range_stream`], [`watch`], [`lease`], [`maintenance`], [`snapshot`], [`cluster`], [`auth`], [`login`], [`health`], [`downgrade`] | one service each |
+//! | [`kv`], [`range_stream`], [`watch`], [`lease`], [`maintenance`], [`snapshot`], [`cluster`], [`auth`], [`login`], [`health`], [`rebuild`], [`downgrade`] | one service each |
 //! | [`concurrency`] | locks and elections |
 //! | [`methods`] | the methods of all services |
 
@@ -39,6 +39,7 @@ mod pulled;
 mod quota;
 mod range_stream;
 mod reads;
+mod rebuild;
 mod requests;
 mod snapshot;
 pub mod status;

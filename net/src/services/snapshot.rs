@@ -42,7 +42,7 @@ pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {
 }
 
 fn check(services: &ClientServices, meta: &CallMeta, stream: &StreamHandle, body: Bytes) -> Result<(), Status> {
-    services.admit_stream(meta, stream, OnLearner::Served)?;
+    services.admit_data_stream(meta, stream, OnLearner::Served)?;
     match pb::SnapshotRequest::decode(body) {
         Ok(_) => Ok(()),
         Err(why) => Err(status::malformed(&why)),

@@ -66,6 +66,8 @@ table! {
     TIMEOUT = Unavailable, "etcdserver: request timed out";
     /// Unknown outcome, the leader was lost.
     TIMEOUT_LEADER_LOST = Unavailable, "etcdserver: request timed out, possibly due to previous leader failure";
+    /// A rebuild of the only voter. Not etcd's.
+    NO_OTHER_MEMBER = FailedPrecondition, "etcdserver: there is no other member to rebuild this one from";
     /// The CORRUPT alarm stands.
     CORRUPT = DataLoss, "etcdserver: corrupt cluster";
     /// RangeStream with a sort order.
@@ -257,6 +259,7 @@ pub fn of_request(error: RequestError) -> Status {
         RequestError::Timeout => TIMEOUT,
         RequestError::TimeoutLeaderLost => TIMEOUT_LEADER_LOST,
         RequestError::Member(refusal) => of_member(refusal),
+        RequestError::NoOtherMember => NO_OTHER_MEMBER,
         RequestError::Failed => JOB_FAILED,
         RequestError::Stopped => STOPPED,
     }

@@ -42,7 +42,7 @@ fn open(
 ) -> Box<dyn StreamEvents> {
     let key = services.stream_key(stream.token().as_u64());
     let watch = Rc::new(WatchStream { key, fragmenting: fragmenting.clone(), state: RefCell::default() });
-    if let Err(refused) = services.admit_stream(meta, &stream, OnLearner::Refused) {
+    if let Err(refused) = services.admit_data_stream(meta, &stream, OnLearner::Refused) {
         stream.finish(refused);
         return Box::new(Events { services: services.clone(), meta: meta.clone(), watch, open: false });
     }

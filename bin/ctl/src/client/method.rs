@@ -47,6 +47,7 @@ methods! {
     HASH_KV read "etcdserverpb.Maintenance/HashKV";
     SNAPSHOT write "etcdserverpb.Maintenance/Snapshot";
     MOVE_LEADER read "etcdserverpb.Maintenance/MoveLeader";
+    REBUILD read "conclave.Maintenance/Rebuild";
     DOWNGRADE write "etcdserverpb.Maintenance/Downgrade";
     AUTH_ENABLE write "etcdserverpb.Auth/AuthEnable";
     AUTH_DISABLE write "etcdserverpb.Auth/AuthDisable";

@@ -9,8 +9,8 @@ use std::fmt::Write;
 
 const HEAD: &str = "# Configuration
 
-The flags of `conclave` are those of etcd 3.7, and `--memory-budget`. Every flag has a variable: `--data-dir` is
-`ETCD_DATA_DIR`. Giving both is an error. With `--config-file` (YAML or JSON, keys as the flags) all other flags and
+The flags of `conclave` are those of etcd 3.7, and `--memory-budget`, `--scrub-interval` and `--rebuild-from-leader`.
+Every flag has a variable: `--data-dir` is `ETCD_DATA_DIR`. Giving both is an error. With `--config-file` (YAML or JSON, keys as the flags) all other flags and
 variables are ignored, and a warning names them.
 
 - **used**: does what it does in etcd.

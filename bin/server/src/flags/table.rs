@@ -269,6 +269,13 @@ const OWN: &[Group] = &[
                 "Time between two comparisons of the members' data; 0 for never.",
             ),
             Row(
+                "scrub-interval",
+                Duration,
+                "6h0m0s",
+                Used,
+                "Time between two readings of the whole store that look for damage; 0 for never.",
+            ),
+            Row(
                 "compact-hash-check-time",
                 Duration,
                 "1m0s",

@@ -46,6 +46,13 @@ pub(super) const GROUPS: &[Group] = &[
                 Used,
                 "Token of a new cluster, which keeps clusters with equal URLs apart.",
             ),
+            Row(
+                "rebuild-from-leader",
+                Bool,
+                "false",
+                Used,
+                "Rebuild the store of this member from the leader's before it serves; its log and votes stay. Ignored at a first start.",
+            ),
         ],
     ),
     Group(
