@@ -21,6 +21,8 @@ pub struct Settings {
     pub cluster: Option<String>,
     /// Data folder.
     pub data: PathBuf,
+    /// Address that it listens on.
+    pub host: Ipv4Addr,
     /// Port for clients.
     pub client: u16,
     /// Port for peers.
@@ -41,6 +43,7 @@ impl Settings {
             name: "default".into(),
             cluster: None,
             data: data.into(),
+            host: Ipv4Addr::LOCALHOST,
             client,
             peer,
             flags: Vec::new(),
@@ -61,16 +64,16 @@ impl Settings {
 
     /// Where other members reach it.
     pub fn peer_url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.peer)
+        format!("http://{}:{}", self.host, self.peer)
     }
 
     /// Where clients are served.
     pub fn address(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.client).into()
+        (self.host, self.client).into()
     }
 
     fn command(&self) -> Command {
-        let url = |port: u16| format!("http://127.0.0.1:{port}");
+        let url = |port: u16| format!("http://{}:{port}", self.host);
         let mut command = match self.within.split_first() {
             Some((program, args)) => {
                 let mut command = Command::new(program);
@@ -265,6 +268,14 @@ impl Daemon {
         let status = read(Path::new(&format!("/proc/{}/status", self.child.id())));
         let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).expect("VmRSS in /proc");
         line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number of kB") << 10
+    }
+
+    /// Files and sockets that it has open.
+    ///
+    /// # Panics
+    /// Where `/proc` does not tell.
+    pub fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("fd in /proc").count()
     }
 
     /// Everything it has said so far.

@@ -4,6 +4,7 @@
 
 pub mod ceiling;
 pub mod certificates;
+pub mod chaos;
 pub mod compare;
 pub mod daemon;
 pub mod fuzz;
@@ -11,6 +12,7 @@ pub mod http;
 pub mod machine;
 pub mod members;
 pub mod model;
+pub mod order;
 pub mod raw_call;
 pub mod request;
 pub mod server;

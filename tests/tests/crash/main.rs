@@ -3,6 +3,7 @@
 //! Must never kill a process that it did not start.
 
 mod auth;
+mod chaos;
 mod checks;
 mod judge;
 mod kill;
