@@ -30,7 +30,7 @@ TAR := conclave-$(VERSION)-linux-$(shell uname -m)
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-.PHONY: help run cluster test deps build programs install dist deb quick verify fix deny unit model env sim mutants fuzz ceiling
+.PHONY: help run cluster test deps build programs install dist deb quick verify fix deny unit model env sim chaos mutants fuzz ceiling
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -112,6 +112,12 @@ SIM_SECONDS := $(if $(filter command line,$(origin SECONDS)),$(SECONDS),60)
 
 sim: deps ## Crash simulator: make sim SECONDS=60 runs on, make sim SEED=7 repeats one seed and shows its events.
 	cargo run -q --release -p conclave-tests --bin sim -- $(if $(SEED),--seed $(SEED),--seconds $(SIM_SECONDS)) $(ARGS)
+
+# SECONDS as for sim; SEED repeats a plan, ONLY=KillLeader runs one fault.
+chaos: deps ## Three processes under random faults with a judged history: make chaos SECONDS=600 (SEED=7 ONLY=CutLeader).
+	cargo build --release -p conclave -p conclave-tests --bin conclave --bin chaos
+	CONCLAVE_BIN=$(CARGO_TARGET_DIR)/release/conclave $(CARGO_TARGET_DIR)/release/chaos --seconds $(SIM_SECONDS) \
+	    $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 mutants: deps ## Each deliberate bug under the simulator: who finds it, at which seed, in which time.
 	cargo run -q --release -p conclave-tests --features mutants --bin sim -- --mutants --from 1 --seconds $(SIM_SECONDS) $(ARGS)

@@ -4,8 +4,10 @@
 //! the store. The lease manager hears before the client does: a renewal sent after the answer of a revocation finds no lease.
 //! Must never wait for another owner: what a consumer cannot take now it reads later from the store.
 
+use crate::apply_meter;
 use crate::clock;
 use crate::death_watch::DeathWatch;
+use crate::held_batches::Rebuilding;
 use crate::mailbox::Mailbox;
 use crate::raft_core::inbox::InnerPort;
 use crate::simple_tokens::SimpleTokens;
@@ -21,17 +23,20 @@ use crate::wiring::wal::ToWal;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use messages::peer::{PeerAddress, Peers};
 use messages::reply::Outbox;
-use messages::{Gauges, Reply, ReplyBody, SinkId, Sinks, Token};
+use messages::{Gauges, Reply, ReplyBody, RequestError, SinkId, Sinks, Token};
 use model::mutant::{self, Mutant};
+use model::v2::{Count, Operation};
 use model::{Applied, Command, Envelope, Origin, Outcome};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::time::{Duration, Instant};
 use storage::apply::{
     ApplyFatal, Committed, CompactionProgress, LeaseChange, Membership, Report, ScheduledCompaction,
-    StateMachine as Store, StoreEvent,
+    StateMachine as Store, StoreEvent, V2Applied,
 };
 use storage::auth::TokenChange;
+use storage::disk::Disk;
 use storage::engine::Engine;
 use storage::schema::Kind;
 use storage::view::Views;
@@ -74,6 +79,10 @@ pub struct ApplierInstall<E> {
     pub cell: Arc<StoreCell<E>>,
     /// To the lease manager.
     pub leases: Box<dyn Mailbox<RebuildLeases>>,
+    /// File system of the store pointer.
+    pub disk: Arc<dyn Disk>,
+    /// The folder it is in.
+    pub member: PathBuf,
     /// To the WAL writer, which waits for it.
     pub wal: Sender<ToWal>,
     /// To the snapshotter, which removes the old store.
@@ -93,6 +102,8 @@ pub struct ApplierPace {
     pub hub_backlog: usize,
     /// Events of one revision with more bytes than this are left for the hub to read.
     pub oversized_revision: usize,
+    /// A list of entries that takes longer is a warning in the log.
+    pub slow_apply: Duration,
 }
 
 /// Who waits for a compaction to be finished.
@@ -109,14 +120,34 @@ pub struct Applier<E: Engine> {
     physical: Vec<Physical>,
     pub(crate) compacting: bool,
     pub(crate) next_step: Instant,
+    /// When the first step of the compaction under way was taken.
+    compacting_since: Option<Instant>,
     since_check: u64,
+    /// Revision that the watch hub knows of.
+    pub(crate) shown: i64,
+    /// Nobody was told what the last entries did.
+    silent: bool,
+    /// What waits for another store.
+    pub(crate) rebuilding: Rebuilding,
 }
 
 impl<E: Engine> Applier<E> {
     /// Around an opened store.
     pub fn new(store: Store<E>, parts: ApplierParts<E>) -> Self {
         // a compaction that a crash interrupted goes on; an idle store says so at the first step
-        Self { store, parts, physical: Vec::new(), compacting: true, next_step: Instant::now(), since_check: 0 }
+        let shown = store.revision();
+        Self {
+            store,
+            parts,
+            shown,
+            silent: false,
+            physical: Vec::new(),
+            compacting: true,
+            next_step: Instant::now(),
+            compacting_since: None,
+            since_check: 0,
+            rebuilding: Rebuilding::default(),
+        }
     }
 
     /// Runs until it is told to stop or the store fails.
@@ -145,7 +176,20 @@ impl<E: Engine> Applier<E> {
                     ToApplier::Apply(batch) => batches.push(batch),
                     ToApplier::Install(staged) => {
                         self.apply_all(&mut batches)?;
+                        self.resume()?;
                         self.install(staged)?;
+                    }
+                    ToApplier::Hold => {
+                        self.apply_all(&mut batches)?;
+                        self.hold();
+                    }
+                    ToApplier::Rebuild(staged) => {
+                        self.apply_all(&mut batches)?;
+                        self.rebuild(staged)?;
+                    }
+                    ToApplier::Resume => {
+                        self.apply_all(&mut batches)?;
+                        self.resume()?;
                     }
                     ToApplier::Stop => stop = true,
                 }
@@ -175,7 +219,8 @@ impl<E: Engine> Applier<E> {
     }
 
     fn apply_all(&mut self, batches: &mut Vec<ApplyBatch>) -> Result<(), ApplyFatal> {
-        if batches.is_empty() { Ok(()) } else { self.apply(std::mem::take(batches)) }
+        let batches = self.passes(std::mem::take(batches))?;
+        if batches.is_empty() { Ok(()) } else { self.apply(batches) }
     }
 
     /// Applies what was committed: write, publish, answer, signal, report.
@@ -192,23 +237,31 @@ impl<E: Engine> Applier<E> {
             waiters.push(waiter);
         }
         let before = mutant::on(Mutant::ViewEarly).then(|| self.store.view().snapshot);
+        let begun = Instant::now();
         let mut report = self.store.apply(&entries)?;
+        let took = begun.elapsed();
         if let Some(snapshot) = before {
             report.view.snapshot = snapshot;
         }
+        // before the view: who sees that the entry of a token is applied, and does not find the token, takes it for none
+        self.change_tokens(std::mem::take(&mut report.tokens));
         self.parts.views.publish(report.view.clone(), false);
         let membership = report.membership.take();
         if let Some(membership) = &membership {
             self.parts.members.send(peers_of(membership));
         }
-        let verdicts = std::mem::take(&mut report.verdicts);
-        self.change_tokens(std::mem::take(&mut report.tokens));
+        let hashes = std::mem::take(&mut report.hashes);
+        let verdicts = self.rebuilding.with_passed(std::mem::take(&mut report.verdicts));
         self.schedule_hashes(&report);
         self.tell_leases(std::mem::take(&mut report.leases));
-        self.answer(&entries, &waiters, std::mem::take(&mut report.replies));
+        let replies = std::mem::take(&mut report.replies);
+        apply_meter::note(&self.parts.gauges, &entries, &replies, &report.events, took);
+        apply_meter::warn_of_slow(&self.parts.gauges, &entries, took, self.parts.pace.slow_apply);
+        self.answer(&entries, &waiters, replies, (begun, took));
+        self.tell_v2(&report.v2);
         let index = report.view.status.applied_index;
         self.signal(report);
-        self.parts.core.advance(Advance::Applied(AppliedUpTo { sequence, index, verdicts, membership }));
+        self.parts.core.advance(Advance::Applied(AppliedUpTo { sequence, index, verdicts, membership, hashes }));
         self.since_check += entries.len() as u64;
         if self.since_check >= self.parts.pace.durable_check && self.parts.flusher.try_send(ToFlusher::Flush).is_ok() {
             self.since_check = 0;
@@ -221,18 +274,33 @@ impl<E: Engine> Applier<E> {
         entries: &[Committed],
         waiters: &[Option<(SinkId, Token)>],
         replies: Vec<Option<(Origin, Applied)>>,
+        times: (Instant, Duration),
     ) {
         let mut out = Outbox::default();
+        let fenced = self.is_fenced();
+        let is_traced = self.parts.gauges.traced_calls.load(Ordering::Relaxed) > 0;
+        let mut told = Vec::new();
         for ((waiter, reply), committed) in waiters.iter().zip(replies).zip(entries) {
             let (Some((sink, token)), Some((_, applied))) = (waiter, reply) else { continue };
             let physical = physical_compaction(&applied, committed);
-            let answer = Reply { token: *token, body: ReplyBody::Applied(Ok(applied)) };
+            if is_traced && !told.contains(sink) {
+                told.push(*sink);
+                out.push(*sink, Reply { token: Token::MAX, body: ReplyBody::AppliedBetween(times.0, times.1) });
+            }
+            // what it did here is not to be trusted
+            let applied = if fenced && tells_of_data(&applied) { Err(RequestError::Timeout) } else { Ok(applied) };
+            let answer = Reply { token: *token, body: ReplyBody::Applied(applied) };
             match physical {
                 Some(revision) => self.physical.push(Physical { revision, sink: *sink, reply: answer }),
                 None => out.push(*sink, answer),
             }
         }
         out.flush(&self.parts.sinks);
+    }
+
+    /// True while the data of this member is not that of the others: nobody hears what entries did here.
+    fn is_fenced(&self) -> bool {
+        self.parts.gauges.fenced.load(Ordering::Acquire)
     }
 
     /// Takes in what became of tokens. Those of an earlier run ended with it: what is replayed before service begins gives none.
@@ -253,9 +321,40 @@ impl<E: Engine> Applier<E> {
         }
     }
 
+    /// Counts what the v2 API did, and tells its watchers. What is replayed before service begins was counted by an earlier run.
+    fn tell_v2(&self, applied: &[V2Applied]) {
+        if applied.is_empty() || !self.parts.gauges.serving.load(Ordering::Acquire) {
+            return;
+        }
+        let stats = &self.parts.gauges.v2;
+        for V2Applied { operation, refused, events } in applied {
+            stats.note(*operation, refused.as_ref());
+            if *operation == Operation::Sync {
+                stats.add(Count::Expired, *events);
+            }
+        }
+        if applied.iter().any(|applied| applied.events > 0) {
+            self.wake_v2_watchers();
+        }
+    }
+
+    /// Tells the connection threads that the v2 tree has new events, if anybody watches. Whoever begins to watch counts himself first
+    /// and reads the view then, so that one of the two sees the other.
+    pub(crate) fn wake_v2_watchers(&self) {
+        fence(Ordering::SeqCst);
+        if self.parts.gauges.v2.watchers.load(Ordering::SeqCst) > 0 {
+            self.parts.sinks.tell_all(|| ReplyBody::V2Changed);
+        }
+    }
+
     /// Tells the lease manager what changed.
     fn tell_leases(&self, changes: Vec<LeaseChange>) {
         if !changes.is_empty() {
+            for change in &changes {
+                if let LeaseChange::Granted { ttl, .. } = change {
+                    self.parts.gauges.measured.lease_ttls.observe(Duration::from_secs(ttl.max(&0).unsigned_abs()));
+                }
+            }
             self.parts.gauges.lease_notices.fetch_add(1, Ordering::AcqRel);
             self.parts.leases.send(LeasesAdvanced { changes });
         }
@@ -266,6 +365,14 @@ impl<E: Engine> Applier<E> {
         if !report.compactions.is_empty() {
             self.compacting = true;
             self.next_step = Instant::now();
+        }
+        // the view of these entries was there before: what it shows may be known
+        let fenced = self.is_fenced();
+        if !std::mem::replace(&mut self.silent, fenced) {
+            self.shown = report.view.status.revision;
+        }
+        if self.silent {
+            return;
         }
         if report.events.is_empty() && report.unlisted.is_empty() && report.compactions.is_empty() {
             return;
@@ -295,7 +402,13 @@ impl<E: Engine> Applier<E> {
     /// # Errors
     /// [`ApplyFatal`]: the node must stop.
     pub fn compact(&mut self) -> Result<(), ApplyFatal> {
+        let (begun, before) = (Instant::now(), self.store.state().history);
         let progress = self.store.compaction_step(self.parts.pace.compaction_rows)?;
+        let deleted = before.zip(self.store.state().history).map_or(0, |(before, after)| before.log - after.log);
+        let measured = &self.parts.gauges.measured;
+        measured.compaction_steps.observe(begun.elapsed());
+        measured.compacted.fetch_add(deleted.max(0) as u64, Ordering::Relaxed);
+        let since = *self.compacting_since.get_or_insert(begun);
         self.next_step = Instant::now() + self.parts.pace.compaction_pause;
         let finished = match progress {
             CompactionProgress::More => return Ok(()),
@@ -304,8 +417,11 @@ impl<E: Engine> Applier<E> {
         };
         self.compacting = progress != CompactionProgress::Idle;
         self.parts.views.publish(self.store.view(), false);
+        self.compacting_since = None;
         if progress != CompactionProgress::Idle {
-            tracing::info!("compact-revision" = finished, "finished scheduled compaction");
+            self.parts.gauges.measured.compactions.observe(since.elapsed());
+            self.parts.gauges.measured.last_compaction.store(clock::unix_seconds(), Ordering::Relaxed);
+            tracing::info!("compact-revision" = finished, took = ?since.elapsed(), "finished scheduled compaction");
         }
         self.answer_compacted(finished);
         Ok(())
@@ -329,6 +445,11 @@ pub fn peers_of(membership: &Membership) -> Peers {
     let members = membership.members.iter();
     let members = members.map(|(member, row)| PeerAddress { member: *member, urls: row.peer_urls.clone() }).collect();
     Peers { members, removed: membership.removed.clone() }
+}
+
+/// Whether an answer says something about keys or leases.
+fn tells_of_data(applied: &Applied) -> bool {
+    !matches!(applied.result, Ok(Outcome::Alarm(_) | Outcome::Members { .. } | Outcome::Auth(_) | Outcome::Done))
 }
 
 /// The revision of a compaction whose answer has to wait until its rows are gone.

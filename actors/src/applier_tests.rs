@@ -15,9 +15,11 @@ use messages::{Reply, ReplyBody, SinkId, Sinks};
 use model::request::{LeaseGrantRequest, LeaseRevokeRequest};
 use model::{Command, Envelope, Origin};
 use raft::{ConfState, Entry, EntryKind, LogId};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use storage::apply::{Bootstrap, LeaseChange, MemberIds, StateMachine as Store, bootstrap};
+use storage::disk::SimDisk;
 use storage::engine::sim::SimEngine;
 use storage::view::Views;
 
@@ -80,6 +82,7 @@ fn the_lease_manager_hears_of_a_revocation_before_its_client_does() {
         durable_check: 100,
         hub_backlog: HUB_BACKLOG_BYTES,
         oversized_revision: OVERSIZED_REVISION_BYTES,
+        slow_apply: Duration::MAX,
     };
     let parts = ApplierParts {
         inbox,
@@ -98,6 +101,8 @@ fn the_lease_manager_hears_of_a_revocation_before_its_client_does() {
         install: ApplierInstall {
             cell: Arc::new(StoreCell::new(engine)),
             leases: Box::new(crossbeam_channel::unbounded().0),
+            disk: SimDisk::new().shared(),
+            member: PathBuf::from("member"),
             wal: bounded(0).0,
             snapshots: bounded(0).0,
         },

@@ -28,7 +28,7 @@ impl<S: Snapshot> Cancellable<S> {
     /// A view whose walks end with the node.
     pub fn view(of: &View<S>, gauges: &Arc<Gauges>) -> View<Self> {
         let snapshot = Self::new(of.snapshot.clone(), gauges.clone());
-        View { snapshot, auth: of.auth.clone(), status: of.status.clone() }
+        View { snapshot, auth: of.auth.clone(), v2: of.v2, status: of.status.clone() }
     }
 }
 

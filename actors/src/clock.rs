@@ -4,7 +4,7 @@
 //! the others were awake.
 
 use rustix::time::{ClockId, clock_gettime};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A source of time, counted from any moment. Never goes back.
 pub type Clock = Box<dyn Fn() -> Duration + Send>;
@@ -14,6 +14,11 @@ pub fn since_boot() -> Duration {
     let now = clock_gettime(ClockId::Boottime);
     // the kernel counts up from zero, and nanoseconds stay below a second
     Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec as u32)
+}
+
+/// Seconds since 1970, for people and metrics: this clock may be set.
+pub fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 #[cfg(test)]

@@ -6,7 +6,9 @@
 use arc_swap::{ArcSwapOption, Guard};
 use messages::auth::AuthRules;
 use messages::read::Reads;
+use messages::v2::{V2Position, V2Reads};
 use model::request::{RangeRequest, TxnRequest};
+use model::v2::{Event, Listing};
 use model::{MemberInfo, OpOutcome, RangeOutcome, ReadError, StoreStatus};
 use std::sync::{Arc, OnceLock};
 
@@ -88,11 +90,37 @@ impl<R: Reads> Reads for ClosableReads<R> {
         self.with(R::members)
     }
 
+    fn was_removed(&self, id: u64) -> bool {
+        self.open.load().as_ref().is_some_and(|reads| reads.was_removed(id))
+    }
+
     fn cluster_version(&self) -> Result<String, ReadError> {
         self.with(R::cluster_version)
     }
 
     fn downgrade_target(&self) -> Result<Option<String>, ReadError> {
         self.with(R::downgrade_target)
+    }
+}
+
+impl<R: Reads> V2Reads for ClosableReads<R> {
+    fn v2_position(&self) -> V2Position {
+        self.open.load().as_ref().map(|reads| reads.v2_position()).unwrap_or_default()
+    }
+
+    fn v2_list(&self, path: &[u8], recursive: bool, now: i64) -> Option<Result<Listing, ReadError>> {
+        self.with(|reads| Ok(reads.v2_list(path, recursive, now))).unwrap_or_else(|why| Some(Err(why)))
+    }
+
+    fn v2_events(&self, index: u64) -> Result<Vec<Event>, ReadError> {
+        self.with(|reads| reads.v2_events(index))
+    }
+
+    fn v2_event(&self, index: u64) -> Result<Option<Event>, ReadError> {
+        self.with(|reads| reads.v2_event(index))
+    }
+
+    fn v2_has_ended(&self, now: i64) -> Result<bool, ReadError> {
+        self.with(|reads| reads.v2_has_ended(now))
     }
 }

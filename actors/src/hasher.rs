@@ -18,6 +18,7 @@ use messages::{Gauges, Reply, ReplyBody, RequestError, SinkId, Sinks, Token};
 use model::ReadError;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 use storage::engine::Snapshot;
 use storage::read::hash::{HashKv, hash_before_compaction, hash_db, hash_kv};
 use storage::view::Views;
@@ -129,15 +130,20 @@ impl<S: Snapshot> Hasher<S> {
     }
 
     fn hash_kv(&self, asked: i64) -> Result<HashAnswer, ReadError> {
+        let begun = Instant::now();
         let view = Cancellable::view(&self.parts.views.load(), &self.parts.gauges);
         let kept = self.kept.iter().find(|kept| kept.hash_revision == asked).copied();
         let HashKv { hash, compact_revision, hash_revision } = kept.map_or_else(|| hash_kv(&view, asked), Ok)?;
+        self.parts.gauges.measured.revision_hashes.observe(begun.elapsed());
         Ok(HashAnswer { hash, compact_revision, hash_revision, revision: view.status.revision })
     }
 
     fn hash_db(&self) -> Result<HashAnswer, ReadError> {
+        let begun = Instant::now();
         let view = Cancellable::view(&self.parts.views.load(), &self.parts.gauges);
         let (compact_revision, revision) = (view.status.compact_revision, view.status.revision);
-        Ok(HashAnswer { hash: hash_db(&view)?, compact_revision, hash_revision: revision, revision })
+        let hash = hash_db(&view)?;
+        self.parts.gauges.measured.hashes.observe(begun.elapsed());
+        Ok(HashAnswer { hash, compact_revision, hash_revision: revision, revision })
     }
 }

@@ -22,8 +22,10 @@
 
 pub mod applier;
 pub mod applier_install;
+mod applier_rebuild;
 #[cfg(test)]
 mod applier_tests;
+mod apply_meter;
 mod auth_reads;
 pub mod calls;
 pub mod cancellable;
@@ -34,6 +36,7 @@ pub mod flusher;
 pub mod hasher;
 #[cfg(test)]
 mod hasher_tests;
+mod held_batches;
 pub mod kernel;
 pub mod lease_manager;
 pub mod limits;
@@ -51,6 +54,7 @@ pub mod peers;
 pub mod promotions;
 pub mod raft_core;
 pub mod reader_pool;
+pub mod scrubber;
 pub mod simple_tokens;
 mod snapshot_streams;
 pub mod snapshotter;
@@ -60,6 +64,7 @@ pub mod store_reads;
 mod test_client;
 pub mod ticker;
 pub mod timer;
+mod v2_reads;
 #[cfg(test)]
 mod wal_install_tests;
 pub mod wal_writer;

@@ -9,8 +9,10 @@ pub const APPENDS_IN_FLIGHT: usize = 8;
 pub const APPLIES_IN_FLIGHT: usize = 4;
 /// Notices of the flusher about what is durable; one that meets a full queue is repeated later.
 pub const DURABLES_IN_FLIGHT: usize = 4;
+/// Stores that are being rebuilt at once.
+pub const REBUILDS: usize = 1;
 /// The raft core's queue of completions: one place for every completion that can be out, so that none ever meets a full queue.
-pub const COMPLETIONS: usize = APPENDS_IN_FLIGHT + APPLIES_IN_FLIGHT;
+pub const COMPLETIONS: usize = APPENDS_IN_FLIGHT + APPLIES_IN_FLIGHT + REBUILDS;
 
 /// Ranges of the log being read for followers that lag, all together: one for each that a cluster has, and some.
 pub const LOG_READS: usize = 16;
@@ -63,8 +65,8 @@ pub const PROMOTION_PATIENCE: Duration = Duration::from_secs(7);
 pub const RECEIVES: usize = 256;
 /// Messages to the WAL writer: appends under credit, and one place for each other kind.
 pub const WAL_QUEUE: usize = APPENDS_IN_FLIGHT + 8;
-/// Messages to the applier: batches under credit, an install, and the stop.
-pub const APPLIER_QUEUE: usize = APPLIES_IN_FLIGHT + 3;
+/// Messages to the applier: batches under credit, an install, the stop; the beginning and the end of a rebuild, or what ends it early.
+pub const APPLIER_QUEUE: usize = APPLIES_IN_FLIGHT + 3 + 3 * REBUILDS;
 /// Orders waiting for the flusher.
 pub const FLUSHER_QUEUE: usize = 8;
 /// Jobs waiting for the reader pool; a call that meets a full queue is answered "too many requests".
@@ -73,6 +75,10 @@ pub const QUERIES: usize = 4096;
 pub const KEPT_HASHES: usize = 10;
 /// Compactions whose rows the hasher has yet to look at. A further one has no hash.
 pub const COMPACTIONS_TO_HASH: usize = KEPT_HASHES;
+/// Running hashes that a member keeps: how far members may be apart, in entries, and still be compared.
+pub const OWN_HASHES: usize = 4_096;
+/// Running hashes that are kept of what each other member tells.
+pub const TOLD_HASHES: usize = 256;
 /// Hashes that other members wait for; a further one is answered "busy".
 pub const PEER_HASHES: usize = 16;
 /// How long another member may take to hash its whole store.

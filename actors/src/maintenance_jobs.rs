@@ -6,18 +6,19 @@
 use crate::cancellable::Cancellable;
 use crate::death_watch::DeathWatch;
 use crate::limits::{OPEN_SNAPSHOTS, SNAPSHOT_STALL};
-use crate::snapshot_streams::{self, Checkpoint, CheckpointDir, StreamState};
+use crate::snapshot_streams::{self, Checkpoint, CheckpointDir, ClientSource, StreamState};
 use crate::store_cell::StoreCell;
 use crossbeam_channel::{Receiver, select};
 use messages::admin::{MaintenanceJob, RunJob};
 use messages::reply::SnapshotAnswer;
 use messages::{Gauges, Reply, ReplyBody, RequestError, Sinks};
+use model::SnapshotFormat;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
+use std::time::Instant;
 use storage::engine::{Engine, EngineError};
-use storage::snapshot::{SnapshotSource, StreamHeader};
 
 /// Opens a checkpoint as an engine of its own.
 pub type OpenEngine<E> = Arc<dyn Fn(&Path) -> Result<E, EngineError> + Send + Sync>;
@@ -88,9 +89,9 @@ impl<E: Engine> MaintenanceJobs<E> {
     fn run_job(&mut self, run: RunJob) {
         let stopping = self.parts.gauges.stopping.load(Acquire);
         let body = match run.job {
-            MaintenanceJob::OpenSnapshot if stopping => ReplyBody::SnapshotOpened(Err(RequestError::Stopped)),
+            MaintenanceJob::OpenSnapshot(_) if stopping => ReplyBody::SnapshotOpened(Err(RequestError::Stopped)),
             MaintenanceJob::Defragment if stopping => ReplyBody::JobDone(Err(RequestError::Stopped)),
-            MaintenanceJob::OpenSnapshot => ReplyBody::SnapshotOpened(self.open_snapshot()),
+            MaintenanceJob::OpenSnapshot(format) => ReplyBody::SnapshotOpened(self.open_snapshot(format)),
             MaintenanceJob::Defragment => ReplyBody::JobDone(self.defragment()),
         };
         self.parts.sinks.deliver(run.sink, vec![Reply { token: run.token, body }]);
@@ -104,14 +105,19 @@ impl<E: Engine> MaintenanceJobs<E> {
         }
         gauges.defragmenting.store(true, Release);
         (self.parts.make_room)();
-        let engine = self.parts.store.load();
+        let (engine, begun) = (self.parts.store.load(), Instant::now());
+        tracing::info!("starting defragment");
         let done = engine.compact_files(&|| !gauges.stopping.load(Relaxed) && !gauges.receiving_snapshot.load(Relaxed));
         gauges.defragmenting.store(false, Release);
         gauges.disk_bytes.store(engine.disk_bytes(), Relaxed);
         match done {
             Ok(()) if gauges.stopping.load(Acquire) => Err(RequestError::Stopped),
             Ok(()) if gauges.receiving_snapshot.load(Acquire) => Err(RequestError::Busy),
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                gauges.measured.defragmentations.observe(begun.elapsed());
+                tracing::info!(took = ?begun.elapsed(), "finished defragment");
+                Ok(())
+            }
             Err(why) => {
                 tracing::error!(error = %why, "defragmentation failed");
                 Err(RequestError::Failed)
@@ -119,13 +125,18 @@ impl<E: Engine> MaintenanceJobs<E> {
         }
     }
 
-    fn open_snapshot(&mut self) -> Result<SnapshotAnswer, RequestError> {
+    fn open_snapshot(&mut self, format: SnapshotFormat) -> Result<SnapshotAnswer, RequestError> {
         self.streams.retain(|stream| stream.strong_count() > 0);
         self.readers.retain(|reader| !reader.is_finished());
         if Arc::strong_count(&self.open) > OPEN_SNAPSHOTS && !self.end_stalled() {
             return Err(RequestError::Busy);
         }
-        self.checkpoint().map_err(|why| {
+        let begun = Instant::now();
+        let opened = self.checkpoint(format);
+        if opened.is_ok() {
+            self.parts.gauges.measured.snapshots_opened.observe(begun.elapsed());
+        }
+        opened.map_err(|why| {
             if self.parts.gauges.stopping.load(Acquire) {
                 return RequestError::Stopped;
             }
@@ -145,15 +156,14 @@ impl<E: Engine> MaintenanceJobs<E> {
         true
     }
 
-    fn checkpoint(&mut self) -> Result<SnapshotAnswer, String> {
+    fn checkpoint(&mut self, format: SnapshotFormat) -> Result<SnapshotAnswer, String> {
         std::fs::create_dir_all(&self.parts.scratch).map_err(|e| e.to_string())?;
         self.made += 1;
         let dir = CheckpointDir(self.parts.scratch.join(format!("checkpoint-{}", self.made)));
         self.parts.store.load().checkpoint(&dir.0).map_err(|e| e.to_string())?;
         let engine = (self.parts.open)(&dir.0).map_err(|e| e.to_string())?;
         let snapshot = Cancellable::new(engine.snapshot(), self.parts.gauges.clone());
-        let header = StreamHeader::read(&snapshot, &self.parts.server_version).map_err(|e| e.to_string())?;
-        let source = SnapshotSource::new(snapshot, &header).map_err(|e| e.to_string())?;
+        let source = ClientSource::new(snapshot, format, &self.parts.server_version).map_err(|e| e.to_string())?;
         let total = source.total_bytes();
         let opened = snapshot_streams::open(Checkpoint { source, engine, dir }, self.open.clone());
         let opened = opened.map_err(|e| e.to_string())?;

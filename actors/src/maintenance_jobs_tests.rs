@@ -13,6 +13,7 @@ use messages::admin::{MaintenanceJob, RunJob};
 use messages::read::Reads;
 use messages::reply::SnapshotAnswer;
 use messages::{Gauges, Reply, ReplyBody, RequestError, SinkId};
+use model::SnapshotFormat;
 use model::request::RangeRequest;
 use raft::{ConfState, LogId};
 use std::sync::Arc;
@@ -76,7 +77,7 @@ impl Rig {
     }
 
     fn snapshot(&self) -> Result<SnapshotAnswer, RequestError> {
-        match self.ask(MaintenanceJob::OpenSnapshot).body {
+        match self.ask(MaintenanceJob::OpenSnapshot(SnapshotFormat::Conclave)).body {
             ReplyBody::SnapshotOpened(result) => result,
             _ => panic!("another answer"),
         }

@@ -2,7 +2,9 @@
 //!
 //! Runs on the transport's thread, and on the core's own when a message cannot be sent. Must never block.
 
-use crate::calls::kinds::{HashAt, Heard, Introduce, LeaseTimes, PromoteLearner, ProposalsRefused, RenewLeases};
+use crate::calls::kinds::{
+    HashAt, Heard, Introduce, LeaseTimes, PromoteLearner, ProposalsRefused, RenewLeases, WantStore,
+};
 use crate::calls::{Asked, CallKind, CallsInHand};
 use crate::mailbox::Mailbox;
 use crate::promotions::AskedPromotions;
@@ -80,6 +82,10 @@ impl Inbound for PeerInbox {
                     let urls = asked.ask.peer_urls.clone();
                     self.core.report(PeerReport::Introduced(PeerAddress { member: from, urls }));
                 }
+                asked.answer(&Heard {});
+            }),
+            WantStore::KIND => self.pass(from, call, respond, |asked: Asked<WantStore>| {
+                self.core.report(PeerReport::StoreWanted { by: from, behind: asked.ask.behind });
                 asked.answer(&Heard {});
             }),
             // a newer build asks

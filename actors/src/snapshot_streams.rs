@@ -6,7 +6,7 @@
 use crate::cancellable::Cancellable;
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded};
 use messages::read::ChunkSource;
-use model::ReadError;
+use model::{ReadError, SnapshotFormat};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -14,8 +14,10 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use storage::engine::Engine;
-use storage::snapshot::{HASH_BYTES, SnapshotSource, StreamEnd};
+use storage::apply::OpenError;
+use storage::engine::{Engine, EngineError, Snapshot};
+use storage::etcd::EtcdSource;
+use storage::snapshot::{HASH_BYTES, SnapshotSource, StreamEnd, StreamHeader};
 
 /// Chunks read ahead of a client.
 const AHEAD: usize = 2;
@@ -33,9 +35,44 @@ impl Drop for CheckpointDir {
     }
 }
 
+/// The rows of a checkpoint, as a stream in one of the formats.
+pub(crate) enum ClientSource<S> {
+    Etcd(EtcdSource<S>),
+    Conclave(SnapshotSource<S>),
+}
+
+impl<S: Snapshot> ClientSource<S> {
+    /// # Errors
+    /// [`OpenError`] when the rows cannot be read.
+    pub(crate) fn new(rows: S, format: SnapshotFormat, version: &str) -> Result<Self, OpenError> {
+        match format {
+            SnapshotFormat::Etcd => Ok(Self::Etcd(EtcdSource::new(rows, version)?)),
+            SnapshotFormat::Conclave => {
+                let header = StreamHeader::read(&rows, version)?;
+                Ok(Self::Conclave(SnapshotSource::new(rows, &header)?))
+            }
+        }
+    }
+
+    /// Bytes before the hash.
+    pub(crate) fn total_bytes(&self) -> u64 {
+        match self {
+            Self::Etcd(source) => source.total_bytes(),
+            Self::Conclave(source) => source.total_bytes(),
+        }
+    }
+
+    fn send(self, take: impl FnMut(bytes::Bytes) -> ControlFlow<()>) -> Result<StreamEnd, EngineError> {
+        match self {
+            Self::Etcd(source) => source.send(take),
+            Self::Conclave(source) => source.send(take),
+        }
+    }
+}
+
 /// A checkpoint of the store. Field order is drop order: rows before engine before files.
 pub(crate) struct Checkpoint<E: Engine> {
-    pub(crate) source: SnapshotSource<Cancellable<E::Snapshot>>,
+    pub(crate) source: ClientSource<Cancellable<E::Snapshot>>,
     pub(crate) engine: E,
     pub(crate) dir: CheckpointDir,
 }

@@ -10,12 +10,14 @@ use crate::simple_tokens::SimpleTokens;
 use bytes::{BufMut, Bytes, BytesMut};
 use messages::auth::AuthRules;
 use messages::read::{ChunkSource, INLINE_BYTES, RangePlan, Reads, RunQuery, TxnPlan, TxnRange, Work};
+use messages::v2::HeldListing;
 use messages::{Gauges, Reply, ReplyBody, RequestError};
 use model::request::{RangeRequest, TxnRequest};
 use model::{Caller, KeyRange, MemberInfo, OpOutcome, RangeOutcome, ReadError, StoreStatus};
 use prost::encoding::encode_varint;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Acquire;
 use storage::auth::Access;
 use storage::engine::Snapshot;
 use storage::read::memory_budget::{MemoryBudget, Reservation};
@@ -51,6 +53,11 @@ impl<S: Snapshot> StoreReads<S> {
         Self { views, gauges, budget: MemoryBudget::new(collected), tokens }
     }
 
+    /// Nobody is shown data that is not that of the other members.
+    fn refuse_fenced(&self) -> Result<(), ReadError> {
+        if self.gauges.fenced.load(Acquire) { Err(ReadError::Corrupt) } else { Ok(()) }
+    }
+
     /// The newest view, for a walk that may be long.
     fn walk(&self) -> View<Cancellable<S>> {
         Cancellable::view(&self.views.load(), &self.gauges)
@@ -62,6 +69,7 @@ impl<S: Snapshot> StoreReads<S> {
     }
 
     fn plan(&self, request: &RangeRequest) -> Result<RangePlan, ReadError> {
+        self.refuse_fenced()?;
         self.plan_in(&self.walk(), request)
     }
 
@@ -73,12 +81,18 @@ impl<S: Snapshot> StoreReads<S> {
             kvs_bytes: measured.encoded_bytes,
             more: measured.more,
             count: measured.count,
-            source: Box::new(RangeChunks { views: self.views.clone(), cursor, done: false }),
+            source: Box::new(RangeChunks {
+                views: self.views.clone(),
+                gauges: self.gauges.clone(),
+                cursor,
+                done: false,
+            }),
         })
     }
 
     /// A read-only transaction: all ranges in one view, the small ones read, the others measured.
     fn plan_txn(&self, request: &TxnRequest) -> Result<TxnPlan, ReadError> {
+        self.refuse_fenced()?;
         let view = self.walk();
         let (succeeded, ranges) = storage::read::txn::branch(&view, request)?;
         let mut left = INLINE_BYTES;
@@ -96,6 +110,7 @@ impl<S: Snapshot> StoreReads<S> {
 
     /// The keys of a lease as `keys` fields of the answer: there may be millions, and no view is held while a client takes them.
     fn plan_lease(&self, id: i64, caller: &Caller) -> Result<RangePlan, ReadError> {
+        self.refuse_fenced()?;
         let view = self.walk();
         let is_free = view.auth.check_admin(caller).is_ok();
         let mut reservation = Reservation::of(self.budget.clone());
@@ -144,12 +159,18 @@ impl<S: Snapshot> Reads for StoreReads<S> {
     }
 
     fn read_txn(&self, request: &TxnRequest, most: usize) -> Option<Result<(i64, OpOutcome), ReadError>> {
+        if let Err(fenced) = self.refuse_fenced() {
+            return Some(Err(fenced));
+        }
         let view = self.views.load();
         let outcome = storage::read::txn::read_txn(&view, request, most).transpose()?;
         Some(outcome.map(|outcome| (view.status.revision, outcome)))
     }
 
     fn range(&self, request: &RangeRequest, most: usize) -> Option<Result<(i64, RangeOutcome), ReadError>> {
+        if let Err(fenced) = self.refuse_fenced() {
+            return Some(Err(fenced));
+        }
         let view = self.views.load();
         // a range in the past walks over every key that lived at another time, and so does its count
         let present = request.revision <= 0 || request.revision == view.status.revision;
@@ -199,6 +220,10 @@ impl<S: Snapshot> Reads for StoreReads<S> {
             .collect())
     }
 
+    fn was_removed(&self, id: u64) -> bool {
+        storage::read::meta::removed_members(&self.views.load()).is_ok_and(|removed| removed.contains(&id))
+    }
+
     fn cluster_version(&self) -> Result<String, ReadError> {
         Ok(storage::read::meta::cluster_version(&self.views.load())?.unwrap_or_default())
     }
@@ -242,6 +267,13 @@ impl<S: Snapshot> PoolReads for StoreReads<S> {
             Work::PlanLease { id, caller } => ReplyBody::RangePlanned(self.plan_lease(id, &caller)),
             Work::CheckLeases(check) => ReplyBody::LeasesChecked(auth_reads::check_leases(&self.walk(), &check)),
             Work::ReadTxn(request) => ReplyBody::TxnRead(self.plan_txn(&request)),
+            Work::V2List { path, recursive, now } => {
+                let mut reservation = Reservation::of(self.budget.clone());
+                let view = self.walk();
+                let list =
+                    storage::v2::read::list(&view, &path, recursive, now, &mut |bytes| reservation.reserve(bytes));
+                ReplyBody::V2Listed(list.map(|listing| HeldListing { listing, held: Box::new(reservation) }))
+            }
             // pulled by the pool itself, and passed on to the hasher
             Work::NextChunk { .. } | Work::HashKv { .. } | Work::PeerHash { .. } | Work::Hash => {
                 ReplyBody::JobDone(Err(RequestError::Failed))
@@ -254,6 +286,7 @@ impl<S: Snapshot> PoolReads for StoreReads<S> {
 /// Chunks of a range at the revision it was planned at, each read from the view that is newest then.
 struct RangeChunks<S> {
     views: Arc<Views<S>>,
+    gauges: Arc<Gauges>,
     cursor: RangeCursor,
     done: bool,
 }
@@ -262,6 +295,9 @@ impl<S: Snapshot> ChunkSource for RangeChunks<S> {
     fn next(&mut self, max_bytes: usize) -> Result<Option<Bytes>, ReadError> {
         if self.done {
             return Ok(None);
+        }
+        if self.gauges.fenced.load(Acquire) {
+            return Err(ReadError::Corrupt);
         }
         let view = self.views.load();
         let chunk = self.cursor.next_chunk(&view, Budget { keys: usize::MAX, bytes: max_bytes })?;

@@ -68,7 +68,7 @@ fn staged(machine: &Machine) -> StagedStore {
     bootstrap(engine.as_ref(), &first(SNAPSHOT)).unwrap();
     let conf_state = first(SNAPSHOT).conf_state;
     let meta = SnapshotMeta { conf_state, index: SNAPSHOT.index, term: SNAPSHOT.term };
-    StagedStore { meta, name, store: Box::new(()), membership: Default::default() }
+    StagedStore { meta, name, store: Box::new(()), hash: None, membership: Default::default() }
 }
 
 fn entry(index: u64, term: u64) -> Entry {

@@ -183,6 +183,7 @@ impl WalWriter {
         pointer::write(self.parts.install.disk.as_ref(), &self.parts.install.member, &staged.name)?;
         self.wal.finish_install()?;
         self.installing = true;
+        self.parts.gauges.measured.installing.store(1, Relaxed);
         // a closed queue means that the applier died: its death watch stops the node
         let sent = self.parts.install.applier.try_send(ToApplier::Install(staged));
         assert!(!matches!(sent, Err(crossbeam_channel::TrySendError::Full(_))), "AI-CREDITS: applier queue");
@@ -232,8 +233,10 @@ impl WalWriter {
     /// One write of what is staged.
     fn write(&mut self) -> Result<(), WriteError> {
         let bytes = self.wal.staged_len() as u64;
+        let start = Instant::now();
         if self.wal.write()? {
             self.written = Some(bytes);
+            self.parts.gauges.measured.wal_writes.observe(start.elapsed());
         }
         Ok(())
     }

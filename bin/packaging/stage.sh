@@ -54,3 +54,4 @@ settings=$dest$SYSCONFDIR/default/conclave
 [ -e "$settings" ] || install -m 644 "$here/conclave.env" "$settings"
 install -D -m 644 -t "$dest$PREFIX/share/doc/conclave" "$root/LICENSE" "$root/README.md" "$root/CHANGELOG.md" \
     "$root/docs/configuration.md" "$root/docs/compat.md"
+install -D -m 644 -t "$dest$PREFIX/share/doc/conclave" "$here"/monitoring/*

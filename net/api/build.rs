@@ -2,9 +2,12 @@
 //!
 //! Needs no protoc: protox compiles the files. Must never read anything outside this crate.
 
+#[path = "build/schema.rs"]
+mod schema;
+
 use std::{env, error::Error, fs, path::PathBuf};
 
-const FILES: [&str; 11] = [
+const FILES: [&str; 12] = [
     "mvccpb.proto",
     "authpb.proto",
     "kv.proto",
@@ -16,6 +19,7 @@ const FILES: [&str; 11] = [
     "v3lockpb.proto",
     "v3electionpb.proto",
     "health.proto",
+    "conclave.proto",
 ];
 
 /// Messages that are replicated or stored: `model` owns them (docs/adr/0001).
@@ -66,12 +70,14 @@ const RENAMED: [(&str, &str); 2] = [("peerURLs", "peer_urls"), ("clientURLs", "c
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
     println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=build");
     let mut files = protox::Compiler::new(["proto"])?;
     files.include_imports(true).include_source_info(true).open_files(FILES)?;
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
     fs::write(out.join("descriptors.bin"), files.encode_file_descriptor_set())?;
 
     let mut set = files.file_descriptor_set();
+    fs::write(out.join("schema.rs"), schema::generate(&set)?)?;
     let fields = set.file.iter_mut().flat_map(|f| &mut f.message_type).flat_map(|m| &mut m.field);
     for field in fields {
         if let Some((_, new)) = RENAMED.iter().find(|(old, _)| *old == field.name()) {

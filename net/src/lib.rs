@@ -3,10 +3,12 @@
 //! Must never touch the store or the actors: it speaks to them by messages alone.
 
 pub mod door;
+pub mod gateway;
 pub mod http;
 pub mod peer;
 pub mod server;
 pub mod services;
+pub mod spans;
 pub mod throttle;
 pub mod tokens;
 

@@ -180,10 +180,14 @@ fn set_up(service: &Service, handle: LoopHandle, metrics: &Metrics, http: HttpCo
     let sink = SinkId(service.first_sink + index as u32);
     let this = ClientServices::new(handle, service.ports.clone(), sink, service.config.clone());
     let methods = services::methods(&this);
-    let counters = metrics.0[index].clone();
+    let counters = metrics.loops[index].clone();
     counters.name_methods(methods.infos());
+    let config = &service.config;
+    let seed = config.request_id_seed.wrapping_add((index as u64) << 48);
+    let tracer = config.tracing.as_ref().map(|tracing| tracing.tracer(service.ports.gauges.clone(), seed));
+    let observer = Observer { metrics: counters, tracer, slow_request: config.slow_request };
     let http: Rc<dyn HttpHandler> = Rc::new(Http::new(this.clone(), metrics.clone(), http));
-    LoopSetup { methods, http, hooks: Rc::new(Hooks(this)), observer: Rc::new(Observer(counters)) }
+    LoopSetup { methods, http, hooks: Rc::new(Hooks(this)), observer: Rc::new(observer) }
 }
 
 struct Hooks(ClientServices);

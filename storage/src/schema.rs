@@ -299,6 +299,8 @@ pub mod meta {
     pub const SIZES: &[u8] = b"sizes";
     /// Cursor of a half-applied large effect; absent when there is none.
     pub const CHUNK: &[u8] = b"chunk";
+    /// What all entries so far did: version of the algorithm (8), index it is at (8), hash (8). Absent until an entry begins it.
+    pub const RUNNING_HASH: &[u8] = b"running_hash";
     /// Format version of the store (4).
     pub const FORMAT: &[u8] = b"format";
     /// Cluster id (8), member id (8).
@@ -323,6 +325,15 @@ pub mod meta {
     pub const AUTH_USER: u8 = b'u' | 0x80;
     /// Prefix: name of a role → `authpb.Role`.
     pub const AUTH_ROLE: u8 = b'o' | 0x80;
+
+    /// Numbers of the v2 tree. Absent until a request of the v2 API was applied.
+    pub const V2: &[u8] = b"v2";
+    /// Prefix: depth of a path (2), path → `v2::rows::NodeRow`.
+    pub const V2_NODE: u8 = b'n' | 0x80;
+    /// Prefix: end of a node's life (8, sign bit flipped), path → empty.
+    pub const V2_TTL: u8 = b't' | 0x80;
+    /// Prefix: index (8) → event of the v2 tree.
+    pub const V2_EVENT: u8 = b'e' | 0x80;
 
     /// Row key of a lease.
     pub fn lease(id: i64) -> Vec<u8> {

@@ -5,6 +5,7 @@
 
 use crate::auth::AuthState;
 use crate::engine::Snapshot;
+use crate::v2::Head;
 use arc_swap::ArcSwap;
 use model::StoreStatus;
 use std::sync::Arc;
@@ -16,6 +17,8 @@ pub struct View<S> {
     pub snapshot: S,
     /// Users and roles, as the rows have them.
     pub auth: Arc<AuthState>,
+    /// Numbers of the v2 tree, as the rows have them.
+    pub v2: Head,
     /// The numbers that belong to them.
     pub status: StoreStatus,
 }

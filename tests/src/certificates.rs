@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 
 /// Files `ca.pem`, `server.pem`, `server.key`, and a pair for each client.
@@ -63,11 +64,11 @@ impl Certificates {
         self.dir.join(name)
     }
 
-    /// A connection that shows the certificate of a client.
+    /// What a client connects with that shows the certificate of `client`; with protocols to choose from.
     ///
     /// # Panics
-    /// When the server or the files do not allow it.
-    pub async fn connect(&self, address: SocketAddr, client: &str) -> Channel {
+    /// When a file cannot be read.
+    pub fn connector(&self, client: &str, protocols: &[&[u8]]) -> TlsConnector {
         let authority = CertificateDer::from_pem_file(self.path("ca.pem")).expect("a certificate");
         let mut roots = RootCertStore::empty();
         roots.add(authority).expect("an authority");
@@ -77,8 +78,26 @@ impl Certificates {
         let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
         let config = config.with_safe_default_protocol_versions().expect("versions").with_root_certificates(roots);
         let mut config = config.with_client_auth_cert(vec![certificate], key).expect("a pair");
-        config.alpn_protocols = vec![b"h2".to_vec()];
-        let connector = TlsConnector::from(Arc::new(config));
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+        TlsConnector::from(Arc::new(config))
+    }
+
+    /// A connection by TLS that shows the certificate of a client.
+    ///
+    /// # Panics
+    /// When the server or the files do not allow it.
+    pub async fn socket(&self, at: SocketAddr, client: &str, protocol: &[u8]) -> TlsStream<TcpStream> {
+        let socket = TcpStream::connect(at).await.expect("connect");
+        let connector = self.connector(client, &[protocol]);
+        connector.connect(ServerName::from(at.ip()), socket).await.expect("a handshake")
+    }
+
+    /// A connection of gRPC that shows the certificate of a client.
+    ///
+    /// # Panics
+    /// When the server or the files do not allow it.
+    pub async fn connect(&self, address: SocketAddr, client: &str) -> Channel {
+        let connector = self.connector(client, &[b"h2"]);
         let connect = tower::service_fn(move |_: Uri| {
             let connector = connector.clone();
             async move {

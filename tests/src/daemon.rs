@@ -4,9 +4,11 @@
 
 use crate::Stubs;
 use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 /// Longest a start may take, log replay included.
@@ -21,6 +23,8 @@ pub struct Settings {
     pub cluster: Option<String>,
     /// Data folder.
     pub data: PathBuf,
+    /// Address that it listens on.
+    pub host: Ipv4Addr,
     /// Port for clients.
     pub client: u16,
     /// Port for peers.
@@ -41,6 +45,7 @@ impl Settings {
             name: "default".into(),
             cluster: None,
             data: data.into(),
+            host: Ipv4Addr::LOCALHOST,
             client,
             peer,
             flags: Vec::new(),
@@ -61,16 +66,16 @@ impl Settings {
 
     /// Where other members reach it.
     pub fn peer_url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.peer)
+        format!("http://{}:{}", self.host, self.peer)
     }
 
     /// Where clients are served.
     pub fn address(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.client).into()
+        (self.host, self.client).into()
     }
 
     fn command(&self) -> Command {
-        let url = |port: u16| format!("http://127.0.0.1:{port}");
+        let url = |port: u16| format!("http://{}:{port}", self.host);
         let mut command = match self.within.split_first() {
             Some((program, args)) => {
                 let mut command = Command::new(program);
@@ -267,6 +272,14 @@ impl Daemon {
         line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number of kB") << 10
     }
 
+    /// Files and sockets that it has open.
+    ///
+    /// # Panics
+    /// Where `/proc` does not tell.
+    pub fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("fd in /proc").count()
+    }
+
     /// Everything it has said so far.
     pub fn log(&self) -> String {
         read(&self.log)
@@ -294,13 +307,26 @@ fn read(path: &Path) -> String {
     std::fs::read(path).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default()
 }
 
-/// Ports nobody listens on at the moment.
+/// Ports nobody listens on at the moment, each given once by this process. They lie below those that the system gives to outgoing
+/// connections, which would take them while a member is down.
 ///
 /// # Panics
-/// When the system has none.
+/// When there are none.
 pub fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners = [(); N].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"));
-    listeners.map(|l| l.local_addr().expect("the port").port())
+    const FIRST: u32 = 10_000;
+    const COUNT: u32 = 22_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // processes of tests that run at one time begin in different places
+    let start = std::process::id().wrapping_mul(211);
+    let is_free = |port: &u16| {
+        let address = (Ipv4Addr::LOCALHOST, *port);
+        TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok()
+    };
+    let mut ports = (0..COUNT).map(|_| {
+        let at = start.wrapping_add(NEXT.fetch_add(1, Relaxed)) % COUNT;
+        u16::try_from(FIRST + at).expect("a port has 16 bits")
+    });
+    [(); N].map(|()| ports.find(is_free).expect("a free port"))
 }
 
 /// The daemon's binary: what `make test` built, or what lies in the build folder.

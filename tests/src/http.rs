@@ -39,12 +39,29 @@ pub async fn request(address: SocketAddr, method: &str, path: &str) -> Answer {
 /// # Panics
 /// As [`request`].
 pub async fn request_with(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+    request_with_body(address, method, path, headers, "").await
+}
+
+/// As [`request_with`], with a body.
+///
+/// # Panics
+/// As [`request`].
+pub async fn request_with_body(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
     let mut socket = TcpStream::connect(address).await.expect("connect");
-    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: 0\r\n");
+    let length = body.len();
+    let mut head =
+        format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {length}\r\n");
     for (name, value) in headers {
         head += &format!("{name}: {value}\r\n");
     }
     head += "\r\n";
+    head += body;
     socket.write_all(head.as_bytes()).await.expect("send");
     let mut bytes = Vec::new();
     socket.read_to_end(&mut bytes).await.expect("receive");

@@ -4,19 +4,24 @@
 
 pub mod ceiling;
 pub mod certificates;
+pub mod chaos;
 pub mod compare;
 pub mod daemon;
+pub mod examples;
 pub mod fuzz;
 pub mod http;
+pub mod json;
 pub mod machine;
 pub mod members;
 pub mod model;
+pub mod order;
 pub mod raw_call;
 pub mod request;
 pub mod server;
 pub mod sim;
 pub mod spec;
 pub mod stubs;
+pub mod v2;
 pub mod watch;
 pub mod wire;
 

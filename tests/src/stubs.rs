@@ -16,8 +16,9 @@ use api::v3electionpb::election_client::ElectionClient;
 use api::v3lockpb::lock_client::LockClient;
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
+use tonic::metadata::MetadataValue;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 /// Every service of a member.
 #[derive(Clone)]
@@ -147,7 +148,19 @@ impl Stubs {
     /// # Errors
     /// The server's.
     pub async fn snapshot(&self) -> Result<(Vec<u8>, Vec<u64>), Status> {
-        let mut stream = self.maintenance.clone().snapshot(SnapshotRequest {}).await?.into_inner();
+        self.snapshot_as(None).await
+    }
+
+    /// As [`Self::snapshot`], in a format that is asked for.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn snapshot_as(&self, format: Option<&'static str>) -> Result<(Vec<u8>, Vec<u64>), Status> {
+        let mut request = Request::new(SnapshotRequest {});
+        if let Some(format) = format {
+            request.metadata_mut().insert("conclave-snapshot-format", MetadataValue::from_static(format));
+        }
+        let mut stream = self.maintenance.clone().snapshot(request).await?.into_inner();
         let (mut all, mut remaining) = (Vec::new(), Vec::new());
         while let Some(part) = stream.message().await? {
             all.extend_from_slice(&part.blob);

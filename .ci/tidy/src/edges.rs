@@ -8,11 +8,13 @@ use std::process::Command;
 const ALLOWED: &[(&str, &[&str])] = &[
     ("conclave-raft", &[]),
     ("conclave-model", &[]),
-    ("conclave-storage", &["conclave-raft", "conclave-model"]),
+    ("conclave-bbolt", &[]),
+    ("conclave-storage", &["conclave-raft", "conclave-model", "conclave-bbolt"]),
     ("conclave-messages", &["conclave-raft", "conclave-model"]),
     ("conclave-actors", &["conclave-storage", "conclave-messages", "conclave-raft", "conclave-model"]),
     ("conclave-api", &["conclave-model"]),
     ("conclave-tls", &["conclave-units"]),
+    ("conclave-client", &["conclave-api", "conclave-srv", "conclave-tls"]),
     ("conclave-net", &["conclave-messages", "conclave-api", "conclave-tls", "conclave-raft", "conclave-model"]),
     (
         "conclave-embed",
@@ -27,10 +29,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("conclave-units", &[]),
-    ("conclave", &["conclave-embed", "conclave-units"]),
-    ("conclavectl", &["conclave-api", "conclave-tls", "conclave-units"]),
+    ("conclave-srv", &[]),
+    ("conclave-proxy", &["conclave-api", "conclave-tls"]),
+    ("conclave", &["conclave-embed", "conclave-api", "conclave-proxy", "conclave-srv", "conclave-units"]),
+    ("conclavectl", &["conclave-client", "conclave-api", "conclave-units"]),
     ("conclaveutl", &["conclave-storage", "conclave-raft", "conclave-model", "conclave-units"]),
     ("conclave-bench", &["conclave-api", "conclave-tls", "conclave-units"]),
+    // what somebody who builds on the raft crate has, and no more
+    ("conclave-raftexample", &["conclave-raft", "conclave-storage"]),
     ("conclave-tidy", &[]),
 ];
 

@@ -11,10 +11,11 @@
 //! | [`watch`] | client ↔ watch hub | – |
 //! | [`lease`] | client ↔ lease manager | – |
 //! | [`auth`] | client ↔ published rules about users, client ↔ password pool | – |
+//! | [`v2`] | client ↔ published views of the v2 tree | – |
 //! | [`admin`] | client → raft core, maintenance jobs | status, stop |
 //! | [`reply`] | every owner → client connection thread | – |
 //!
-//! [`ids`] names a call. [`ports`] is what a door holds: the sending ends, and the two things that are shared (published
+//! [`histogram`] and [`measured`] are counters that owners write and a page reads. [`ids`] names a call. [`ports`] is what a door holds: the sending ends, and the two things that are shared (published
 //! views, counters).
 
 pub mod admin;
@@ -22,12 +23,14 @@ pub mod auth;
 pub mod histogram;
 pub mod ids;
 pub mod lease;
+pub mod measured;
 pub mod peer;
 pub mod ports;
 pub mod propose;
 pub mod read;
 pub mod receive;
 pub mod reply;
+pub mod v2;
 pub mod watch;
 
 pub use ids::{SinkId, Token};

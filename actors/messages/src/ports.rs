@@ -6,13 +6,14 @@ use crate::admin::{Control, RunJob};
 use crate::auth::RunPassword;
 use crate::histogram::DoublingHistogram;
 use crate::lease::LeaseRequests;
+use crate::measured::Measured;
 use crate::propose::Propose;
 use crate::read::{ReadIndex, Reads, RunQuery};
 use crate::reply::Sinks;
 use crate::watch::WatchRequests;
 use crossbeam_channel::TrySendError;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// Who this node is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +43,12 @@ pub struct Gauges {
     pub pending: AtomicU64,
     /// Leader changes seen.
     pub leader_changes: AtomicU64,
+    /// When the present leader was first heard of, nanoseconds since 1970; zero before the first one.
+    pub led_since: AtomicI64,
+    /// Messages with entries, or with the place where they would go, that were sent to other members.
+    pub appends_sent: AtomicU64,
+    /// The same, received.
+    pub appends_received: AtomicU64,
     /// Proposals that failed.
     pub proposals_failed: AtomicU64,
     /// As a leader: the lowest version that the other members say they run, see [`Gauges::other_versions`].
@@ -59,6 +66,22 @@ pub struct Gauges {
     pub defragmenting: AtomicBool,
     /// A snapshot of another member is being received or installed: nothing may rewrite the store meanwhile.
     pub receiving_snapshot: AtomicBool,
+    /// The store is being rebuilt from the leader's: another one may be received although this member has what it holds.
+    pub rebuilding: AtomicBool,
+    /// The data of this member is not that of the others: it answers nothing about keys.
+    pub fenced: AtomicBool,
+    /// Members to be named in the alarm CORRUPT, as far as this member knows; zero stands for a difference without a majority.
+    pub corrupt: Mutex<Vec<u64>>,
+    /// The first entry behind which data differs, zero while that is not known.
+    pub first_difference: AtomicU64,
+    /// Times that the whole store was read to find damage.
+    pub scrubs: AtomicU64,
+    /// Rows that the present reading has come to.
+    pub scrubbed_rows: AtomicU64,
+    /// Problems that the last reading has found.
+    pub scrub_problems: AtomicU64,
+    /// Running hashes of other members that were compared.
+    pub hashes_compared: AtomicU64,
     /// The node is stopping.
     pub stopping: AtomicBool,
     /// WAL syncs by how long they took, from 1 ms doubling to 8.192 s.
@@ -89,6 +112,12 @@ pub struct Gauges {
     pub leases_renewed: AtomicU64,
     /// Leases expired.
     pub leases_expired: AtomicU64,
+    /// What was done by the v2 API, and its watchers.
+    pub v2: model::v2::Stats,
+    /// Calls under way whose spans are collected.
+    pub traced_calls: AtomicU64,
+    /// How long the work of owners took, and how often it was done.
+    pub measured: Measured,
 }
 
 /// What all other members are known to run. Versions are major, minor, patch.

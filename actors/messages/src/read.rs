@@ -2,6 +2,7 @@
 
 use crate::auth::{AuthRules, CheckLeases};
 use crate::ids::{SinkId, Token};
+use crate::v2::V2Reads;
 use bytes::Bytes;
 pub use model::MemberInfo;
 use model::request::{RangeRequest, TxnRequest};
@@ -76,6 +77,15 @@ pub enum Work {
     CheckLeases(CheckLeases),
     /// Evaluate a read-only transaction, and measure what is big in it.
     ReadTxn(TxnRequest),
+    /// List a directory of the v2 tree.
+    V2List {
+        /// Its path.
+        path: Bytes,
+        /// With everything below it.
+        recursive: bool,
+        /// The moment that TTLs are counted from, nanoseconds since 1970.
+        now: i64,
+    },
     /// The next chunk of a source.
     NextChunk {
         /// The source.
@@ -110,7 +120,7 @@ pub struct RunQuery {
 }
 
 /// The read side of the store as a connection thread sees it. Every call takes exactly one view.
-pub trait Reads: Send + Sync {
+pub trait Reads: V2Reads {
     /// Status of the newest view.
     fn status(&self) -> StoreStatus;
 
@@ -142,6 +152,9 @@ pub trait Reads: Send + Sync {
 
     /// Members of the cluster, ascending by id.
     fn members(&self) -> Result<Vec<MemberInfo>, ReadError>;
+
+    /// Whether a member of this id was removed: it can never come back.
+    fn was_removed(&self, id: u64) -> bool;
 
     /// Cluster version as text, empty until decided.
     fn cluster_version(&self) -> Result<String, ReadError>;

@@ -1,13 +1,16 @@
 //! Answers to a client connection thread: one list per commit batch and thread, never a wake per request.
 
+use crate::admin::RaftView;
 use crate::auth::PasswordAnswer;
 use crate::ids::{SinkId, Token};
 use crate::lease::LeaseReply;
 use crate::read::{ChunkSource, RangePlan, TxnPlan};
+use crate::v2::HeldListing;
 use crate::watch::WatchFrame;
 use bytes::Bytes;
 use model::{Applied, ReadError};
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 /// Why a request was not carried out, or is not known to have been.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -45,6 +48,9 @@ pub enum RequestError {
     /// The member has a job of this kind running already.
     #[error("busy")]
     Busy,
+    /// This member is the only voter: its store cannot be rebuilt from that of another one.
+    #[error("there is no other member")]
+    NoOtherMember,
     /// The membership is not changed; the request had no effect.
     #[error(transparent)]
     Member(#[from] model::MemberRefusal),
@@ -65,12 +71,19 @@ pub struct Reply {
 pub enum ReplyBody {
     /// A proposal was applied, or certainly was not, or is unknown.
     Applied(Result<Applied, RequestError>),
+    /// The applications that stand behind this in the same list began then and took so long. Said while calls are traced, and to
+    /// nobody's token.
+    AppliedBetween(Instant, Duration),
     /// A linearizable read may be served from the newest view; refused without a leader or quorum.
     ReadGranted(Result<(), RequestError>),
     /// A big range was measured and can be pulled chunk by chunk.
     RangePlanned(Result<RangePlan, ReadError>),
     /// A read-only transaction was evaluated, and what is big in it was measured.
     TxnRead(Result<TxnPlan, ReadError>),
+    /// A directory of the v2 tree was listed.
+    V2Listed(Result<HeldListing, ReadError>),
+    /// The v2 tree has new events. It is told to every sink, names no call, and is left out while nobody watches.
+    V2Changed,
     /// The next chunk of a source, with the source to pull again.
     Chunk {
         /// To be sent back for the next chunk; dropped to give up.
@@ -88,6 +101,8 @@ pub enum ReplyBody {
     SnapshotOpened(Result<SnapshotAnswer, RequestError>),
     /// A maintenance job without data finished.
     JobDone(Result<(), RequestError>),
+    /// The state of consensus.
+    RaftDescribed(Box<RaftView>),
     /// From the lease manager.
     Lease(Result<LeaseReply, RequestError>),
     /// From the watch hub: what to send on the stream, in this order.
@@ -142,6 +157,13 @@ impl Sinks {
     pub fn deliver(&self, sink: SinkId, replies: Vec<Reply>) {
         if let Some(sink) = self.0.get().and_then(|sinks| sinks.get(sink.0 as usize)) {
             sink.deliver(replies);
+        }
+    }
+
+    /// Tells every sink the same, under a token that names no call.
+    pub fn tell_all(&self, body: impl Fn() -> ReplyBody) {
+        for sink in self.0.get().into_iter().flatten() {
+            sink.deliver(vec![Reply { token: Token::MAX, body: body() }]);
         }
     }
 

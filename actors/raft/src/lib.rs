@@ -8,6 +8,14 @@
 //! - Appends are written, and their tokens given back, in order; so are applies. Between the two there is no order: only
 //!   durable entries are handed out for applying.
 //! - Invariants have names, see [`invariant`]; a broken one panics.
+//!
+//! Feature `serde` derives its traits for [`Message`], [`Snapshot`] and everything in them. How to build a replicated
+//! program on this crate is told in `docs/raft.md`, with `bin/raftexample` as the program.
+
+/// The crate's page, whose example is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct ReadMe;
 
 pub mod changer;
 pub mod confchange;
@@ -39,6 +47,8 @@ mod read_index;
 mod read_index_queue;
 mod replicate;
 mod role;
+#[cfg(feature = "serde")]
+mod serde_bytes;
 mod step;
 mod take_ready;
 mod transfer;

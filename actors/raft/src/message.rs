@@ -9,6 +9,7 @@ use crate::types::{Entry, EntryKind, Index, NodeId, ReadTag, Snapshot, Term};
 
 /// A message between two members, or from a member to itself (its own vote or acknowledgement, delivered once durable).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Message {
     /// Sender. For a forwarded proposal or read it stays the member that first sent it.
     pub from: NodeId,
@@ -43,6 +44,7 @@ impl Message {
 
 /// Content of a [`Message`]. In brackets: etcd's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Body {
     /// Entries after `prev_index`, and how far the leader has committed (MsgApp).
     Append(Append),
@@ -115,6 +117,7 @@ pub enum Body {
 
 /// Entries for a follower.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Append {
     /// Index of the entry before the first of `entries`.
     pub prev_index: Index,
@@ -128,6 +131,7 @@ pub struct Append {
 
 /// Where a candidate's log ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct VoteRequest {
     /// Its last index.
     pub last_index: Index,
@@ -139,10 +143,12 @@ pub struct VoteRequest {
 
 /// A payload that has no place in the log yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Proposal {
     /// How to read `data`.
     pub kind: EntryKind,
     /// Payload.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serde_bytes"))]
     pub data: Bytes,
 }
 

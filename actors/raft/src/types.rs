@@ -14,6 +14,7 @@ pub type Index = u64;
 /// What an entry's payload says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum EntryKind {
     /// Payload of the replicated state machine; empty for the entry of a new leader.
     Normal = 0,
@@ -25,6 +26,7 @@ pub enum EntryKind {
 
 /// One entry of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Entry {
     /// Term of the leader that created it.
     pub term: Term,
@@ -33,11 +35,13 @@ pub struct Entry {
     /// How to read `data`.
     pub kind: EntryKind,
     /// Opaque payload.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serde_bytes"))]
     pub data: Bytes,
 }
 
 /// What must be durable before a member answers. Source: Raft paper, figure 2; etcd's `raftpb.HardState`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct HardState {
     /// Latest term seen.
     pub term: Term,
@@ -56,6 +60,7 @@ impl HardState {
 
 /// Membership as of some index, in joint form while `voters_outgoing` is not empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ConfState {
     /// Voters of the incoming (or only) configuration, ascending.
     pub voters: Vec<NodeId>,
@@ -71,6 +76,7 @@ pub struct ConfState {
 
 /// Where a snapshot stands in the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct SnapshotMeta {
     /// Membership at `index`.
     pub conf_state: ConfState,
@@ -82,10 +88,12 @@ pub struct SnapshotMeta {
 
 /// A snapshot as the core sees it: its place, and opaque bytes that say where the data is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Snapshot {
     /// Place in the log; index zero means "no snapshot".
     pub meta: SnapshotMeta,
     /// Opaque to the core.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serde_bytes"))]
     pub data: Bytes,
 }
 

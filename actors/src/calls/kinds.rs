@@ -8,6 +8,7 @@
 //! | 4 | [`ProposalsRefused`] | the raft core of the proposer |
 //! | 5 | [`HashAt`] | the hasher of any member |
 //! | 6 | [`Introduce`] | the raft core of whoever may not know yet how the asking member is reached |
+//! | 7 | [`WantStore`] | the raft core of the leader |
 //!
 //! Bodies are protobuf: a field that is added is ignored by older builds. What changes the meaning is a new number, never an old
 //! one with another body. Must know nothing of who asks or answers.
@@ -361,5 +362,31 @@ impl CallKind for HashAt {
 
     fn fits(ask: &AtRevision, answer: &HashFound) -> bool {
         answer.refusal != 0 || ask.revision == 0 || answer.hash_revision == ask.revision
+    }
+}
+
+/// Asks the leader for its store, with which the asking member rebuilds its own.
+#[derive(Debug)]
+pub struct WantStore;
+
+/// Which store would do.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct StoreWanted {
+    /// It must have applied at least this entry.
+    #[prost(uint64, tag = "1")]
+    pub behind: u64,
+}
+
+impl CallKind for WantStore {
+    const KIND: u16 = 7;
+    type Ask = StoreWanted;
+    type Answer = Heard;
+
+    fn is_sound(_: &StoreWanted) -> bool {
+        true
+    }
+
+    fn fits(_: &StoreWanted, _: &Heard) -> bool {
+        true
     }
 }

@@ -54,6 +54,10 @@ pub struct Assembly<E: Engine> {
     pub hub: HubConfig,
     /// Pause between two compaction steps.
     pub compaction_pause: Duration,
+    /// Pause between two readings of the whole store that look for damage; zero for none.
+    pub scrub_interval: Duration,
+    /// A list of entries that takes longer to be applied is a warning in the log.
+    pub slow_apply: Duration,
     /// How long a simple token lives without being used.
     pub token_ttl: Duration,
     /// Memory of the owners.

@@ -245,13 +245,15 @@ impl<E: Engine> Queues<E> {
         inbox: Receiver<ToApplier>,
         actors: &Actors,
         transport: Option<Arc<dyn Transport>>,
-        cell: Arc<StoreCell<E>>,
-        compaction_pause: Duration,
+        (cell, disk, member): (Arc<StoreCell<E>>, Arc<dyn Disk>, PathBuf),
+        (compaction_pause, slow_apply): (Duration, Duration),
         budgets: &OwnerBudgets,
     ) -> ApplierParts<E> {
         let install = ApplierInstall {
             cell,
             leases: Box::new(actors.leases.clone().recipient()),
+            disk,
+            member,
             wal: self.wal.clone(),
             snapshots: self.snapshots.clone(),
         };
@@ -275,6 +277,7 @@ impl<E: Engine> Queues<E> {
                 durable_check: DURABLE_CHECK_ENTRIES,
                 hub_backlog: budgets.hub_backlog,
                 oversized_revision: budgets.oversized_revision,
+                slow_apply,
             },
         }
     }
@@ -294,7 +297,7 @@ impl<E: Engine> Queues<E> {
         inbox: Inbox,
         actors: &Actors,
         transport: Option<Arc<dyn Transport>>,
-        membership: Arc<Membership>,
+        (membership, hash): (Arc<Membership>, Option<(u64, u64)>),
         vitals: OwnVitals,
     ) -> CoreParts {
         CoreParts {
@@ -309,6 +312,7 @@ impl<E: Engine> Queues<E> {
             leases: Box::new(actors.leases.clone().recipient()),
             connections: Box::new(transport),
             membership,
+            hash,
             sinks: self.sinks.clone(),
             gauges: self.gauges.clone(),
         }

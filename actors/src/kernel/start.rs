@@ -15,6 +15,7 @@ use crate::maintenance_jobs::{MaintenanceJobs, MaintenanceParts};
 use crate::peer_inbox::PeerInbox;
 use crate::promotions::AskedPromotions;
 use crate::raft_core::RaftCore;
+use crate::scrubber::{Scrubber, ScrubberParts};
 use crate::snapshotter::staging::{Staging, StagingParts};
 use crate::snapshotter::{Snapshotter, SnapshotterParts};
 use crate::store_cell::StoreCell;
@@ -162,12 +163,12 @@ fn connect<E: Engine>(
     Ok(Some(transport))
 }
 
-/// Starts the reader pool, and the hasher behind it.
+/// Starts the reader pool, the hasher behind it, and the scrubber.
 fn start_readers<E: Engine>(
     queues: &Queues<E>,
     queries: Receiver<RunQuery>,
     ends: HasherEnds<E>,
-    stop: &Receiver<()>,
+    (stop, scrub_interval): (&Receiver<()>, Duration),
 ) -> std::io::Result<Vec<JoinHandle<()>>> {
     let (hash, hashes) = bounded(QUERIES);
     let hasher = Hasher::new(queues.hasher_parts(hashes, ends, stop.clone()));
@@ -175,6 +176,10 @@ fn start_readers<E: Engine>(
     let mut threads = reader_pool::start(READERS, queries, stop.clone(), pool, &hash, sinks, &queues.exit)?;
     let watch = queues.watch("hasher");
     threads.extend(spawn("hasher", move || hasher.run(watch))?);
+    let (views, gauges) = (queues.views.clone(), queues.gauges.clone());
+    let scrubber = Scrubber::new(ScrubberParts { views, gauges, stop: stop.clone(), interval: scrub_interval });
+    let watch = queues.watch("scrubber");
+    threads.extend(spawn("scrubber", move || scrubber.run(watch))?);
     Ok(threads)
 }
 
@@ -198,26 +203,26 @@ pub(super) fn start<E: Engine>(mut assembly: Assembly<E>) -> Result<Started, Sta
     let actors = start_actors(&queues, raft.id, assembly.hub, assembly.tick, raft.election_tick)?;
     let store = Arc::new(StoreCell::new(assembly.engine.clone()));
     let staging = staging(&queues, &assembly);
-    let clients = std::mem::take(&mut assembly.client_sinks);
-    let inbox = peer_inbox(&queues, &actors, clients, staging.clone());
+    let inbox = peer_inbox(&queues, &actors, std::mem::take(&mut assembly.client_sinks), staging.clone());
     let membership = Arc::new(assembly.store.membership()?);
     let transport = connect(&queues, assembly.connect_peers.take(), inbox, &membership)?;
-    let (stop_snapshots, snapshots_stop) = bounded(0);
+    let ((stop_snapshots, snapshots_stop), (stop_log, log_stop)) = (bounded(0), bounded(0));
     let snapshots =
         snapshotter(&queues, &assembly, (ends.snapshots, snapshots_stop), (store.clone(), staging), transport.clone());
     let peers = sender_of(transport.as_ref());
     let vitals = OwnVitals { transport: transport.clone(), version: assembly.version };
-    let core = queues.core_parts(ends.inbox, &actors, transport.clone(), membership, vitals);
+    let agreed = (membership, assembly.store.running_hash());
+    let core = queues.core_parts(ends.inbox, &actors, transport.clone(), agreed, vitals);
     let core = RaftCore::new(assembly.core, assembly.tail, core)?;
-    let (stop_log, log_stop) = bounded(0);
     let log = LogReader::new(assembly.wal.reader(), ends.log, log_stop, queues.inner.clone());
-    let wal = WalWriter::new(assembly.wal, queues.wal_parts(ends.wal, peers, assembly.disk.clone(), assembly.member));
-    let (pause, budgets) = (assembly.compaction_pause, &assembly.budgets);
-    let applier = queues.applier_parts(ends.applier, &actors, transport.clone(), store.clone(), pause, budgets);
+    let (disk, member) = (assembly.disk.clone(), assembly.member.clone());
+    let wal = WalWriter::new(assembly.wal, queues.wal_parts(ends.wal, peers, disk.clone(), assembly.member));
+    let (pace, budgets) = ((assembly.compaction_pause, assembly.slow_apply), &assembly.budgets);
+    let place = (store.clone(), disk, member);
+    let applier = queues.applier_parts(ends.applier, &actors, transport.clone(), place, pace, budgets);
     let applier = Applier::new(assembly.store.with_chunk_bytes(budgets.apply_chunk), applier);
     let flusher = Flusher::new(queues.flusher_parts(ends.flusher, store.clone(), assembly.disk));
-    let (job, jobs) = bounded(MAINTENANCE_JOBS);
-    let (stop_jobs, jobs_stop) = bounded(0);
+    let ((job, jobs), (stop_jobs, jobs_stop)) = (bounded(MAINTENANCE_JOBS), bounded(0));
     let jobs = MaintenanceJobs::new(MaintenanceParts {
         inbox: jobs,
         stop: jobs_stop,
@@ -230,11 +235,11 @@ pub(super) fn start<E: Engine>(mut assembly: Assembly<E>) -> Result<Started, Sta
         gauges: queues.gauges.clone(),
     });
 
-    let (query, queries) = bounded(QUERIES);
+    let ((query, queries), scrub) = (bounded(QUERIES), assembly.scrub_interval);
     let ((stop_readers, readers_stop), (stop_ticker, ticker_stop)) = (bounded(0), bounded(0));
     let shells = Shells { core, wal, log, applier, flusher, snapshots, jobs };
     let mut threads = shells.spawn(&queues)?;
-    threads.readers = start_readers(&queues, queries, (ends.compactions, ends.peer_hashes), &readers_stop)?;
+    threads.readers = start_readers(&queues, queries, (ends.compactions, ends.peer_hashes), (&readers_stop, scrub))?;
     let (passwords, stop_passwords);
     (threads.passwords, passwords, stop_passwords) = start_passwords(&queues)?;
     let (watch, inner, tick) = (queues.watch("ticker"), queues.inner.clone(), assembly.tick);

@@ -15,6 +15,7 @@ use raft::{Body, ConfChangeKind, ConfChangeV2, Message, NodeId, Proposal, Propos
 use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use storage::apply::{ConfVerdict, Membership};
 use storage::member::{conf_change, is_in_sync, strict_check};
 
@@ -198,6 +199,9 @@ impl RaftCore {
                     "AI-MEMBERSHIP: raft has {conf_state:?}, the store {:?}",
                     membership.conf_state
                 );
+                if self.node.is_leader() && is_promotion(&self.changes.present, &membership) {
+                    self.parts.gauges.measured.promotions.fetch_add(1, Relaxed);
+                }
                 tracing::info!(index, voters = ?hex(&conf_state.voters), learners = ?hex(&conf_state.learners), "the membership changed");
                 // also where nobody waits: whoever was removed may be switched off
                 if !mutant::on(Mutant::ChangeNotDurable) {
@@ -247,6 +251,12 @@ impl RaftCore {
             self.refuse(answer.sink, answer.token, why);
         }
     }
+}
+
+/// Whether a learner of before votes now.
+fn is_promotion(before: &Membership, after: &Membership) -> bool {
+    let mut learners = before.conf_state.learners.iter();
+    learners.any(|id| after.conf_state.voters.contains(id))
 }
 
 /// For a mutant.

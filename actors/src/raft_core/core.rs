@@ -2,6 +2,7 @@
 //!
 //! Time is counted in ticks that arrive as messages. Must never read a clock.
 
+use super::agreement::{Agreement, Divergence};
 use super::health::{PeerHealth, Stall};
 use super::held::HeldProposals;
 use super::in_flight::InFlight;
@@ -11,6 +12,7 @@ use super::log_tail::LogTail;
 use super::pending::PendingProposals;
 use super::pending_changes::{ChangeRequest, MembershipChanges};
 use super::pending_reads::{PendingReads, ServiceStart};
+use super::pending_rebuild::Rebuild;
 use super::pending_transfers::PendingTransfers;
 use crate::calls::PeerCalls;
 use crate::death_watch::DeathWatch;
@@ -56,6 +58,8 @@ pub struct CoreConfig {
     pub strict_reconfig: bool,
     /// Most learners that there may be.
     pub max_learners: u32,
+    /// The store is rebuilt from the leader's before anything is applied, and before service.
+    pub rebuild: bool,
     /// How long to spin for a completion before sleeping, while exactly one append is out.
     pub spin: Duration,
 }
@@ -84,6 +88,8 @@ pub struct CoreParts {
     pub connections: Box<dyn Connections>,
     /// The membership as the store has it.
     pub membership: Arc<Membership>,
+    /// Index and running hash of the store, when it is known.
+    pub hash: Option<(Index, u64)>,
     /// Answers.
     pub sinks: Arc<Sinks>,
     /// Shared counters.
@@ -107,6 +113,9 @@ pub struct RaftCore {
     pub(super) applies: InFlight<AppliedToken>,
     pub(super) health: PeerHealth,
     pub(super) stall: Stall,
+    pub(super) agreement: Agreement,
+    pub(super) divergence: Divergence,
+    pub(super) rebuild: Rebuild,
     pub(super) transfers: PendingTransfers,
     /// Ticks since start.
     pub(super) now: u64,
@@ -116,6 +125,8 @@ pub struct RaftCore {
     pub(super) service_start: ServiceStart,
     /// Term and id of the leader that open read rounds were asked of.
     pub(super) asked_of: (u64, u64),
+    /// The round of reads that was under way half an election timeout ago.
+    pub(super) slow_round: Option<u64>,
     pub(super) was_leading: bool,
     pub(super) last_leader: u64,
     /// The store holds everything up to here for good.
@@ -146,6 +157,7 @@ impl RaftCore {
         }
         let node = Node::new(raft, log, raft::NoTrace)?;
         let changes = MembershipChanges::new(parts.membership.clone());
+        let agreement = Agreement::new(parts.hash);
         Ok(Self {
             node,
             changes,
@@ -162,11 +174,15 @@ impl RaftCore {
             applies: InFlight::default(),
             health: PeerHealth::default(),
             stall: Stall::default(),
+            agreement,
+            divergence: Divergence::default(),
+            rebuild: Rebuild::default(),
             transfers: PendingTransfers::default(),
             now: 0,
             beats: 0,
             service_start: ServiceStart::NoLeader,
             asked_of: (0, 0),
+            slow_round: None,
             was_leading: false,
             last_leader: 0,
             durable: 0,
@@ -202,6 +218,9 @@ impl RaftCore {
     pub fn start(&mut self) {
         // a member that was stopped before it could leave
         self.leave_when_removed(&self.parts.membership.clone());
+        if self.config.rebuild {
+            self.begin_required_rebuild();
+        }
         if self.is_sole_voter() {
             self.node.campaign();
         }
@@ -269,6 +288,7 @@ impl RaftCore {
                 self.changes.persisted(done.sequence);
             }
             Advance::Applied(done) => self.on_applied(done),
+            Advance::Rebuilt(done) => self.on_rebuilt(done),
             Advance::Durable(done) => {
                 self.durable = done.index;
                 self.release_log();
@@ -277,6 +297,7 @@ impl RaftCore {
     }
 
     fn on_applied(&mut self, done: AppliedUpTo) {
+        self.agreement.applied(done.hashes);
         let mut verdicts = done.verdicts.into_iter().peekable();
         while let Some(token) = self.applies.pop_up_to(done.sequence) {
             while let Some(verdict) = verdicts.next_if(|verdict| verdict.index <= token.index()) {
@@ -341,6 +362,7 @@ impl RaftCore {
         if self.parts.gauges.disk_low.load(Relaxed) {
             self.release_log();
         }
+        self.note_late_heartbeats(count);
         self.now += u64::from(count);
         self.beats += u64::from(count).min(half_election);
         self.look_at_health();
@@ -350,15 +372,17 @@ impl RaftCore {
             self.node.tick();
         }
         self.expire_proposals();
-        self.reads.expire(self.now, RequestError::Timeout, &mut self.out);
+        let refused = self.reads.expire(self.now, RequestError::Timeout, &mut self.out);
+        self.parts.gauges.measured.failed_read_indexes.fetch_add(refused, Relaxed);
         let why = if self.node.leader() == 0 { RequestError::TimeoutLeaderLost } else { RequestError::Timeout };
         self.expire_snapshots();
         self.expire_changes(self.now, why);
         self.expire_transfers(self.now, RequestError::TransferTimeout);
+        self.tend_rebuild();
         self.leave_if_removed();
         // twice per election timeout, also when ticks come in lumps
         if self.now / half_election != round {
-            self.ask_again();
+            self.ask_again_for_slow_reads();
             self.introduce_itself();
         }
     }
@@ -369,6 +393,8 @@ impl RaftCore {
                 self.on_change(ChangeRequest { sink, token, change, forwarded });
             }
             Control::MoveLeader { sink, token, target } => self.on_move_leader(sink, token, target),
+            Control::Rebuild { sink, token } => self.on_rebuild(sink, token),
+            Control::Describe { sink, token } => self.describe(sink, token),
             Control::HandOver { preferred, left } => self.on_hand_over(&preferred, left),
             Control::Stop => self.stopping = true,
         }
@@ -393,6 +419,7 @@ impl RaftCore {
             }
         }
         self.expire_transfers(u64::MAX, RequestError::Stopped);
+        self.answer_rebuild(Err(RequestError::Stopped));
         for list in self.parts.inbox.propose.try_iter() {
             for proposal in list.proposals {
                 self.out.push(

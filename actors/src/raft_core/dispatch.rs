@@ -9,8 +9,9 @@ use crate::wiring::leases::RoleChanged;
 use crate::wiring::wal::{AppendBatch, ToWal};
 use model::Envelope;
 use model::mutant::{self, Mutant};
-use raft::{Append, Apply, Entry, EntryKind};
+use raft::{Append, Apply, Body, Entry, EntryKind};
 use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 impl RaftCore {
     /// Dispatches until raft has nothing more to hand out that there is credit for. Messages and reads need none, so no sign
@@ -42,6 +43,7 @@ impl RaftCore {
         self.ask_for_log();
         self.order_snapshots();
         self.drop_unneeded_store();
+        self.give_store();
         self.answer_changes();
         self.end_transfers();
         self.publish();
@@ -58,6 +60,8 @@ impl RaftCore {
         }
         let messages = self.divert_snapshots(messages);
         if !messages.is_empty() {
+            let appends = messages.iter().filter(|message| matches!(message.body, Body::Append(_))).count();
+            self.parts.gauges.appends_sent.fetch_add(appends as u64, Relaxed);
             self.parts.peers.send(messages);
         }
         true
@@ -133,6 +137,8 @@ impl RaftCore {
             gauges.leader.store(leader, Release);
             if leader != 0 {
                 gauges.leader_changes.fetch_add(1, Relaxed);
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i64);
+                gauges.led_since.store(now, Relaxed);
                 tracing::info!(leader = format!("{leader:x}"), term = self.node.term(), "raft.node: elected leader");
             }
             self.last_leader = leader;

@@ -39,6 +39,16 @@ impl<T> InFlight<T> {
         sequence
     }
 
+    /// Number of the oldest piece that is out.
+    pub(super) fn oldest(&self) -> Option<u64> {
+        self.out.front().map(|piece| piece.sequence)
+    }
+
+    /// Number of the piece that was handed out last.
+    pub(super) fn newest(&self) -> u64 {
+        self.next - 1
+    }
+
     /// The oldest piece, if it is covered by an acknowledgement up to `sequence`.
     pub(super) fn pop_up_to(&mut self, sequence: u64) -> Option<T> {
         let covered = self.out.front().is_some_and(|piece| piece.sequence <= sequence);

@@ -23,4 +23,6 @@ pub(super) struct Installing {
     pub(super) index: Index,
     /// Who the members are there.
     pub(super) membership: Arc<Membership>,
+    /// Its running hash.
+    pub(super) hash: Option<u64>,
 }

@@ -47,6 +47,9 @@ impl RaftCore {
 
     pub(super) fn on_message(&mut self, message: Message) {
         let from = message.from;
+        if matches!(message.body, Body::Append(_)) {
+            self.parts.gauges.appends_received.fetch_add(1, Relaxed);
+        }
         let proposals = match &message.body {
             Body::Propose(proposals) => proposals.clone(),
             _ => Vec::new(),

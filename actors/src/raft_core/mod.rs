@@ -21,19 +21,29 @@
 //! | `in_flight` | work that was handed out and is not acknowledged |
 //! | `held` | proposals that wait for a leader |
 //! | `health` | how the other members are |
+//! | `describe` | the state of consensus for people |
 //! | `stalls` | a disk or an applier that hangs |
+//! | `agreement` | whether the members' running hashes agree |
+//! | `divergence` | a member whose data went its own way |
+//! | `pending_rebuild` | how far that has come |
+//! | `rebuild` | the store is rebuilt from the leader's |
 //! | `transfers` | leadership that is handed over |
 //! | `pending_transfers` | who waits for another leader |
 //!
 //! Must never wait for the disk, the store or a socket.
 
+mod agreement;
+#[cfg(test)]
+mod agreement_tests;
 mod changes;
 #[cfg(test)]
 mod changes_tests;
 pub mod core;
 #[cfg(test)]
 mod core_tests;
+mod describe;
 mod dispatch;
+mod divergence;
 mod first_election;
 mod forwarded;
 mod health;
@@ -49,8 +59,10 @@ mod peers;
 pub mod pending;
 mod pending_changes;
 mod pending_reads;
+mod pending_rebuild;
 mod pending_transfers;
 mod reads;
+mod rebuild;
 #[cfg(test)]
 mod snapshot_tests;
 mod snapshots;

@@ -29,6 +29,7 @@ impl RaftCore {
                 }
                 PeerReport::Refused(refusal) => self.on_refused(&refusal),
                 PeerReport::Introduced(peer) => self.on_introduced(peer),
+                PeerReport::StoreWanted { by, behind } => self.on_store_wanted(by, behind),
                 PeerReport::Removed { by } => self.on_told_removed(by),
             }
         }

@@ -88,19 +88,22 @@ impl PendingReads {
         }
     }
 
-    /// Refuses reads whose deadline has passed.
-    pub fn expire(&mut self, now: u64, why: RequestError, out: &mut Outbox) {
+    /// Refuses reads whose deadline has passed. Returns how many.
+    pub fn expire(&mut self, now: u64, why: RequestError, out: &mut Outbox) -> u64 {
+        let mut refused = 0;
         let lists = self.granted.iter_mut().map(|(_, waiters)| waiters);
         let lists = lists.chain(self.asked.as_mut().map(|(_, waiters)| waiters)).chain([&mut self.collecting]);
         for waiters in lists {
             // deadlines ascend, because lists are kept in the order in which they came
             let expired = waiters.partition_point(|waiter| waiter.deadline <= now);
             for waiter in waiters.drain(..expired) {
+                refused += waiter.tokens.len() as u64;
                 waiter.answer(Err(why), out);
             }
         }
         self.granted.retain(|(_, waiters)| !waiters.is_empty());
         self.asked.take_if(|(_, waiters)| waiters.is_empty());
+        refused
     }
 
     /// Nobody waits.

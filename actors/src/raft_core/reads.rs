@@ -47,6 +47,18 @@ impl RaftCore {
         }
     }
 
+    /// As [`Self::ask_again`], twice per election timeout: a round that is as old as that is slow.
+    pub(super) fn ask_again_for_slow_reads(&mut self) {
+        let round = self.reads.unconfirmed();
+        if let Some(tag) = round.filter(|_| self.slow_round == round) {
+            self.parts.gauges.measured.slow_read_indexes.fetch_add(1, Relaxed);
+            let retry = self.config.tick * self.config.raft.election_tick / 2;
+            tracing::warn!("sent-request-id" = tag, "retry-timeout" = ?retry, "waiting for ReadIndex response took too long, retrying");
+        }
+        self.slow_round = round;
+        self.ask_again();
+    }
+
     /// Raft granted a round.
     pub(super) fn on_read_state(&mut self, tag: u64, index: Index) {
         if self.service_start == (ServiceStart::Asked { tag }) {

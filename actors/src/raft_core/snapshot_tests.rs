@@ -153,6 +153,7 @@ fn who_ceases_to_lead_ends_its_transfers() {
 fn stage(bench: &mut Bench, meta: &SnapshotMeta) -> Receiver<bool> {
     let (stepped, told) = bounded(1);
     let staged = StagedStore {
+        hash: None,
         meta: meta.clone(),
         name: "store-0000000000000032".into(),
         store: Box::new(()),
@@ -177,6 +178,7 @@ fn a_store_that_was_received_is_installed_and_what_it_covers_is_answered_as_unkn
     let (stepped, told) = bounded(1);
     let meta = meta(50, 8);
     let staged = StagedStore {
+        hash: None,
         meta: meta.clone(),
         name: "store-0000000000000032".into(),
         store: Box::new(()),

@@ -41,11 +41,16 @@ impl RaftCore {
     pub(super) fn order_snapshots(&mut self) {
         let applied = self.node.applied();
         let is_leader = self.node.is_leader();
-        let log = self.node.storage_mut();
-        let appended = log.appended();
+        let appended = self.node.storage().appended();
         let orders = match is_leader {
-            true => log.outgoing.build(applied, appended).into_iter().collect(),
-            false => log.outgoing.stop(),
+            true => {
+                self.send_stores();
+                self.node.storage_mut().outgoing.build(applied, appended).into_iter().collect()
+            }
+            false => {
+                self.rebuild.wanted.clear();
+                self.node.storage_mut().outgoing.stop()
+            }
         };
         self.order(orders);
     }
@@ -96,7 +101,7 @@ impl RaftCore {
         others
     }
 
-    fn send_snapshot(&mut self, to: u64, term: u64, snapshot: &Snapshot) {
+    pub(super) fn send_snapshot(&mut self, to: u64, term: u64, snapshot: &Snapshot) {
         let outgoing = &mut self.node.storage_mut().outgoing;
         let room = outgoing.transfers() < SNAPSHOT_TRANSFERS;
         let checkpoint = if room { outgoing.begin(to, snapshot) } else { None };
@@ -130,6 +135,11 @@ impl RaftCore {
             let _ = stepped.send(false);
             return;
         }
+        let Some(staged) = self.take_rebuilt(staged) else {
+            // as above
+            let _ = stepped.send(true);
+            return;
+        };
         let snapshot = Snapshot { meta: staged.meta.clone(), data: Default::default() };
         let body = Body::Snapshot(Box::new(snapshot));
         self.incoming.staged = Some(staged);
@@ -164,7 +174,8 @@ impl RaftCore {
         let staged = staged.expect("AI-STAGED: raft installs what was staged, and nothing else");
         let index = snapshot.meta.index;
         tracing::info!(index, term = snapshot.meta.term, store = staged.name, "installing a snapshot of the leader");
-        self.incoming.installing = Some(Installing { sequence, index, membership: staged.membership.clone() });
+        let (membership, hash) = (staged.membership.clone(), staged.hash);
+        self.incoming.installing = Some(Installing { sequence, index, membership, hash });
         self.node.storage_mut().install(&snapshot.meta);
         if !mutant::on(Mutant::PlacesKept) {
             let failed = self.proposals.installed(index, RequestError::Timeout, &mut self.out);
@@ -183,5 +194,7 @@ impl RaftCore {
         self.parts.gauges.applied.store(index, Release);
         self.reads.applied(index, &mut self.out);
         self.on_membership(install.membership);
+        self.store_replaced(index, install.hash);
+        self.end_rebuild(Ok(()));
     }
 }

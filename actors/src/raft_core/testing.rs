@@ -180,6 +180,7 @@ pub fn bench_of(first: LogId, conf_state: ConfState, adjust: impl Fn(&mut CoreCo
         leases: Box::new(NoLeases),
         connections: Box::new(reached.clone()),
         membership: Arc::new(members.clone()),
+        hash: None,
         sinks,
         gauges,
     };
@@ -217,6 +218,7 @@ fn config(first: LogId) -> CoreConfig {
         advance_first_election: false,
         strict_reconfig: true,
         max_learners: 1,
+        rebuild: false,
         spin: Duration::ZERO,
     }
 }
@@ -285,7 +287,7 @@ impl Bench {
             let entries = applies.iter().flat_map(|batch| &batch.entries).map(|committed| &committed.entry);
             let verdicts: Vec<_> = entries.filter_map(|entry| judge(&mut self.members, entry)).collect();
             let membership = verdicts.last().map(|verdict| verdict.membership.clone());
-            let done = AppliedUpTo { sequence: last.sequence, index, verdicts, membership };
+            let done = AppliedUpTo { sequence: last.sequence, index, verdicts, membership, hashes: Vec::new() };
             self.inner.advance(Advance::Applied(done));
             self.core.round();
         }
@@ -306,7 +308,8 @@ impl Bench {
     /// Something about the members has changed in the store, by an entry that was applied.
     pub fn tell_membership(&mut self, membership: Arc<Membership>) {
         let index = self.core.node().applied();
-        let done = AppliedUpTo { sequence: 0, index, verdicts: Vec::new(), membership: Some(membership) };
+        let hashes = Vec::new();
+        let done = AppliedUpTo { sequence: 0, index, verdicts: Vec::new(), membership: Some(membership), hashes };
         self.inner.advance(Advance::Applied(done));
         self.core.round();
     }
@@ -481,6 +484,7 @@ fn batch(message: ToApplier) -> Option<ApplyBatch> {
     match message {
         ToApplier::Apply(batch) => Some(batch),
         ToApplier::Install(_) | ToApplier::Stop => None,
+        ToApplier::Hold | ToApplier::Rebuild(_) | ToApplier::Resume => None,
     }
 }
 

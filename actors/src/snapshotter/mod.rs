@@ -137,9 +137,11 @@ impl<E: Engine> Snapshotter<E> {
     pub fn serve(&mut self, order: ToSnapshotter) -> Result<(), String> {
         match order {
             ToSnapshotter::Build { checkpoint } => {
-                let meta = self.build(checkpoint).inspect_err(|why| {
-                    tracing::error!(error = why, "cannot make a snapshot for a follower");
-                });
+                let meta = self.build(checkpoint);
+                match &meta {
+                    Ok(meta) => tracing::info!("snapshot-index" = meta.index, "saved snapshot"),
+                    Err(why) => tracing::error!(error = why, "cannot make a snapshot for a follower"),
+                }
                 if meta.is_err() && !self.parts.gauges.stopping.load(Acquire) {
                     // a checkpoint begins with a flush. When that is what fails, nobody else may notice: with nothing to apply, a leader would
                     // go on to lead, and to try, for ever
@@ -200,7 +202,11 @@ impl<E: Engine> Snapshotter<E> {
             done: Box::new(move |outcome| {
                 let to = format!("{to:x}");
                 match &outcome {
-                    Ok(()) => tracing::info!(to, index = about.meta.index, "a follower has received its snapshot"),
+                    Ok(()) => tracing::info!(
+                        "remote-peer-id" = to,
+                        "snapshot-index" = about.meta.index,
+                        "sent database snapshot"
+                    ),
                     Err(why) => tracing::warn!(to, error = %why, "a follower was not sent its snapshot"),
                 }
                 done(outcome.is_ok());

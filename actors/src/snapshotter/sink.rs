@@ -120,12 +120,15 @@ impl<E: Engine> StagingSink<E> {
         let from = self.incoming()?.from();
         let Some(incoming) = self.incoming.take() else { return Err(io::Error::other(LOST)) };
         let Incoming { about, name, stage, engine, .. } = incoming;
-        let parts = &self.staging.parts;
+        let (parts, begun) = (&self.staging.parts, Instant::now());
+        let measured = &parts.gauges.measured;
         let opened = stage.finish(engine.clone(), parts.owner, &about.meta, parts.chunk_bytes);
         let opened = opened.map_err(io::Error::other).and_then(|store| {
             let membership = store.membership().map_err(io::Error::other)?;
             // its name must outlast a crash before the log says that it is installed
+            let syncing = Instant::now();
             parts.disk.sync_dir(&parts.member)?;
+            measured.received_stores_synced.observe(syncing.elapsed());
             Ok((store, membership))
         });
         let (store, membership) = match opened {
@@ -136,8 +139,10 @@ impl<E: Engine> StagingSink<E> {
                 return Err(why);
             }
         };
-        let opened = OpenedStore { store, engine };
-        let staged = StagedStore { meta: about.meta, membership: Arc::new(membership), name, store: Box::new(opened) };
+        measured.received_stores.observe(begun.elapsed());
+        let hash = store.running_hash().map(|(_, hash)| hash);
+        let store = Box::new(OpenedStore { store, engine });
+        let staged = StagedStore { meta: about.meta, membership: Arc::new(membership), hash, name, store };
         self.hand_over(from, about.term, staged)
     }
 }

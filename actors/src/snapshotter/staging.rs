@@ -276,6 +276,9 @@ impl<E: Engine> Staging<E> {
     /// applied index is that of the store before, and the name alone tells.
     fn answer_at_once(&self, from: NodeId, about: &About) -> bool {
         let index = about.meta.index;
+        if self.parts.gauges.rebuilding.load(Acquire) && !self.is_current(&store_name(index)) {
+            return false;
+        }
         if index > self.parts.gauges.applied.load(Acquire) && !self.is_current(&store_name(index)) {
             return false;
         }

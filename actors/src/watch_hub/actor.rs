@@ -15,7 +15,8 @@ use messages::reply::Outbox;
 use messages::watch::WatchRequests;
 use messages::{Gauges, Reply, ReplyBody, Sinks};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -122,7 +123,9 @@ impl WatchHub {
 
     /// Hands out what the hub wants done and sent.
     fn flush(&mut self) {
-        for job in self.hub.take_jobs() {
+        // data that is not that of the others is shown to nobody: watchers that are behind wait for the right one
+        let jobs = if self.is_fenced() { Vec::new() } else { self.hub.take_jobs() };
+        for job in jobs {
             // the receiving end is ours
             if let Some(jobs) = &self.jobs {
                 let _ = jobs.send(job);
@@ -147,6 +150,20 @@ impl WatchHub {
         gauges.slow_watchers.store(counts.slow as u64, Relaxed);
         gauges.events.fetch_add(counts.events - self.counted.events, Relaxed);
         self.counted = counts;
+    }
+
+    fn is_fenced(&self) -> bool {
+        self.parts.gauges.fenced.load(Acquire)
+    }
+
+    /// What a turn took in which events were sent; `sent` is how many had been before it.
+    fn note_sent(&self, begun: Instant, sent: u64) {
+        let events = self.counted.events.saturating_sub(sent);
+        if events > 0 {
+            let (took, measured) = (begun.elapsed(), &self.parts.gauges.measured);
+            measured.watch_turns.observe(took);
+            measured.watch_events.observe_many(events, took / u32::try_from(events).unwrap_or(u32::MAX));
+        }
     }
 
     fn now(&self) -> u64 {
@@ -184,7 +201,7 @@ impl Handler<Advanced> for WatchHub {
     fn handle(&mut self, message: Advanced, _: &mut Self::Context) {
         let Advanced { revision, compact_revision, events, restored } = message;
         let bytes = events.iter().flat_map(|list| list.iter()).map(WatchRevision::bytes).sum::<usize>();
-        let at = Position { revision, compact_revision };
+        let (at, begun, sent) = (Position { revision, compact_revision }, Instant::now(), self.counted.events);
         if restored {
             self.hub.restored(at);
         } else {
@@ -192,6 +209,7 @@ impl Handler<Advanced> for WatchHub {
         }
         self.parts.backlog.fetch_sub(bytes, Relaxed);
         self.flush();
+        self.note_sent(begun, sent);
     }
 }
 
@@ -200,9 +218,13 @@ impl Handler<WatchRequests> for WatchHub {
 
     fn handle(&mut self, message: WatchRequests, _: &mut Self::Context) {
         // taken now, after the requests arrived: no client can have seen more when it sent them
+        let begun = Instant::now();
         let (revision, compact_revision) = self.parts.source.position();
-        self.hub.requests(message.0, Position { revision, compact_revision });
+        // of such data nothing is known here beyond what was before
+        let at = if self.is_fenced() { Position::default() } else { Position { revision, compact_revision } };
+        self.hub.requests(message.0, at);
         self.flush();
+        self.parts.gauges.measured.watch_requests.observe(begun.elapsed());
     }
 }
 
@@ -210,8 +232,12 @@ impl Handler<JobDone> for WatchHub {
     type Result = ();
 
     fn handle(&mut self, message: JobDone, ctx: &mut Self::Context) {
+        let (begun, sent) = (Instant::now(), self.counted.events);
         match self.hub.done(message.0) {
-            Ok(()) => self.flush(),
+            Ok(()) => {
+                self.flush();
+                self.note_sent(begun, sent);
+            }
             Err(why) => {
                 if let Some(watch) = &mut self.watch {
                     watch.fail(why);
@@ -226,9 +252,13 @@ impl Handler<Tick> for WatchHub {
     type Result = ();
 
     fn handle(&mut self, _: Tick, _: &mut Self::Context) {
-        let now = self.now();
-        self.hub.tick(now);
-        self.flush();
+        let (now, begun) = (self.now(), Instant::now());
+        if self.hub.tick(now) {
+            self.flush();
+            self.parts.gauges.measured.watch_progress.observe(begun.elapsed());
+        } else {
+            self.flush();
+        }
     }
 }
 

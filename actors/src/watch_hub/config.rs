@@ -38,7 +38,7 @@ impl HubConfig {
 }
 
 /// Revision and compact revision of a published view.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Position {
     /// Current revision.
     pub revision: i64,

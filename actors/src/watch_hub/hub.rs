@@ -132,7 +132,8 @@ impl Hub {
     }
 
     /// Time passed; `now` in milliseconds from any start. Tells quiet watchers of progress.
-    pub fn tick(&mut self, now: u64) {
+    pub fn tick(&mut self, now: u64) -> bool {
+        let mut noticed = false;
         self.registry.set_now(now);
         let head = self.head.revision();
         while let Some(notice) = self.notices.pop(now) {
@@ -151,10 +152,12 @@ impl Hub {
                     self.registry.note_notice(notice.watcher, head);
                     let frame = WatchFrame::Progress { watch_id: notice.watch_id, revision: head };
                     self.delivery.send(notice.stream, frame);
+                    noticed = true;
                 }
             }
             self.schedule(Notice { due, ..notice });
         }
+        noticed
     }
 
     /// Looks at a watcher when its notice is due: the only one it has.

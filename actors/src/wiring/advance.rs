@@ -21,6 +21,17 @@ pub struct AppliedUpTo {
     pub verdicts: Vec<ConfVerdict>,
     /// The membership, when it or something about a member changed.
     pub membership: Option<Arc<Membership>>,
+    /// Index and running hash behind each entry, as far as they are known.
+    pub hashes: Vec<(u64, u64)>,
+}
+
+/// The applier has the store that another member sent to rebuild this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rebuilt {
+    /// Where that store was in the log.
+    pub index: u64,
+    /// Its running hash.
+    pub hash: Option<u64>,
 }
 
 /// A flush made everything up to `index` durable in the store.
@@ -39,4 +50,6 @@ pub enum Advance {
     Applied(AppliedUpTo),
     /// From the flusher.
     Durable(Durable),
+    /// From the applier.
+    Rebuilt(Rebuilt),
 }

@@ -29,6 +29,12 @@ pub enum ToApplier {
     Apply(ApplyBatch),
     /// The log has recorded that this store replaces the present one: swap. Nothing is under way to be applied then.
     Install(StagedStore),
+    /// The store is about to be rebuilt: keep what is to be applied until then.
+    Hold,
+    /// The store that was sent to rebuild this one: swap, then apply what is kept.
+    Rebuild(StagedStore),
+    /// It is not rebuilt after all: apply what is kept.
+    Resume,
     /// Apply what is queued, answer who waits, and end. The store is flushed when it is closed.
     Stop,
 }

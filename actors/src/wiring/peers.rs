@@ -3,7 +3,7 @@
 
 use crate::calls::kinds::Refusal;
 use messages::peer::PeerAddress;
-use raft::{Message, NodeId};
+use raft::{Index, Message, NodeId};
 
 /// What the transport reports.
 #[derive(Debug)]
@@ -19,6 +19,13 @@ pub enum PeerReport {
     Refused(Refusal),
     /// A member says how it is reached: it is not answered, and may have been added behind what this one has applied.
     Introduced(PeerAddress),
+    /// A member wants to be sent the store, to rebuild its own.
+    StoreWanted {
+        /// The member.
+        by: NodeId,
+        /// The store must have applied at least this.
+        behind: Index,
+    },
     /// A member of proven identity says that this one was removed.
     Removed {
         /// The member that says so.

@@ -67,6 +67,8 @@ pub struct StagedStore {
     pub meta: SnapshotMeta,
     /// Who the members are there.
     pub membership: Arc<Membership>,
+    /// Its running hash, when it is known.
+    pub hash: Option<u64>,
     /// Its name, as the store pointer will have it.
     pub name: String,
     /// The write side and its engine: the core and the log carry them to the applier without knowing what they are.

@@ -3,6 +3,7 @@
 //! Must never end the process: only `main` does.
 
 use crate::client::Failure;
+use crate::client::hint::hint;
 
 /// Anything without a code of its own.
 pub const ERROR: u8 = 1;
@@ -46,12 +47,12 @@ impl Exit {
 
     /// The failure of a call, with words around it: `{}` is replaced by its text.
     pub fn wrapped(code: u8, words: &str, why: &Failure) -> Self {
-        Self { code, text: Some(words.replace("{}", &why.to_string())), hint: why.hint() }
+        Self { code, text: Some(words.replace("{}", &why.to_string())), hint: hint(why) }
     }
 
     /// The failure of a call, with this code.
     pub fn failed(code: u8, why: &Failure) -> Self {
-        Self { code, text: Some(why.to_string()), hint: why.hint() }
+        Self { code, text: Some(why.to_string()), hint: hint(why) }
     }
 }
 

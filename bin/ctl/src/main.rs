@@ -9,6 +9,7 @@ mod exit;
 mod log;
 mod print;
 mod term;
+mod v2;
 
 use cli::spec::Command;
 use cli::{Misuse, help};
@@ -18,7 +19,8 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let line: Vec<Vec<u8>> = std::env::args_os().skip(1).map(OsStringExt::into_vec).collect();
-    let input = match cli::read(&commands::root::ROOT, &line) {
+    let root = if v2::is_asked_for() { &v2::root::ROOT } else { &commands::root::ROOT };
+    let input = match cli::read(root, &line) {
         Ok(input) => input,
         Err((path, why)) => return misused(&path, &why),
     };

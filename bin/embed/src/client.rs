@@ -239,6 +239,18 @@ impl Client {
         }
     }
 
+    /// Rebuilds the store of this member from the leader's, and waits until that is done. Watches go on.
+    ///
+    /// # Errors
+    /// [`ClientError::Request`]: the store is as it was.
+    pub async fn rebuild(&self) -> Result<(), ClientError> {
+        let reply = self.ask(|token| self.ports.core.control(Control::Rebuild { sink: self.id, token })).await?;
+        match reply {
+            ReplyBody::JobDone(result) => Ok(result?),
+            _ => Err(RequestError::Failed.into()),
+        }
+    }
+
     async fn query(&self, work: Work) -> Result<ReplyBody, RequestError> {
         self.ask(|token| self.ports.query.try_send(RunQuery { sink: self.id, token, work }).is_ok()).await
     }

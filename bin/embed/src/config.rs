@@ -6,8 +6,11 @@ use crate::budgets::Budgets;
 use crate::listen::{SocketOptions, TlsSettings};
 use crate::tokens::TokenSettings;
 use crate::version;
+use model::SnapshotFormat;
 use net::door::DoorLimits;
+pub use net::http::Profiler;
 pub use net::peer::local::LocalNetwork;
+pub use net::spans::TracingConfig;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -64,6 +67,16 @@ impl std::fmt::Debug for PeerNetwork {
     }
 }
 
+/// A host's profiler.
+#[derive(Clone)]
+pub struct SharedProfiler(pub Arc<dyn Profiler>);
+
+impl std::fmt::Debug for SharedProfiler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SharedProfiler")
+    }
+}
+
 /// Settings of a node.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -79,6 +92,8 @@ pub struct Config {
     pub initial_state: InitialState,
     /// Make a cluster of this member alone out of its data, when the others are lost for good. Ignored without data.
     pub force_new_cluster: bool,
+    /// Rebuild the store from the leader's before anything is served. Ignored at a first start.
+    pub rebuild: bool,
     /// Makes ids of otherwise equal clusters different.
     pub initial_cluster_token: String,
     /// How members reach each other.
@@ -105,6 +120,12 @@ pub struct Config {
     pub metrics_urls: Vec<String>,
     /// Origins whose pages may call the HTTP pages from a browser; `*` or none at all for everybody.
     pub cors: Vec<String>,
+    /// Host names that HTTP requests without TLS may ask for; `*` or none at all for every name.
+    pub host_whitelist: Vec<String>,
+    /// Serve the API as JSON below `/v3/`.
+    pub json_gateway: bool,
+    /// Serve the v2 API where clients are served.
+    pub enable_v2: bool,
     /// How sockets are bound.
     pub sockets: SocketOptions,
     /// Time between heartbeats, and length of a tick.
@@ -124,6 +145,8 @@ pub struct Config {
     pub spin: Duration,
     /// Entries kept in the log behind what is durable in the store.
     pub catch_up_entries: u64,
+    /// Format of the snapshots of clients who ask for none.
+    pub snapshot_format: SnapshotFormat,
     /// Largest log entry in bytes.
     pub max_request_bytes: usize,
     /// Most operations of a transaction level.
@@ -138,14 +161,32 @@ pub struct Config {
     pub corruption_checks: CorruptionChecks,
     /// Time between two looks whether a downgrade is done, while this member leads; none for never.
     pub downgrade_check: Option<Duration>,
+    /// Pause between two readings of the whole store that look for damage; zero for none.
+    pub scrub_interval: Duration,
     /// Pause between two steps of a compaction.
     pub compaction_pause: Duration,
+    /// A list of entries that takes longer to be applied is a warning in the log.
+    pub slow_apply: Duration,
+    /// A unary call that takes longer is a warning in the log.
+    pub slow_request: Duration,
     /// Bytes of all memory budgets together, see [`Budgets`]; less than [`Budgets::LEAST_BYTES`] counts as that.
     pub memory_budget: usize,
     /// Bounds of the door. Its byte budgets are never more than [`Self::memory_budget`] leaves for them.
     pub door: DoorLimits,
     /// The version that other members are told. Anything but the default is for tests of upgrades.
     pub version: [u16; 3],
+    /// Feature gates for the metrics: name, stage, and whether it is on.
+    pub features: Vec<(String, String, bool)>,
+    /// The metrics page has histograms of every method.
+    pub extensive_metrics: bool,
+    /// Spans of calls go to a collector; `None` for nowhere.
+    pub tracing: Option<TracingConfig>,
+    /// The command line of the host, for `/debug/vars`.
+    pub command_line: Vec<String>,
+    /// Makes profiles of the host's process for `/debug/pprof/`; `None` for nobody.
+    pub profiler: Option<SharedProfiler>,
+    /// `/debug/requests` is served.
+    pub shows_requests: bool,
     /// Lines of its log that the host had to drop, for the metrics.
     pub dropped_log_lines: Arc<AtomicU64>,
     /// Connection threads; zero for one per core.
@@ -165,6 +206,7 @@ impl Config {
             initial_cluster,
             initial_state: InitialState::New,
             force_new_cluster: false,
+            rebuild: false,
             initial_cluster_token: "etcd-cluster".into(),
             peer_network: PeerNetwork::Sockets,
             peer_urls: Vec::new(),
@@ -178,6 +220,9 @@ impl Config {
             client_http_urls: Vec::new(),
             metrics_urls: Vec::new(),
             cors: vec!["*".into()],
+            host_whitelist: vec!["*".into()],
+            json_gateway: true,
+            enable_v2: false,
             sockets: SocketOptions::default(),
             heartbeat: Duration::from_millis(100),
             election: Duration::from_secs(1),
@@ -187,6 +232,7 @@ impl Config {
             max_learners: 1,
             spin: Duration::ZERO,
             catch_up_entries: 5_000,
+            snapshot_format: SnapshotFormat::default(),
             max_request_bytes: 1536 << 10,
             max_txn_ops: 128,
             quota_bytes: 2 << 30,
@@ -194,10 +240,19 @@ impl Config {
             auto_compaction: None,
             corruption_checks: CorruptionChecks::default(),
             downgrade_check: Some(Duration::from_secs(5)),
+            scrub_interval: Duration::from_secs(6 * 3600),
             compaction_pause: Duration::from_millis(10),
+            slow_apply: Duration::from_millis(100),
+            slow_request: Duration::from_millis(300),
             memory_budget: Budgets::DEFAULT_BYTES,
             door: DoorLimits::default(),
             version: version::server_version(),
+            features: Vec::new(),
+            extensive_metrics: false,
+            tracing: None,
+            command_line: Vec::new(),
+            profiler: None,
+            shows_requests: false,
             dropped_log_lines: Arc::default(),
             connection_threads: 0,
         }

@@ -11,6 +11,7 @@ use messages::reply::HashAnswer;
 use model::AlarmMember;
 use model::request::AlarmType;
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -164,19 +165,49 @@ async fn check_compaction(client: &Client) -> Result<Vec<u64>, ClientError> {
     Ok(minority(client.ports().identity.member_id, own, &others, members))
 }
 
-async fn raise(client: &Client, member: u64) {
+/// Raises the alarm for members whose running hash is not that of a majority, while this member leads, and for itself when its own data at
+/// rest is damaged. Once for each finding: an alarm that was disarmed is not raised again for what was known before. Until the node ends.
+pub(crate) async fn raise_found(client: Client, every: Duration) {
+    let mut raised: Vec<u64> = Vec::new();
+    loop {
+        actix_rt::time::sleep(every).await;
+        let ports = client.ports();
+        if ports.gauges.stopping.load(Relaxed) {
+            return;
+        }
+        let own = ports.identity.member_id;
+        let mut found = ports.gauges.corrupt.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if ports.gauges.leader_id() != Some(own) {
+            found.clear();
+        }
+        if ports.gauges.scrub_problems.load(Relaxed) > 0 {
+            found.push(own);
+        }
+        raised.retain(|member| found.contains(member));
+        for member in found {
+            if !raised.contains(&member) && raise(&client, member).await {
+                raised.push(member);
+            }
+        }
+    }
+}
+
+/// True when the alarm stands.
+async fn raise(client: &Client, member: u64) -> bool {
     let alarm = AlarmMember { member_id: member, alarm: AlarmType::Corrupt };
     if alarms::is_raised(client, alarm) {
-        return;
+        return true;
     }
     tracing::error!(
         member = format_args!("{member:x}"),
-        "the data of this member is not that of the others: raising the CORRUPT alarm; remove the member, add it again with an empty data \
-         folder, then disarm the alarm"
+        "the data of this member is not that of the others: raising the CORRUPT alarm; rebuild the member (conclavectl rebuild), then disarm \
+         the alarm"
     );
-    if let Err(why) = alarms::raise(client, alarm).await {
+    let raised = alarms::raise(client, alarm).await;
+    if let Err(why) = &raised {
         tracing::warn!(error = %why, "the CORRUPT alarm was not raised, it is tried again");
     }
+    raised.is_ok()
 }
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ pub mod peers;
 mod publish;
 mod thread_guard;
 pub mod tokens;
+mod v2_expiry;
 pub mod version;
 
 pub use actors::death_watch::{ExitCell, NodeExit};
@@ -36,5 +37,6 @@ pub use bootstrap::holds_member;
 pub use client::{Client, ClientError, Watch};
 pub use config::{AutoCompaction, Config, CorruptionChecks, InitialState, LocalNetwork, PeerNetwork};
 pub use messages::propose::MAX_COMMAND_BYTES;
+pub use model::SnapshotFormat;
 pub use node::{Node, StartError};
-pub use storage::member::{InitialMember, own_member, parse_cluster};
+pub use storage::member::{InitialMember, member_id, own_member, parse_cluster};

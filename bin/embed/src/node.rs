@@ -16,18 +16,20 @@ use crate::peers::{self, LocalMember, PeerPlan, Peers, PeersError};
 use crate::publish;
 use crate::thread_guard::ThreadGuard;
 use crate::tokens::TokenError;
+use crate::v2_expiry;
 use crate::version::{SERVER_VERSION, STORAGE_VERSION, TooOld, refuse_older};
 use actors::death_watch::{ExitCell, NodeExit};
 use actors::kernel::{Assembly, FIRST_CLIENT_SINK, Kernel};
 use actors::raft_core::CoreConfig;
 use actors::watch_hub::HubConfig;
-use messages::{ReplySink, SinkId};
+use messages::{Gauges, ReplySink, SinkId};
 use net::door::Status;
 use net::http::HttpConfig;
 use net::peer::metrics::PeerMetrics;
 use net::peer::tls::PeerTls;
 use net::peer::transport::PeerTransport;
 use net::services::ServiceConfig;
+use net::spans::{Exporter, Tracing};
 use net::tokens::TokenKind;
 use net::{Doors, Listen, LoopGuard, Loops};
 use std::net::SocketAddr;
@@ -46,6 +48,9 @@ const CLOSE_GRACE: Duration = Duration::from_millis(500);
 const FAREWELL: Duration = Duration::from_millis(900);
 /// How long another member may take to lead in place of one that stops.
 const HAND_OVER_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Time for the last spans to reach their collector.
+const LAST_SPANS: Duration = Duration::from_millis(200);
 
 /// Why a node did not start. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +98,8 @@ pub struct Node {
     addresses: Vec<SocketAddr>,
     peers: Arc<OnceLock<Arc<PeerTransport>>>,
     background: Vec<Background>,
+    /// Sends spans; ends by itself behind the doors.
+    exporter: Option<Background>,
 }
 
 /// A task that ends with the node, also with one that is dropped.
@@ -131,8 +138,8 @@ impl Node {
             threads => threads,
         };
         let limits = config.door_limits();
-        let budgets = config.budgets().loops(threads, limits.max_recv_message);
-        let loops = Loops::new(&limits, budgets, HttpConfig { origins: config.cors.clone() });
+        let budgets = config.budgets().loops(threads, limits.max_json_request());
+        let loops = Loops::new(&limits, budgets, http_config(&config));
         let sink = Arc::new(ClientSink::default());
         let mut client_sinks: Vec<Arc<dyn ReplySink>> = vec![sink.clone()];
         client_sinks.extend(loops.sinks());
@@ -145,24 +152,17 @@ impl Node {
         peers.pages.open(ports.clone());
         let exit = kernel.exit().clone();
         let guard = move || -> Box<dyn LoopGuard> { Box::new(ThreadGuard::new("client loop", exit.clone())) };
-        let doors =
-            loops.run(ports.clone(), service_config(&config, tokens, plan.metrics)?, FIRST_CLIENT_SINK + 1, guard);
+        let (tracing, exporter) = config.tracing.as_ref().map(Exporter::new).unzip();
+        let services = service_config(&config, tokens, plan.metrics, tracing)?;
+        let doors = loops.run(ports.clone(), services, FIRST_CLIENT_SINK + 1, guard);
         let client = Client::new(ports, sink.clone(), SinkId(FIRST_CLIENT_SINK));
-        let (exit, gauges) = (kernel.exit().clone(), client.ports().gauges.clone());
-        // also when an owner fails and the host is slow to call `stop`: what it would have answered never comes
-        actix_rt::spawn(async move {
-            exit.wait().await;
-            gauges.serving.store(false, Release);
-            sink.close();
-        });
-        let mut node = Self { kernel, doors, client, addresses, peers: peers.sockets, background: Vec::new() };
+        close_at_end(kernel.exit().clone(), client.ports().gauges.clone(), sink);
+        let mut node =
+            Self { kernel, doors, client, addresses, peers: peers.sockets, background: Vec::new(), exporter: None };
+        node.exporter = exporter.map(|exporter| Background(actix_rt::spawn(exporter.run())));
         // whoever leads decides it, before anybody serves
-        node.run(cluster_version::run(
-            node.client(),
-            config.version,
-            config.downgrade_check,
-            node.kernel.exit().clone(),
-        ));
+        let exit = node.kernel.exit().clone();
+        node.run(cluster_version::run(node.client(), config.version, config.downgrade_check, exit));
         // before service: a member that starts on a full disk serves reads and deletes from the first moment
         node.run(disk_monitor::watch(node.client(), monitor));
         if let Some(tls) = tls {
@@ -185,10 +185,12 @@ impl Node {
 
     /// What a leader does by itself now and then.
     fn run_upkeep(&mut self, config: &Config) {
+        self.run(v2_expiry::run(self.client()));
         if let Some(keep) = config.auto_compaction {
             self.run(auto_compaction::run(self.client(), keep));
         }
         let CorruptionChecks { periodic, compaction, .. } = config.corruption_checks;
+        self.run(corruption::raise_found(self.client(), config.heartbeat));
         for (what, every) in [(Compared::Present, periodic), (Compared::Compaction, compaction)] {
             if let Some(every) = every {
                 self.run(corruption::run(self.client(), what, every));
@@ -253,6 +255,10 @@ impl Node {
         }
         let grace = CLOSE_GRACE.min(FAREWELL.saturating_sub(begun.elapsed()));
         self.doors.close(grace, stopped_status()).await;
+        if let Some(mut exporter) = self.exporter {
+            // a collector that is away must not keep anybody
+            let _ = tokio::time::timeout(LAST_SPANS, &mut exporter.0).await;
+        }
         let (kernel, peers) = (self.kernel, self.peers);
         // the host's arbiter goes on meanwhile; a panic in there has been reported by a death watch
         let _ = tokio::task::spawn_blocking(move || {
@@ -263,6 +269,16 @@ impl Node {
         })
         .await;
     }
+}
+
+/// Answers in-process clients when the node has ended, also when an owner fails and the host is slow to call `stop`: what it would have
+/// answered never comes.
+fn close_at_end(exit: ExitCell, gauges: Arc<Gauges>, sink: Arc<ClientSink>) {
+    actix_rt::spawn(async move {
+        exit.wait().await;
+        gauges.serving.store(false, Release);
+        sink.close();
+    });
 }
 
 /// Sockets of clients, bound and not served yet.
@@ -280,6 +296,9 @@ impl ClientSockets {
         let bind = |urls: &[String]| listen::bind(urls, tls.as_ref(), config.sockets);
         let mut listeners = bind(&config.client_urls)?;
         let addresses = listeners.iter().filter_map(Listen::address).collect();
+        if !config.client_http_urls.is_empty() {
+            listeners = listeners.into_iter().map(|l| Listen { spec: l.spec.grpc_only(), ..l }).collect();
+        }
         listeners.extend(bind(&config.client_http_urls)?.into_iter().map(|l| Listen { spec: l.spec.http_only(), ..l }));
         listeners.extend(bind(&config.metrics_urls)?.into_iter().map(|l| Listen { spec: l.spec.metrics_only(), ..l }));
         Ok(Self { listeners, addresses, tls })
@@ -299,11 +318,28 @@ async fn open(config: &Config, tls: PeerTls) -> Result<Booted, StartError> {
     Ok(booted)
 }
 
+fn http_config(config: &Config) -> HttpConfig {
+    HttpConfig {
+        origins: config.cors.clone(),
+        hosts: config.host_whitelist.clone(),
+        gateway: config.json_gateway,
+        v2_since: config.enable_v2.then(v2_expiry::unix_nanos),
+        command_line: config.command_line.clone().into(),
+        profiler: config.profiler.clone().map(|profiler| profiler.0),
+        shows_requests: config.shows_requests,
+    }
+}
+
 fn stopped_status() -> Status {
     net::services::status::STOPPED
 }
 
-fn service_config(config: &Config, tokens: TokenKind, peers: PeerMetrics) -> Result<ServiceConfig, BootstrapError> {
+fn service_config(
+    config: &Config,
+    tokens: TokenKind,
+    peers: PeerMetrics,
+    tracing: Option<Tracing>,
+) -> Result<ServiceConfig, BootstrapError> {
     Ok(ServiceConfig {
         tokens,
         bcrypt_cost: config.bcrypt_cost,
@@ -316,8 +352,30 @@ fn service_config(config: &Config, tokens: TokenKind, peers: PeerMetrics) -> Res
         election: config.election,
         server_version: SERVER_VERSION.into(),
         storage_version: STORAGE_VERSION.into(),
+        snapshot_format: config.snapshot_format,
+        memory_budget: config.memory_budget,
+        features: config.features.clone(),
+        slow_request: config.slow_request,
+        extensive_metrics: config.extensive_metrics,
+        tracing,
         dropped_log_lines: config.dropped_log_lines.clone(),
         request_id_seed: bootstrap::random()?,
+    })
+}
+
+fn core_config(config: &Config, raft: raft::Config) -> Result<CoreConfig, BootstrapError> {
+    Ok(CoreConfig {
+        raft,
+        tick: config.heartbeat,
+        epoch: bootstrap::random()?,
+        request_ticks: (config.request_timeout().as_millis() / config.heartbeat.as_millis().max(1)) as u64,
+        catch_up_entries: config.catch_up_entries,
+        tail_bytes: config.budgets().owners.log_tail,
+        advance_first_election: config.advance_first_election,
+        strict_reconfig: config.strict_reconfig,
+        max_learners: config.max_learners,
+        rebuild: config.rebuild,
+        spin: config.spin,
     })
 }
 
@@ -351,12 +409,11 @@ fn assemble(
     };
     // a checkpoint is read and then removed: nothing in it is worth a flush
     let checkpoint = RocksOptions { flush_on_close: false, ..RocksOptions::default() };
-    let open = move |dir: &Path| RocksEngine::open_sharing(dir, &checkpoint, &memory);
     let monitor = monitor.clone();
     Ok(Assembly {
         identity,
         engine,
-        open: Arc::new(open),
+        open: Arc::new(move |dir: &Path| RocksEngine::open_sharing(dir, &checkpoint, &memory)),
         store,
         stores,
         store_name,
@@ -364,22 +421,13 @@ fn assemble(
         wal,
         disk,
         tail,
-        core: CoreConfig {
-            raft,
-            tick: config.heartbeat,
-            epoch: bootstrap::random()?,
-            request_ticks: (config.request_timeout().as_millis() / config.heartbeat.as_millis().max(1)) as u64,
-            catch_up_entries: config.catch_up_entries,
-            tail_bytes: budgets.log_tail,
-            advance_first_election: config.advance_first_election,
-            strict_reconfig: config.strict_reconfig,
-            max_learners: config.max_learners,
-            spin: config.spin,
-        },
+        core: core_config(config, raft)?,
         tick: config.heartbeat,
         hub,
         token_ttl: config.tokens.simple_ttl(),
         compaction_pause: config.compaction_pause,
+        scrub_interval: config.scrub_interval,
+        slow_apply: config.slow_apply,
         budgets,
         make_room: Box::new(move || monitor.for_defragmentation()),
         scratch: folders.scratch,

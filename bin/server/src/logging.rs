@@ -9,11 +9,11 @@ use std::path::Path;
 /// Names that are no files.
 const STREAMS: &[&str] = &["default", "stderr", "stdout", "systemd/journal"];
 
-/// Makes the logger that the flags describe; what it leaves out is added to the warnings.
+/// Makes the logger that the flags describe.
 ///
 /// # Errors
 /// etcd's texts.
-pub fn logger(given: &mut Given) -> Result<Logger, String> {
+pub fn logger(given: &Given) -> Result<Logger, String> {
     match given.text("logger") {
         "zap" => {}
         "capnslog" => return Err("--logger=capnslog is removed in v3.5".into()),
@@ -47,7 +47,7 @@ pub fn logger(given: &mut Given) -> Result<Logger, String> {
     Logger::new(level, format, sinks).map_err(|why| format!("cannot start the thread that writes logs: {why}"))
 }
 
-fn rotation(given: &mut Given, outputs: &[&str]) -> Result<Option<Rotation>, String> {
+fn rotation(given: &Given, outputs: &[&str]) -> Result<Option<Rotation>, String> {
     if !given.flag("enable-log-rotation") {
         return Ok(None);
     }
@@ -55,17 +55,8 @@ fn rotation(given: &mut Given, outputs: &[&str]) -> Result<Option<Rotation>, Str
     if files != 1 || outputs.len() != 1 {
         return Err("--log-outputs requires a single file path when --log-rotate-config-json is defined".into());
     }
-    let parsed: Rotation = serde_json::from_str(given.text("log-rotation-config-json"))
-        .map_err(|why| format!("improperly formatted log rotation config: {why}"))?;
-    for (name, on) in [("compress", parsed.compress), ("localtime", parsed.localtime)] {
-        if on {
-            let text = format!(
-                "--log-rotation-config-json: {name} has no effect: old files are kept as they are, named in UTC"
-            );
-            given.warnings.push(text);
-        }
-    }
-    Ok(Some(parsed))
+    let parsed = serde_json::from_str(given.text("log-rotation-config-json"));
+    parsed.map(Some).map_err(|why| format!("improperly formatted log rotation config: {why}"))
 }
 
 #[cfg(test)]
@@ -77,7 +68,7 @@ mod tests {
         for (flag, text) in pairs {
             given.set(flag, text).unwrap();
         }
-        logger(&mut given)
+        logger(&given)
     }
 
     #[test]

@@ -1,16 +1,22 @@
-//! The daemon `conclave`: flags, logs, signals and exit codes around an embedded node.
+//! The daemon `conclave`: flags, logs, signals and exit codes around an embedded node, and the two proxies around [`proxy`].
 //!
 //! The only place that may touch what is global: subscriber, panic hook, allocator, exit code.
 
 mod cluster;
+mod commands;
+mod default_host;
+mod discovery;
 mod limits;
 mod log;
 mod logging;
+mod monitoring;
 mod notify;
+mod profile;
 mod run;
 mod settings;
 #[cfg(test)]
 mod settings_tests;
+mod signals;
 mod tls;
 mod tokens;
 
@@ -35,6 +41,9 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+    if let Some(program) = commands::Program::named(args.first()) {
+        return program.run(&args[1..]);
+    }
     let given = match flags::parse::parse(&args).and_then(complete) {
         Ok(Command::Run(given)) => given,
         Ok(Command::Help) => {
@@ -91,8 +100,12 @@ fn complete(command: Command) -> Result<Command, FlagError> {
 }
 
 fn prepare(mut given: Given) -> Result<(Logger, Settings), String> {
-    let logger = logging::logger(&mut given)?;
+    let logger = logging::logger(&given)?;
+    if let Some(host) = default_host::apply(&mut given) {
+        logger.log(Level::Info, "detected default host for advertise", &[("host", json!(host.to_string()))]);
+    }
     let mut settings = settings::resolve(given)?;
+    settings.node.command_line = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     settings.node.dropped_log_lines = logger.dropped().clone();
     let memory = memory::memory_budget(settings.given.size("memory-budget"), limits::memory())?;
     settings.node.memory_budget = memory.bytes;

@@ -1,16 +1,17 @@
 //! The life of the daemon: start the node, serve until a signal or a failure, stop it.
 
+use crate::discovery;
 use crate::flags::Given;
 use crate::log::{Level, Logger};
 use crate::notify;
 use crate::settings::Settings;
+use crate::signals::{Signals, signal_name};
 use embed::config::AutoCompaction;
 use embed::listen::{UrlTarget, parse_url};
 use embed::{Node, NodeExit, StartError};
 use serde_json::{Value, json};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// A stop takes no longer. What was acknowledged is safe in the log whatever is cut short here.
 const STOP_PATIENCE: Duration = Duration::from_millis(1450);
@@ -27,12 +28,26 @@ pub enum Ended {
 }
 
 /// Serves until something ends it.
-pub async fn run(logger: &Logger, settings: Settings) -> Ended {
+pub async fn run(logger: &Logger, mut settings: Settings) -> Ended {
     let mut signals = match Signals::new() {
         Ok(signals) => signals,
         Err(why) => return Ended::Failed("cannot handle signals", why.to_string()),
     };
-    let client_urls = settings.node.client_urls.clone();
+    if let Some(discovery) = &settings.discovery {
+        let (name, advertised) = (&settings.node.name, settings.given.list("initial-advertise-peer-urls"));
+        let found = tokio::select! {
+            found = discovery::founders(discovery, name, &advertised) => found,
+            signal = signals.next() => {
+                logger.log(Level::Info, "received signal while starting; ending", &[("signal", json!(signal_name(signal)))]);
+                return Ended::BySignal(signal);
+            }
+        };
+        match found {
+            Ok(founders) => settings.node.initial_cluster = founders,
+            Err(why) => return Ended::Failed("discovery failed", why),
+        }
+    }
+    let urls = Urls::of(&settings.node);
     let advertised = settings.node.advertise_client_urls.clone();
     let name = settings.node.name.clone();
     let data_dir = settings.node.data_dir.display().to_string();
@@ -53,7 +68,7 @@ pub async fn run(logger: &Logger, settings: Settings) -> Ended {
     for address in node.peer_addresses() {
         logger.log(Level::Info, "serving peer traffic", &[("address", json!(address.to_string()))]);
     }
-    serving(logger, &client_urls, node.addresses());
+    serving(logger, &urls, node.addresses());
     let fields = [("name", json!(name)), ("data-dir", json!(data_dir)), ("advertise-client-urls", json!(advertised))];
     let ended = tokio::select! {
         exit = node.stopped() => match exit {
@@ -78,10 +93,26 @@ pub async fn run(logger: &Logger, settings: Settings) -> Ended {
     ended
 }
 
+/// Where clients and scrapers are served.
+struct Urls {
+    clients: Vec<String>,
+    http: Vec<String>,
+    metrics: Vec<String>,
+}
+
+impl Urls {
+    fn of(node: &embed::Config) -> Self {
+        let (clients, http) = (node.client_urls.clone(), node.client_http_urls.clone());
+        Self { clients, http, metrics: node.metrics_urls.clone() }
+    }
+}
+
 /// The lines that harnesses and people wait for.
-fn serving(logger: &Logger, urls: &[String], addresses: &[SocketAddr]) {
+fn serving(logger: &Logger, urls: &Urls, addresses: &[SocketAddr]) {
     logger.log(Level::Info, "ready to serve client requests", &[]);
-    for url in urls {
+    let traffic = if urls.http.is_empty() { "grpc+http" } else { "grpc" };
+    let clients = urls.clients.iter().map(|url| (url, traffic));
+    for (url, traffic) in clients.chain(urls.http.iter().map(|url| (url, "http"))) {
         let Ok(parsed) = parse_url(url) else { continue };
         let address = match &parsed.place {
             UrlTarget::Path(path) => path.display().to_string(),
@@ -91,7 +122,10 @@ fn serving(logger: &Logger, urls: &[String], addresses: &[SocketAddr]) {
             true => "serving client traffic securely",
             false => "serving client traffic insecurely; this is strongly discouraged!",
         };
-        logger.log(Level::Info, msg, &[("traffic", json!("grpc+http")), ("address", json!(address))]);
+        logger.log(Level::Info, msg, &[("traffic", json!(traffic)), ("address", json!(address))]);
+    }
+    for url in &urls.metrics {
+        logger.log(Level::Info, "serving metrics", &[("address", json!(url))]);
     }
     if let Err(why) = notify::ready() {
         logger.log(Level::Warn, "cannot notify the service manager", &[("error", json!(why.to_string()))]);
@@ -103,29 +137,6 @@ fn bound(host: &str, port: u16, addresses: &[SocketAddr]) -> String {
     let ip: Option<IpAddr> = host.parse().ok();
     let fits = |a: &&SocketAddr| (port == 0 || a.port() == port) && ip.is_none_or(|ip| a.ip() == ip);
     addresses.iter().find(fits).map_or_else(|| format!("{host}:{port}"), SocketAddr::to_string)
-}
-
-/// SIGTERM and SIGINT.
-struct Signals {
-    term: Signal,
-    int: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
-    }
-
-    async fn next(&mut self) -> i32 {
-        tokio::select! {
-            _ = self.term.recv() => SignalKind::terminate().as_raw_value(),
-            _ = self.int.recv() => SignalKind::interrupt().as_raw_value(),
-        }
-    }
-}
-
-fn signal_name(signal: i32) -> &'static str {
-    if signal == SignalKind::interrupt().as_raw_value() { "interrupt" } else { "terminated" }
 }
 
 /// One line with the effective configuration, under the keys that people search etcd's logs for.
@@ -160,6 +171,7 @@ pub fn announce(logger: &Logger, settings: &Settings) {
         ("listen-peer-urls", json!(given.list("listen-peer-urls"))),
         ("advertise-client-urls", json!(node.advertise_client_urls)),
         ("listen-client-urls", json!(node.client_urls)),
+        ("listen-client-http-urls", json!(node.client_http_urls)),
         ("listen-metrics-urls", json!(node.metrics_urls)),
         ("initial-cluster", json!(cluster.join(","))),
         ("initial-cluster-state", json!(given.text("initial-cluster-state"))),

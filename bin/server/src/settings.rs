@@ -3,13 +3,15 @@
 //! Must never open a socket or write a file.
 
 use crate::cluster;
+use crate::discovery::{self, Discovery};
 use crate::flags::spec::{Area, Here};
 use crate::flags::{Given, gates, syntax, table};
+use crate::monitoring;
 use crate::tls;
 use crate::tokens;
-use embed::CorruptionChecks;
 use embed::config::AutoCompaction;
 use embed::listen::{ClientUrl, SocketOptions, UrlTarget, bind_address, parse_url};
+use embed::{CorruptionChecks, SnapshotFormat};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -32,6 +34,8 @@ const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 pub struct Settings {
     /// What the node gets.
     pub node: embed::Config,
+    /// Who is asked for the founders of the cluster, when nobody said.
+    pub discovery: Option<Discovery>,
     /// The values they were made from, for the log.
     pub given: Given,
     /// Sentences to log before the start.
@@ -68,20 +72,45 @@ pub fn resolve(mut given: Given) -> Result<Settings, String> {
     node.auto_compaction = auto_compaction(&given)?;
     node.corruption_checks = corruption_checks(&given);
     node.downgrade_check = Some(given.duration("downgrade-check-time")).filter(|every| !every.is_zero());
+    node.scrub_interval = given.duration("scrub-interval");
     check_gates(&given)?;
     node.client_tls = tls::of_clients(&given, &node.data_dir)?;
     node.tokens = tokens::settings(&given, &mut warnings)?;
     node.bcrypt_cost = tokens::bcrypt_cost(&given, &mut warnings);
     peers(&given, &mut node, &mut warnings)?;
+    let discovery = discover(&given, has_data, &mut warnings)?;
     node.initial_cluster = cluster::members(&given, &node.name, has_data)?;
     node.force_new_cluster = given.flag("force-new-cluster");
+    node.rebuild = given.flag("rebuild-from-leader") && has_data;
     node.initial_state = cluster::initial_state(&given);
-    node.initial_cluster_token = given.text("initial-cluster-token").to_owned();
+    node.initial_cluster_token = match &discovery {
+        Some(Discovery::Service(service)) => service.token.clone(),
+        _ => given.text("initial-cluster-token").to_owned(),
+    };
     node.wal_dir = given.path("wal-dir");
+    clients(&given, &mut node, &mut warnings);
+    node.heartbeat = timing.heartbeat;
+    node.election = timing.election;
+    node.pre_vote = given.flag("pre-vote");
+    node.advance_first_election = given.flag("initial-election-tick-advance");
+    node.strict_reconfig = given.flag("strict-reconfig-check");
+    node.max_learners = given.number("max-learners");
+    node.catch_up_entries = given.number("snapshot-catchup-entries");
+    node.snapshot_format = snapshot_format(&given);
+    monitoring::apply(&given, &mut node)?;
+    limits(&given, &mut node, &mut warnings);
+    Ok(Settings { node, discovery, given, warnings })
+}
+
+/// What is served to clients, and where.
+fn clients(given: &Given, node: &mut embed::Config, warnings: &mut Vec<String>) {
     node.client_urls = given.list("listen-client-urls");
     node.client_http_urls = given.list("listen-client-http-urls");
     node.metrics_urls = given.list("listen-metrics-urls");
     node.cors = given.list("cors");
+    node.host_whitelist = given.list("host-whitelist");
+    node.json_gateway = given.flag("enable-grpc-gateway");
+    node.enable_v2 = given.flag("enable-v2");
     node.advertise_client_urls = given.list("advertise-client-urls");
     for url in &node.client_urls {
         if node.client_tls.is_some() && (url.starts_with("http:") || url.starts_with("unix:")) {
@@ -93,20 +122,25 @@ pub fn resolve(mut given: Given) -> Result<Settings, String> {
         reuse_port: given.flag("socket-reuse-port"),
         reuse_address: given.flag("socket-reuse-address"),
     };
-    node.heartbeat = timing.heartbeat;
-    node.election = timing.election;
-    node.pre_vote = given.flag("pre-vote");
-    node.advance_first_election = given.flag("initial-election-tick-advance");
-    node.strict_reconfig = given.flag("strict-reconfig-check");
-    node.max_learners = given.number("max-learners");
-    node.catch_up_entries = given.number("snapshot-catchup-entries");
-    limits(&given, &mut node, &mut warnings);
-    Ok(Settings { node, given, warnings })
+}
+
+fn snapshot_format(given: &Given) -> SnapshotFormat {
+    SnapshotFormat::from_name(given.text("snapshot-format")).expect("the flag takes no other words")
 }
 
 /// Whether a member lives here already: flags about the first start are ignored then.
 fn has_data(data_dir: &Path) -> bool {
     embed::holds_member(data_dir)
+}
+
+/// Who is asked for the founders. A member that has data belongs to a cluster already.
+fn discover(given: &Given, has_data: bool, warnings: &mut Vec<String>) -> Result<Option<Discovery>, String> {
+    let discovery = discovery::settings(given)?;
+    if has_data && discovery.is_some() {
+        warnings.push("discovery token is ignored since cluster already initialized; valid logs are found".into());
+        return Ok(None);
+    }
+    Ok(discovery)
 }
 
 /// Ends the start for what is not offered. Flags of discovery are about the first start: a member that has data ignores them.
@@ -137,7 +171,7 @@ fn refuse(given: &Given, has_data: bool, warnings: &mut Vec<String>) -> Result<(
 
 /// Says of switches without effect that they have none, when somebody turned them on.
 fn note_harmless(given: &Given, warnings: &mut Vec<String>) {
-    let switches = ["enable-distributed-tracing", "enable-pprof", "memory-mlock", "unsafe-no-fsync"];
+    let switches = ["memory-mlock", "unsafe-no-fsync"];
     for name in switches {
         if let Some(Here::Harmless(why)) = table::find(name).map(|flag| flag.here)
             && given.flag(name)

@@ -29,6 +29,7 @@ fn defaults_are_etcds() {
     assert_eq!((node.quota_bytes, node.max_request_bytes, node.max_txn_ops), (2 << 30, 1536 << 10, 128));
     assert_eq!((node.heartbeat, node.election), (Duration::from_millis(100), Duration::from_secs(1)));
     assert_eq!((node.catch_up_entries, node.auto_compaction), (5000, None));
+    assert_eq!(node.snapshot_format, embed::SnapshotFormat::Etcd);
     assert!(node.client_tls.is_none() && node.pre_vote);
 }
 
@@ -154,15 +155,23 @@ fn tls_and_gates() {
 
 #[test]
 fn what_is_not_offered_says_so() {
-    for (flag, text) in
-        [("discovery-srv", "example.com"), ("host-whitelist", "a.example"), ("enable-v2", "true"), ("proxy", "on")]
-    {
+    for (flag, text) in [("discovery", "https://discovery.etcd.io/x"), ("proxy", "on")] {
         let said = words(&[(flag, text)]);
         assert!(said.starts_with(&format!("--{flag}={text}: ")), "{said}");
     }
     let twice = words(&[("discovery-srv", "a"), ("initial-cluster", "default=http://localhost:2380")]);
     assert!(twice.starts_with("multiple discovery or bootstrap flags are set."));
-    assert!(with(&[("auth-token", "simple"), ("enable-v2", "false")]).is_ok());
+    assert!(!with(&[("auth-token", "simple"), ("enable-v2", "false")]).unwrap().node.enable_v2);
+    assert!(with(&[("enable-v2", "true")]).unwrap().node.enable_v2);
+}
+
+#[test]
+fn the_gateway_has_its_switch_and_its_hosts() {
+    let node = with(&[]).unwrap().node;
+    assert_eq!((node.json_gateway, node.host_whitelist), (true, vec!["*".to_owned()]));
+    let pairs = [("enable-grpc-gateway", "false"), ("host-whitelist", "a.example,127.0.0.1")];
+    let node = with(&pairs).unwrap().node;
+    assert_eq!((node.json_gateway, node.host_whitelist), (false, vec!["a.example".to_owned(), "127.0.0.1".to_owned()]));
 }
 
 #[test]
@@ -201,7 +210,7 @@ fn tokens_are_etcds() {
 /// What promises less than this server gives, or only lets somebody look on, is no reason not to serve.
 #[test]
 fn switches_without_effect_are_said_and_never_refuse_a_start() {
-    for flag in ["unsafe-no-fsync", "enable-distributed-tracing", "memory-mlock", "enable-pprof"] {
+    for flag in ["unsafe-no-fsync", "memory-mlock"] {
         let warnings = with(&[(flag, "true")]).unwrap_or_else(|why| panic!("--{flag}: {why}")).warnings;
         assert!(warnings.iter().any(|text| text.starts_with(&format!("--{flag} has no effect: "))), "{warnings:?}");
         let silent = with(&[(flag, "false")]).unwrap().warnings;
@@ -217,10 +226,10 @@ fn discovery_is_about_the_first_start_alone() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let pairs = [("discovery-srv", "example.com"), ("data-dir", data.to_str().unwrap())];
-    assert!(words(&pairs).starts_with("--discovery-srv=example.com: "));
+    assert!(with(&pairs).unwrap().discovery.is_some());
     std::fs::create_dir_all(data.join("member/store")).unwrap();
     let warnings = with(&pairs).expect("a member with data ignores it").warnings;
-    assert!(warnings.iter().any(|text| text.starts_with("--discovery-srv is ignored")), "{warnings:?}");
+    assert!(warnings.iter().any(|text| text.starts_with("discovery token is ignored")), "{warnings:?}");
 }
 
 #[test]

@@ -292,10 +292,7 @@ fn settings_of_older_releases_do_not_refuse_the_start() {
     ];
     let args = member(dir.path(), free_port());
     let running = Running::start_as(conclave().envs(vars).args(args));
-    assert_serves(
-        running,
-        &["ETCD_ENABLE_V2=true", "ETCD_PROXY=on", "/x", "--unsafe-no-fsync", "v3.5.9", "ETCD_DISCOVERY"],
-    );
+    assert_serves(running, &["ETCD_PROXY=on", "/x", "--unsafe-no-fsync", "v3.5.9", "ETCD_DISCOVERY"]);
 
     let file = dir.path().join("conf.yml");
     let url = format!("http://127.0.0.1:{}", free_port());
@@ -306,7 +303,7 @@ fn settings_of_older_releases_do_not_refuse_the_start() {
     );
     std::fs::write(&file, yaml).unwrap();
     let running = Running::start_as(conclave().arg("--config-file").arg(&file));
-    assert_serves(running, &["enable-v2=true", "proxy=on"]);
+    assert_serves(running, &["proxy=on"]);
     assert!(dir.path().join("other/member").exists(), "keys of a file may be written in any case");
 }
 
@@ -406,4 +403,57 @@ fn a_member_starts_with_another_time_under_faketime() {
     command.args(member(dir.path(), free_port())).env("LD_PRELOAD", library).env("FAKETIME", "@2031-05-06 07:08:09");
     let mut running = Running::start_as(&mut command);
     assert!(running.until(READY).contains("\"ts\":\"2031-05-06"), "the lines carry the time that was set");
+}
+
+/// Head and body of an answer to a GET.
+fn answer(port: u16, path: &str) -> (String, Vec<u8>) {
+    let mut socket = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    socket.write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer).unwrap();
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("a head") + 4;
+    let body = answer.split_off(end);
+    (text(&answer), body)
+}
+
+#[test]
+fn a_running_member_is_profiled_once_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let mut args = member(dir.path(), port);
+    args.push("--enable-pprof".into());
+    let mut running = Running::start(&args);
+    running.until(READY);
+    // whichever of the two comes first is made, and the other one refused meanwhile
+    let both = [(); 2].map(|()| std::thread::spawn(move || answer(port, "/debug/pprof/profile?seconds=5")));
+    let answers = both.map(|asked| asked.join().unwrap());
+    let refused = answers.iter().find(|(head, _)| head.starts_with("HTTP/1.1 500 ")).expect("one is refused");
+    assert!(text(&refused.1).contains("cpu profiling already in use"), "{}", text(&refused.1));
+    let made = answers.iter().find(|(head, _)| head.starts_with("HTTP/1.1 200 ")).expect("one is made");
+    let mut profile = Vec::new();
+    flate2::read::GzDecoder::new(&made.1[..]).read_to_end(&mut profile).unwrap();
+    let words = String::from_utf8_lossy(&profile);
+    for word in ["samples", "count", "cpu", "nanoseconds"] {
+        assert!(words.contains(word), "{word:?} is not in the profile of {} bytes", profile.len());
+    }
+    assert_eq!(running.terminate().0, Some(SIGTERM));
+}
+
+#[test]
+fn slow_applies_and_traffic_on_separate_ports_are_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let [port, http] = [free_port(), free_port()];
+    let mut args = member(dir.path(), port);
+    args.push("--warning-apply-duration=1ns".into());
+    args.push(format!("--listen-client-http-urls=http://127.0.0.1:{http}"));
+    let mut running = Running::start(&args);
+    let slow = running.until("apply request took too long");
+    assert!(slow.contains("\"expected-duration\":\"1ns\"") && slow.contains("\"prefix\":"), "{slow}");
+    let grpc = running.until("serving client traffic insecurely");
+    assert!(grpc.contains("\"traffic\":\"grpc\"") && grpc.contains(&port.to_string()), "{grpc}");
+    let pages = running.until("serving client traffic insecurely");
+    assert!(pages.contains("\"traffic\":\"http\"") && pages.contains(&http.to_string()), "{pages}");
+    let metrics = text(&answer(http, "/metrics").1);
+    let slow = metrics.lines().find_map(|line| line.strip_prefix("etcd_server_slow_apply_total ")).unwrap();
+    assert!(slow.parse::<u64>().unwrap() >= 1, "{slow}");
 }

@@ -68,7 +68,7 @@ pub fn run(path: &Path, wal_dir: Option<&Path>, timeout: Duration, write_out: &s
         // what cannot even be opened is a finding as well, unless it is in use
         Err(why) if why.in_use => return Err(why),
         Err(why) => {
-            let place = if matches!(target, Target::Member(_)) { "store" } else { "snapshot" };
+            let place = if matches!(target, Target::Snapshot(_)) { "snapshot" } else { "store" };
             findings.problem(place, why.text());
             if let Target::Member(folders) = &target {
                 log(folders, &mut findings);

@@ -5,7 +5,7 @@
 use crate::failure::Failure;
 use crate::print;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -120,24 +120,54 @@ pub enum Command {
 /// Commands about snapshot files.
 #[derive(Subcommand, Debug)]
 pub enum Snapshot {
-    /// Hash, revision, number of keys, size and version of a snapshot file, after checking all of it.
+    /// Hash, revision, number of keys, size and version of a snapshot file, Conclave's or etcd's, after checking all of it.
     Status {
         /// Snapshot file.
         #[arg(value_name = "file")]
         files: Vec<PathBuf>,
     },
-    /// Makes the data folder of a new member out of a snapshot file.
+    /// Makes the data folder of a new member out of a snapshot file, Conclave's or etcd's, or out of a data folder of etcd's.
+    ///
+    /// Etcd's files are taken as releases 3.4 to 3.7 write them, with revisions, history, leases, users and roles. A data folder must
+    /// not be in use; of a cluster, take that of the member with the newest log, or a snapshot.
     ///
     /// The member belongs to a new cluster with new ids. For a cluster of several members, restore the same file once for
     /// each, with the same --initial-cluster and --initial-cluster-token.
     Restore(Restore),
+    /// Writes a snapshot, or the data folder of a stopped member, Conclave's or etcd's, as a snapshot file of the wanted format.
+    ///
+    /// etcdutl and etcd take the file in the format etcd, conclaveutl takes both. Of a member of Conclave's that was killed, the file
+    /// has what its store has: start it and stop it in order first.
+    Convert {
+        /// Snapshot file or data folder of etcd's, and the name of the new file.
+        #[arg(value_name = "source and new file")]
+        paths: Vec<PathBuf>,
+        /// Format of the new file.
+        #[arg(long, value_enum, default_value = "etcd", value_name = "etcd|conclave")]
+        format: SnapshotFormat,
+        /// Folder of etcd's log, when it is not in its data folder.
+        #[arg(long, value_name = "folder")]
+        from_wal_dir: Option<PathBuf>,
+        /// Use the file even if the hash at its end is missing or wrong. Checksums inside are always checked.
+        #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "bool")]
+        skip_hash_check: bool,
+    },
+}
+
+/// Formats of snapshot files.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SnapshotFormat {
+    /// A bbolt database: what etcd and its tools take.
+    Etcd,
+    /// Conclave's own: restored faster.
+    Conclave,
 }
 
 /// Flags of a restore.
 #[derive(Args, Debug)]
 pub struct Restore {
-    /// Snapshot file.
-    #[arg(value_name = "file")]
+    /// Snapshot file, or data folder of etcd's.
+    #[arg(value_name = "file or folder")]
     pub files: Vec<PathBuf>,
     /// Data folder to make; <name>.etcd if none is given.
     #[arg(long, value_name = "folder")]
@@ -145,6 +175,9 @@ pub struct Restore {
     /// Folder of the log, when it shall not lie in the data folder.
     #[arg(long, value_name = "folder")]
     pub wal_dir: Option<PathBuf>,
+    /// Folder of etcd's log, when a data folder of etcd's is read and its log is not in it.
+    #[arg(long, value_name = "folder")]
+    pub from_wal_dir: Option<PathBuf>,
     /// Name of the member.
     #[arg(long, default_value = "default", value_name = "name")]
     pub name: String,

@@ -7,6 +7,7 @@ use std::io;
 use std::path::Path;
 use storage::apply::OpenError;
 use storage::engine::EngineError;
+use storage::etcd::EtcdError;
 use storage::member::{ClusterError, LockError};
 use storage::snapshot::StreamError;
 use storage::wal::WalError;
@@ -103,6 +104,15 @@ impl From<StreamError> for Failure {
         match error {
             StreamError::Engine(error) => error.into(),
             error => Self::new(error.to_string()),
+        }
+    }
+}
+
+impl From<EtcdError> for Failure {
+    fn from(error: EtcdError) -> Self {
+        match error {
+            EtcdError::Engine(error) => error.into(),
+            error => Self { in_use: matches!(error, EtcdError::InUse(_)), ..Self::new(error.to_string()) },
         }
     }
 }

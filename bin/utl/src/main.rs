@@ -5,9 +5,11 @@
 
 mod check;
 mod cli;
+mod convert;
 mod defrag;
 mod dump;
 mod failure;
+mod file;
 mod hashkv;
 mod migrate;
 mod print;
@@ -15,6 +17,7 @@ mod progress;
 mod restore;
 mod status;
 mod target;
+mod unpack;
 
 use clap::CommandFactory;
 use clap_complete::Shell;
@@ -43,6 +46,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Snapshot { command: None }) => print::out(&cli::help_of("snapshot")),
         Some(Command::Snapshot { command: Some(Snapshot::Status { files }) }) => status::run(&files, &write_out),
         Some(Command::Snapshot { command: Some(Snapshot::Restore(options)) }) => restore::run(&options),
+        Some(Command::Snapshot {
+            command: Some(Snapshot::Convert { paths, format, from_wal_dir, skip_hash_check }),
+        }) => convert::run(&paths, format, from_wal_dir.as_deref(), skip_hash_check),
         Some(Command::Hashkv { paths, rev }) => hashkv::run(&paths, rev, timeout, &write_out),
         Some(Command::Defrag { data_dir, wal_dir }) => defrag::run(&data_dir, wal_dir.as_deref(), timeout),
         Some(Command::Check { path, wal_dir }) => check::run(&path, wal_dir.as_deref(), timeout, &write_out),

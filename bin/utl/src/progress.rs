@@ -6,6 +6,8 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::time::{Duration, Instant};
 use units::size;
 
+/// Nothing is shown of what is done sooner.
+const FIRST: Duration = Duration::from_millis(500);
 /// Least time between two looks of the line.
 const EVERY: Duration = Duration::from_millis(100);
 
@@ -42,7 +44,8 @@ impl Meter {
     /// So much is done, in all.
     pub fn at(&mut self, done: u64) {
         self.done = done;
-        if self.terminal.is_none() || self.shown.is_some_and(|last| last.elapsed() < EVERY) {
+        let is_early = self.shown.map_or(self.begun.elapsed() < FIRST, |last| last.elapsed() < EVERY);
+        if self.terminal.is_none() || is_early {
             return;
         }
         self.shown = Some(Instant::now());

@@ -1,4 +1,4 @@
-//! `snapshot restore`: a new member's data folder out of a snapshot file.
+//! `snapshot restore`: a new member's data folder out of a snapshot file, ours or etcd's, or out of a data folder of etcd's.
 //!
 //! Everything is made under another name inside the data folder and takes its place at the end, store first, log last: a store without
 //! a log is refused by the daemon, so whatever a crash leaves is told apart from a member. Must never touch a folder that holds
@@ -6,7 +6,9 @@
 
 use crate::cli::Restore;
 use crate::failure::Failure;
-use crate::target::{open_file, options, unpack};
+use crate::file::open_file;
+use crate::target::options;
+use crate::unpack::{Unpacked, etcds_folder, unpack};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -20,7 +22,7 @@ use storage::engine::rocks::RocksEngine;
 use storage::member::{
     Folders, Founders, InitialMember, RESTORING, create_log, founders, own_member, parse_cluster, parse_url,
 };
-use storage::snapshot::{Hash, Summary};
+use storage::snapshot::Hash;
 use storage::wal::WalConfig;
 use units::size;
 
@@ -41,12 +43,16 @@ pub fn run(options: &Restore) -> Result<(), Failure> {
     let first = founders(new)?;
     let data_dir = options.data_dir.clone().unwrap_or_else(|| PathBuf::from(format!("{}.etcd", options.name)));
     refuse_used(&data_dir, options.wal_dir.as_deref())?;
-    open_file(file)?;
+    if file.is_dir() {
+        etcds_folder(file, options.from_wal_dir.as_deref())?;
+    } else {
+        open_file(file)?;
+    }
 
     let making = Making::begin(&data_dir)?;
-    let (summary, state) = fill(file, &making, &first, options)?;
+    let (unpacked, state) = fill(file, &making, &first, options)?;
     let folders = making.finish(&first, options.wal_dir.as_deref())?;
-    eprintln!("{}", told(file, &data_dir, &folders, &first, (&summary, &state), begun));
+    eprintln!("{}", told(file, &data_dir, &folders, &first, (&unpacked, &state), begun));
     Ok(())
 }
 
@@ -90,11 +96,11 @@ fn refuse_used(data_dir: &Path, wal_dir: Option<&Path>) -> Result<(), Failure> {
 }
 
 /// Unpacks the file and gives the store to its new cluster.
-fn fill(file: &Path, making: &Making, first: &Bootstrap, flags: &Restore) -> Result<(Summary, State), Failure> {
+fn fill(file: &Path, making: &Making, first: &Bootstrap, flags: &Restore) -> Result<(Unpacked, State), Failure> {
     let engine = Arc::new(RocksEngine::open(&making.staged.store, &options())?);
     let hash = if flags.skip_hash_check { Hash::Skip } else { Hash::Check };
-    let summary = unpack(file, &engine, hash, "restoring")?;
-    let revision = summary.header.revision;
+    let unpacked = unpack(file, flags.from_wal_dir.as_deref(), &engine, hash, "restoring")?;
+    let revision = unpacked.revision;
     // half of the range is left to what comes after
     let fits = |bump: &i64| revision.checked_add(*bump).is_some_and(|jumped| jumped < i64::MAX / 2);
     let bump = i64::try_from(flags.bump_revision).ok().filter(fits);
@@ -105,7 +111,7 @@ fn fill(file: &Path, making: &Making, first: &Bootstrap, flags: &Restore) -> Res
         )));
     };
     let state = rehome(&engine, first, bump)?;
-    Ok((summary, state))
+    Ok((unpacked, state))
 }
 
 /// A member in the making. Dropped before it is finished, it leaves nothing behind.
@@ -188,36 +194,38 @@ fn told(
     data_dir: &Path,
     folders: &Folders,
     first: &Bootstrap,
-    (summary, state): (&Summary, &State),
+    (unpacked, state): (&Unpacked, &State),
     begun: Instant,
 ) -> String {
     let seconds = begun.elapsed().as_secs_f64().max(0.001);
-    let rate = size((summary.bytes as f64 / seconds) as u64);
+    let rate = size((unpacked.bytes as f64 / seconds) as u64);
     let log = match folders.wal.starts_with(data_dir) {
         true => String::new(),
         false => format!(", log in {}", folders.wal.display()),
     };
-    let jump = match state.revision == summary.header.revision {
+    let jump = match state.revision == unpacked.revision {
         true => String::new(),
-        false => format!(" (was {}, everything before is compacted)", summary.header.revision),
+        false => format!(" (was {}, everything before is compacted)", unpacked.revision),
     };
-    let hint = match state.revision == summary.header.revision {
+    let hint = match state.revision == unpacked.revision {
         true => {
             "\nhint: clients that watched or cached beyond this revision hear nothing of it and keep stale data. If there are \
                  such clients (Kubernetes has them), restore the snapshot again with --bump-revision 1000000000 --mark-compacted"
         }
         false => "",
     };
+    let note = unpacked.note.as_ref().map(|note| format!("\nnote: {note}")).unwrap_or_default();
     let members = match first.members.len() {
         1 => "1 member".into(),
         count => format!("{count} members"),
     };
     format!(
-        "restored snapshot {}: {} in {seconds:.1} s ({rate}/s), {} keys, revision {}{jump}\n\
-         member {:x} of cluster {:x} with {members}, data in {}{log}{hint}",
+        "restored {} {}: {} in {seconds:.1} s ({rate}/s), {} keys, revision {}{jump}\n\
+         member {:x} of cluster {:x} with {members}, data in {}{log}{note}{hint}",
+        unpacked.what,
         file.display(),
-        size(summary.bytes),
-        summary.keys(),
+        size(unpacked.bytes),
+        unpacked.keys,
         state.revision,
         first.identity.member_id,
         first.identity.cluster_id,

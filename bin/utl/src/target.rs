@@ -4,24 +4,26 @@
 //! Must never open a member that runs, and never write to what it was given: a snapshot is unpacked elsewhere.
 
 use crate::failure::Failure;
-use crate::progress::{Meter, Metered, Unit};
+use crate::unpack::{Unpacked, is_etcds, unpack};
 use model::StoreStatus;
-use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use storage::apply::State;
 use storage::engine::rocks::{RocksEngine, RocksOptions, RocksSnapshot};
+use storage::etcd::EtcdFolder;
 use storage::member::{Folders, HeldMember, hold};
-use storage::snapshot::{Hash, Summary, restore};
+use storage::snapshot::Hash;
 use storage::view::View;
 use tempfile::TempDir;
 
 /// What a path is.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Target {
-    /// A file: a snapshot, if it is anything.
+    /// A file: a snapshot, ours or etcd's, if it is anything.
     Snapshot(PathBuf),
+    /// A data folder of etcd's.
+    Etcd(PathBuf),
     /// Folders of a member.
     Member(Folders),
 }
@@ -30,7 +32,7 @@ impl Target {
     /// Looks at the path.
     ///
     /// # Errors
-    /// [`Failure`] when there is nothing, or something of etcd's.
+    /// [`Failure`] when there is nothing, or etcd has its folder open.
     pub fn of(path: &Path, wal_dir: Option<&Path>) -> Result<Self, Failure> {
         let found = std::fs::metadata(path).map_err(|error| Failure::io("stat", path, &error))?;
         if !found.is_dir() {
@@ -49,7 +51,9 @@ impl Target {
             let member = path.parent().unwrap_or(path);
             return Ok(Self::Member(Folders { store: path.to_owned(), ..Folders::below(member, wal_dir) }));
         }
-        refuse_etcd(path)?;
+        if EtcdFolder::find(path, wal_dir)?.is_some() {
+            return Ok(Self::Etcd(path.to_owned()));
+        }
         let shown = path.display();
         Err(Failure::new(format!(
             "{shown} is no data folder of Conclave: there is no store in it (looked for member/store)"
@@ -64,23 +68,11 @@ impl Target {
         match Self::of(path, wal_dir)? {
             Self::Member(folders) => Ok(folders),
             Self::Snapshot(file) => Err(Failure::new(format!("{} is a file, not a data folder", file.display()))),
+            Self::Etcd(folder) => Err(Failure::new(format!(
+                "{} is a data folder of etcd's; make one of Conclave's of it with `conclaveutl snapshot restore {0} --data-dir <new folder>`",
+                folder.display()
+            ))),
         }
-    }
-}
-
-/// Says so when a folder is one of etcd's.
-///
-/// # Errors
-/// [`Failure`] with the way to migrate.
-pub fn refuse_etcd(data_dir: &Path) -> Result<(), Failure> {
-    let database = data_dir.join("member").join("snap").join("db");
-    match database.is_file() {
-        true => Err(Failure::new(format!(
-            "{} is a data folder of etcd's, which Conclave does not read; to move the data over, start etcd on it and copy the keys with \
-             `etcdctl make-mirror` into a running Conclave",
-            data_dir.display()
-        ))),
-        false => Ok(()),
     }
 }
 
@@ -88,8 +80,8 @@ pub fn refuse_etcd(data_dir: &Path) -> Result<(), Failure> {
 pub struct Opened {
     /// All rows.
     pub rows: RocksSnapshot,
-    /// Of a snapshot file: what its check said.
-    pub summary: Option<Summary>,
+    /// Of what was unpacked: what its check said.
+    pub summary: Option<Unpacked>,
     /// Keeps a member from being started meanwhile.
     _held: Option<HeldMember>,
     /// Where a snapshot was unpacked; removed with this.
@@ -107,12 +99,14 @@ pub fn open(target: &Target, patience: Duration) -> Result<Opened, Failure> {
             let rows = RocksEngine::read_only(&folders.store, &options())?;
             Ok(Opened { rows, summary: None, _held: Some(held), _unpacked: None })
         }
-        Target::Snapshot(file) => {
+        Target::Snapshot(path) | Target::Etcd(path) => {
             let folder = tempfile::Builder::new().prefix("conclaveutl-").tempdir();
             let folder = folder.map_err(|error| Failure::io("make a folder in", &std::env::temp_dir(), &error))?;
             let store = folder.path().join("store");
-            let engine = RocksEngine::open(&store, &options())?;
-            let summary = unpack(file, &engine, Hash::Check, "unpacking")?;
+            let engine = Arc::new(RocksEngine::open(&store, &options())?);
+            // etcd's tools look at databases without a hash as well: each page of them has to be sound
+            let hash = if path.is_file() && is_etcds(path)? { Hash::Skip } else { Hash::Check };
+            let summary = unpack(path, None, &engine, hash, "unpacking")?;
             drop(engine);
             let rows = RocksEngine::read_only(&store, &options())?;
             Ok(Opened { rows, summary: Some(summary), _held: None, _unpacked: Some(folder) })
@@ -123,31 +117,6 @@ pub fn open(target: &Target, patience: Duration) -> Result<Opened, Failure> {
 /// Settings of stores that this tool opens.
 pub fn options() -> RocksOptions {
     RocksOptions { cache_bytes: 32 << 20, ..RocksOptions::default() }
-}
-
-/// Reads a snapshot file into an empty store, with a line on the terminal meanwhile.
-///
-/// # Errors
-/// [`Failure`], naming the file.
-pub fn unpack(path: &Path, engine: &RocksEngine, hash: Hash, what: &'static str) -> Result<Summary, Failure> {
-    let (file, bytes) = open_file(path)?;
-    let mut meter = Meter::new(what, Unit::Bytes, Some(bytes));
-    let summary = restore(Metered::new(file, &mut meter), engine, hash);
-    drop(meter);
-    summary.map_err(|why| Failure::from(why).within(path.display()))
-}
-
-/// A file and its length.
-///
-/// # Errors
-/// [`Failure`] in the words of etcd's tools.
-pub fn open_file(path: &Path) -> Result<(File, u64), Failure> {
-    let file = File::open(path).map_err(|error| Failure::io("open", path, &error))?;
-    let found = file.metadata().map_err(|error| Failure::io("stat", path, &error))?;
-    if found.is_dir() {
-        return Err(Failure::io("read", path, &io::Error::from(io::ErrorKind::IsADirectory)));
-    }
-    Ok((file, found.len()))
 }
 
 /// The view of a store at rest.
@@ -166,5 +135,5 @@ pub fn view(rows: RocksSnapshot) -> Result<View<RocksSnapshot>, Failure> {
         keys: state.keys,
         alarms: std::sync::Arc::default(),
     };
-    Ok(View { snapshot: rows, auth: std::sync::Arc::default(), status })
+    Ok(View { snapshot: rows, auth: std::sync::Arc::default(), v2: Default::default(), status })
 }

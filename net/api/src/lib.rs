@@ -8,10 +8,13 @@
 //! | [`v3lockpb`] | `v3lockpb` | Lock |
 //! | [`v3electionpb`] | `v3electionpb` | Election |
 //! | [`health`] | `grpc.health.v1` | Health |
+//! | [`conclave`] | `conclave` | Maintenance: what etcd has not |
 //!
 //! Messages that are replicated or stored are `model`'s own structs and are re-exported under their package here, so that
 //! a request decoded at the door goes to the core without a conversion. Decoded `bytes` fields share the buffer they came from.
 //! There are no server stubs: the door calls services by path. Must never hold logic.
+
+pub mod schema;
 
 /// Package `mvccpb`.
 pub mod mvccpb {
@@ -61,6 +64,12 @@ pub mod v3electionpb {
 pub mod health {
     #![allow(missing_docs, reason = "generated; documented in proto/ and by gRPC")]
     include!(concat!(env!("OUT_DIR"), "/grpc.health.v1.rs"));
+}
+
+/// Package `conclave`.
+pub mod conclave {
+    #![allow(missing_docs, reason = "generated; documented in proto/")]
+    include!(concat!(env!("OUT_DIR"), "/conclave.rs"));
 }
 
 /// Encoded `google.protobuf.FileDescriptorSet` of everything above, with etcd's own field names (for JSON).

@@ -9,17 +9,21 @@ use super::h2_input::PREFACE;
 use super::http::{self, HttpHandler};
 use super::io::{Io, IoKind, IoStats, Sock, SockKind};
 use super::peer::{Peer, PeerTls};
+use super::upgraded::{UpgradeFn, Upgraded};
 use crate::throttle::Throttle;
 use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt as _;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::cell::{Cell, OnceCell, RefCell};
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -41,6 +45,8 @@ pub struct ListenSpec {
     pub plain: bool,
     /// gRPC is served.
     pub grpc: bool,
+    /// Plain HTTP is served.
+    pub http: bool,
     /// Scrapers and probes are served, and nobody else.
     pub metrics_only: bool,
 }
@@ -48,14 +54,14 @@ pub struct ListenSpec {
 impl ListenSpec {
     /// Plain only.
     pub fn plain(number: u32) -> Self {
-        Self { number, tls: None, plain: true, grpc: true, metrics_only: false }
+        Self { number, tls: None, plain: true, grpc: true, http: true, metrics_only: false }
     }
 
     /// TLS only.
     pub fn tls(number: u32, config: &rustls::ServerConfig) -> Self {
         let mut config = config.clone();
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Self { number, tls: Some(Arc::new(config)), plain: false, grpc: true, metrics_only: false }
+        Self { number, tls: Some(Arc::new(config)), plain: false, grpc: true, http: true, metrics_only: false }
     }
 
     /// Takes plain connections as well.
@@ -67,6 +73,15 @@ impl ListenSpec {
     /// Serves HTTP but no gRPC (`--listen-client-http-urls`).
     pub fn http_only(mut self) -> Self {
         self.grpc = false;
+        self
+    }
+
+    /// Serves gRPC but no HTTP: the client port beside `--listen-client-http-urls`.
+    pub fn grpc_only(mut self) -> Self {
+        self.http = false;
+        if let Some(tls) = &mut self.tls {
+            Arc::make_mut(tls).alpn_protocols = vec![b"h2".to_vec()];
+        }
         self
     }
 
@@ -140,6 +155,9 @@ async fn serve(socket: Socket, destination: Destination) -> io::Result<()> {
         // a plain connection may stay silent as long as an HTTP/1.1 head may take
         None => timeout(destination.ctx.limits.http1_header_timeout, sniff(&mut io)).await??,
     };
+    if !is_h2 && !peer.http {
+        return Err(io::Error::other("HTTP/1.1 is not spoken here, but on --listen-client-http-urls"));
+    }
     if !is_h2 {
         return serve_http1(io, peer, destination).await;
     }
@@ -169,7 +187,8 @@ async fn secure(spec: &ListenSpec, socket: StdSocket) -> io::Result<(Io, Peer, O
         }
     };
     let mut sock = Sock { ahead: Bytes::new(), inner };
-    let mut peer = Peer { addr, tls: None, listener: spec.number, grpc: spec.grpc, metrics_only: spec.metrics_only };
+    let &ListenSpec { number, grpc, http, metrics_only, .. } = spec;
+    let mut peer = Peer { addr, tls: None, listener: number, grpc, http, metrics_only };
     let tls = match &spec.tls {
         Some(config) if spec.plain => {
             let mut first = [0];
@@ -227,19 +246,52 @@ async fn sniff(io: &mut Io) -> io::Result<bool> {
     Ok(io.ahead == PREFACE[..])
 }
 
+/// What of a connection's head and pipelined requests may lie in memory.
+const HTTP1_BUFFER: usize = 64 << 10;
+
 async fn serve_http1(io: Io, peer: Rc<Peer>, mut destination: Destination) -> io::Result<()> {
     let limits = destination.ctx.limits.clone();
-    let state = destination.ctx.state.clone();
-    let service = service_fn(|request| http::serve_h1(destination.http.clone(), peer.clone(), state.clone(), request));
+    let stall = takes_nothing(io.stats.clone(), limits.write_stall);
+    let mut stall = pin!(stall);
+    let upgrade = Rc::<RefCell<Option<UpgradeFn>>>::default();
+    let service = service_fn(|request| {
+        http::serve_h1(destination.http.clone(), peer.clone(), upgrade.clone(), request).boxed_local()
+    });
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(limits.http1_header_timeout);
-    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(io), service));
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        _ = destination.stop.wait_for(|stop| *stop) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    // as Go writes names; and no client may fill more than this with a head
+    builder.title_case_headers(true).max_buf_size(HTTP1_BUFFER);
+    let mut connection = builder.serve_connection(TokioIo::new(io), service);
+    let mut is_stopping = false;
+    loop {
+        tokio::select! {
+            result = poll_fn(|cx| connection.poll_without_shutdown(cx)) => break result.map_err(io::Error::other)?,
+            _ = destination.stop.wait_for(|stop| *stop), if !is_stopping => {
+                is_stopping = true;
+                std::pin::Pin::new(&mut connection).graceful_shutdown();
+            }
+            () = &mut stall => return Err(io::ErrorKind::TimedOut.into()),
         }
-    };
-    result.map_err(io::Error::other)
+    }
+    let parts = connection.into_parts();
+    let mut io = parts.io.into_inner();
+    let Some(go_on) = upgrade.take() else { return io.shutdown().await };
+    tokio::select! {
+        () = go_on(Upgraded::new(io, parts.read_buf)) => Ok(()),
+        () = &mut stall => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
+/// Ends when the socket has taken no byte for so long although there is something to write (twice as long at most).
+async fn takes_nothing(stats: Rc<IoStats>, limit: Duration) {
+    let mut written = u64::MAX;
+    loop {
+        tokio::time::sleep(limit).await;
+        let now = stats.written.get();
+        if stats.blocked.get() && now == written {
+            tracing::info!("client takes no bytes: closing its HTTP/1.1 connection");
+            return;
+        }
+        written = now;
+    }
 }

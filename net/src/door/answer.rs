@@ -161,18 +161,6 @@ impl Answer {
         self.trailers = Some(Box::new(trailers));
         self
     }
-
-    /// What a caller inside the process reads: the whole message, or the status.
-    ///
-    /// # Errors
-    /// The status when it is not a success. A source is not read: it yields `Internal`.
-    pub fn into_message(self) -> Result<Message, Status> {
-        match self.body {
-            Body::Message(message) => Ok(message),
-            Body::Status(status) => Err(status),
-            Body::Source(_) => Err(Status::new(super::Code::Internal, "a streamed answer cannot be had at once")),
-        }
-    }
 }
 
 impl From<Status> for Answer {

@@ -6,6 +6,7 @@ use super::answer::Answer;
 use super::calls::{Entry, LoopCtx, Responder, State};
 use super::meta::CallMeta;
 use super::open::Open;
+use super::record::CallRecord;
 use super::respond;
 use super::status::{Code, Status};
 use super::token::CallToken;
@@ -54,6 +55,11 @@ impl Call {
         self.put(None)
     }
 
+    /// Where to note what is done about it, if anybody wants to see that.
+    pub fn record(&mut self) -> Option<&mut CallRecord> {
+        self.right.as_mut()?.open.record.as_deref_mut()
+    }
+
     /// Says that the call may wait long, for [`Self::defer_with`]. False when its connection has so many streams and waiting
     /// calls that another one would leave no room for short calls: then refuse it.
     pub fn may_wait(&mut self) -> bool {
@@ -70,9 +76,13 @@ impl Call {
         let right = self.right.take().unwrap_or_else(|| unreachable!("a call is answered once"));
         let RightToAnswer { ctx, open, responder } = right;
         let watched = on_cancel.is_some();
+        let slot = if let Responder::Local(slot) = &responder { Some(slot.clone()) } else { None };
         let token = ctx.insert(Entry { open, waker: None, state: State::Waiting { responder, on_cancel } });
         if watched {
             respond::watch_reset(&ctx, token);
+        }
+        if slot.is_some_and(|slot| slot.kept(token)) {
+            respond::cancel_waiting(&ctx, token, None);
         }
         token
     }

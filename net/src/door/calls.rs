@@ -2,11 +2,12 @@
 //!
 //! Data and look-ups alone. Must not call a service, and nobody may while the table is borrowed.
 
-use super::answer::{Answer, AnswerSource};
+use super::answer::AnswerSource;
 use super::compress::Encoding;
 use super::conn_shared::ConnShared;
 use super::frame::{Decoder, Framed};
 use super::limits::DoorLimits;
+use super::local_slot::LocalSlot;
 use super::meta::CallMeta;
 use super::open::Open;
 use super::pipe::Pipe;
@@ -153,7 +154,7 @@ pub(super) struct Sending {
 /// Where an answer goes.
 pub(super) enum Responder {
     H2(SendResponse<Bytes>),
-    Local(Box<dyn FnOnce(Answer)>),
+    Local(Rc<LocalSlot>),
 }
 
 /// State of a stream in the table.

@@ -190,7 +190,7 @@ impl<M: 'static> Core<M> {
         busy |= !self.accepted.is_empty();
         for accepted in self.accepted.drain(..) {
             if let Some(other) = read::accept(&ctx, &methods, accepted) {
-                tokio::task::spawn_local(http::serve_h2(self.http.clone(), other, ctx.state.clone()));
+                tokio::task::spawn_local(http::serve_h2(self.http.clone(), other, ctx.limits.clone()));
             }
         }
         ctx.ready.take_calls(&mut self.ready_calls);

@@ -32,11 +32,12 @@ fn is_grpc(content_type: &[u8]) -> bool {
         && matches!(content_type.get(BASE.len()), None | Some(b'+' | b';'))
 }
 
-/// Judges a header block. Without TLS gRPC has HTTP/2 for itself, as in etcd (`secure` is false); over TLS it shares it.
-pub(super) fn judge(method: &Method, headers: &HeaderMap, secure: bool) -> Head {
+/// Judges a header block. Without TLS, and where plain HTTP has a port of its own, gRPC has HTTP/2 for itself, as in etcd (`shares` is
+/// false); otherwise it shares it.
+pub(super) fn judge(method: &Method, headers: &HeaderMap, shares: bool) -> Head {
     let content_type = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
     if !is_grpc(content_type) {
-        if secure && !content_type.starts_with(b"application/grpc") {
+        if shares && !content_type.starts_with(b"application/grpc") {
             return Head::Http;
         }
         let text = format!("invalid gRPC request content-type {:?}", String::from_utf8_lossy(content_type));

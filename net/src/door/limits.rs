@@ -77,8 +77,6 @@ pub struct DoorLimits {
     pub keepalive_interval: Duration,
     /// Time the peer has to answer that ping.
     pub keepalive_timeout: Duration,
-    /// Largest body of a plain HTTP request in bytes; it takes a permit of [`Self::assembly_bytes`].
-    pub http_body: usize,
     /// The answer to a call for which a budget has nothing left.
     pub busy: Status,
 }
@@ -93,6 +91,11 @@ impl DoorLimits {
         (self.max_concurrent_streams - self.max_concurrent_streams / 16) as usize
     }
 
+    /// Largest request in bytes when it comes as JSON: bytes in base64 take a third more, and some room is for names and space.
+    pub fn max_json_request(&self) -> usize {
+        self.max_recv_message / 3 * 4 + (64 << 10)
+    }
+
     /// The bounds of each of `loops` loops.
     pub fn of_loop(&self, loops: usize) -> Self {
         let share = |bytes: usize| (bytes / loops.max(1)).max(1);
@@ -100,7 +103,7 @@ impl DoorLimits {
             window_bytes: share(self.window_bytes),
             request_bytes: share(self.request_bytes),
             // one message must always find room
-            assembly_bytes: share(self.assembly_bytes).max(self.max_recv_message),
+            assembly_bytes: share(self.assembly_bytes).max(self.max_json_request()),
             answer_bytes: share(self.answer_bytes),
             send_bytes: share(self.send_bytes),
             socket_bytes: share(self.socket_bytes),
@@ -162,7 +165,6 @@ impl Default for DoorLimits {
             write_stall: Duration::from_secs(60),
             keepalive_interval: Duration::from_secs(2 * 3600),
             keepalive_timeout: Duration::from_secs(20),
-            http_body: 2 << 20,
             busy: Status::new(Code::ResourceExhausted, "too many requests"),
         }
     }

@@ -4,6 +4,8 @@ use super::answer::Answer;
 use super::calls::{LoopCtx, State, StreamHandle};
 use super::limits::DoorLimits;
 use super::method::Methods;
+use super::record::CallRecord;
+use super::reservation::RequestRoom;
 use super::respond;
 use super::token::CallToken;
 use std::rc::Rc;
@@ -27,6 +29,11 @@ impl LoopHandle {
         &self.ctx.limits
     }
 
+    /// Room for a request that comes as text.
+    pub fn request_room(&self) -> RequestRoom {
+        RequestRoom::new(&self.ctx.state)
+    }
+
     /// True while large answers have used up half of their budget: then read no answer before its client takes it.
     pub fn is_crowded(&self) -> bool {
         self.ctx.answer_bytes.get() > self.ctx.limits.answer_bytes / 2
@@ -43,6 +50,13 @@ impl LoopHandle {
         let Some((open, responder)) = entry else { return false };
         respond::answer(&self.ctx, open, responder, answer.into());
         true
+    }
+
+    /// Notes something about a call that is not over, if anybody wants to see that.
+    pub fn note(&self, token: CallToken, note: impl FnOnce(&mut CallRecord)) {
+        if let Some(record) = self.ctx.table.borrow_mut().get_mut(token).and_then(|e| e.open.record.as_deref_mut()) {
+            note(record);
+        }
     }
 
     /// True while a deferred call or a stream is alive.

@@ -4,8 +4,10 @@ use super::compress::Encoding;
 use super::conn_shared::{ConnGuard, ConnShared};
 use super::long_calls::LongCall;
 use super::method_info::MethodInfo;
+use super::record::{CallRecord, Ended};
 use super::state::LoopState;
 use super::status::Code;
+use http::HeaderMap;
 use std::rc::Rc;
 use tokio::time::Instant;
 
@@ -25,6 +27,8 @@ pub(super) struct Open {
     pub(super) long: Option<LongCall>,
     /// How it ended; `Canceled` unless set.
     pub(super) code: Code,
+    /// What is noted of it, when somebody wants to see it in detail.
+    pub(super) record: Option<Box<CallRecord>>,
 }
 
 impl Open {
@@ -34,8 +38,9 @@ impl Open {
         conn: Option<ConnGuard>,
         method: &Rc<MethodInfo>,
         deadline: Option<Instant>,
+        headers: &HeaderMap,
     ) -> Self {
-        state.observer().started(method);
+        let record = state.observer().started(method, headers);
         state.calls.set(state.calls.get() + 1);
         Self {
             state: state.clone(),
@@ -47,6 +52,7 @@ impl Open {
             charged: 0,
             long: None,
             code: Code::Canceled,
+            record,
         }
     }
 
@@ -75,6 +81,15 @@ impl Drop for Open {
         let state = &self.state;
         state.request_bytes.set(state.request_bytes.get() - self.charged);
         state.calls.set(state.calls.get() - 1);
-        state.observer().handled(&self.method, self.code, state.now().saturating_duration_since(self.started));
+        let ended = Ended {
+            method: &self.method,
+            code: self.code,
+            // not the time of the round, in which a short call begins and ends
+            took: Instant::now().saturating_duration_since(self.started),
+            remote: self.conn.as_ref().and_then(|conn| conn.0.peer.addr),
+            waits: self.long.is_some(),
+            record: self.record.take(),
+        };
+        state.observer().handled(ended);
     }
 }

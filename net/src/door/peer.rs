@@ -16,6 +16,8 @@ pub struct Peer {
     pub listener: u32,
     /// False on a listener for plain HTTP only.
     pub grpc: bool,
+    /// False on a listener for gRPC only.
+    pub http: bool,
     /// True on a listener for scrapers and probes only.
     pub metrics_only: bool,
 }
@@ -46,6 +48,6 @@ impl Peer {
     pub(crate) fn of_certificate(common_name: &str) -> Self {
         let certs = vec![CertificateDer::from(Vec::new())];
         let tls = PeerTls { certs, server_name: None, common_name: OnceCell::from(common_name.to_owned()) };
-        Self { addr: None, tls: Some(tls), listener: 0, grpc: true, metrics_only: false }
+        Self { addr: None, tls: Some(tls), listener: 0, grpc: true, http: true, metrics_only: false }
     }
 }

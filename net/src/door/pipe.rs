@@ -11,10 +11,14 @@ use std::task::Waker;
 pub(super) struct Pipe {
     /// Messages of the service that have not been taken yet.
     pub(super) out: VecDeque<Message>,
+    /// The peer has not asked for the message behind the one it took last: it may still hold that one.
+    pub(super) is_held: bool,
     pub(super) end: Option<Status>,
     pub(super) reader: Option<Waker>,
     /// Messages for the service.
     pub(super) inward: VecDeque<Bytes>,
+    /// Waits until they are taken.
+    pub(super) writer: Option<Waker>,
     pub(super) ended: bool,
 }
 
@@ -27,6 +31,18 @@ impl Pipe {
     pub(super) fn finish(&mut self, status: Status) {
         self.end = Some(status);
         self.wake();
+        // whoever waits to send finds out that nobody reads
+        self.inward.clear();
+        self.writer.take().inspect(Waker::wake_by_ref);
+    }
+
+    /// The next message for the service.
+    pub(super) fn take_inward(&mut self) -> Option<Bytes> {
+        let message = self.inward.pop_front();
+        if self.inward.is_empty() {
+            self.writer.take().inspect(Waker::wake_by_ref);
+        }
+        message
     }
 
     fn wake(&mut self) {

@@ -29,8 +29,9 @@ pub(super) fn accept(ctx: &Rc<LoopCtx>, methods: &MethodTable, accepted: Accepte
     if !accepted.conn.0.peer.grpc {
         return Some(accepted);
     }
-    let secure = accepted.conn.0.peer.tls.is_some();
-    let timeout = match head::judge(request.method(), request.headers(), secure) {
+    let peer = &accepted.conn.0.peer;
+    let shares = peer.tls.is_some() && peer.http;
+    let timeout = match head::judge(request.method(), request.headers(), shares) {
         Head::Http => return Some(accepted),
         Head::Refused(http, status) => {
             refuse(accepted.respond, http, &status);
@@ -52,7 +53,7 @@ pub(super) fn accept(ctx: &Rc<LoopCtx>, methods: &MethodTable, accepted: Accepte
     }
     let deadline = timeout.and_then(|t| ctx.now().checked_add(t));
     let peer = conn.0.peer.clone();
-    let mut open = Open::new(&ctx.state, Some(conn), &method.info, deadline);
+    let mut open = Open::new(&ctx.state, Some(conn), &method.info, deadline, &parts.headers);
     match head::encoding(&parts.headers) {
         Ok(encoding) => open.encoding = encoding,
         Err(status) => {

@@ -25,6 +25,54 @@ impl AssemblyPermit {
     }
 }
 
+impl AssemblyPermit {
+    /// Makes it a permit for so many bytes; false while the budget has none left.
+    fn grow(&mut self, bytes: usize) -> bool {
+        let total = self.state.assembly_bytes.get() - self.bytes + bytes;
+        if bytes > self.bytes && total > self.state.limits.assembly_bytes {
+            return false;
+        }
+        self.state.assembly_bytes.set(total);
+        self.bytes = bytes;
+        true
+    }
+}
+
+/// Room for a request whose length nobody has said: it is taken as the request grows, and given back when this is dropped or
+/// [cleared](Self::clear).
+pub struct RequestRoom {
+    state: Rc<LoopState>,
+    permit: Option<AssemblyPermit>,
+}
+
+impl RequestRoom {
+    pub(super) fn new(state: &Rc<LoopState>) -> Self {
+        Self { state: state.clone(), permit: None }
+    }
+
+    /// Room for so many bytes in all. False when there is none: many large requests are under way.
+    #[must_use]
+    pub fn grow(&mut self, bytes: usize) -> bool {
+        if bytes <= self.state.limits.free_assembly {
+            return true;
+        }
+        match &mut self.permit {
+            // by steps, so that not every piece is an entry in the books
+            Some(permit) if permit.bytes >= bytes => true,
+            Some(permit) => permit.grow(bytes.next_power_of_two()) || permit.grow(bytes),
+            None => {
+                self.permit = AssemblyPermit::take(&self.state, bytes);
+                self.permit.is_some()
+            }
+        }
+    }
+
+    /// The request is over.
+    pub fn clear(&mut self) {
+        self.permit = None;
+    }
+}
+
 impl Drop for AssemblyPermit {
     fn drop(&mut self) {
         let state = &self.state;
@@ -56,6 +104,10 @@ impl AnswerReservation {
         }
         let all = &self.state.answer_bytes;
         all.set(all.get() + bytes - self.bytes);
+        if bytes < self.bytes && !self.state.unread_inside.borrow().is_empty() {
+            // those inside give back outside of rounds
+            self.state.ready.wake_loop();
+        }
         if let Some(conn) = &self.conn {
             conn.answers.set(conn.answers.get() + bytes - self.bytes);
         }

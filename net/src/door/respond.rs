@@ -23,10 +23,7 @@ pub(super) fn answer(ctx: &LoopCtx, mut open: Open, responder: Responder, answer
     };
     let mut respond = match responder {
         Responder::H2(respond) => respond,
-        Responder::Local(give) => {
-            drop(open);
-            return give(answer);
-        }
+        Responder::Local(slot) => return slot.give(open, answer),
     };
     let trailers = answer.trailers;
     match answer.body {

@@ -209,13 +209,17 @@ fn reset(s: &mut Sending, code: Code) -> Poll<Result<(), Code>> {
 
 /// Goes on with answers that waited for the budget.
 pub(super) fn read_on(ctx: &LoopCtx) {
-    if ctx.unread.borrow().is_empty() {
+    if ctx.unread.borrow().is_empty() && ctx.unread_inside.borrow().is_empty() {
         return;
     }
     let left = ctx.limits.answer_bytes.saturating_sub(ctx.answer_bytes.get());
     // with nothing in memory one may always go on
     let left = if ctx.answer_bytes.get() == 0 { left.max(CHUNK) } else { left };
     ctx.wake_waiting(&ctx.unread, left, CHUNK);
+    for _ in 0..left / CHUNK {
+        let Some(waker) = ctx.unread_inside.borrow_mut().pop_front() else { return };
+        waker.wake();
+    }
 }
 
 /// While others wait for the budget: ends answers that do not get rid of what was read of them.

@@ -15,6 +15,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Waker;
 use tokio::time::Instant;
 
 /// What HTTP/2 gives every connection before anything is said.
@@ -50,6 +51,8 @@ pub(super) struct LoopState {
     pub(super) to_inflate: RefCell<VecDeque<CallToken>>,
     /// Large answers that wait to be read on.
     pub(super) unread: RefCell<VecDeque<CallToken>>,
+    /// Those inside the process that wait to read large answers on.
+    pub(super) unread_inside: RefCell<VecDeque<Waker>>,
     /// Earliest deadline of a waiting call, or earlier.
     pub(super) next_deadline: Cell<Option<Instant>>,
     /// A service was called from outside a round: the next one must end with `end_of_round`.
@@ -79,6 +82,7 @@ impl LoopState {
             unassembled: RefCell::default(),
             to_inflate: RefCell::default(),
             unread: RefCell::default(),
+            unread_inside: RefCell::default(),
             next_deadline: Cell::new(None),
             called: Cell::new(false),
             gated: RefCell::new(Vec::new()),

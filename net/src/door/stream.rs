@@ -192,7 +192,7 @@ impl Streaming {
                 // an idle stream must not keep a share of the connection's window
                 tx.reserve_capacity(0);
             }
-            Tx::Local(pipe) if !pipe.borrow().out.is_empty() => return false,
+            Tx::Local(pipe) if !pipe.borrow().out.is_empty() || pipe.borrow().is_held => return false,
             Tx::Local(_) | Tx::Unsent(_) | Tx::Dead => {}
         }
         self.owe(ctx, 0);
@@ -281,7 +281,7 @@ impl Streaming {
         let rx = match &mut self.rx {
             Some(Rx::H2(rx)) => rx,
             Some(Rx::Local(pipe)) => {
-                let message = pipe.borrow_mut().inward.pop_front();
+                let message = pipe.borrow_mut().take_inward();
                 if let Some(message) = message {
                     return Some(Happened::Message(message));
                 }

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use std::io::Write as _;
 
 /// A refusal: plain text that ends in a newline, and that no browser guesses at.
-pub(super) fn refusal(status: StatusCode, body: &str) -> Response<HttpBody> {
+pub(crate) fn refusal(status: StatusCode, body: &str) -> Response<HttpBody> {
     let mut response = text(status, format!("{body}\n"));
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response

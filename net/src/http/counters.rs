@@ -2,7 +2,11 @@
 //!
 //! Written by one loop each, added up by a scrape. Must stay cheap: a few relaxed additions per call.
 
-use crate::door::{Code, DoorObserver, MethodInfo};
+use super::call_times::MethodTimes;
+use super::client_versions::ClientVersions;
+use crate::door::{CallRecord, Code, DoorObserver, Ended, MethodInfo, MethodKind};
+use crate::spans::{Called, Tracer};
+use http::HeaderMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -18,6 +22,7 @@ pub(super) struct MethodCounters {
     pub(super) sent: AtomicU64,
     /// By the number of the code.
     pub(super) handled: [AtomicU64; Code::ALL.len()],
+    pub(super) times: MethodTimes,
 }
 
 impl MethodCounters {
@@ -30,6 +35,7 @@ impl MethodCounters {
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             handled: std::array::from_fn(|_| AtomicU64::new(0)),
+            times: MethodTimes::new(&info.service, &info.method),
         }
     }
 }
@@ -38,6 +44,7 @@ impl MethodCounters {
 #[derive(Debug, Default)]
 pub struct LoopMetrics {
     methods: OnceLock<Vec<MethodCounters>>,
+    pub(super) versions: ClientVersions,
     /// Bytes of messages, without their framing and before compression.
     pub(super) received_bytes: AtomicU64,
     pub(super) sent_bytes: AtomicU64,
@@ -61,41 +68,88 @@ impl LoopMetrics {
 }
 
 /// One loop's observer.
-#[derive(Debug)]
-pub struct Observer(pub Arc<LoopMetrics>);
+pub struct Observer {
+    /// Where it counts.
+    pub metrics: Arc<LoopMetrics>,
+    /// Decides which calls are traced; `None` for none of them.
+    pub tracer: Option<Tracer>,
+    /// A unary call that takes longer is a warning in the log.
+    pub slow_request: Duration,
+}
 
-impl DoorObserver for Observer {
-    fn started(&self, method: &MethodInfo) {
-        if let Some(m) = self.0.of(method) {
-            m.started.fetch_add(1, Relaxed);
+/// At the finest level the log has a line about every unary call.
+fn logs_every_call() -> bool {
+    tracing::enabled!(tracing::Level::DEBUG)
+}
+
+impl Observer {
+    /// The line that operators search for when clients complain.
+    fn log(&self, ended: &Ended<'_>) {
+        if ended.method.kind != MethodKind::Unary || ended.waits {
+            return;
+        }
+        let is_slow = ended.took > self.slow_request;
+        if !is_slow && !logs_every_call() {
+            return;
+        }
+        let remote = ended.remote.map_or_else(|| "No remote client info.".to_owned(), |remote| remote.to_string());
+        let request = ended.record.as_ref().map_or("", |record| record.request.as_str());
+        let (path, code) = (ended.method.path.as_str(), ended.code.name());
+        if is_slow {
+            tracing::warn!(
+                "time spent" = ?ended.took, remote, "response type" = path, code, "request content" = request,
+                "request stats"
+            );
+        } else {
+            tracing::debug!(
+                "time spent" = ?ended.took, remote, "response type" = path, code, "request content" = request,
+                "request stats"
+            );
         }
     }
+}
 
-    fn handled(&self, method: &MethodInfo, code: Code, _: Duration) {
-        if let Some(m) = self.0.of(method) {
-            m.handled[code as usize].fetch_add(1, Relaxed);
+impl DoorObserver for Observer {
+    fn started(&self, method: &MethodInfo, headers: &HeaderMap) -> Option<Box<CallRecord>> {
+        let counters = self.metrics.of(method)?;
+        counters.started.fetch_add(1, Relaxed);
+        let version = headers.get("client-api-version").map(|version| version.as_bytes());
+        self.metrics.versions.count(version, method.kind != MethodKind::Unary);
+        let called = Called { service: &method.service, method: &method.method };
+        let trace = self.tracer.as_ref().and_then(|tracer| tracer.begin(called, headers));
+        (trace.is_some() || logs_every_call()).then(|| Box::new(CallRecord { request: String::new(), trace }))
+    }
+
+    fn handled(&self, mut ended: Ended<'_>) {
+        if let Some(m) = self.metrics.of(ended.method) {
+            m.handled[ended.code as usize].fetch_add(1, Relaxed);
+            m.times.observe(ended.code == Code::Ok, ended.took);
+        }
+        self.log(&ended);
+        if let Some(trace) = ended.record.as_mut().and_then(|record| record.trace.take()) {
+            trace.finish(ended.code as u8);
         }
     }
 
     fn msg_received(&self, method: &MethodInfo, bytes: usize) {
-        self.0.received_bytes.fetch_add(bytes as u64, Relaxed);
-        if let Some(m) = self.0.of(method) {
+        self.metrics.received_bytes.fetch_add(bytes as u64, Relaxed);
+        if let Some(m) = self.metrics.of(method) {
             m.received.fetch_add(1, Relaxed);
         }
     }
 
     fn msg_sent(&self, method: &MethodInfo, bytes: usize) {
-        self.0.sent_bytes.fetch_add(bytes as u64, Relaxed);
-        if let Some(m) = self.0.of(method) {
+        self.metrics.sent_bytes.fetch_add(bytes as u64, Relaxed);
+        if let Some(m) = self.metrics.of(method) {
             m.sent.fetch_add(1, Relaxed);
         }
     }
 
     fn connection_opened(&self) {
-        self.0.connections.fetch_add(1, Relaxed);
+        self.metrics.connections.fetch_add(1, Relaxed);
     }
 
     fn connection_closed(&self) {
-        self.0.connections.fetch_sub(1, Relaxed);
+        self.metrics.connections.fetch_sub(1, Relaxed);
     }
 }

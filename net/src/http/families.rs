@@ -1,8 +1,12 @@
-//! The families of the member: server, store, disk, watchers, process. Names are etcd's where etcd has them.
+//! The families of the member: server, consensus, leases, keys, watchers. Names are etcd's where etcd has them.
 //!
 //! Some of them break the rules for names, as etcd's do (`..._total` on a gauge): dashboards know them so.
 
+use super::applied_families;
+use super::etcd_alone;
 use super::page::{Kind, Page};
+use super::process;
+use super::storage_families;
 use crate::services::ClientServices;
 use messages::Gauges;
 use model::StoreStatus;
@@ -19,10 +23,14 @@ pub(super) fn write(page: &mut Page, this: &ClientServices) {
     store(page, &this.ports().reads.status());
     let users = this.ports().reads.auth_revision().1;
     page.gauge("etcd_debugging_auth_revision", "Revision of users and roles.", users as f64);
-    disk(page, gauges);
+    agreement(page, gauges);
+    storage_families::write(page, gauges);
+    applied_families::write(page, &gauges.measured.applied);
     watchers(page, gauges);
     this.config().peers.render(this.ports().identity.member_id, page);
-    process(page);
+    known_peers(page, this);
+    process::write(page);
+    etcd_alone::write(page);
 }
 
 fn server(page: &mut Page, this: &ClientServices) {
@@ -52,6 +60,11 @@ fn server(page: &mut Page, this: &ClientServices) {
         let help = "Seconds until the certificate shown to clients ends; negative afterwards.";
         page.gauge("conclave_server_certificate_expiration_seconds", help, left);
     }
+    features(page, this);
+    let dropped = config.tracing.as_ref().map_or(0, |tracing| tracing.dropped()) as f64;
+    page.counter("conclave_trace_spans_dropped_total", "Spans that found no room or no collector.", dropped);
+    let budget = config.memory_budget as f64;
+    page.gauge("conclave_memory_budget_bytes", "Bytes of all memory budgets together; see --memory-budget.", budget);
     let name = "etcd_debugging_server_alarms";
     page.family(name, Kind::Gauge, "Alarms that are raised, by member and type; each is 1.");
     for alarm in this.ports().reads.status().alarms.iter() {
@@ -60,7 +73,40 @@ fn server(page: &mut Page, this: &ClientServices) {
     }
 }
 
+fn features(page: &mut Page, this: &ClientServices) {
+    let name = "etcd_server_feature_enabled";
+    page.family(name, Kind::Gauge, "1 for each feature gate that is on.");
+    for (gate, stage, on) in &this.config().features {
+        page.sample(name, &format!("name=\"{gate}\",stage=\"{stage}\""), f64::from(*on));
+    }
+}
+
+/// The members that this one knows, itself among them.
+fn known_peers(page: &mut Page, this: &ClientServices) {
+    let own = this.ports().identity.member_id;
+    let name = "etcd_network_known_peers";
+    page.family(name, Kind::Gauge, "1 for each member that is known here.");
+    for member in this.ports().reads.members().unwrap_or_default() {
+        page.sample(name, &format!("Local=\"{own:x}\",Remote=\"{:x}\"", member.id), 1.0);
+    }
+}
+
 fn consensus(page: &mut Page, gauges: &Gauges) {
+    let measured = &gauges.measured;
+    let late = measured.late_heartbeats.load(Relaxed) as f64;
+    let help = "Times that this member led and was late with its heartbeats, which says that it has too much to do.";
+    page.counter("etcd_server_heartbeat_send_failures_total", help, late);
+    let slow = measured.slow_read_indexes.load(Relaxed) as f64;
+    let help = "Rounds of read indices that half an election timeout was not enough for.";
+    page.counter("etcd_server_slow_read_indexes_total", help, slow);
+    let failed = measured.failed_read_indexes.load(Relaxed) as f64;
+    page.counter("etcd_server_read_indexes_failed_total", "Reads that were given no read index in time.", failed);
+    let promoted = measured.promotions.load(Relaxed) as f64;
+    page.counter(
+        "etcd_server_learner_promote_successes",
+        "Learners that were promoted while this member led.",
+        promoted,
+    );
     let changes = gauges.leader_changes.load(Relaxed) as f64;
     page.counter("etcd_server_leader_changes_seen_total", "Changes of the leader that this member saw.", changes);
     let committed = gauges.committed.load(Relaxed) as f64;
@@ -75,7 +121,13 @@ fn consensus(page: &mut Page, gauges: &Gauges) {
 
 fn leases(page: &mut Page, gauges: &Gauges) {
     let expired = gauges.leases_expired.load(Relaxed) as f64;
-    page.counter("etcd_server_lease_expired_total", "Leases that ended because nobody renewed them.", expired);
+    page.counter(
+        "etcd_debugging_server_lease_expired_total",
+        "Leases that ended because nobody renewed them.",
+        expired,
+    );
+    let help = "Times to live that leases were granted with, in seconds.";
+    page.durations("etcd_debugging_lease_ttl_total", help, &gauges.measured.lease_ttls.distribution());
     let granted = gauges.leases_granted.load(Relaxed) as f64;
     page.counter("etcd_debugging_lease_granted_total", "Leases that were granted.", granted);
     let revoked = gauges.leases_revoked.load(Relaxed) as f64;
@@ -95,21 +147,35 @@ fn store(page: &mut Page, status: &StoreStatus) {
     page.gauge("etcd_debugging_mvcc_compact_revision", "Last revision that the store was compacted to.", compacted);
 }
 
-fn disk(page: &mut Page, gauges: &Gauges) {
-    syncs(page, gauges);
-    let written = gauges.wal_bytes.load(Relaxed) as f64;
-    page.counter("etcd_disk_wal_write_bytes_total", "Bytes written to the write-ahead log.", written);
-    let defragmenting = f64::from(gauges.defragmenting.load(Relaxed));
-    page.gauge("etcd_disk_defrag_inflight", "1 while a defragmentation runs.", defragmenting);
-    let bytes = gauges.disk_bytes.load(Relaxed) as f64;
-    page.gauge("conclave_store_disk_bytes", "Bytes that the files of the store take on disk.", bytes);
-}
-
-/// The histogram that etcd's alert rules look at: each bucket counts what took no longer than its bound.
-fn syncs(page: &mut Page, gauges: &Gauges) {
-    const NAME: &str = "etcd_disk_wal_fsync_duration_seconds";
-    page.family(NAME, Kind::Histogram, "Seconds that syncs of the write-ahead log took.");
-    page.histogram(NAME, "", &gauges.wal_syncs);
+fn agreement(page: &mut Page, gauges: &Gauges) {
+    let compared = gauges.hashes_compared.load(Relaxed) as f64;
+    page.counter(
+        "conclave_running_hashes_compared_total",
+        "Running hashes of other members that were compared.",
+        compared,
+    );
+    let scrubs = gauges.scrubs.load(Relaxed) as f64;
+    page.counter("conclave_scrubs_total", "Times that the whole store was read to find damage.", scrubs);
+    let rows = gauges.scrubbed_rows.load(Relaxed) as f64;
+    page.gauge(
+        "conclave_scrubbed_rows",
+        "Rows that the present reading of the store, or the last one, has come to.",
+        rows,
+    );
+    let problems = gauges.scrub_problems.load(Relaxed) as f64;
+    page.gauge("conclave_scrub_problems", "Problems that the last reading of the store has found.", problems);
+    let fenced = f64::from(gauges.fenced.load(Relaxed));
+    page.gauge(
+        "conclave_member_fenced",
+        "1 while this member's data is not that of the others, and it answers nothing about keys.",
+        fenced,
+    );
+    let first = gauges.first_difference.load(Relaxed) as f64;
+    page.gauge(
+        "conclave_first_different_entry",
+        "First log entry behind which the data of members differs; 0 for none.",
+        first,
+    );
 }
 
 fn watchers(page: &mut Page, gauges: &Gauges) {
@@ -121,40 +187,13 @@ fn watchers(page: &mut Page, gauges: &Gauges) {
     page.gauge("etcd_debugging_mvcc_slow_watcher_total", "Watchers that are behind the current revision.", slow);
     let events = gauges.events.load(Relaxed) as f64;
     page.counter("etcd_debugging_mvcc_events_total", "Events sent to watchers.", events);
-}
-
-/// What the operating system says of this process; nothing where it says nothing.
-fn process(page: &mut Page) {
-    let pages = std::fs::read_to_string("/proc/self/statm").ok();
-    if let Some(resident) = pages.and_then(|s| s.split_whitespace().nth(1)?.parse::<f64>().ok()) {
-        page.gauge("process_resident_memory_bytes", "Bytes of memory that are resident.", resident * 4096.0);
-    }
-    if let Ok(open) = std::fs::read_dir("/proc/self/fd") {
-        let open = open.count() as f64;
-        page.gauge("os_fd_used", "File descriptors that are open.", open);
-        page.gauge("process_open_fds", "File descriptors that are open.", open);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    #[test]
-    fn syncs_are_a_cumulative_histogram() {
-        let gauges = Gauges::default();
-        for micros in [10, 1000, 1001, 8_192_000, 9_000_000] {
-            gauges.wal_syncs.observe(Duration::from_micros(micros));
-        }
-        let mut page = Page::new();
-        syncs(&mut page, &gauges);
-        let text = page.into_text();
-        let of = |bound: &str| {
-            let head = format!("etcd_disk_wal_fsync_duration_seconds_bucket{{le=\"{bound}\"}} ");
-            text.lines().find_map(|line| line.strip_prefix(&head).map(str::to_owned)).expect(bound)
-        };
-        assert_eq!([of("0.001"), of("0.002"), of("4.096"), of("8.192"), of("+Inf")], ["2", "3", "3", "4", "5"]);
-        assert!(text.contains("_count 5\n"));
-    }
+    let measured = &gauges.measured;
+    let name = "etcd_debugging_server_watch_send_loop_watch_stream_duration_seconds";
+    page.durations(name, "Seconds of turns in which events were sent.", &measured.watch_turns.distribution());
+    let name = "etcd_debugging_server_watch_send_loop_watch_stream_duration_per_event_seconds";
+    page.durations(name, "Seconds of such turns for each event.", &measured.watch_events.distribution());
+    let name = "etcd_debugging_server_watch_send_loop_control_stream_duration_seconds";
+    page.durations(name, "Seconds of turns of requests of clients.", &measured.watch_requests.distribution());
+    let name = "etcd_debugging_server_watch_send_loop_progress_duration_seconds";
+    page.durations(name, "Seconds of turns of notices of progress.", &measured.watch_progress.distribution());
 }

@@ -2,21 +2,45 @@
 //!
 //! Texts, codes and headers are etcd's.
 
+use super::access;
 use super::answer::{not_found, only_get, page};
+use super::debug;
 use super::health;
 use super::metrics::Metrics;
+use super::profile::{self, Profiler};
+use super::v2;
 use super::version;
 use crate::door::{HttpBody, HttpHandler, HttpRequest, Peer, text};
+use crate::gateway::Gateway;
 use crate::services::{ClientServices, storage_version};
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, ready};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use std::sync::Arc;
 
 /// Settings of plain HTTP.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone)]
 pub struct HttpConfig {
     /// Origins whose pages may call from a browser (`--cors`); `*` or none at all for everybody.
     pub origins: Vec<String>,
+    /// Host names that requests without TLS may ask for (`--host-whitelist`); `*` or none at all for every name.
+    pub hosts: Vec<String>,
+    /// The API is served as JSON (`--enable-grpc-gateway`).
+    pub gateway: bool,
+    /// Serve the v2 API (`--enable-v2`): when the member started, nanoseconds since 1970.
+    pub v2_since: Option<i64>,
+    /// The command line of the process, for those who ask.
+    pub command_line: Arc<[String]>,
+    /// Makes profiles (`--enable-pprof`); `None` for nobody.
+    pub profiler: Option<Arc<dyn Profiler>>,
+    /// Calls by method are shown (`--log-level debug`, as in etcd).
+    pub shows_requests: bool,
+}
+
+impl std::fmt::Debug for HttpConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HttpConfig").field("origins", &self.origins).finish_non_exhaustive()
+    }
 }
 
 /// Serves plain HTTP on one loop.
@@ -24,25 +48,71 @@ pub struct Http {
     this: ClientServices,
     metrics: Metrics,
     config: HttpConfig,
+    gateway: Option<Gateway>,
 }
 
 impl Http {
     /// For the services of a loop.
     pub fn new(this: ClientServices, metrics: Metrics, config: HttpConfig) -> Self {
-        Self { this, metrics, config }
+        let gateway = config.gateway.then(|| Gateway::new(this.handle().clone()));
+        Self { this, metrics, config, gateway }
+    }
+
+    /// Refuses a request before its page is looked for.
+    fn refuse(&self, request: &HttpRequest) -> Option<Response<HttpBody>> {
+        if request.peer.metrics_only {
+            return None;
+        }
+        let names_count =
+            self.gateway.is_some() && self.this.config().client_cert_auth && self.this.ports().reads.auth_revision().0;
+        access::refuse_host(&self.config.hosts, request)
+            .or_else(|| access::refuse_common_name(&request.peer, request.uri.path()).filter(|_| names_count))
     }
 
     fn answer(&self, request: HttpRequest) -> LocalBoxFuture<'static, Response<HttpBody>> {
+        // it has redirects of its own
+        if let Some(started) = self.config.v2_since.filter(|_| v2::serves(&request)) {
+            return v2::serve(self.this.clone(), started, request).boxed_local();
+        }
+        if !request.peer.metrics_only {
+            if let Some(redirect) = access::redirect(&request, self.gateway.is_some()) {
+                return ready(redirect).boxed_local();
+            }
+            if let Some(gateway) = self.gateway.as_ref().filter(|_| request.uri.path().starts_with(access::GATEWAY)) {
+                return gateway.handle(request);
+            }
+        }
         let response = match request.uri.path() {
             "/metrics" => self.metrics(&request.headers),
-            "/health" => return health::health(self.this.clone(), request).boxed_local(),
+            "/health" => {
+                return health::health(self.this.clone(), self.metrics.health.clone(), request).boxed_local();
+            }
+            path if path.starts_with("/debug/") && !request.peer.metrics_only => return self.debug(request),
             "/version" if !request.peer.metrics_only => self.version(&request.method),
             path => match health::Probe::of(path) {
-                Some(probe) => return probe.run(self.this.clone(), request).boxed_local(),
+                Some(probe) => return probe.run(self.this.clone(), self.metrics.health.clone(), request).boxed_local(),
                 None => not_found(),
             },
         };
         ready(response).boxed_local()
+    }
+
+    /// What developers ask for.
+    fn debug(&self, request: HttpRequest) -> LocalBoxFuture<'static, Response<HttpBody>> {
+        let path = request.uri.path();
+        match &self.config.profiler {
+            Some(profiler) if path.starts_with("/debug/pprof/") => {
+                profile::answer(profiler.clone(), self.config.command_line.clone(), request).boxed_local()
+            }
+            _ if path == "/debug/vars" => {
+                let (this, words) = (self.this.clone(), self.config.command_line.clone());
+                async move { debug::vars(this, &words).await }.boxed_local()
+            }
+            _ if path == "/debug/requests" && self.config.shows_requests => {
+                ready(debug::requests(&self.metrics)).boxed_local()
+            }
+            _ => ready(not_found()).boxed_local(),
+        }
     }
 
     fn version(&self, method: &Method) -> Response<HttpBody> {
@@ -76,7 +146,11 @@ impl Http {
 }
 
 impl HttpHandler for Http {
-    fn handle(&self, request: HttpRequest) -> LocalBoxFuture<'static, Response<HttpBody>> {
+    fn handle(&self, mut request: HttpRequest) -> LocalBoxFuture<'static, Response<HttpBody>> {
+        access::rename(&mut request.uri);
+        if let Some(refusal) = self.refuse(&request) {
+            return ready(refusal).boxed_local();
+        }
         let origin = self.allowed_origin(&request.peer, &request.headers);
         // a browser asks in this way before it sends anything else
         let response = if request.method == Method::OPTIONS && !request.peer.metrics_only {
@@ -86,7 +160,8 @@ impl HttpHandler for Http {
         };
         async move {
             let mut response = response.await;
-            if let Some(origin) = origin {
+            // what becomes another protocol has nothing to say to a page
+            if let Some(origin) = origin.filter(|_| response.status() != StatusCode::SWITCHING_PROTOCOLS) {
                 allow(response.headers_mut(), origin);
             }
             response

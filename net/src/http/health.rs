@@ -3,12 +3,14 @@
 //! A linearizable check takes the same road as a read; it ends after five seconds at the latest.
 
 use super::answer::{json_string, only_get, refusal};
+use super::health_counts::HealthCounts;
 use crate::door::{HttpBody, HttpRequest, text};
 use crate::services::{ClientServices, maintenance, status};
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use messages::read::INLINE_BYTES;
 use messages::{Ports, RequestError};
 use model::request::{AlarmType, RangeRequest};
+use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -17,13 +19,19 @@ use tokio::sync::oneshot;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// `/health`.
-pub(super) async fn health(this: ClientServices, request: HttpRequest) -> Response<HttpBody> {
+pub(super) async fn health(
+    this: ClientServices,
+    counts: Arc<HealthCounts>,
+    request: HttpRequest,
+) -> Response<HttpBody> {
     if request.method != Method::GET {
         return only_get();
     }
     let query = Query::of(&request);
     let serializable = query.has("serializable", "true");
-    match unhealthy(&this, &query, serializable).await {
+    let unhealthy = unhealthy(&this, &query, serializable).await;
+    counts.health(unhealthy.is_none());
+    match unhealthy {
         None => text(StatusCode::OK, "{\"health\":\"true\",\"reason\":\"\"}"),
         Some(reason) => {
             tracing::warn!(reason, "serving /health false");
@@ -116,7 +124,12 @@ impl Probe {
     }
 
     /// Runs the checks and reports on them.
-    pub(super) async fn run(self, this: ClientServices, request: HttpRequest) -> Response<HttpBody> {
+    pub(super) async fn run(
+        self,
+        this: ClientServices,
+        counts: Arc<HealthCounts>,
+        request: HttpRequest,
+    ) -> Response<HttpBody> {
         if request.method != Method::GET {
             return only_get();
         }
@@ -124,7 +137,9 @@ impl Probe {
         let mut lines = String::new();
         let mut failed = false;
         for name in self.checks.iter().filter(|name| self.is_single || !query.has("exclude", name)) {
-            match check(&this, name).await {
+            let checked = check(&this, name).await;
+            counts.check(self.name, name, checked.is_ok());
+            match checked {
                 Ok(()) => lines += &format!("[+]{name} ok\n"),
                 Err(why) => {
                     failed = true;
@@ -146,6 +161,9 @@ impl Probe {
 async fn check(this: &ClientServices, name: &str) -> Result<(), String> {
     match name {
         "data_corruption" => {
+            if this.ports().gauges.fenced.load(std::sync::atomic::Ordering::Acquire) {
+                return Err("this member has other data than the others".into());
+            }
             let corrupt = this.ports().reads.status().alarms.iter().any(|a| a.alarm == AlarmType::Corrupt);
             if corrupt { Err("alarm activated: CORRUPT".into()) } else { Ok(()) }
         }
@@ -179,6 +197,11 @@ impl Query {
                 })
                 .collect(),
         )
+    }
+
+    /// The first value of a key.
+    pub(super) fn get(&self, key: &str) -> Option<&str> {
+        self.0.iter().find(|(k, _)| k == key).map(|(_, value)| value.as_str())
     }
 
     fn has(&self, key: &str, value: &str) -> bool {

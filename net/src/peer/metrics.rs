@@ -1,7 +1,7 @@
 //! Counters per peer, under etcd's names where etcd has them. Plain atomics: whoever renders a page reads them.
 
-use crate::http::page::{Kind, Page};
-use messages::histogram::DoublingHistogram;
+use crate::http::page::{Kind, Page, Unit};
+use messages::histogram::{Distribution, DoublingHistogram};
 use raft::NodeId;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -51,7 +51,66 @@ pub struct PeerCounters {
     /// Bulk transfers whose receipt broke off.
     pub bulk_receive_failures: AtomicU64,
     /// Round trips, from 0.1 ms doubling.
-    pub round_trip: DoublingHistogram<100, 15>,
+    pub round_trip: DoublingHistogram<100, 16>,
+    /// How long snapshots took that the peer has taken whole.
+    pub bulk_send_took: DoublingHistogram<100_000, 10>,
+    /// How long snapshots took that were received whole.
+    pub bulk_receive_took: DoublingHistogram<100_000, 10>,
+}
+
+/// What is known of the way to a follower.
+#[derive(Clone, Copy, Debug)]
+pub struct Follower {
+    /// The member.
+    pub id: NodeId,
+    /// How long round trips took.
+    pub latency: Latency,
+    /// Round trips.
+    pub succeeded: u64,
+    /// Messages that could not be sent.
+    pub failed: u64,
+}
+
+/// Milliseconds that round trips took, as far as a histogram tells: each counts as the bound of its bucket.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Latency {
+    /// The mean, which stands for the last one.
+    pub current: f64,
+    /// The mean.
+    pub average: f64,
+    /// The standard deviation.
+    pub deviation: f64,
+    /// The bound of the first bucket with any.
+    pub minimum: f64,
+    /// The bound of the last one.
+    pub maximum: f64,
+}
+
+impl Latency {
+    fn of<const FIRST: u64, const BOUNDED: usize>(histogram: &DoublingHistogram<FIRST, BOUNDED>) -> Self {
+        let longest = (FIRST << BOUNDED) as f64 / 1e3;
+        let (mut before, mut counted) = (0, Vec::new());
+        let told = histogram.distribution();
+        for (bound, count) in told.cumulative {
+            if count > before {
+                counted.push((bound.map_or(longest, |micros| micros as f64 / 1e3), count - before));
+            }
+            before = count;
+        }
+        if before == 0 {
+            return Self::default();
+        }
+        let average = told.seconds * 1e3 / before as f64;
+        let squares: f64 = counted.iter().map(|(bound, count)| (bound - average).powi(2) * *count as f64).sum();
+        let bound = |at: Option<&(f64, u64)>| at.map_or(0.0, |(bound, _)| *bound);
+        Self {
+            current: average,
+            average,
+            deviation: (squares / before as f64).sqrt(),
+            minimum: bound(counted.first()),
+            maximum: bound(counted.last()),
+        }
+    }
 }
 
 /// Counters of all peers that were ever known. A peer that left keeps its line until the member restarts, as in etcd.
@@ -66,6 +125,18 @@ impl PeerMetrics {
         self.peers.lock().unwrap_or_else(PoisonError::into_inner).entry(peer).or_default().clone()
     }
 
+    /// How far the followers of this member are away, by their round trips.
+    pub fn followers(&self) -> Vec<Follower> {
+        let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        let follower = |(peer, counters): (&NodeId, &Arc<PeerCounters>)| Follower {
+            id: *peer,
+            latency: Latency::of(&counters.round_trip),
+            succeeded: counters.round_trip.count(),
+            failed: counters.sent_failures.load(Relaxed),
+        };
+        peers.iter().map(follower).collect()
+    }
+
     /// The families of all peers, for the metrics page of the member `own`.
     pub fn render(&self, own: NodeId, page: &mut Page) {
         let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -78,13 +149,43 @@ impl PeerMetrics {
                 page.sample(row.name, &row.label.of(own, *peer), (row.value)(counters) as f64);
             }
         }
-        const NAME: &str = "etcd_network_peer_round_trip_time_seconds";
-        page.family(NAME, Kind::Histogram, "Seconds that a frame to a peer and its echo took.");
-        for (peer, counters) in peers.iter() {
-            page.histogram(NAME, &Label::To.of(own, *peer), &counters.round_trip);
+        for Times { name, help, label, value } in TIMES {
+            page.family(name, Kind::Histogram, help);
+            for (peer, counters) in peers.iter() {
+                page.histogram(name, &label.of(own, *peer), &value(counters), Unit::Seconds);
+            }
         }
     }
 }
+
+/// A histogram of each peer.
+struct Times {
+    name: &'static str,
+    help: &'static str,
+    label: Label,
+    value: fn(&PeerCounters) -> Distribution,
+}
+
+const TIMES: &[Times] = &[
+    Times {
+        name: "etcd_network_peer_round_trip_time_seconds",
+        help: "Seconds that a frame to a peer and its echo took.",
+        label: Label::To,
+        value: |c| c.round_trip.distribution(),
+    },
+    Times {
+        name: "etcd_network_snapshot_send_total_duration_seconds",
+        help: "Seconds that snapshots took that the peer has taken whole.",
+        label: Label::To,
+        value: |c| c.bulk_send_took.distribution(),
+    },
+    Times {
+        name: "etcd_network_snapshot_receive_total_duration_seconds",
+        help: "Seconds that snapshots of the peer took that were received whole.",
+        label: Label::From,
+        value: |c| c.bulk_receive_took.distribution(),
+    },
+];
 
 enum Label {
     Both,

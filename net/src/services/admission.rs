@@ -61,6 +61,22 @@ impl ClientServices {
         }
         Ok(())
     }
+
+    /// The same for a stream that shows data: a member whose data is not that of the others has none to show.
+    ///
+    /// # Errors
+    /// etcd's answer.
+    pub(super) fn admit_data_stream(
+        &self,
+        meta: &CallMeta,
+        stream: &StreamHandle,
+        on_learner: OnLearner,
+    ) -> Result<(), Status> {
+        if self.ports().gauges.fenced.load(Acquire) {
+            return Err(status::CORRUPT);
+        }
+        self.admit_stream(meta, stream, on_learner)
+    }
 }
 
 /// Ends the streams when there has been no leader for too long. Runs while there are any.

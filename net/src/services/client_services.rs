@@ -9,7 +9,9 @@ use super::encode::{self, Header};
 use super::leader_required::LeaderRequired;
 use super::requests::RoundRequests;
 use super::status;
+use super::v2_watchers::V2Watchers;
 use crate::door::{Answer, Call, CallToken, LoopHandle, Status};
+use crate::spans;
 use crate::tokens::verified::VerifiedTokens;
 use bytes::Bytes;
 use messages::admin::{Control, MaintenanceJob, RunJob};
@@ -24,7 +26,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How soon a list that the core could not take is offered again.
 const RETRY: Duration = Duration::from_millis(1);
@@ -51,6 +53,9 @@ struct Shared {
     retrying: Cell<bool>,
     leader_required: LeaderRequired,
     verified_tokens: VerifiedTokens,
+    v2_watchers: V2Watchers,
+    /// When what is being replied to was applied; known while calls are traced.
+    applied_between: Cell<Option<(Instant, Duration)>>,
     /// Calls that wait until the entry that gave their token is applied.
     waiting_for_tokens: Rc<Cell<usize>>,
 }
@@ -72,6 +77,8 @@ impl ClientServices {
             retrying: Cell::new(false),
             leader_required: LeaderRequired::default(),
             verified_tokens: VerifiedTokens::default(),
+            v2_watchers: V2Watchers::default(),
+            applied_between: Cell::new(None),
             waiting_for_tokens: Rc::default(),
         }))
     }
@@ -79,6 +86,11 @@ impl ClientServices {
     /// The loop that the calls come from.
     pub(crate) fn handle(&self) -> &LoopHandle {
         &self.0.handle
+    }
+
+    /// Where replies come in.
+    pub(super) fn sink(&self) -> SinkId {
+        self.0.sink
     }
 
     /// The ways to the owners, the published views and the counters.
@@ -99,6 +111,11 @@ impl ClientServices {
     /// Signed tokens that were verified a moment ago.
     pub(super) fn verified_tokens(&self) -> &VerifiedTokens {
         &self.0.verified_tokens
+    }
+
+    /// The watchers of the v2 tree.
+    pub(super) fn v2_watchers(&self) -> &V2Watchers {
+        &self.0.v2_watchers
     }
 
     /// How many calls wait until the entry that gave their token is applied.
@@ -140,6 +157,7 @@ impl ClientServices {
         for reply in replies {
             self.on_reply(reply);
         }
+        self.0.applied_between.set(None);
     }
 
     fn on_reply(&self, reply: Reply) {
@@ -147,6 +165,7 @@ impl ClientServices {
         match reply.body {
             ReplyBody::Applied(result) => self.on_applied(token, result),
             ReplyBody::ReadGranted(result) => {
+                self.note(token, |trace| trace.event(spans::GRANTED));
                 self.resume(token, result.map_err(status::of_request), |call, ()| call.read_granted(self, token));
             }
             ReplyBody::RangePlanned(result) => {
@@ -175,10 +194,19 @@ impl ClientServices {
             ReplyBody::JobDone(result) => {
                 self.resume(token, result.map_err(status::of_request), |call, ()| call.job_done(self, token));
             }
+            ReplyBody::RaftDescribed(view) => {
+                self.resume(token, Ok(view), |call, view| call.raft_described(self, token, view));
+            }
+            ReplyBody::AppliedBetween(began, took) => self.0.applied_between.set(Some((began, took))),
             ReplyBody::Lease(result) => {
                 let result = result.map_err(status::of_request);
                 self.resume(token, result, |call, reply| call.lease_replied(self, token, reply));
             }
+            ReplyBody::V2Listed(result) => {
+                let result = result.map_err(|why| status::of_read(&why));
+                self.resume(token, result, |call, listing| call.v2_listed(self, token, listing));
+            }
+            ReplyBody::V2Changed => self.v2_changed(),
             ReplyBody::Chunk { source, chunk } => {
                 if let Some(stream) = self.0.deferred.stream(token) {
                     stream.chunk(self, token, source, chunk);
@@ -204,6 +232,8 @@ impl ClientServices {
     /// A command was applied, certainly was not, or its outcome is unknown. A call that did nothing but propose it left no
     /// entry among the deferred calls: it is answered with the outcome.
     fn on_applied(&self, token: Token, result: Result<Applied, RequestError>) {
+        let applied = self.0.applied_between.get();
+        self.note(token, |trace| trace.applied(applied));
         let outcome = result.map_err(status::of_request).and_then(|applied| {
             let outcome = applied.result.map_err(status::of_apply)?;
             Ok((applied.revision, outcome))
@@ -223,6 +253,7 @@ impl ClientServices {
         for (token, stream) in self.0.deferred.all_streams() {
             stream.stopping(self, token);
         }
+        self.v2_watchers().end_all();
     }
 
     /// Answers a deferred call. One that is over already (client gone, deadline passed) needs no answer any more.
@@ -313,11 +344,15 @@ impl ClientServices {
     }
 
     fn add_proposal(&self, token: Token, command: Bytes) {
+        self.note(token, |trace| trace.event(spans::SENT));
         self.0.requests.borrow_mut().proposals.push(Proposal { token, command, only_in_term: 0 });
     }
 
     /// Canonical bytes of a command, under a new request id.
     fn encode(&self, caller: Caller, command: Command) -> Result<Bytes, Status> {
+        if command.touches_data() && self.ports().gauges.fenced.load(Acquire) {
+            return Err(status::CORRUPT);
+        }
         let command = command.encode_for(caller, self.new_request_id());
         if command.len() > self.config().max_request_bytes { Err(status::TOO_LARGE) } else { Ok(command) }
     }
@@ -335,6 +370,7 @@ impl ClientServices {
 
     /// Asks the core for a read index; the call goes on when it is granted.
     pub(super) fn request_read_index(&self, token: Token, call: impl DeferredCall<Self> + 'static) {
+        self.note(token, |trace| trace.event(spans::ASKED));
         self.defer(token, call);
         self.0.requests.borrow_mut().reads.push(token);
     }
@@ -428,6 +464,15 @@ impl ClientServices {
     ) {
         let order = Control::ChangeMembership { sink: self.0.sink, token, change, forwarded: false };
         if self.ports().core.control(order) {
+            self.defer(token, call);
+        } else {
+            Box::new(call).failed(self, token, status::TOO_MANY_REQUESTS);
+        }
+    }
+
+    /// Asks the core to have the store of this member rebuilt, for a deferred call. A core that is busy fails it.
+    pub(super) fn rebuild(&self, token: Token, call: impl DeferredCall<Self> + 'static) {
+        if self.ports().core.control(Control::Rebuild { sink: self.0.sink, token }) {
             self.defer(token, call);
         } else {
             Box::new(call).failed(self, token, status::TOO_MANY_REQUESTS);

@@ -1,7 +1,9 @@
 //! Settings of the services. Whoever starts the member fills them in; nothing is read from the environment here.
 
 use crate::peer::metrics::PeerMetrics;
+use crate::spans::Tracing;
 use crate::tokens::TokenKind;
+use model::SnapshotFormat;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -23,6 +25,8 @@ pub struct ServiceConfig {
     pub server_version: String,
     /// The version of the storage format that clients are told.
     pub storage_version: String,
+    /// Format of the snapshots of clients who ask for none (`--snapshot-format`).
+    pub snapshot_format: SnapshotFormat,
     /// Which tokens clients may show.
     pub tokens: TokenKind,
     /// Cost factor of hashing passwords.
@@ -31,6 +35,16 @@ pub struct ServiceConfig {
     pub client_cert_auth: bool,
     /// Counters of the connections to other members.
     pub peers: PeerMetrics,
+    /// Bytes of all memory budgets of the member together.
+    pub memory_budget: usize,
+    /// Feature gates: name, stage, and whether it is on.
+    pub features: Vec<(String, String, bool)>,
+    /// A unary call that takes longer is a warning in the log (`--warning-unary-request-duration`).
+    pub slow_request: Duration,
+    /// The metrics page has histograms of every method (`--metrics extensive`).
+    pub extensive_metrics: bool,
+    /// Where spans of calls go; `None` for nowhere.
+    pub tracing: Option<Tracing>,
     /// Lines of the host's log that it had to drop.
     pub dropped_log_lines: Arc<AtomicU64>,
     /// The first request id, drawn at random so that members, and runs of one member, use different ones.

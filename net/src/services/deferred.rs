@@ -8,10 +8,12 @@ use super::status;
 use crate::door::Status;
 use bytes::Bytes;
 use messages::Token;
+use messages::admin::RaftView;
 use messages::auth::PasswordAnswer;
 use messages::lease::LeaseReply;
 use messages::read::{ChunkSource, RangePlan, TxnPlan};
 use messages::reply::{HashAnswer, SnapshotAnswer};
+use messages::v2::HeldListing;
 use messages::watch::WatchFrame;
 use model::{Outcome, ReadError};
 use std::cell::RefCell;
@@ -63,6 +65,12 @@ pub trait DeferredCall<S> {
         self.failed(services, token, status::UNEXPECTED_REPLY);
     }
 
+    /// The reader pool has listed a directory of the v2 tree.
+    fn v2_listed(self: Box<Self>, services: &S, token: Token, listing: HeldListing) {
+        drop(listing);
+        self.failed(services, token, status::UNEXPECTED_REPLY);
+    }
+
     /// A snapshot can be read.
     fn snapshot_opened(self: Box<Self>, services: &S, token: Token, snapshot: SnapshotAnswer) {
         drop(snapshot);
@@ -71,6 +79,12 @@ pub trait DeferredCall<S> {
 
     /// A job without data is done.
     fn job_done(self: Box<Self>, services: &S, token: Token) {
+        self.failed(services, token, status::UNEXPECTED_REPLY);
+    }
+
+    /// The core has described the state of consensus.
+    fn raft_described(self: Box<Self>, services: &S, token: Token, view: Box<RaftView>) {
+        drop(view);
         self.failed(services, token, status::UNEXPECTED_REPLY);
     }
 

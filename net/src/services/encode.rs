@@ -262,7 +262,7 @@ pub fn applied(header: Header, outcome: &Outcome) -> Message {
         Outcome::Alarm(list) => alarms(header, list),
         Outcome::Auth(outcome) => auth(header, outcome),
         // its caller encodes it; what comes here is the outcome of a call that is over
-        Outcome::Members { .. } => header_only(header),
+        Outcome::Members { .. } | Outcome::V2(_) => header_only(header),
         Outcome::Compaction | Outcome::LeaseRevoke | Outcome::LeaseCheckpoint | Outcome::Done => header_only(header),
     }
 }

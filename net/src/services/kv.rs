@@ -10,7 +10,7 @@ use super::pulled;
 use super::quota::admit_cost;
 use super::reads::{self, Guarded, ReadCall, Served};
 use super::unary::{self, PendingCall};
-use super::{check, status};
+use super::{check, describe, status};
 use crate::door::{Answer, MethodTable, Status};
 use bytes::BytesMut;
 use messages::Token;
@@ -27,25 +27,30 @@ pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {
     };
     let range = "/etcdserverpb.KV/Range";
     unary::method_on_learners(services, table, range, on_learner, |services, call, request: RangeRequest| {
+        describe::range(call, &request);
         check::range(&request)?;
         let serializable = request.serializable;
         serve_read(services, call, Range(request), serializable);
         Ok(())
     });
     method(services, table, "Put", |services, call, request: PutRequest| {
+        describe::put(call, &request);
         check::put(&request)?;
         admit_cost(services, check::put_cost(&request))?;
         services.propose(call.take(), Command::Put(request));
         Ok(())
     });
     method(services, table, "DeleteRange", |services, call, request: DeleteRangeRequest| {
+        describe::delete_range(call, &request);
         check::delete_range(&request)?;
         services.propose(call.take(), Command::DeleteRange(request));
         Ok(())
     });
     method(services, table, "Txn", |services, call, request: TxnRequest| {
+        let is_read_only = check::is_read_only(&request);
+        describe::txn(call, &request, is_read_only);
         check::txn(&request, services.config().max_txn_ops)?;
-        if check::is_read_only(&request) {
+        if is_read_only {
             let serializable = check::is_serializable(&request);
             serve_read(services, call, ReadTxn(request), serializable);
             return Ok(());
@@ -55,6 +60,7 @@ pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {
         Ok(())
     });
     method(services, table, "Compact", |services, call, request: CompactionRequest| {
+        describe::compact(call, &request);
         services.require_admin(call)?;
         services.propose(call.take(), Command::Compaction(request));
         Ok(())

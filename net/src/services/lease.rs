@@ -12,8 +12,9 @@ use super::pulled;
 use super::quota::admit_cost;
 use super::reads::{self, ReadCall, Served};
 use super::unary::method;
-use super::{check, status};
+use super::{check, describe, status};
 use crate::door::{Answer, CallMeta, Inbound, Message, MethodTable, Status, StreamEvents, StreamHandle};
+use crate::spans::Value;
 use api::etcdserverpb as pb;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use bytes::Bytes;
@@ -45,10 +46,12 @@ pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {
         if request.id == 0 {
             request.id = random_id().ok_or(status::STOPPED)?;
         }
+        describe::lease_grant(call, &request);
         services.propose(call.take(), Command::LeaseGrant(request));
         Ok(())
     });
     method(services, table, &path("LeaseRevoke"), |services, call, request: LeaseRevokeRequest| {
+        describe::lease_revoke(call, &request);
         services.require_known(call)?;
         services.propose(call.take(), Command::LeaseRevoke(request));
         Ok(())
@@ -287,6 +290,9 @@ impl StreamEvents for Events {
                 return Inbound::Pause;
             }
         };
+        self.services.note(stream.token().as_u64(), |trace| {
+            trace.step("lease_renew", vec![("id", Value::Int(request.id))]);
+        });
         let revision = self.services.ports().reads.position().0;
         let renewal = Renewal { keep: self.keep.clone(), id: request.id, revision };
         let mut state = self.keep.state.borrow_mut();

@@ -2,7 +2,8 @@
 
 use super::client_services::ClientServices;
 use super::{
-    auth, cluster, concurrency, downgrade, health, kv, lease, login, maintenance, range_stream, snapshot, watch,
+    auth, cluster, concurrency, downgrade, health, kv, lease, login, maintenance, range_stream, rebuild, snapshot,
+    watch,
 };
 use crate::door::MethodTable;
 
@@ -19,6 +20,7 @@ pub fn methods(services: &ClientServices) -> MethodTable {
     auth::register(services, &mut table);
     login::register(services, &mut table);
     health::register(services, &mut table);
+    rebuild::register(services, &mut table);
     concurrency::register(services, &mut table);
     downgrade::register(services, &mut table);
     table

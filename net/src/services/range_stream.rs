@@ -8,7 +8,7 @@ use super::client_services::ClientServices;
 use super::deferred::{DeferredCall, StreamCall};
 use super::identity::Permit;
 use super::reads::Guarded;
-use super::{check, encode, status};
+use super::{check, describe, encode, status};
 use crate::door::{CallMeta, CallToken, Message, MethodTable, SendError, Status, StreamEvents, StreamHandle};
 use bytes::{Bytes, BytesMut};
 use messages::Token;
@@ -60,6 +60,9 @@ fn request(
     services.admit_stream(meta, stream, OnLearner::Refused)?;
     let request = RangeRequest::decode(body).map_err(|why| status::malformed(&why))?;
     check::range_stream(&request)?;
+    services.note(stream.token().as_u64(), |trace| {
+        trace.operation("range_streaming", describe::range_attributes(&request));
+    });
     Ok(request)
 }
 

@@ -13,13 +13,16 @@ use messages::Token;
 use messages::admin::MaintenanceJob;
 use messages::read::ChunkSource;
 use messages::reply::SnapshotAnswer;
-use model::ReadError;
+use model::{ReadError, SnapshotFormat};
 use prost::Message as _;
 use std::cell::RefCell;
 use std::rc::Rc;
 
 /// Bytes of one message.
 const CHUNK: usize = 256 << 10;
+
+/// Metadata by which a client asks for a format.
+const FORMAT: &str = "conclave-snapshot-format";
 
 /// Registers the method.
 pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {
@@ -42,11 +45,18 @@ pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {
 }
 
 fn check(services: &ClientServices, meta: &CallMeta, stream: &StreamHandle, body: Bytes) -> Result<(), Status> {
-    services.admit_stream(meta, stream, OnLearner::Served)?;
+    services.admit_data_stream(meta, stream, OnLearner::Served)?;
     match pb::SnapshotRequest::decode(body) {
         Ok(_) => Ok(()),
         Err(why) => Err(status::malformed(&why)),
     }
+}
+
+/// The format that the client asks for, or the one this member gives to clients who do not.
+fn format(services: &ClientServices, meta: &CallMeta) -> Result<SnapshotFormat, Status> {
+    let Some(asked) = meta.get(FORMAT) else { return Ok(services.config().snapshot_format) };
+    let known = std::str::from_utf8(asked).ok().and_then(SnapshotFormat::from_name);
+    known.ok_or(status::SNAPSHOT_FORMAT)
 }
 
 /// A stream that waits for its checkpoint.
@@ -57,8 +67,8 @@ struct OpeningSnapshot {
 
 impl OpeningSnapshot {
     fn begin(self, services: &ClientServices, meta: &CallMeta) {
-        match services.require_admin(meta) {
-            Ok(()) => services.run_job(self.stream.token().as_u64(), MaintenanceJob::OpenSnapshot, self),
+        match services.require_admin(meta).and_then(|()| format(services, meta)) {
+            Ok(format) => services.run_job(self.stream.token().as_u64(), MaintenanceJob::OpenSnapshot(format), self),
             Err(refused) => self.stream.finish(refused),
         }
     }

@@ -66,12 +66,16 @@ table! {
     TIMEOUT = Unavailable, "etcdserver: request timed out";
     /// Unknown outcome, the leader was lost.
     TIMEOUT_LEADER_LOST = Unavailable, "etcdserver: request timed out, possibly due to previous leader failure";
+    /// A rebuild of the only voter. Not etcd's.
+    NO_OTHER_MEMBER = FailedPrecondition, "etcdserver: there is no other member to rebuild this one from";
     /// The CORRUPT alarm stands.
     CORRUPT = DataLoss, "etcdserver: corrupt cluster";
     /// RangeStream with a sort order.
     STREAM_SORT = Unimplemented, "RangeStream does not support custom sort orders";
     /// RangeStream with revision filters.
     STREAM_FILTER = Unimplemented, "RangeStream does not support revision filters";
+    /// A snapshot was asked for in a format that does not exist. etcd has no choice of them.
+    SNAPSHOT_FORMAT = InvalidArgument, "conclave: unknown snapshot format; there are etcd and conclave";
     /// Leadership was to be given to somebody who is not a voter.
     BAD_TRANSFEREE = FailedPrecondition, "etcdserver: bad leader transferee";
     /// A new leader that was asked for does not lead in time. Not among etcd's client errors, hence the code.
@@ -257,6 +261,7 @@ pub fn of_request(error: RequestError) -> Status {
         RequestError::Timeout => TIMEOUT,
         RequestError::TimeoutLeaderLost => TIMEOUT_LEADER_LOST,
         RequestError::Member(refusal) => of_member(refusal),
+        RequestError::NoOtherMember => NO_OTHER_MEMBER,
         RequestError::Failed => JOB_FAILED,
         RequestError::Stopped => STOPPED,
     }

@@ -3,7 +3,7 @@
 use super::admission::OnLearner;
 use super::client_services::ClientServices;
 use super::status;
-use crate::door::{Call, CallMeta, MethodTable, Status};
+use crate::door::{Call, CallMeta, CallRecord, MethodTable, Status};
 use bytes::Bytes;
 use std::ops::Deref;
 use std::rc::Rc;
@@ -18,6 +18,11 @@ impl PendingCall {
     /// When taken twice: a programming error.
     pub(super) fn take(&mut self) -> Call {
         self.0.take().expect("a call is taken once")
+    }
+
+    /// Where to note what is done about it, if anybody wants to see that.
+    pub(super) fn record(&mut self) -> Option<&mut CallRecord> {
+        self.0.as_mut()?.record()
     }
 }
 

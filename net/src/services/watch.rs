@@ -8,7 +8,7 @@ use super::admission::OnLearner;
 use super::client_services::ClientServices;
 use super::deferred::StreamCall;
 use super::pulled::LARGEST_ANSWER;
-use super::status;
+use super::{describe, status};
 use crate::door::{CallMeta, CallToken, Inbound, Message, MethodTable, SendError, Status, StreamEvents, StreamHandle};
 use api::etcdserverpb as pb;
 use bytes::{Bytes, BytesMut};
@@ -42,7 +42,7 @@ fn open(
 ) -> Box<dyn StreamEvents> {
     let key = services.stream_key(stream.token().as_u64());
     let watch = Rc::new(WatchStream { key, fragmenting: fragmenting.clone(), state: RefCell::default() });
-    if let Err(refused) = services.admit_stream(meta, &stream, OnLearner::Refused) {
+    if let Err(refused) = services.admit_data_stream(meta, &stream, OnLearner::Refused) {
         stream.finish(refused);
         return Box::new(Events { services: services.clone(), meta: meta.clone(), watch, open: false });
     }
@@ -188,6 +188,7 @@ fn take(services: &ClientServices, stream: StreamKey, meta: &CallMeta, request: 
     let Some(request) = request.request_union else { return };
     services.tell_hub(match request {
         RequestUnion::CreateRequest(create) => {
+            services.note(stream.token, |trace| trace.step("watch", describe::watch_attributes(&create)));
             let create = checked(create);
             match permit(services, meta, &create) {
                 Ok(()) => ToHub::Create { stream, create },

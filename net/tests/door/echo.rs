@@ -4,9 +4,9 @@ use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use net::door::{
-    Answer, AnswerSource, Call, CallMeta, CallToken, Door, DoorLimits, DoorObserver, HttpBody, HttpHandler,
-    HttpRequest, Inbound, ListenSpec, Listener, LoopHandle, LoopHooks, LoopSender, LoopSetup, MethodInfo, MethodTable,
-    SendError, Status, StreamEvents, StreamHandle, text,
+    Answer, AnswerSource, Call, CallMeta, CallRecord, CallToken, Door, DoorLimits, DoorObserver, Ended, HttpBody,
+    HttpHandler, HttpInput, HttpRequest, Inbound, ListenSpec, Listener, LocalMeta, LoopHandle, LoopHooks, LoopSender,
+    LoopSetup, MethodInfo, MethodTable, SendError, Status, StreamEvents, StreamHandle, text,
 };
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -62,11 +62,12 @@ impl LoopHooks<Reply> for Services {
 struct Counter(Arc<Seen>);
 
 impl DoorObserver for Counter {
-    fn started(&self, _: &MethodInfo) {
+    fn started(&self, _: &MethodInfo, _: &http::HeaderMap) -> Option<Box<CallRecord>> {
         self.0.started.fetch_add(1, Ordering::Relaxed);
+        None
     }
 
-    fn handled(&self, _: &MethodInfo, _: net::door::Code, _: Duration) {
+    fn handled(&self, _: Ended<'_>) {
         self.0.handled.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -75,38 +76,51 @@ struct Pages(LoopHandle);
 
 impl HttpHandler for Pages {
     fn handle(&self, request: HttpRequest) -> LocalBoxFuture<'static, http::Response<HttpBody>> {
+        if request.host() == "evil.example" {
+            return async { text(http::StatusCode::MISDIRECTED_REQUEST, "") }.boxed_local();
+        }
         if request.uri.path() == "/inside" {
             return inside(self.0.clone(), request).boxed_local();
         }
-        let answer = format!("{} {} {}", request.method, request.uri.path(), request.body.len());
-        async move { text(http::StatusCode::OK, answer) }.boxed_local()
+        async move {
+            let (method, path) = (request.method.clone(), request.uri.path().to_owned());
+            let length = whole(request.body).await.len();
+            text(http::StatusCode::OK, format!("{method} {path} {length}"))
+        }
+        .boxed_local()
     }
+}
 
-    fn allow_host(&self, host: &str, _: bool) -> bool {
-        host != "evil.example"
+async fn whole(mut input: HttpInput) -> Bytes {
+    let mut all = Vec::new();
+    while let Some(Ok(piece)) = input.piece().await {
+        all.extend_from_slice(&piece);
     }
+    all.into()
 }
 
 /// Calls the other methods without a socket, as the JSON gateway does.
 async fn inside(handle: LoopHandle, request: HttpRequest) -> http::Response<HttpBody> {
     let peer = request.peer;
-    let none = http::HeaderMap::new();
-    let (tx, rx) = tokio::sync::oneshot::channel();
-    handle.call("/test.Echo/Hop", none.clone(), peer.clone(), request.body.clone(), |answer| {
-        let _ = tx.send(answer.into_message().map(|m| m.len()));
-    });
-    let called = rx.await.expect("answered").expect("a message");
+    let body = whole(request.body).await;
+    let meta = || LocalMeta { headers: http::HeaderMap::new(), deadline: None, peer: peer.clone() };
+    let mut message = handle.call("/test.Echo/Hop", meta(), body.clone()).await.expect("a message");
+    let mut called = 0;
+    while let Some(chunk) = message.chunk().await {
+        called += chunk.expect("a chunk").len();
+    }
+    drop(message);
 
-    let mut parrot = handle.open("/test.Echo/Parrot", none.clone(), peer.clone(), request.body).expect("opens");
+    let mut parrot = handle.open("/test.Echo/Parrot", meta(), Some(body)).expect("opens");
     let echoed = parrot.next().await.expect("echo").expect("a message").len();
     parrot.half_close();
     let end = parrot.next().await.expect("the end").expect_err("a status");
 
-    let many = [2000u32.to_be_bytes(), 1000u32.to_be_bytes()].concat();
-    let flood = handle.open("/test.Echo/Flood", none.clone(), peer.clone(), many.clone().into()).expect("opens");
+    let many: Bytes = [2000u32.to_be_bytes(), 1000u32.to_be_bytes()].concat().into();
+    let flood = handle.open("/test.Echo/Flood", meta(), Some(many.clone())).expect("opens");
     let flooded = flood.filter(|m| std::future::ready(m.is_ok())).count().await;
     // dropped before its end: cancelled
-    drop(handle.open("/test.Echo/Flood", none, peer, many.into()).expect("opens"));
+    drop(handle.open("/test.Echo/Flood", meta(), Some(many)).expect("opens"));
     text(http::StatusCode::OK, format!("{called} {echoed} {} {flooded}", end.code.name()))
 }
 

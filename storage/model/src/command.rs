@@ -5,6 +5,7 @@
 
 use crate::auth::*;
 use crate::request::*;
+use crate::v2;
 use bytes::Bytes;
 use prost::Message;
 
@@ -22,6 +23,8 @@ struct RequestHeader {
 /// `etcdserverpb.InternalRaftRequest`, the part in use.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 struct InternalRaftRequest {
+    #[prost(message, optional, tag = "2")]
+    v2: Option<v2::Request>,
     #[prost(message, optional, tag = "100")]
     header: Option<RequestHeader>,
     #[prost(message, optional, tag = "4")]
@@ -109,6 +112,8 @@ pub enum Command {
     DowngradeInfoSet(DowngradeInfoSetRequest),
     /// Users, roles and tokens.
     Auth(AuthCommand),
+    /// A request of the v2 API.
+    V2(v2::Request),
 }
 
 /// Why bytes are no command.
@@ -167,6 +172,16 @@ impl InternalRaftRequest {
 }
 
 impl Command {
+    /// Whether it is about keys or leases, those of the v2 API among them, whose history all members must agree on before anybody may be told what it did.
+    pub fn touches_data(&self) -> bool {
+        match self {
+            Self::Put(_) | Self::DeleteRange(_) | Self::Txn(_) | Self::Compaction(_) => true,
+            Self::LeaseGrant(_) | Self::LeaseRevoke(_) | Self::LeaseCheckpoint(_) | Self::V2(_) => true,
+            Self::Alarm(_) | Self::ClusterVersionSet(_) | Self::DowngradeInfoSet(_) => false,
+            Self::MemberAttrSet(_) | Self::Auth(_) => false,
+        }
+    }
+
     /// Canonical bytes, with the request id in the header as etcd has it, on behalf of nobody.
     pub fn encode(self, id: u64) -> Bytes {
         self.encode_for(Caller::Nobody, id)
@@ -190,6 +205,7 @@ impl Command {
             Self::MemberAttrSet(r) => req.member_attr_set = Some(r),
             Self::DowngradeInfoSet(r) => req.downgrade_info_set = Some(r),
             Self::Auth(command) => req.put_auth(command),
+            Self::V2(r) => req.v2 = Some(r),
         }
         req.encode_to_vec().into()
     }
@@ -223,6 +239,7 @@ impl Command {
             .or(req.cluster_version_set.map(Self::ClusterVersionSet))
             .or(req.member_attr_set.map(Self::MemberAttrSet))
             .or(req.downgrade_info_set.map(Self::DowngradeInfoSet))
+            .or(req.v2.map(Self::V2))
             .or(auth.map(Self::Auth));
         Ok((caller, command.ok_or(DecodeError::Unknown)?))
     }
@@ -275,6 +292,15 @@ mod tests {
         for command in all.map(Command::Auth) {
             assert_eq!(Command::decode(command.clone().encode(9)), Ok(command));
         }
+    }
+
+    #[test]
+    fn a_request_of_the_v2_api_has_etcds_field() {
+        let request = v2::Request { method: "PUT".into(), path: "/1/k".into(), val: "v".into(), ..Default::default() };
+        let bytes = Command::V2(request.clone()).encode(1);
+        // field 2 (v2) {2: "PUT", 3: "/1/k", 4: "v"}, field 100 (header) {1: 1}
+        assert_eq!(&bytes[..], b"\x12\x0e\x12\x03PUT\x1a\x04/1/k\x22\x01v\xa2\x06\x02\x08\x01");
+        assert_eq!(Command::decode(bytes), Ok(Command::V2(request)));
     }
 
     #[test]

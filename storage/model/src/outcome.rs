@@ -82,6 +82,8 @@ pub enum Outcome {
     },
     /// Of a command about users, roles or tokens.
     Auth(AuthOutcome),
+    /// Of a request of the v2 API.
+    V2(Box<crate::v2::Outcome>),
     /// Internal commands without an answer.
     Done,
 }

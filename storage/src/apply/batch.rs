@@ -3,6 +3,7 @@
 //! Small rows are cut from one arena, so that a put does not pay an allocation for each of them. Must never interpret a row.
 
 use super::meta_rows::State;
+use super::running::Digest;
 use crate::engine::{Family, Op};
 use crate::schema::meta;
 use bytes::{Bytes, BytesMut};
@@ -17,15 +18,31 @@ pub(super) struct Batch {
     ops: Vec<Op>,
     bytes: usize,
     arena: BytesMut,
+    /// What the entry at hand has done so far.
+    pub(super) digest: Digest,
 }
 
 impl Batch {
+    /// An effect of the entry at hand.
     pub(super) fn put(&mut self, family: Family, key: Bytes, value: Bytes) {
+        self.digest.put(family, &key, &value);
+        self.put_own(family, key, value);
+    }
+
+    /// A row of this member's own pace: no effect of an entry.
+    pub(super) fn put_own(&mut self, family: Family, key: Bytes, value: Bytes) {
         self.bytes += key.len() + value.len() + ROW_OVERHEAD;
         self.ops.push(Op::Put { family, key, value });
     }
 
+    /// An effect of the entry at hand.
     pub(super) fn delete(&mut self, family: Family, key: Bytes) {
+        self.digest.delete(family, &key);
+        self.delete_own(family, key);
+    }
+
+    /// As [`Self::put_own`].
+    pub(super) fn delete_own(&mut self, family: Family, key: Bytes) {
         self.bytes += key.len() + ROW_OVERHEAD;
         self.ops.push(Op::Delete { family, key });
     }
@@ -42,15 +59,18 @@ impl Batch {
     /// The rows for what changed between two states.
     pub(super) fn numbers(&mut self, old: &State, new: &State) {
         if old.applied != new.applied {
-            self.put(Family::Meta, Bytes::from_static(meta::APPLIED), new.applied_row());
+            self.put_own(Family::Meta, Bytes::from_static(meta::APPLIED), new.applied_row());
+            if let Some(row) = new.running_row() {
+                self.put_own(Family::Meta, Bytes::from_static(meta::RUNNING_HASH), row);
+            }
         }
         let revisions = |s: &State| (s.revision, s.compact, s.compact_done, s.compacting);
         if revisions(old) != revisions(new) {
-            self.put(Family::Meta, Bytes::from_static(meta::REVISIONS), new.revisions_row());
+            self.put_own(Family::Meta, Bytes::from_static(meta::REVISIONS), new.revisions_row());
         }
         let sizes = |s: &State| (s.log_bytes, s.cur_bytes, s.keys, s.leases, s.live_log_bytes, s.history);
         if sizes(old) != sizes(new) {
-            self.put(Family::Meta, Bytes::from_static(meta::SIZES), new.sizes_row());
+            self.put_own(Family::Meta, Bytes::from_static(meta::SIZES), new.sizes_row());
         }
     }
 

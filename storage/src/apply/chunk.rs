@@ -8,6 +8,7 @@ use super::entry_cursor::EntryCursor;
 use super::failure::Run;
 use super::machine::Effects;
 use super::meta_rows::ChunkRow;
+use super::running::Digest;
 use super::{ApplyFatal, StateMachine};
 use crate::engine::{Engine, Family};
 use crate::schema::meta;
@@ -34,14 +35,20 @@ impl<E: Engine> StateMachine<E> {
             op: cursor.op,
             from: Bytes::copy_from_slice(from),
             sub: self.sub,
+            digest: Some(self.batch.digest.word()),
         };
-        self.batch.put(Family::Meta, Bytes::from_static(meta::CHUNK), row.encode_to_vec().into());
+        self.batch.put_own(Family::Meta, Bytes::from_static(meta::CHUNK), row.encode_to_vec().into());
         Ok(self.commit()?)
     }
 
     /// Finishes the entry that a crash left half done.
     pub(super) fn resume(&mut self, row: ChunkRow) -> Result<(), ApplyFatal> {
         let sub = row.sub;
+        match row.digest {
+            Some(word) => self.batch.digest = Digest::resumed(word),
+            // begun by a build that does not compute the running hash
+            None => self.now.running = None,
+        }
         let mut cursor = EntryCursor::resumed(row);
         let (_, command) = decode(cursor.id, &cursor.command)?;
         self.sub = if mutant::on(Mutant::ChunkSub) { 0 } else { sub };

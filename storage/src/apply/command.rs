@@ -11,6 +11,7 @@ use crate::engine::Engine;
 use crate::schema::Damaged;
 use model::mutant::{self, Mutant};
 use model::request::{AlarmType, RequestOp, RequestUnion, TxnRequest};
+use model::v2::Operation;
 use model::{Applied, ApplyError, Caller, Command, OpOutcome, Origin, Outcome};
 use raft::{EntryKind, LogId};
 
@@ -30,7 +31,7 @@ impl<E: Engine> StateMachine<E> {
         let entry = &committed.entry;
         let id = LogId { term: entry.term, index: entry.index };
         if entry.kind != EntryKind::Normal {
-            self.conf_change(id, committed)?;
+            self.conf_change(committed)?;
             return Ok(None);
         }
         if entry.data.is_empty() {
@@ -69,6 +70,7 @@ impl<E: Engine> StateMachine<E> {
             Command::LeaseCheckpoint(_) | Command::Alarm(_) => false,
             Command::ClusterVersionSet(_) | Command::MemberAttrSet(_) => false,
             Command::DowngradeInfoSet(_) | Command::Auth(_) => false,
+            Command::V2(request) => request.operation() != Some(Operation::Sync),
         };
         if corrupt && stands(AlarmType::Corrupt) {
             return Some(ApplyError::Corrupt);
@@ -76,6 +78,7 @@ impl<E: Engine> StateMachine<E> {
         let costs = match command {
             Command::Put(_) | Command::LeaseGrant(_) => true,
             Command::Txn(txn) => writes_values(txn),
+            Command::V2(request) => request.cost() != 0,
             _ => false,
         };
         (costs && stands(AlarmType::Nospace)).then_some(ApplyError::NoSpace)
@@ -105,6 +108,7 @@ impl<E: Engine> StateMachine<E> {
             Command::MemberAttrSet(request) => Ok(self.set_attributes(request)?),
             Command::DowngradeInfoSet(request) => Ok(self.set_downgrade(request)),
             Command::Auth(command) => self.auth_command(cursor.id.index, caller, &command),
+            Command::V2(request) => self.v2_request(&request),
         }
     }
 

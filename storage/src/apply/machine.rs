@@ -6,13 +6,17 @@ use super::batch::Batch;
 use super::decoded::Decoded;
 use super::meta_rows::{LeaseRow, MemberIds, State};
 use super::overlay::Written;
-use super::report::{ApplyFatal, Committed, ConfVerdict, LeaseChange, Report, ScheduledCompaction, StoreEvent};
+use super::report::{
+    ApplyFatal, Committed, ConfVerdict, LeaseChange, Report, ScheduledCompaction, StoreEvent, V2Applied,
+};
+use super::running::RunningHash;
 use super::slot::{Heads, KEEP};
 use crate::auth::{AuthState, TokenChange};
 use crate::count::{Changes, Counts, KeyChanges};
 use crate::engine::{Engine, Family, Snapshot};
 use crate::read::Compaction;
 use crate::schema::meta;
+use crate::v2::{Head, V2State};
 use crate::view::View;
 use bytes::Bytes;
 use model::mutant::{self, Mutant};
@@ -35,6 +39,8 @@ pub(super) struct Effects {
     pub(super) membership: bool,
     pub(super) verdicts: Vec<ConfVerdict>,
     pub(super) tokens: Vec<TokenChange>,
+    pub(super) v2: Vec<V2Applied>,
+    pub(super) hashes: Vec<(u64, u64)>,
 }
 
 /// The write side of a store: the replicated state machine. One owner, one thread.
@@ -52,6 +58,10 @@ pub struct StateMachine<E: Engine> {
     pub(super) alarms: Arc<[AlarmMember]>,
     /// Users and roles including what `batch` holds.
     pub(super) auth: Arc<AuthState>,
+    /// The v2 tree, including what `batch` holds.
+    pub(super) v2: V2State,
+    /// Its numbers after the last batch.
+    pub(super) saved_v2: Head,
     pub(super) batch: Batch,
     pub(super) counts: Counts,
     pub(super) changes: Changes,
@@ -65,6 +75,8 @@ pub struct StateMachine<E: Engine> {
     pub(super) reattached: HashSet<i64>,
     /// Writes of the entry at hand in key order, kept only when the entry reads ranges.
     pub(super) written: Option<Written>,
+    /// The running hash begins anew behind the entry at hand.
+    pub(super) begins_hash: bool,
     /// Effects of the entry at hand have been written in part.
     pub(super) chunked: bool,
     /// Sub-revision of the next write of the entry at hand.
@@ -114,13 +126,25 @@ impl<E: Engine> StateMachine<E> {
 
     pub(super) fn finish_entry(&mut self, id: LogId) -> Result<(), ApplyFatal> {
         self.now.applied = id;
+        self.advance_hash(id);
         self.written = None;
         if self.chunked {
-            self.batch.delete(Family::Meta, Bytes::from_static(meta::CHUNK));
+            self.batch.delete_own(Family::Meta, Bytes::from_static(meta::CHUNK));
             self.chunked = false;
             return self.commit();
         }
         if self.batch.bytes() >= self.chunk_bytes { self.commit() } else { Ok(()) }
+    }
+
+    /// The running hash moves on behind the entry at hand.
+    fn advance_hash(&mut self, id: LogId) {
+        let effects = std::mem::take(&mut self.batch.digest);
+        let next = match std::mem::take(&mut self.begins_hash) {
+            true => Some(RunningHash::start(id.index)),
+            false => self.now.running.map(|hash| hash.next(id, effects, self.now.hashed())),
+        };
+        self.now.running = next;
+        self.effects.hashes.extend(next.map(|hash| (id.index, hash.value())));
     }
 
     /// Writes everything pending in one batch. Afterwards `snapshot` shows it.
@@ -152,6 +176,8 @@ impl<E: Engine> StateMachine<E> {
         self.engine.write(self.batch.take())?;
         self.snapshot = self.engine.snapshot().with_empty_stretches(self.counts.empty_stretches());
         self.reattached.clear();
+        self.v2.forget_written();
+        self.saved_v2 = self.v2.head();
         if let Some(written) = &mut self.written {
             written.clear();
         }
@@ -183,6 +209,8 @@ impl<E: Engine> StateMachine<E> {
             compactions: effects.compactions,
             verdicts: effects.verdicts,
             tokens: effects.tokens,
+            v2: effects.v2,
+            hashes: effects.hashes,
             membership,
             view: self.view(),
         })
@@ -195,12 +223,12 @@ impl<E: Engine> StateMachine<E> {
             compact_revision: self.saved.compact,
             applied_index: self.saved.applied.index,
             applied_term: self.saved.applied.term,
-            logical_bytes: self.saved.logical_bytes(),
-            live_bytes: self.saved.in_use_bytes(),
+            logical_bytes: self.saved.logical_bytes() + self.saved_v2.bytes,
+            live_bytes: self.saved.in_use_bytes() + self.saved_v2.bytes,
             keys: self.saved.keys,
             alarms: self.alarms.clone(),
         };
-        View { snapshot: self.snapshot.clone(), auth: self.auth.clone(), status }
+        View { snapshot: self.snapshot.clone(), auth: self.auth.clone(), v2: self.saved_v2, status }
     }
 
     /// Last applied entry.
@@ -211,6 +239,11 @@ impl<E: Engine> StateMachine<E> {
     /// Membership as of the applied index.
     pub fn conf_state(&self) -> &ConfState {
         &self.conf_state
+    }
+
+    /// Applied index and the running hash there, if it is known.
+    pub fn running_hash(&self) -> Option<(u64, u64)> {
+        Some((self.saved.applied.index, self.saved.running?.value()))
     }
 
     /// Current revision.

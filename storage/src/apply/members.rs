@@ -14,7 +14,7 @@ use bytes::{BufMut, Bytes};
 use model::request::{ClusterVersionSetRequest, DowngradeInfoSetRequest, MemberAttrSetRequest};
 use model::{Applied, ApplyError, Outcome};
 use prost::Message;
-use raft::{ConfChangeV2, LogId};
+use raft::{ConfChangeV2, Entry};
 use std::sync::Arc;
 
 fn row_key(prefix: u8, id: u64) -> Bytes {
@@ -38,6 +38,36 @@ fn by_id<S: Snapshot>(snapshot: &S, prefix: u8) -> Result<Vec<(u64, Bytes)>, App
         out.push((u64::from_be_bytes(id), Bytes::copy_from_slice(value)));
     }
     Ok(out)
+}
+
+/// What becomes of a committed conf change, and the membership behind it. `revision` stands in its answer.
+///
+/// # Errors
+/// [`ApplyFatal::ConfChange`] when the entry is none.
+pub fn verdict(before: Membership, entry: &Entry, revision: i64) -> Result<ConfVerdict, ApplyFatal> {
+    let (index, term) = (entry.index, entry.term);
+    let fatal = |why: String| ApplyFatal::ConfChange { index, term, why };
+    let change = ConfChangeV2::from_entry(entry).map_err(|e| fatal(e.to_string()))?;
+    let change = change.ok_or_else(|| fatal("its kind says it is none".into()))?;
+    let context = match change.context.is_empty() {
+        true => None,
+        false => Some(MemberContext::decode(&change.context).map_err(|e| fatal(e.to_string()))?),
+    };
+    let result = before.judge(&change, context.as_ref());
+    let membership = match &result {
+        Ok(conf_state) => Arc::new(before.after(&change, context.as_ref(), conf_state.clone())),
+        Err(_) => Arc::new(before),
+    };
+    let outcome = || Outcome::Members {
+        changed: change.changes.first().map_or(0, |step| step.node_id),
+        members: membership.infos(),
+    };
+    let answer = context.map(|context| {
+        let result = result.as_ref().map(|_| outcome()).map_err(|why| ApplyError::Member(*why));
+        (context.origin, Applied { revision, term, result })
+    });
+    let result = result.map(drop);
+    Ok(ConfVerdict { index, change, result, answer, membership })
 }
 
 impl<E: Engine> StateMachine<E> {
@@ -80,35 +110,14 @@ impl<E: Engine> StateMachine<E> {
     }
 
     /// Judges a conf change, carries it out if it is accepted, and notes the verdict for the consensus core.
-    pub(super) fn conf_change(&mut self, id: LogId, committed: &Committed) -> Result<(), ApplyFatal> {
-        let fatal = |why: String| ApplyFatal::ConfChange { index: id.index, term: id.term, why };
-        let change = ConfChangeV2::from_entry(&committed.entry).map_err(|e| fatal(e.to_string()))?;
-        let change = change.ok_or_else(|| fatal("its kind says it is none".into()))?;
-        let context = match change.context.is_empty() {
-            true => None,
-            false => Some(MemberContext::decode(&change.context).map_err(|e| fatal(e.to_string()))?),
-        };
+    pub(super) fn conf_change(&mut self, committed: &Committed) -> Result<(), ApplyFatal> {
         // membership entries are rare: what precedes them is written first, so that rows are the truth
         self.commit()?;
-        let before = self.membership()?;
-        let result = before.judge(&change, context.as_ref());
-        let membership = match &result {
-            Ok(conf_state) => Arc::new(before.after(&change, context.as_ref(), conf_state.clone())),
-            Err(_) => Arc::new(before),
-        };
-        if result.is_ok() {
-            self.change_rows(&change, &membership);
+        let verdict = verdict(self.membership()?, &committed.entry, self.now.revision)?;
+        if verdict.result.is_ok() {
+            self.change_rows(&verdict.change, &verdict.membership);
         }
-        let outcome = || Outcome::Members {
-            changed: change.changes.first().map_or(0, |step| step.node_id),
-            members: membership.infos(),
-        };
-        let answer = context.map(|context| {
-            let result = result.as_ref().map(|_| outcome()).map_err(|why| ApplyError::Member(*why));
-            (context.origin, Applied { revision: self.now.revision, term: id.term, result })
-        });
-        let result = result.map(drop);
-        self.effects.verdicts.push(ConfVerdict { index: id.index, change, result, answer, membership });
+        self.effects.verdicts.push(verdict);
         Ok(())
     }
 
@@ -140,6 +149,8 @@ impl<E: Engine> StateMachine<E> {
     pub(super) fn set_cluster_version(&mut self, request: ClusterVersionSetRequest) -> Outcome {
         self.batch.put(Family::Meta, Bytes::from_static(meta::CLUSTER_VERSION), request.ver.clone().into());
         self.cluster_version = Some(request.ver);
+        // no older build is a member any more: from here on all compute it, and alike
+        self.begins_hash = true;
         self.effects.membership = true;
         Outcome::Done
     }

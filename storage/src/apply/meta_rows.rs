@@ -2,6 +2,7 @@
 //!
 //! Fixed integers are big-endian, structures with lists are protobuf. Readers return [`Damaged`], they never panic.
 
+use super::running::RunningHash;
 use crate::schema::{Damaged, meta};
 use bytes::{BufMut, Bytes};
 use model::Revision;
@@ -102,6 +103,8 @@ pub struct State {
     pub live_log_bytes: i64,
     /// What a snapshot stream must know before it begins; unknown in a store that was made before it was counted.
     pub history: Option<HistoryRows>,
+    /// What all entries so far did, see [`RunningHash`]; unknown until the next entry that begins it.
+    pub running: Option<RunningHash>,
 }
 
 /// Rows of history, as many as are there.
@@ -130,6 +133,7 @@ impl State {
             leases: 0,
             live_log_bytes: 0,
             history: Some(HistoryRows::default()),
+            running: None,
         }
     }
 
@@ -143,6 +147,21 @@ impl State {
     pub fn in_use_bytes(&self) -> i64 {
         let is_all_given_up = self.compact == self.revision;
         OWN_BYTES + self.cur_bytes + if is_all_given_up { self.live_log_bytes } else { self.log_bytes }
+    }
+
+    /// As [`Self::new`] for a store that all members of a cluster begin with.
+    pub(crate) fn founded(applied: LogId) -> Self {
+        Self { running: Some(RunningHash::start(applied.index)), ..Self::new(applied) }
+    }
+
+    /// The numbers that the running hash covers.
+    pub(super) fn hashed(&self) -> [i64; 5] {
+        [self.revision, self.compact, self.keys, self.leases, self.cur_bytes]
+    }
+
+    /// The row `meta::RUNNING_HASH`, when the hash is known.
+    pub(crate) fn running_row(&self) -> Option<Bytes> {
+        Some(self.running?.encode(self.applied.index))
     }
 
     pub(crate) fn applied_row(&self) -> Bytes {
@@ -290,6 +309,9 @@ pub(crate) struct ChunkRow {
     /// The next sub-revision.
     #[prost(int64, tag = "7")]
     pub(crate) sub: i64,
+    /// What it has done so far, for the running hash.
+    #[prost(fixed64, optional, tag = "8")]
+    pub(crate) digest: Option<u64>,
 }
 
 #[cfg(test)]

@@ -40,20 +40,24 @@ mod present;
 mod rehome;
 mod report;
 mod rows;
+mod running;
 mod slot;
 mod txn;
+mod v2;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use judge::Membership;
 pub use machine::{CHUNK_BYTES, StateMachine};
 pub use member_context::MemberContext;
+pub use members::verdict;
 pub use meta_rows::{FORMAT_VERSION, HistoryRows, LeaseRow, MemberIds, MemberRow, State};
 pub use open::{Bootstrap, bootstrap};
 pub(crate) use open::{check_format, unfinished_entry};
 pub use rehome::{become_sole_member, rehome};
 pub use report::{
     ApplyFatal, Committed, CompactionProgress, ConfVerdict, LeaseChange, OpenError, Report, ScheduledCompaction,
-    StoreEvent,
+    StoreEvent, V2Applied,
 };
+pub use running::RunningHash;

@@ -11,10 +11,12 @@ use super::meta_rows::{
     ChunkRow, FORMAT_VERSION, MemberIds, MemberRow, State, damaged, decode_conf_state, encode_conf_state,
 };
 use super::report::OpenError;
+use super::running::RunningHash;
 use crate::auth::AuthState;
 use crate::count::{Changes, Counts};
 use crate::engine::{Direction, Engine, Family, Op, Scan, Snapshot};
 use crate::schema::{Damaged, meta};
+use crate::v2::V2State;
 use bytes::Bytes;
 use model::AlarmMember;
 use prost::Message;
@@ -46,7 +48,10 @@ impl State {
     /// [`OpenError`] when rows are missing or damaged.
     pub fn read<S: Snapshot>(snapshot: &S) -> Result<Self, OpenError> {
         let row = |key: &[u8]| required(snapshot, key);
-        Ok(Self::decode(&row(meta::APPLIED)?, &row(meta::REVISIONS)?, &row(meta::SIZES)?)?)
+        let state = Self::decode(&row(meta::APPLIED)?, &row(meta::REVISIONS)?, &row(meta::SIZES)?)?;
+        let running = snapshot.get(Family::Meta, meta::RUNNING_HASH)?;
+        let running = running.map(|row| RunningHash::decode(&row, state.applied.index)).transpose()?.flatten();
+        Ok(Self { running, ..state })
     }
 }
 
@@ -85,7 +90,7 @@ pub fn bootstrap<E: Engine>(engine: &E, first: &Bootstrap) -> Result<(), OpenErr
         let MemberIds { cluster_id, member_id } = MemberIds::decode(&row)?;
         return Err(OpenError::NotEmpty { cluster_id, member_id });
     }
-    let state = State::new(first.applied);
+    let state = State::founded(first.applied);
     let put = |key: Bytes, value: Bytes| Op::Put { family: Family::Meta, key, value };
     let mut ops = vec![
         put(Bytes::from_static(meta::FORMAT), Bytes::copy_from_slice(&FORMAT_VERSION.to_be_bytes())),
@@ -95,6 +100,7 @@ pub fn bootstrap<E: Engine>(engine: &E, first: &Bootstrap) -> Result<(), OpenErr
         put(Bytes::from_static(meta::SIZES), state.sizes_row()),
         put(Bytes::from_static(meta::CONF_STATE), encode_conf_state(&first.conf_state)),
     ];
+    ops.extend(state.running_row().map(|row| put(Bytes::from_static(meta::RUNNING_HASH), row)));
     for (id, row) in &first.members {
         ops.push(put(member_key(*id), row.encode_to_vec().into()));
     }
@@ -135,12 +141,15 @@ impl<E: Engine> StateMachine<E> {
         let version = snapshot.get(Family::Meta, meta::CLUSTER_VERSION)?;
         let version = version.map(|v| String::from_utf8(v.to_vec())).transpose();
         let chunk = snapshot.get(Family::Meta, meta::CHUNK)?;
+        let v2 = V2State::read(&snapshot)?;
         let mut applier = Self {
             identity: MemberIds::decode(&row(meta::IDENTITY)?)?,
             conf_state: decode_conf_state(&row(meta::CONF_STATE)?)?,
             cluster_version: version.map_err(|_| damaged("bad cluster version"))?,
             alarms: alarms(&snapshot)?,
             auth: Arc::new(AuthState::read(&snapshot)?),
+            saved_v2: v2.head(),
+            v2,
             counts: Counts::new(&snapshot)?,
             changes: Changes::new(&snapshot, state.compact)?,
             created: Vec::new(),
@@ -154,6 +163,7 @@ impl<E: Engine> StateMachine<E> {
             leases: Default::default(),
             reattached: Default::default(),
             written: None,
+            begins_hash: false,
             chunked: false,
             sub: 0,
             chunk_bytes,

@@ -6,6 +6,7 @@
 use super::members::member_key;
 use super::meta_rows::{MemberRow, encode_conf_state};
 use super::open::Bootstrap;
+use super::running::RunningHash;
 use super::{OpenError, State, StateMachine};
 use crate::engine::{Direction, Engine, Family, Op, Scan, Snapshot};
 use crate::schema::meta;
@@ -26,6 +27,7 @@ pub fn rehome<E: Engine>(engine: &Arc<E>, first: &Bootstrap, bump: i64) -> Resul
     // a snapshot may have been taken in the middle of a large entry, which ends here: its index means nothing to the new log
     let mut state = StateMachine::open(engine.clone())?.state();
     state.applied = first.applied;
+    state.running = Some(RunningHash::start(first.applied.index));
     if bump > 0 {
         state.revision = state.revision.checked_add(bump).expect("the caller checked the range of the revision");
         state.compact = state.revision;
@@ -48,6 +50,9 @@ pub fn rehome<E: Engine>(engine: &Arc<E>, first: &Bootstrap, bump: i64) -> Resul
     put(Bytes::from_static(meta::CONF_STATE), encode_conf_state(&first.conf_state));
     put(Bytes::from_static(meta::REVISIONS), state.revisions_row());
     put(Bytes::from_static(meta::APPLIED), state.applied_row());
+    if let Some(row) = state.running_row() {
+        put(Bytes::from_static(meta::RUNNING_HASH), row);
+    }
     engine.write(ops)?;
     engine.flush()?;
     Ok(state)

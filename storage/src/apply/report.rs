@@ -10,7 +10,7 @@ use crate::schema::{Damaged, Kind};
 use crate::view::View;
 use bytes::Bytes;
 use model::command::DecodeError;
-use model::{AlarmMember, Applied, EnvelopeError, MemberRefusal, Origin, ReadError, Revision};
+use model::{AlarmMember, Applied, EnvelopeError, MemberRefusal, Origin, ReadError, Revision, v2};
 use raft::{ConfChangeV2, Entry};
 use std::sync::Arc;
 
@@ -96,10 +96,25 @@ pub struct Report<S> {
     pub verdicts: Vec<ConfVerdict>,
     /// What becomes of the tokens that members hold in memory, in the order of application.
     pub tokens: Vec<TokenChange>,
+    /// Requests of the v2 API that were applied, in order.
+    pub v2: Vec<V2Applied>,
+    /// Index and running hash behind each entry, ascending; none while it is unknown.
+    pub hashes: Vec<(u64, u64)>,
     /// The membership, when members, their attributes, the cluster version or the conf state changed.
     pub membership: Option<Arc<Membership>>,
     /// The state to publish, already written.
     pub view: View<S>,
+}
+
+/// What a request of the v2 API did, for those who count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct V2Applied {
+    /// What it was.
+    pub operation: v2::Operation,
+    /// Why it had no effect.
+    pub refused: Option<v2::Error>,
+    /// Events that it made.
+    pub events: u64,
 }
 
 /// A compaction that is decided and whose rows are still there.
@@ -154,6 +169,9 @@ pub enum ApplyFatal {
         /// What is wrong.
         why: DecodeError,
     },
+    /// The store was replaced by that of the leader, and this run of the member does not fit it.
+    #[error("this member has another store now and must begin anew with it: {0}; start it again")]
+    Replaced(String),
     /// A committed conf change does not decode.
     #[error("entry {index} of term {term} holds a damaged conf change: {why}")]
     ConfChange {
@@ -195,12 +213,18 @@ pub enum OpenError {
     Fatal(#[from] ApplyFatal),
 }
 
-impl From<ReadRowsError> for OpenError {
+impl From<ReadRowsError> for ApplyFatal {
     fn from(e: ReadRowsError) -> Self {
         match e {
             ReadRowsError::Engine(why) => why.into(),
             ReadRowsError::Damaged(why) => why.into(),
         }
+    }
+}
+
+impl From<ReadRowsError> for OpenError {
+    fn from(e: ReadRowsError) -> Self {
+        Self::Fatal(e.into())
     }
 }
 

@@ -9,7 +9,7 @@ use crate::schema::meta;
 use prost::Message;
 
 /// First bytes of rows that belong to a table, and what it is called.
-const TABLES: [(u8, &str); 7] = [
+const TABLES: [(u8, &str); 10] = [
     (meta::LEASE, "lease"),
     (meta::ATTACHED, "attachment"),
     (meta::MEMBER, "member"),
@@ -17,20 +17,25 @@ const TABLES: [(u8, &str); 7] = [
     (meta::REMOVED, "removed member"),
     (meta::AUTH_USER, "user"),
     (meta::AUTH_ROLE, "role"),
+    (meta::V2_NODE, "v2 node"),
+    (meta::V2_TTL, "v2 TTL"),
+    (meta::V2_EVENT, "v2 event"),
 ];
 
 /// Rows that stand alone.
-const SINGLE: [&[u8]; 10] = [
+const SINGLE: [&[u8]; 12] = [
     meta::APPLIED,
     meta::CONF_STATE,
     meta::REVISIONS,
     meta::SIZES,
     meta::CHUNK,
+    meta::RUNNING_HASH,
     meta::FORMAT,
     meta::IDENTITY,
     meta::CLUSTER_VERSION,
     meta::DOWNGRADE,
     meta::AUTH,
+    meta::V2,
 ];
 
 pub(super) fn check<S: Snapshot>(snapshot: &S, report: &mut Report) -> Result<(), OpenError> {
@@ -70,7 +75,7 @@ fn rows<S: Snapshot>(snapshot: &S, report: &mut Report) -> Result<(), EngineErro
             report.problem(Family::Meta, format!("unknown row {}", key.escape_ascii()));
             continue;
         };
-        if matches!(key[0], meta::AUTH_USER | meta::AUTH_ROLE) {
+        if matches!(key[0], meta::AUTH_USER | meta::AUTH_ROLE | meta::V2_NODE | meta::V2_TTL | meta::V2_EVENT) {
             continue;
         }
         if key.len() < 9 {
@@ -101,6 +106,11 @@ fn describe<S: Snapshot>(snapshot: &S, report: &mut Report) -> Result<(), Engine
     if let Err(why) = AuthState::read(snapshot) {
         report.problem(Family::Meta, why.to_string());
     }
+    let mut problems = Vec::new();
+    if let Err(why) = crate::v2::check::check(snapshot, &mut |problem| problems.push(problem)) {
+        problems.push(why.to_string());
+    }
+    problems.into_iter().for_each(|problem| report.problem(Family::Meta, problem));
     match unfinished_entry(snapshot) {
         Ok(index) => report.unfinished = index,
         Err(why) => report.problem(Family::Meta, why.to_string()),

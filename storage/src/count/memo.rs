@@ -136,6 +136,6 @@ mod tests {
                 memo.set_end(&before, None);
             }
         }
-        assert_eq!(memo.young_bytes, memo.young.iter().map(|(start, block)| cost(start, block)).sum());
+        assert_eq!(memo.young_bytes, memo.young.iter().map(|(start, block)| cost(start, block)).sum::<usize>());
     }
 }

@@ -11,13 +11,18 @@ use std::path::{Path, PathBuf};
 pub enum ForeignData {
     /// etcd's, of any release since 2.0.
     #[error(
-        "{} is a file of etcd: Conclave does not read etcd's files, and has changed nothing; to move the keys, start etcd on its folders, \
-         start conclave with another --data-dir (and --wal-dir) and other ports, and run `etcdctl --endpoints=<URL of etcd> make-mirror \
-         <host:port of conclave>`, which copies keys and values but no leases, users or revisions; for an empty store, name an empty \
-         folder",
-        .0.display()
+        "{} is a file of etcd: conclave does not start on etcd's files, and has changed nothing; to move the data, with its revisions, \
+         history, leases and users, stop etcd, run `conclaveutl snapshot restore {} --data-dir <new folder>` (with --name, \
+         --initial-cluster and --initial-advertise-peer-urls as this member has them, and --from-wal-dir if its log lies elsewhere), and start conclave with that --data-dir; for an \
+         empty store, name an empty folder",
+        file.display(), data_dir.display()
     )]
-    Etcd(PathBuf),
+    Etcd {
+        /// A file of it.
+        file: PathBuf,
+        /// The folder that was named.
+        data_dir: PathBuf,
+    },
 }
 
 /// Whether a file name is one that etcd gives.
@@ -44,7 +49,7 @@ pub fn refuse_foreign(data_dir: &Path, wal_dir: Option<&Path>) -> Result<(), For
         (data_dir.join("proxy"), |name| name == "cluster"),
     ];
     let found = places.iter().find_map(|(dir, is_etcds)| first(dir, *is_etcds));
-    found.map_or(Ok(()), |path| Err(ForeignData::Etcd(path)))
+    found.map_or(Ok(()), |file| Err(ForeignData::Etcd { file, data_dir: data_dir.to_owned() }))
 }
 
 /// The first such file of a folder by name. One that cannot be read holds nothing that would be lost here: its error comes later.
@@ -97,7 +102,8 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             touch(&dir.path().join(name));
             let refused = refuse_foreign(dir.path(), None);
-            assert_eq!(refused, Err(ForeignData::Etcd(dir.path().join(name))), "{name}");
+            let expected = ForeignData::Etcd { file: dir.path().join(name), data_dir: dir.path().to_owned() };
+            assert_eq!(refused, Err(expected), "{name}");
             touch(&dir.path().join("member/store/CURRENT"));
             assert_eq!(refuse_foreign(dir.path(), None), Ok(()), "a member of ours lives beside {name}");
         }
@@ -115,9 +121,15 @@ mod tests {
         touch(&log);
         let data = dir.path().join("data");
         let refused = refuse_foreign(&data, log.parent());
-        assert_eq!(refused, Err(ForeignData::Etcd(log.clone())));
+        assert_eq!(refused, Err(ForeignData::Etcd { file: log.clone(), data_dir: data.clone() }));
         let sentence = refused.unwrap_err().to_string();
-        for part in [&log.display().to_string(), "is a file of etcd", "changed nothing", "etcdctl", "make-mirror"] {
+        for part in [
+            &log.display().to_string(),
+            "is a file of etcd",
+            "changed nothing",
+            "conclaveutl snapshot restore",
+            "--data-dir",
+        ] {
             assert!(sentence.contains(part), "{sentence}");
         }
         assert_eq!(refuse_foreign(&data, None), Ok(()));

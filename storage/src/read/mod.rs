@@ -51,6 +51,7 @@ pub use point::{get_at, project};
 pub use range::{check_txn_revision, range, range_in_txn, range_paged, single};
 pub use source::Budget;
 
+use crate::auth::rows::ReadRowsError;
 use crate::engine::EngineError;
 use crate::schema::Damaged;
 use model::ReadError;
@@ -63,6 +64,12 @@ impl From<EngineError> for ReadError {
 
 impl From<Damaged> for ReadError {
     fn from(error: Damaged) -> Self {
+        Self::Store(error.to_string())
+    }
+}
+
+impl From<ReadRowsError> for ReadError {
+    fn from(error: ReadRowsError) -> Self {
         Self::Store(error.to_string())
     }
 }

@@ -82,8 +82,8 @@ pub enum StreamError {
     NotASnapshot,
     /// It is a database of etcd's.
     #[error(
-        "a snapshot or database file of etcd's (bbolt), which Conclave does not read; to move the data over, restore it with etcd's own \
-         etcdutl, start etcd on it, and copy the keys with `etcdctl make-mirror` into a running Conclave"
+        "a snapshot or database file of etcd's (bbolt), not a stream of Conclave's; `conclaveutl snapshot restore` and `conclaveutl \
+         snapshot convert` take it"
     )]
     EtcdFile,
     /// Another format version.

@@ -7,7 +7,9 @@
 
 mod door;
 mod entry;
+mod etcd;
 mod flags;
+mod json;
 pub mod mutate;
 mod peer;
 mod request;
@@ -28,14 +30,16 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 9] = [
     Target { name: "wal", run: wal::run, seeds: wal::seeds },
     Target { name: "entry", run: entry::run, seeds: entry::seeds },
     Target { name: "peer", run: peer::run, seeds: peer::seeds },
     Target { name: "request", run: request::run, seeds: request::seeds },
     Target { name: "door", run: door::run, seeds: door::seeds },
     Target { name: "flags", run: flags::run, seeds: flags::seeds },
+    Target { name: "json", run: json::run, seeds: json::seeds },
     Target { name: "snapshot", run: snapshot::run, seeds: snapshot::seeds },
+    Target { name: "etcd", run: etcd::run, seeds: etcd::seeds },
 ];
 
 /// The target of this name.

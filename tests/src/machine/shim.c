@@ -4,6 +4,7 @@
  *     write <errno> <part of a path>      write, pwrite, writev, pwritev
  *     sync <errno> <part of a path>       fsync, fdatasync
  *     allocate <errno> <part of a path>   fallocate, posix_fallocate
+ *     hold 1 <part of a path>             fsync, fdatasync do not return while the rule is there
  *     clock <seconds> -                   added to the time of day; the monotonic clock is left alone
  * An empty or missing file changes nothing.
  */
@@ -59,6 +60,11 @@ static int fails(const char *what, int fd) {
     return found;
 }
 
+/* Does not return while a rule says so. */
+static void hold(int fd) {
+    while (fails("hold", fd)) usleep(5000);
+}
+
 static long offset(void) {
     int kept = errno;
     char text[1024];
@@ -78,8 +84,8 @@ ssize_t pwrite(int fd, const void *from, size_t n, off_t at) { GUARD("write", fd
 ssize_t pwrite64(int fd, const void *from, size_t n, off64_t at) { GUARD("write", fd); return NEXT(pwrite64)(fd, from, n, at); }
 ssize_t writev(int fd, const struct iovec *v, int n) { GUARD("write", fd); return NEXT(writev)(fd, v, n); }
 ssize_t pwritev(int fd, const struct iovec *v, int n, off_t at) { GUARD("write", fd); return NEXT(pwritev)(fd, v, n, at); }
-int fsync(int fd) { GUARD("sync", fd); return NEXT(fsync)(fd); }
-int fdatasync(int fd) { GUARD("sync", fd); return NEXT(fdatasync)(fd); }
+int fsync(int fd) { hold(fd); GUARD("sync", fd); return NEXT(fsync)(fd); }
+int fdatasync(int fd) { hold(fd); GUARD("sync", fd); return NEXT(fdatasync)(fd); }
 int fallocate(int fd, int mode, off_t at, off_t n) { GUARD("allocate", fd); return NEXT(fallocate)(fd, mode, at, n); }
 int fallocate64(int fd, int mode, off64_t at, off64_t n) { GUARD("allocate", fd); return NEXT(fallocate64)(fd, mode, at, n); }
 

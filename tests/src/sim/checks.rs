@@ -9,11 +9,13 @@ use super::replay_members::Row;
 use super::running::Recovered;
 use super::violation::{Checked, hold, violated};
 use bytes::Bytes;
+use messages::Gauges;
 use model::request::RangeRequest;
 use model::{KeyRange, ReadError, Revision};
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, PoisonError};
 use storage::apply::StateMachine;
 use storage::auth::AuthState;
 use storage::engine::sim::{SimEngine, SimSnapshot};
@@ -21,6 +23,20 @@ use storage::engine::{Direction, Engine, Family, Scan, Snapshot};
 use storage::read::events::{EventsBudget, events};
 use storage::snapshot::{Hash, SnapshotSource, StreamEnd, StreamHeader};
 use storage::view::View;
+
+/// No member has found that its data, or that of another one, is not that of a majority.
+///
+/// # Errors
+/// The invariant that does not hold.
+pub fn alike(at: usize, gauges: &Gauges) -> Checked {
+    let corrupt = gauges.corrupt.lock().unwrap_or_else(PoisonError::into_inner);
+    hold("SIM-ALIKE", corrupt.is_empty() && !gauges.fenced.load(Relaxed), || {
+        let first = gauges.first_difference.load(Relaxed);
+        format!(
+            "m{at}: the running hashes of members {corrupt:x?} differ from those of the others, from entry {first} on"
+        )
+    })
+}
 
 fn all() -> KeyRange {
     KeyRange::new(Bytes::from_static(&[0]), Bytes::from_static(&[0]))

@@ -89,6 +89,7 @@ impl World {
         let clock = self.machines[at].clock;
         let local = clock.monotonic(self.now);
         let Some(run) = &mut self.machines[at].run else { return Ok(()) };
+        checks::alike(at, &run.gauges)?;
         let mut count = 0;
         while run.next_tick <= local {
             run.next_tick += TICK;
@@ -165,7 +166,8 @@ impl World {
                     self.apply_all(at, &mut batches)?;
                     self.install(at, staged)?;
                 }
-                ToApplier::Stop => {}
+                // no operator has a store rebuilt here
+                ToApplier::Stop | ToApplier::Hold | ToApplier::Rebuild(_) | ToApplier::Resume => {}
             }
         }
         self.apply_all(at, &mut batches)

@@ -212,7 +212,7 @@ impl Wiring {
         (wiring, queues)
     }
 
-    fn core_parts(&self, inbox: Inbox, membership: Arc<Membership>) -> CoreParts {
+    fn core_parts(&self, inbox: Inbox, membership: Arc<Membership>, hash: Option<(u64, u64)>) -> CoreParts {
         CoreParts {
             inbox,
             wal: self.ends.wal_end.clone(),
@@ -225,6 +225,7 @@ impl Wiring {
             leases: Box::new(ToLeases(self.ends.to_leases.clone())),
             connections: Box::new(Standing(self.wires.clone())),
             membership,
+            hash,
             sinks: self.sinks.clone(),
             gauges: self.gauges.clone(),
         }
@@ -248,10 +249,13 @@ impl Wiring {
         Reads::new(self.views.clone(), self.gauges.clone(), tokens, COLLECTED_BYTES)
     }
 
-    fn applier_parts(&self, inbox: Receiver<ToApplier>, params: &Params) -> ApplierParts<StepEngine> {
+    fn applier_parts(&self, inbox: Receiver<ToApplier>, home: &Home<'_>) -> ApplierParts<StepEngine> {
+        let params = home.params;
         let install = ApplierInstall {
             cell: self.cell.clone(),
             leases: Box::new(ToLeases(self.ends.to_leases.clone())),
+            disk: home.disk.shared(),
+            member: PathBuf::from(MEMBER_DIR),
             wal: self.ends.wal_end.clone(),
             snapshots: self.ends.snapshots_end.clone(),
         };
@@ -275,6 +279,7 @@ impl Wiring {
                 durable_check: params.durable_check,
                 hub_backlog: HUB_BACKLOG_BYTES,
                 oversized_revision: OVERSIZED_REVISION_BYTES,
+                slow_apply: Duration::MAX,
             },
         }
     }
@@ -378,7 +383,7 @@ impl Running {
         let own = store.identity().member_id;
         let membership = Arc::new(store.membership().map_err(|e| e.to_string())?);
         wiring.wires.say(super::wires::Said::Peers(peers_of(&membership)));
-        let core = wiring.core_parts(queues.inbox, membership);
+        let core = wiring.core_parts(queues.inbox, membership, store.running_hash());
         let core = RaftCore::new(core_config(&store, params, home.epoch), tail, core).map_err(|e| e.to_string())?;
         let (_, never) = bounded(0);
         let log = LogReader::new(wal.reader(), queues.to_log.clone(), never, wiring.inner.clone());
@@ -389,7 +394,7 @@ impl Running {
             log,
             to_log: queues.to_log,
             wal: WalWriter::new(wal, wiring.wal_parts(queues.to_wal.clone(), home.disk)),
-            applier: Applier::new(store, wiring.applier_parts(queues.to_applier.clone(), params)),
+            applier: Applier::new(store, wiring.applier_parts(queues.to_applier.clone(), home)),
             flusher: Flusher::new(wiring.flusher_parts(queues.to_flusher.clone(), home)),
             leases: wiring.leases(own, &view, shape)?,
             hub: Hub::new(params.hub, at),
@@ -442,6 +447,7 @@ fn core_config(store: &Store<StepEngine>, params: &Params, epoch: u64) -> CoreCo
         advance_first_election: params.advance_first_election,
         strict_reconfig: params.strict_reconfig,
         max_learners: 2,
+        rebuild: false,
         spin: Duration::ZERO,
     }
 }

@@ -5,6 +5,7 @@
 //! change what another row relies on; what would is asked of something that does not exist.
 
 use api::authpb::{Permission, UserAddOptions};
+use api::conclave;
 use api::etcdserverpb as pb;
 use api::v3electionpb as election;
 use api::v3lockpb as lock;
@@ -161,6 +162,7 @@ fn of_the_cluster(peer_urls: Vec<String>) -> Vec<Row> {
 
 fn of_maintenance(own: u64) -> Vec<Row> {
     let alarm = |action| pb::AlarmRequest { action, member_id: own, alarm: 1 };
+    let no_other_member = "FailedPrecondition: etcdserver: there is no other member to rebuild this one from";
     let downgrade = "InvalidArgument: etcdserver: wrong downgrade target version format";
     let path = "/etcdserverpb.Maintenance/Alarm";
     vec![
@@ -171,6 +173,7 @@ fn of_maintenance(own: u64) -> Vec<Row> {
         row("/etcdserverpb.Maintenance/Hash", pb::HashRequest {}, root_alone(OK)),
         row("/etcdserverpb.Maintenance/HashKV", pb::HashKvRequest { revision: 0 }, root_alone(OK)),
         row("/etcdserverpb.Maintenance/Snapshot", pb::SnapshotRequest {}, root_alone(OK)),
+        row("/conclave.Maintenance/Rebuild", conclave::RebuildRequest {}, root_alone(no_other_member)),
         row("/etcdserverpb.Maintenance/MoveLeader", pb::MoveLeaderRequest { target_id: own }, root_alone(OK)),
         row("/etcdserverpb.Maintenance/Downgrade", pb::DowngradeRequest::default(), root_alone(downgrade)),
     ]

@@ -37,6 +37,40 @@ async fn sigterm_ends_it_quickly_and_the_restart_is_clean() {
     drop(daemon);
 }
 
+#[tokio::test]
+async fn slow_calls_are_warned_about_and_at_debug_every_call_has_a_line_without_its_value() {
+    let dir = TempDir::new().expect("a folder");
+    let mut settings = Settings::new(dir.path().join("data"));
+    settings.flags = vec!["--warning-unary-request-duration=1ns".into()];
+    let (daemon, stubs) = Daemon::start(settings.clone()).await;
+    stubs.put("a key", "a secret").await;
+    let lines = request_stats(&daemon, "warn").await;
+    assert!(lines.iter().any(|line| line.contains("/etcdserverpb.KV/Put") && line.contains("127.0.0.1:")), "{lines:?}");
+    drop(daemon);
+    settings.flags = vec!["--log-level=debug".into(), "--warning-unary-request-duration=1h".into()];
+    let (daemon, stubs) = Daemon::start(settings).await;
+    stubs.put("a key", "a secret").await;
+    let lines = request_stats(&daemon, "debug").await;
+    let content = r#""request content":"key:\"a key\" value_size:8 ""#;
+    assert!(lines.iter().any(|line| line.contains(content)), "{lines:?}");
+    assert!(!daemon.log().contains("a secret"), "no line has a value");
+}
+
+/// The lines "request stats" of that level, once there is one about a Put.
+async fn request_stats(daemon: &Daemon, level: &str) -> Vec<String> {
+    let level = format!("{{\"level\":\"{level}\"");
+    for _ in 0..200 {
+        let log = daemon.log();
+        let lines = log.lines().filter(|line| line.starts_with(&level) && line.contains("\"msg\":\"request stats\""));
+        let lines: Vec<String> = lines.map(str::to_owned).collect();
+        if lines.iter().any(|line| line.contains("KV/Put")) {
+            return lines;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("no line about a Put: {}", daemon.log());
+}
+
 /// A start that fails must end by itself, not with success, and say why and what about.
 fn refused(settings: &Settings, words: &[&str]) {
     let (status, said) = settings.run_to_end(Duration::from_secs(20));

@@ -3,6 +3,7 @@
 //! Must never kill a process that it did not start.
 
 mod auth;
+mod chaos;
 mod checks;
 mod judge;
 mod kill;
@@ -15,4 +16,5 @@ mod members;
 mod sim;
 mod slow_reader;
 mod twin;
+mod v2;
 mod writers;

@@ -7,6 +7,7 @@ use crate::checks;
 use crate::log::Log;
 use crate::writers::{Attempt, Want};
 use harness::daemon::Settings;
+use harness::order::{Span, first_stale};
 use harness::request::{get, put, put_op, txn};
 use harness::watch::create_all;
 use harness::{Daemon, Stubs, Watching, until};
@@ -44,15 +45,6 @@ enum Fault {
 const FAULTS: [Fault; 5] =
     [Fault::KillLeader, Fault::PauseLeader, Fault::KillFollower, Fault::TerminateLeader, Fault::KillAll];
 
-/// An operation that was answered: between which moments, at which revision.
-#[derive(Clone, Copy, Debug)]
-struct Span {
-    start: Instant,
-    end: Instant,
-    revision: i64,
-    is_write: bool,
-}
-
 /// A read: its key, and the value and revision it showed.
 #[derive(Debug)]
 struct Shown {
@@ -77,19 +69,8 @@ impl History {
 
     /// Revisions agree with the clock.
     fn check_order(&self) {
-        let mut by_end: Vec<&Span> = self.spans.iter().collect();
-        by_end.sort_by_key(|span| span.end);
-        let mut by_start = by_end.clone();
-        by_start.sort_by_key(|span| span.start);
-        let mut ended = by_end.into_iter().peekable();
-        let mut newest = 0;
-        for span in by_start {
-            while let Some(before) = ended.next_if(|before| before.end < span.start) {
-                newest = newest.max(before.revision);
-            }
-            let least = if span.is_write { newest + 1 } else { newest };
-            assert!(span.revision >= least, "stale: {span:?} began after revision {newest} had been acknowledged");
-        }
+        let stale = first_stale(&self.spans);
+        assert!(stale.is_none(), "stale: {stale:?}: it began after this revision had been acknowledged");
     }
 
     /// Reads show the state at their revision.

@@ -4,10 +4,12 @@
 
 mod auth;
 mod corruption;
+mod divergence;
 mod failure;
 mod host;
 mod leaders;
 mod members;
 mod membership;
+mod scrub;
 mod several;
 mod snapshots;

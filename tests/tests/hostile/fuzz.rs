@@ -84,8 +84,18 @@ fn flags_and_files() {
 }
 
 #[test]
+fn json_of_clients() {
+    kept_and_mutated("json", 100_000);
+}
+
+#[test]
 fn snapshot_streams() {
     kept_and_mutated("snapshot", 8_000);
+}
+
+#[test]
+fn databases_of_etcd() {
+    kept_and_mutated("etcd", 1_500);
 }
 
 #[test]

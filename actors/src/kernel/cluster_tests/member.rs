@@ -107,6 +107,7 @@ impl Member {
             advance_first_election: false,
             strict_reconfig: true,
             max_learners: 1,
+            rebuild: false,
             spin: Duration::ZERO,
         };
         let scratch = TempDir::new().unwrap();
@@ -129,7 +130,9 @@ impl Member {
             tick: TICK,
             hub: HubConfig::for_requests(1 << 20),
             token_ttl: crate::simple_tokens::DEFAULT_TTL,
+            scrub_interval: Duration::ZERO,
             compaction_pause: Duration::ZERO,
+            slow_apply: Duration::MAX,
             budgets: OwnerBudgets::DEFAULT,
             make_room: Box::new(|| {}),
             scratch: scratch.path().join("scratch"),

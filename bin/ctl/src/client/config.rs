@@ -1,103 +1,51 @@
 //! What a client is made of, read from the flags.
 
-use super::srv;
-use super::tls::{self, Secure, Tls};
+use super::connect::warn;
+use super::{Config, Login, Secure};
 use crate::cli::Input;
 use crate::exit::{BAD_ARGS, ERROR, Exit};
 use crate::term::password;
-use std::time::Duration;
+use conclave_client::transport::config::MAX_SEND;
+use conclave_client::transport::{secure, srv};
 
-/// Who logs in.
-#[derive(Clone, Debug, Default)]
-pub enum Login {
-    /// Nobody.
-    #[default]
-    None,
-    /// Name and password.
-    Password(String, String),
-    /// A token made elsewhere.
-    Token(String),
+/// From the global flags.
+///
+/// # Errors
+/// Flags that do not fit together, files that cannot be read.
+pub async fn read(input: &Input) -> Result<Config, Exit> {
+    let secure = secure_flags(input)?;
+    let endpoints = endpoints(input).await?;
+    let login = login(&input.text("user"), &input.text("password"), &input.text("auth-jwt-token"), "Password: ")?;
+    with(input, &secure, endpoints, login)
 }
 
-/// What a client is made of.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Where servers are.
-    pub endpoints: Vec<String>,
-    /// `--dial-timeout`.
-    pub dial_timeout: Duration,
-    /// `--keepalive-time`.
-    pub keepalive_time: Duration,
-    /// `--keepalive-timeout`.
-    pub keepalive_timeout: Duration,
-    /// `--max-request-bytes`.
-    pub max_send: usize,
-    /// `--max-recv-bytes`.
-    pub max_receive: usize,
-    /// Whether both limits were given: only then they are compared, as in etcd's client.
-    pub limits_given: bool,
-    /// TLS as asked for.
-    pub secure: Secure,
-    /// TLS as it is spoken.
-    pub tls: Option<Tls>,
-    /// Who logs in.
-    pub login: Login,
-}
-
-/// Largest request when none is given.
-const MAX_SEND: usize = 2 * 1024 * 1024;
-
-impl Config {
-    /// From the global flags.
-    ///
-    /// # Errors
-    /// Flags that do not fit together, files that cannot be read.
-    pub async fn read(input: &Input) -> Result<Self, Exit> {
-        let secure = secure(input)?;
-        let endpoints = endpoints(input).await?;
-        let login = login(&input.text("user"), &input.text("password"), &input.text("auth-jwt-token"), "Password: ")?;
-        Self { secure, ..Self::plain(input, endpoints, login) }.ready()
+/// Other endpoints with the same manners, over TLS as it is asked for.
+///
+/// # Errors
+/// Limits that do not fit together; what is wrong with the files of TLS.
+pub fn with(input: &Input, secure: &Secure, endpoints: Vec<String>, login: Login) -> Result<Config, Exit> {
+    let size = |name: &str, default: usize| match usize::try_from(input.int(name)) {
+        Ok(0) | Err(_) => default,
+        Ok(size) => size,
+    };
+    let (send, receive) = (size("max-request-bytes", MAX_SEND), size("max-recv-bytes", i32::MAX as usize));
+    // only when both are given they are compared, as in etcd's client
+    if send > receive && input.int("max-request-bytes") > 0 && input.int("max-recv-bytes") > 0 {
+        let said = format!("gRPC message recv limit ({receive} bytes) must be greater than send limit ({send} bytes)");
+        return Err(Exit::new(crate::exit::BAD_CONNECTION, said));
     }
-
-    /// Other endpoints with the same manners, without TLS.
-    pub fn plain(input: &Input, endpoints: Vec<String>, login: Login) -> Self {
-        let size = |name: &str, default: usize| match usize::try_from(input.int(name)) {
-            Ok(0) | Err(_) => default,
-            Ok(size) => size,
-        };
-        Self {
-            endpoints,
-            dial_timeout: input.duration("dial-timeout"),
-            keepalive_time: input.duration("keepalive-time"),
-            keepalive_timeout: input.duration("keepalive-timeout"),
-            max_send: size("max-request-bytes", MAX_SEND),
-            max_receive: size("max-recv-bytes", i32::MAX as usize),
-            limits_given: input.int("max-request-bytes") > 0 && input.int("max-recv-bytes") > 0,
-            secure: Secure::default(),
-            tls: None,
-            login,
-        }
-    }
-
-    /// Reads the files of TLS.
-    ///
-    /// # Errors
-    /// What is wrong with them.
-    pub fn ready(mut self) -> Result<Self, Exit> {
-        if self.max_send > self.max_receive && self.limits_given {
-            let (receive, send) = (self.max_receive, self.max_send);
-            let said =
-                format!("gRPC message recv limit ({receive} bytes) must be greater than send limit ({send} bytes)");
-            return Err(Exit::new(crate::exit::BAD_CONNECTION, said));
-        }
-        self.tls = tls::read(&self.secure).map_err(|why| Exit::new(BAD_ARGS, why))?;
-        Ok(self)
-    }
-
-    /// The same for one endpoint.
-    pub fn only(&self, endpoint: &str) -> Self {
-        Self { endpoints: vec![endpoint.to_owned()], ..self.clone() }
-    }
+    Ok(Config {
+        endpoints,
+        dial_timeout: input.duration("dial-timeout"),
+        keepalive_time: input.duration("keepalive-time"),
+        keepalive_timeout: input.duration("keepalive-timeout"),
+        max_send: send,
+        max_receive: receive,
+        tls: secure::read(secure).map_err(|why| Exit::new(BAD_ARGS, why))?,
+        login,
+        user_agent: concat!("conclavectl/", env!("CARGO_PKG_VERSION")),
+        on_failure: warn,
+    })
 }
 
 /// Endpoints of the flag or of DNS.
@@ -126,7 +74,7 @@ pub async fn endpoints(input: &Input) -> Result<Vec<String>, Exit> {
     Ok(found)
 }
 
-fn secure(input: &Input) -> Result<Secure, Exit> {
+fn secure_flags(input: &Input) -> Result<Secure, Exit> {
     for name in ["cert", "key", "cacert"] {
         if input.changed(name) && input.bytes(name).is_empty() {
             return Err(Exit::args(format!("empty string is passed to --{name} option")));

@@ -4,7 +4,7 @@ use super::endpoint::CLUSTER;
 use super::session::Session;
 use crate::cli::Input;
 use crate::cli::spec::{Command, Group};
-use crate::client::Client;
+use crate::client::connect;
 use crate::client::method::DEFRAGMENT;
 use crate::exit::{ERROR, Exit};
 use crate::print::say_line;
@@ -25,7 +25,7 @@ async fn run(input: Input) -> Result<(), Exit> {
     let session = Session::new(input).await?;
     let mut failed = false;
     for endpoint in session.each_endpoint().await? {
-        let client = Client::new(&session.config.only(&endpoint)).await?;
+        let client = connect(&session.config.only(&endpoint)).await?;
         let start = Instant::now();
         let done: Result<pb::DefragmentResponse, _> =
             client.unary(DEFRAGMENT, pb::DefragmentRequest {}, session.until()).await;

@@ -4,7 +4,7 @@ use super::session::Session;
 use crate::cli::Input;
 use crate::cli::spec::{Command, Flag, Group};
 use crate::client::method::{ALARM, HASH_KV, RANGE, STATUS};
-use crate::client::{Client, Config, Failure, Until};
+use crate::client::{Client, Config, Failure, Until, connect};
 use crate::exit::{ERROR, Exit};
 use crate::print::Answer;
 use crate::print::answer::Health;
@@ -69,7 +69,7 @@ async fn health(input: Input) -> Result<(), Exit> {
 /// An endpoint is well when a linearizable read comes back, even a refused one, and there is no alarm.
 async fn check(config: Config, endpoint: String, timeout: Duration) -> Health {
     let mut health = Health { endpoint, healthy: false, took: String::new(), error: String::new() };
-    let client = match Client::new(&config).await {
+    let client = match connect(&config).await {
         Ok(client) => client,
         Err(why) => {
             health.error = why.text.unwrap_or_default();
@@ -108,7 +108,7 @@ async fn status(input: Input) -> Result<(), Exit> {
     let session = Session::new(input).await?;
     let (mut all, mut failed) = (Vec::new(), false);
     for endpoint in session.each_endpoint().await? {
-        let client = Client::new(&session.config.only(&endpoint)).await?;
+        let client = connect(&session.config.only(&endpoint)).await?;
         match client.unary::<_, pb::StatusResponse>(STATUS, pb::StatusRequest {}, session.until()).await {
             Ok(answer) => all.push((endpoint, answer)),
             Err(why) => {
@@ -126,7 +126,7 @@ async fn hash(input: Input) -> Result<(), Exit> {
     let revision = session.input.int("rev");
     let (mut all, mut failed) = (Vec::new(), None);
     for endpoint in session.each_endpoint().await? {
-        let client = Client::new(&session.config.only(&endpoint)).await?;
+        let client = connect(&session.config.only(&endpoint)).await?;
         let request = pb::HashKvRequest { revision };
         match client.unary::<_, pb::HashKvResponse>(HASH_KV, request, session.until()).await {
             Ok(answer) => all.push((endpoint, answer)),

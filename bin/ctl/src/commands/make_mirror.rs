@@ -3,12 +3,11 @@
 use super::session::Session;
 use crate::cli::Input;
 use crate::cli::spec::{Command, Flag, Group, Kind};
-use crate::client::Secure;
-use crate::client::config::{Login, login};
+use crate::client::config::{self, login};
 use crate::client::method::{PUT, RANGE, TXN};
 use crate::client::range::prefix;
 use crate::client::watch::{Spec, Watches};
-use crate::client::{Client, Config, Until};
+use crate::client::{Client, Config, Login, Secure, Until, connect};
 use crate::exit::{ERROR, Exit};
 use crate::print::say_line;
 use crate::term::progress::{Progress, Unit};
@@ -54,7 +53,7 @@ async fn run(input: Input) -> Result<(), Exit> {
     let to = login(&input.text("dest-user"), &input.text("dest-password"), "", "Destination Password: ")?;
     let destination = destination(&input, to)?;
     let session = Session::new(input).await?;
-    let (to, from) = (Client::new(&destination).await?, session.client().await?);
+    let (to, from) = (connect(&destination).await?, session.client().await?);
     let input = &session.input;
     if input.on("no-dest-prefix") && !input.bytes("dest-prefix").is_empty() {
         let said = "`--dest-prefix` and `--no-dest-prefix` cannot be set at the same time, choose one";
@@ -82,7 +81,7 @@ fn destination(input: &Input, login: Login) -> Result<Config, Exit> {
         insecure_transport: input.on("dest-insecure-transport"),
         ..Secure::default()
     };
-    Config { secure, ..Config::plain(input, vec![input.arg(0)], login) }.ready()
+    config::with(input, &secure, vec![input.arg(0)], login)
 }
 
 async fn say_count(count: Arc<AtomicU64>) {

@@ -19,6 +19,7 @@ pub mod member;
 pub mod move_leader;
 pub mod options;
 pub mod put;
+pub mod rebuild;
 pub mod role;
 pub mod root;
 pub mod session;

@@ -3,7 +3,7 @@
 use super::session::Session;
 use crate::cli::spec::{Command, Group};
 use crate::cli::{Input, number_exit, value};
-use crate::client::Client;
+use crate::client::connect;
 use crate::client::method::{MOVE_LEADER, STATUS};
 use crate::exit::Exit;
 use crate::print::Answer;
@@ -29,7 +29,7 @@ async fn run(input: Input) -> Result<(), Exit> {
         session.client().await?;
     }
     for endpoint in &session.config.endpoints {
-        let client = Client::new(&session.config.only(endpoint)).await?;
+        let client = connect(&session.config.only(endpoint)).await?;
         let status: pb::StatusResponse = client.unary(STATUS, pb::StatusRequest {}, until).await?;
         if status.header.unwrap_or_default().member_id == status.leader {
             let request = pb::MoveLeaderRequest { target_id: target };

@@ -3,7 +3,7 @@
 use super::global::GLOBAL;
 use super::{
     alarm, auth, check, compaction, completion, defrag, del, downgrade, elect, endpoint, get, lease, lock, make_mirror,
-    member, move_leader, options, put, role, snapshot, txn, user, version, watch,
+    member, move_leader, options, put, rebuild, role, snapshot, txn, user, version, watch,
 };
 use crate::cli::spec::{Command, Group};
 
@@ -22,6 +22,7 @@ pub static ROOT: Command = Command {
         defrag::COMMAND,
         endpoint::COMMAND,
         move_leader::COMMAND,
+        rebuild::COMMAND,
         watch::COMMAND,
         version::COMMAND,
         lease::COMMAND,

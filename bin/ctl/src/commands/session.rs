@@ -1,7 +1,7 @@
 //! What every command that asks a server has: a client, a printer, and a time.
 
 use crate::cli::{Input, env};
-use crate::client::{Client, Config, Until};
+use crate::client::{Client, Config, Until, config, connect};
 use crate::exit::Exit;
 use crate::print::Printer;
 use crate::term;
@@ -28,7 +28,7 @@ impl Session {
                 eprintln!("{}={value}", env::variable(name));
             }
         }
-        let config = Config::read(&input).await?;
+        let config = config::read(&input).await?;
         let mut printer = Printer::new(&input.text("write-out"), input.on("hex"), term::colours())?;
         printer.width = term::width();
         Ok(Self { input, config, printer })
@@ -37,9 +37,9 @@ impl Session {
     /// A client for all endpoints.
     ///
     /// # Errors
-    /// As [`Client::new`].
+    /// As [`connect`].
     pub async fn client(&self) -> Result<Client, Exit> {
-        Client::new(&self.config).await
+        connect(&self.config).await
     }
 
     /// `--command-timeout` from now on.

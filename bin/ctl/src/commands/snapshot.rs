@@ -4,7 +4,8 @@
 
 use super::session::Session;
 use crate::cli::Input;
-use crate::cli::spec::{Command, Group};
+use crate::cli::spec::{Command, Flag, Group};
+use crate::client::hint::hint;
 use crate::client::method::SNAPSHOT;
 use crate::client::{Client, Failure, Until};
 use crate::exit::{Exit, INTERRUPTED};
@@ -28,6 +29,9 @@ const EXAMPLE: &str = "  # to a file
   {} --user=root:secret --command-timeout=10m snapshot save snapshot.db
 ";
 
+/// Metadata that names a format. A server that is none of Conclave's leaves it alone.
+const FORMAT: &str = "conclave-snapshot-format";
+
 /// `snapshot`.
 pub const COMMAND: Command = Command {
     name: "snapshot",
@@ -38,6 +42,10 @@ pub const COMMAND: Command = Command {
         usage: "<filename>",
         short: "Save a snapshot of one member to a file",
         example: EXAMPLE,
+        flags: &[Flag::text(
+            "format",
+            "format of the file: etcd, which etcdutl restores too, or conclave; the server's choice if none is given",
+        )],
         run: crate::run!(save),
         ..Command::EMPTY
     }],
@@ -47,6 +55,12 @@ pub const COMMAND: Command = Command {
 
 async fn save(input: Input) -> Result<(), Exit> {
     input.exactly(1, "snapshot save expects one argument <filename>")?;
+    let format = match &input.text("format")[..] {
+        "" => None,
+        "etcd" => Some("etcd"),
+        "conclave" => Some("conclave"),
+        other => return Err(Exit::args(format!("unknown format {other:?}; there are etcd and conclave"))),
+    };
     let session = Session::new(input).await?;
     let fail = |why: String| Exit::new(INTERRUPTED, why);
     if session.config.endpoints.len() != 1 {
@@ -58,7 +72,7 @@ async fn save(input: Input) -> Result<(), Exit> {
     let client = session.client().await.map_err(|why| Exit { code: INTERRUPTED, ..why })?;
     let name = session.input.arg(0);
     let part = Part::open(Path::new(&name)).map_err(fail)?;
-    let work = fetch(&client, part, until);
+    let work = fetch(&client, part, format, until);
     let version = match until.0 {
         Some(at) => tokio::time::timeout_at(at, work).await.unwrap_or_else(|_| Err(Failure::Deadline(None).into())),
         None => work.await,
@@ -71,9 +85,9 @@ async fn save(input: Input) -> Result<(), Exit> {
     Ok(())
 }
 
-async fn fetch(client: &Client, mut part: Part, until: Until) -> Result<String, Exit> {
+async fn fetch(client: &Client, mut part: Part, format: Option<&'static str>, until: Until) -> Result<String, Exit> {
     let opened: Result<Streaming<pb::SnapshotResponse>, _> =
-        client.answers(SNAPSHOT, pb::SnapshotRequest {}, until).await;
+        client.answers_to(SNAPSHOT, pb::SnapshotRequest {}, format.map(|name| (FORMAT, name)).as_slice(), until).await;
     let mut answers = opened.map_err(|why| match why {
         Failure::Status(_) => refused(&why),
         other => other.into(),
@@ -109,7 +123,7 @@ fn refused(why: &Failure) -> Exit {
     if !crate::term::stderr_is_terminal() {
         crate::log::line("warn", "failed to receive from snapshot stream; closing", &[("error", &said)]);
     }
-    Exit { hint: why.hint(), ..Exit::new(INTERRUPTED, said) }
+    Exit { hint: hint(why), ..Exit::new(INTERRUPTED, said) }
 }
 
 /// The sum of what came, without the last bytes, which are the sum that the server sent.

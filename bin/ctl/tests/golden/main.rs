@@ -2,6 +2,7 @@
 //!
 //! `golden` runs them through our tool against our daemon and compares with `expected.txt`. `UPDATE=1` writes that file anew.
 //! `compare` (ignored; see docs/ctl.md) runs them through our tool and another one, each against a fresh server of its own, and prints what differs.
+//! `v2` and `compare_v2` do the same with `v2.txt`, the tool of the v2 API, against servers that serve it.
 //! `tls` and `compare_tls` do the same with `tls.txt`, against servers with and without certificates.
 
 mod cases;
@@ -49,6 +50,41 @@ fn golden() {
 fn tls() {
     let links = tempfile::tempdir().expect("a folder");
     expect("tls_expected.txt", &tls::outcomes(&tls::steps(), &ours(links.path()), &server::daemon()));
+}
+
+/// Steps of the v2 API's tool. The first one only tells the member's id.
+fn v2_steps() -> Vec<Step> {
+    let text = std::fs::read_to_string(folder().join("v2.txt")).expect("v2.txt");
+    let mut steps = cases::read(&text);
+    for step in &mut steps {
+        step.env.push(("ETCDCTL_API".into(), "2".into()));
+        // an endpoint without a scheme is none there
+        if std::mem::take(&mut step.endpoint) {
+            step.args.insert(0, "--endpoints=http://{EP}".into());
+        }
+    }
+    steps
+}
+
+fn v2_outcomes(tool: &Path, server: &Path) -> Vec<Outcome> {
+    let work = tempfile::tempdir().expect("a folder");
+    let server = Server::start_with(server, work.path(), &[], &["--enable-v2", "--bcrypt-cost=4"]);
+    let mut tool = Tool::new(tool, &server.endpoint(), work.path());
+    v2_steps().iter().filter_map(|step| tool.run(step)).skip(1).collect()
+}
+
+#[test]
+fn v2() {
+    let links = tempfile::tempdir().expect("a folder");
+    expect("v2_expected.txt", &v2_outcomes(&ours(links.path()), &server::daemon()));
+}
+
+#[test]
+#[ignore = "needs another tool: CTL_OTHER=/path/to/etcdctl-3.4 CTL_SERVER=/path/to/etcd-3.4 (docs/ctl.md)"]
+fn compare_v2() {
+    let (other, server) = given();
+    let links = tempfile::tempdir().expect("a folder");
+    differences(&v2_outcomes(&ours(links.path()), &server), &v2_outcomes(&other, &server));
 }
 
 /// What was found is what is written in `file`; or writes it.

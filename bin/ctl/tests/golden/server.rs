@@ -20,6 +20,14 @@ impl Server {
     /// # Panics
     /// When it does not serve in time, with its log.
     pub fn start(binary: &Path, folder: &Path, tls: &[String]) -> Self {
+        Self::start_with(binary, folder, tls, &[])
+    }
+
+    /// As [`Self::start`], with more flags.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    pub fn start_with(binary: &Path, folder: &Path, tls: &[String], more: &[&str]) -> Self {
         let [client, peer] = free_ports();
         let url = |port: u16| format!("http://127.0.0.1:{port}");
         let served = if tls.is_empty() { url(client) } else { format!("https://127.0.0.1:{client}") };
@@ -30,6 +38,7 @@ impl Server {
             .arg(folder.join("data"))
             .args(["--listen-client-urls", &served, "--advertise-client-urls", &served])
             .args(tls)
+            .args(more)
             .args(["--listen-peer-urls", &url(peer), "--initial-advertise-peer-urls", &url(peer)])
             .arg(format!("--initial-cluster=default={}", url(peer)))
             .stdin(Stdio::null())

@@ -9,9 +9,9 @@ use std::fmt::Write;
 
 const HEAD: &str = "# Configuration
 
-The flags of `conclave` are those of etcd 3.7, and `--memory-budget`. Every flag has a variable: `--data-dir` is
-`ETCD_DATA_DIR`. Giving both is an error. With `--config-file` (YAML or JSON, keys as the flags) all other flags and
-variables are ignored, and a warning names them.
+The flags of `conclave` are those of etcd 3.7, and `--memory-budget`, `--snapshot-format`, `--scrub-interval` and
+`--rebuild-from-leader`. Every flag has a variable: `--data-dir` is `ETCD_DATA_DIR`. Giving both is an error. With
+`--config-file` (YAML or JSON, keys as the flags) all other flags and variables are ignored, and a warning names them.
 
 - **used**: does what it does in etcd.
 - **accepted**: taken without effect; the table says why that is right.

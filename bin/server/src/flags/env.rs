@@ -85,8 +85,6 @@ mod tests {
     #[test]
     fn variables_of_older_releases_never_refuse_a_start() {
         let cases = [
-            ("ETCD_ENABLE_V2", "true"),
-            ("ETCD_ENABLE_V2", "maybe"),
             ("ETCD_PROXY", "on"),
             ("ETCD_PROXY_FAILURE_WAIT", "soon"),
             ("ETCD_EXPERIMENTAL_ENABLE_V2V3", "/x"),

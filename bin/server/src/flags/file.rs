@@ -213,7 +213,7 @@ no-such-key: 1
     #[test]
     fn files_that_etcd_takes_are_taken() {
         let cases = [
-            ("enable-v2: true", 1),
+            ("enable-v2: true", 0),
             ("proxy: 'on'", 1),
             ("proxy: on", 1),
             ("experimental-enable-v2v3: /x", 1),

@@ -32,6 +32,10 @@ Usage:
     Start a member.
   conclave --config-file <file>
     Start a member with the settings of a YAML or JSON file alone.
+  conclave gateway start [flags]
+    Pass TCP connections on to a cluster; see conclave gateway --help.
+  conclave grpc-proxy start [flags]
+    Answer gRPC calls in place of a cluster; see conclave grpc-proxy --help.
   conclave --version
     Print the version.
 

@@ -2,8 +2,9 @@
 
 use super::spec::{Area, Flag, Group, Here, Kind, Row};
 use super::{table_cluster, table_legacy, table_security};
-use Here::{Harmless, Refused, Used};
-use Kind::{Bool, Duration, Gates, Int, OptionalUrls, Size, Text, Uint, Uint32, Urls};
+use Here::{Harmless, Used};
+use Kind::{Bool, Duration, Gates, Int, OptionalUrls, Size, Text, Uint, Uint32, Urls, Word};
+use embed::SnapshotFormat;
 
 /// All flags, in the order of the help text.
 pub fn flags() -> impl Iterator<Item = Flag> {
@@ -26,7 +27,6 @@ pub fn find(name: &str) -> Option<Flag> {
 }
 
 const NO_BBOLT: Here = Harmless("the engine is RocksDB, there is no bbolt to tune");
-const TRACES: Here = Harmless("distributed tracing is not offered yet, no spans are sent");
 
 const OWN: &[Group] = &[
     Group(
@@ -54,6 +54,13 @@ const OWN: &[Group] = &[
                 "5000",
                 Used,
                 "Log entries kept for members that have fallen behind.",
+            ),
+            Row(
+                "snapshot-format",
+                Word(SnapshotFormat::NAMES),
+                "etcd",
+                Used,
+                "Format of the snapshots that clients save: etcd, which etcd's tools restore too, or conclave.",
             ),
             Row(
                 "max-wals",
@@ -163,21 +170,9 @@ const OWN: &[Group] = &[
                 Harmless("how long a connection between members may be silent follows from --election-timeout"),
                 "Longest time that writing a message to another member may take.",
             ),
-            Row(
-                "enable-grpc-gateway",
-                Bool,
-                "true",
-                Harmless("the JSON gateway is not offered yet"),
-                "Serve the API as JSON below /v3.",
-            ),
+            Row("enable-grpc-gateway", Bool, "true", Used, "Serve the API as JSON below /v3."),
             Row("cors", Text, "*", Used, "Origins that browsers may call from, separated by commas; * for all."),
-            Row(
-                "host-whitelist",
-                Text,
-                "*",
-                Refused("the host whitelist is not offered yet; leave it away, and bind to private addresses"),
-                "Host names that HTTP requests without TLS may ask for; * for all.",
-            ),
+            Row("host-whitelist", Text, "*", Used, "Host names that HTTP requests without TLS may ask for; * for all."),
         ],
     ),
     Group(
@@ -269,6 +264,13 @@ const OWN: &[Group] = &[
                 "Time between two comparisons of the members' data; 0 for never.",
             ),
             Row(
+                "scrub-interval",
+                Duration,
+                "6h0m0s",
+                Used,
+                "Time between two readings of the whole store that look for damage; 0 for never.",
+            ),
+            Row(
                 "compact-hash-check-time",
                 Duration,
                 "1m0s",
@@ -316,34 +318,52 @@ const MORE: &[Group] = &[
                 "metrics",
                 Text,
                 "basic",
-                Harmless("there is one set of metrics"),
-                "Set of metrics: basic or extensive.",
+                Used,
+                "Set of metrics: basic, or extensive with histograms of every gRPC method.",
             ),
             Row(
                 "enable-pprof",
                 Bool,
                 "false",
-                Harmless("profiles of Go do not exist here; use perf"),
-                "Serve profiles below /debug/pprof.",
+                Used,
+                "Serve a CPU profile under /debug/pprof/profile. Costs nothing until one is asked for.",
             ),
-            Row("enable-distributed-tracing", Bool, "false", TRACES, "Send traces by OpenTelemetry."),
-            Row("distributed-tracing-address", Text, "localhost:4317", TRACES, "Address of the collector of traces."),
-            Row("distributed-tracing-service-name", Text, "etcd", TRACES, "Name of the service in traces."),
-            Row("distributed-tracing-instance-id", Text, "", TRACES, "Id of this member in traces."),
-            Row("distributed-tracing-sampling-rate", Int, "0", TRACES, "Number of traces taken out of a million."),
+            Row(
+                "enable-distributed-tracing",
+                Bool,
+                "false",
+                Used,
+                "Send spans of calls to an OpenTelemetry collector.",
+            ),
+            Row(
+                "distributed-tracing-address",
+                Text,
+                "localhost:4317",
+                Used,
+                "Host and port of the collector, which speaks OTLP over gRPC without TLS.",
+            ),
+            Row("distributed-tracing-service-name", Text, "etcd", Used, "Name of the service in traces."),
+            Row("distributed-tracing-instance-id", Text, "", Used, "Id of this member in traces; empty for none."),
+            Row(
+                "distributed-tracing-sampling-rate",
+                Int,
+                "0",
+                Used,
+                "Number of calls traced out of a million, of those whose clients do not say.",
+            ),
             Row(
                 "warning-apply-duration",
                 Duration,
                 "100ms",
-                Harmless("slow applies are seen in the metrics"),
-                "Time after which a slow apply is logged.",
+                Used,
+                "A list of log entries that takes longer to be applied is a warning in the log.",
             ),
             Row(
                 "warning-unary-request-duration",
                 Duration,
                 "300ms",
-                Harmless("slow requests are seen in the metrics"),
-                "Time after which a slow request is logged.",
+                Used,
+                "A unary call that takes longer is a warning in the log.",
             ),
             Row(
                 "watch-progress-notify-interval",

@@ -5,7 +5,7 @@ use Here::{Harmless, Refused};
 use Kind::{Bool, Ignored, Int, Text, Uint, Word};
 
 const GONE: Here = Harmless("means nothing any more");
-const V2: Here = Refused("the v2 API is gone, in etcd since 3.6; move to v3");
+const V2: Here = Refused("proxies of the v2 API are gone, in etcd since 3.6; point clients at the members");
 
 const V2_WORDS: &[&str] = &["write-only", "write-only-skip-check", "write-only-drop-data", "gone"];
 
@@ -20,7 +20,7 @@ pub(super) const GROUPS: &[Group] = &[Group(
             "Number of snapshot files that etcd keeps.",
         ),
         Row("v2-deprecation", Word(V2_WORDS), "write-only", GONE, "Stage of the v2 store's removal."),
-        Row("enable-v2", Bool, "false", V2, "Serve the v2 API."),
+        Row("enable-v2", Bool, "false", Here::Used, "Serve the v2 API of etcd 3.5 on the client URLs."),
         Row("experimental-enable-v2v3", Text, "", V2, "Serve the v2 API from v3 data."),
         Row("proxy", Word(&["off", "on", "readonly"]), "off", V2, "Run as a proxy of the v2 API."),
         Row("proxy-failure-wait", Uint, "5000", GONE, "Of the v2 proxy."),
@@ -48,8 +48,8 @@ pub(super) const GROUPS: &[Group] = &[Group(
 /// Whether etcd 3.7 has a flag no more. Variables and files outlive releases: etcd takes such a name there for one it does not
 /// know, warns at most and starts, so its value must never be a reason to refuse a start.
 pub fn is_gone(flag: &Flag) -> bool {
-    // These two of the older releases' flags are still flags of 3.7; the v2 discovery is not.
-    const STILL_THERE: &[&str] = &["max-snapshots", "v2-deprecation"];
+    // The first two are still flags of 3.7, the third is one here; the v2 discovery is not.
+    const STILL_THERE: &[&str] = &["max-snapshots", "v2-deprecation", "enable-v2"];
     const V2_DISCOVERY: &[&str] = &["discovery", "discovery-proxy"];
     let is_older = flag.area == Area::Legacy && flag.kind != Kind::Ignored && !STILL_THERE.contains(&flag.name);
     is_older || V2_DISCOVERY.contains(&flag.name)

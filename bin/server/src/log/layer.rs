@@ -9,7 +9,8 @@ use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 
 /// Crates whose events are ours; those of others are shown from warnings on.
-const OWN: &[&str] = &["conclave", "embed", "actors", "storage", "net", "tls", "raft", "messages", "model"];
+const OWN: &[&str] =
+    &["conclave", "embed", "actors", "storage", "net", "tls", "raft", "messages", "model", "proxy", "srv"];
 
 /// What passes on the notices of RocksDB.
 const ENGINE: &str = "conclave::rocksdb";

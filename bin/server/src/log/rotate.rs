@@ -1,10 +1,18 @@
-//! A log file that is set aside when it is full; old ones are removed by count and age.
+//! A log file that is set aside when it is full; old ones are compressed and removed by count and age, as lumberjack does it for etcd.
+//!
+//! Compressing and removing have a thread of their own: a line never waits for them. Must never lose a line because a file cannot be
+//! set aside.
 
-use super::format::timestamp;
+use chrono::{DateTime, Duration as Span, Local, NaiveDateTime, Utc};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 /// `--log-rotation-config-json`.
@@ -14,12 +22,12 @@ pub struct Rotation {
     /// MiB a file may reach; zero for 100.
     pub maxsize: u64,
     /// Days old files are kept; zero for ever.
-    pub maxage: u64,
+    pub maxage: u32,
     /// Old files that are kept; zero for all.
     pub maxbackups: usize,
-    /// Names in local time. Only UTC is offered.
+    /// Names of old files in local time, not UTC.
     pub localtime: bool,
-    /// Compress old files. Not offered.
+    /// Old files are compressed.
     pub compress: bool,
 }
 
@@ -29,20 +37,29 @@ impl Default for Rotation {
     }
 }
 
+/// How lumberjack writes the time in a name.
+const STAMP: &str = "%Y-%m-%dT%H-%M-%S%.3f";
+/// Length of such a time.
+const STAMP_BYTES: usize = "2006-01-02T15-04-05.000".len();
+/// Behind the name of a compressed file.
+const ZIPPED: &str = ".gz";
+/// Behind the name of one that is being compressed: never taken for a whole one.
+const UNFINISHED: &str = ".gz.part";
+
 /// The file and how full it is.
 pub struct RotatingFile {
-    path: PathBuf,
-    rotation: Rotation,
+    names: Names,
     file: File,
     size: u64,
     limit: u64,
+    keeper: Option<Keeper>,
 }
 
 impl RotatingFile {
     /// Opens a file for appending.
     ///
     /// # Errors
-    /// When it cannot be opened.
+    /// When it cannot be opened, or there is no further thread.
     pub fn open(path: &Path, rotation: Rotation) -> io::Result<Self> {
         let limit = match rotation.maxsize {
             0 => 100 << 20,
@@ -50,56 +67,27 @@ impl RotatingFile {
         };
         let file = append(path)?;
         let size = file.metadata()?.len();
-        Ok(Self { path: path.to_owned(), rotation, file, size, limit })
+        let names = Names { path: path.to_owned(), rotation };
+        let keeper = Some(Keeper::start(names.clone())?);
+        Ok(Self { names, file, size, limit, keeper })
     }
 
     fn rotate(&mut self, now: SystemTime) -> io::Result<()> {
-        std::fs::rename(&self.path, self.aside(now))?;
-        self.file = append(&self.path)?;
+        std::fs::rename(&self.names.path, self.names.aside(now))?;
+        self.file = append(&self.names.path)?;
         self.size = 0;
-        self.prune(now)
-    }
-
-    /// `etcd-2006-01-02T15-04-05.000000Z.log` for `etcd.log`.
-    fn aside(&self, now: SystemTime) -> PathBuf {
-        let (prefix, suffix) = self.parts();
-        self.path.with_file_name(format!("{prefix}{}{suffix}", timestamp(now).replace(':', "-")))
-    }
-
-    fn parts(&self) -> (String, String) {
-        let text = |part: Option<&std::ffi::OsStr>| part.map(|p| p.to_string_lossy().into_owned()).unwrap_or_default();
-        let suffix = self.path.extension().map(|e| format!(".{}", e.to_string_lossy())).unwrap_or_default();
-        (format!("{}-", text(self.path.file_stem())), suffix)
-    }
-
-    fn prune(&self, now: SystemTime) -> io::Result<()> {
-        let (prefix, suffix) = self.parts();
-        let folder = self.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut old: Vec<PathBuf> = Vec::new();
-        for entry in std::fs::read_dir(folder)? {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let middle = name.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(&suffix));
-            // only names that we gave: a date follows the prefix
-            if middle.is_some_and(|m| m.len() == "2006-01-02T15-04-05.000000Z".len() && m.ends_with('Z')) {
-                old.push(entry.path());
-            }
-        }
-        // names are dates, the newest last
-        old.sort();
-        let surplus = match self.rotation.maxbackups {
-            0 => 0,
-            keep => old.len().saturating_sub(keep),
-        };
-        let age = Duration::from_secs(self.rotation.maxage.saturating_mul(24 * 3600));
-        for (index, path) in old.iter().enumerate() {
-            let written = std::fs::metadata(path).and_then(|m| m.modified()).unwrap_or(now);
-            let expired = self.rotation.maxage > 0 && now.duration_since(written).unwrap_or_default() > age;
-            if index < surplus || expired {
-                std::fs::remove_file(path)?;
-            }
+        if let Some(keeper) = &self.keeper {
+            keeper.look();
         }
         Ok(())
+    }
+}
+
+impl Drop for RotatingFile {
+    fn drop(&mut self) {
+        if let Some(keeper) = self.keeper.take() {
+            keeper.end();
+        }
     }
 }
 
@@ -123,25 +111,190 @@ impl Write for RotatingFile {
     }
 }
 
+/// Names of old files: `etcd-2006-01-02T15-04-05.000.log` for `etcd.log`.
+#[derive(Clone)]
+struct Names {
+    path: PathBuf,
+    rotation: Rotation,
+}
+
+impl Names {
+    /// A name for the file that is full now. No two are the same.
+    fn aside(&self, mut now: SystemTime) -> PathBuf {
+        let (prefix, suffix) = self.parts();
+        loop {
+            let stamp = match self.rotation.localtime {
+                true => DateTime::<Local>::from(now).format(STAMP).to_string(),
+                false => DateTime::<Utc>::from(now).format(STAMP).to_string(),
+            };
+            let path = self.path.with_file_name(format!("{prefix}{stamp}{suffix}"));
+            if !path.exists() && !with_end(&path, ZIPPED).exists() {
+                return path;
+            }
+            now += Duration::from_millis(1);
+        }
+    }
+
+    fn parts(&self) -> (String, String) {
+        let text = |part: Option<&std::ffi::OsStr>| part.map(|p| p.to_string_lossy().into_owned()).unwrap_or_default();
+        let suffix = self.path.extension().map(|e| format!(".{}", e.to_string_lossy())).unwrap_or_default();
+        (format!("{}-", text(self.path.file_stem())), suffix)
+    }
+
+    /// Old files by the time in their names, plain and compressed ones. Only names that we gave.
+    fn old(&self) -> io::Result<BTreeMap<NaiveDateTime, Vec<PathBuf>>> {
+        let (prefix, suffix) = self.parts();
+        let folder = self.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut old = BTreeMap::<NaiveDateTime, Vec<PathBuf>>::new();
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            let plain = name.strip_suffix(ZIPPED).unwrap_or(&name);
+            let stamp = plain.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(&suffix));
+            let stamp = stamp.filter(|stamp| stamp.len() == STAMP_BYTES);
+            let written = stamp.and_then(|stamp| NaiveDateTime::parse_from_str(stamp, STAMP).ok());
+            if let Some(written) = written {
+                old.entry(written).or_default().push(path);
+            }
+        }
+        Ok(old)
+    }
+
+    /// Removes what is too old or too much, and compresses what is left.
+    fn keep(&self) -> io::Result<()> {
+        let mut old = self.old()?;
+        let now = match self.rotation.localtime {
+            true => Local::now().naive_local(),
+            false => Utc::now().naive_utc(),
+        };
+        let most = if self.rotation.maxbackups == 0 { usize::MAX } else { self.rotation.maxbackups };
+        let oldest = Some(self.rotation.maxage).filter(|days| *days > 0);
+        let oldest = oldest.and_then(|days| now.checked_sub_signed(Span::days(days.into())));
+        let surplus = old.len().saturating_sub(most);
+        let gone: Vec<_> = old.keys().copied().take(surplus).collect();
+        let expired: Vec<_> =
+            old.keys().copied().filter(|written| oldest.is_some_and(|oldest| *written < oldest)).collect();
+        for written in gone.into_iter().chain(expired) {
+            for path in old.remove(&written).into_iter().flatten() {
+                std::fs::remove_file(path)?;
+            }
+        }
+        if self.rotation.compress {
+            let plain = |path: &PathBuf| path.extension().is_none_or(|end| end != "gz");
+            for path in old.into_values().flatten().filter(plain) {
+                compress(&path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn with_end(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    name.into()
+}
+
+/// Puts a compressed file in the place of a plain one. One that a crash left unfinished is written again.
+fn compress(path: &Path) -> io::Result<()> {
+    let unfinished = with_end(path, UNFINISHED);
+    let mut out = GzEncoder::new(File::create(&unfinished)?, Compression::default());
+    io::copy(&mut File::open(path)?, &mut out)?;
+    out.finish()?.sync_all()?;
+    std::fs::rename(&unfinished, with_end(path, ZIPPED))?;
+    std::fs::remove_file(path)
+}
+
+/// The thread that looks after old files.
+struct Keeper {
+    orders: SyncSender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Keeper {
+    fn start(names: Names) -> io::Result<Self> {
+        // one order may wait: whoever looks then sees all that was set aside until now
+        let (orders, inbox) = sync_channel(1);
+        let thread = std::thread::Builder::new().name("log-keeper".into()).spawn(move || {
+            while inbox.recv().is_ok() {
+                // tried again with the next file; the log itself is no place to complain about it
+                let _ = names.keep();
+            }
+        })?;
+        Ok(Self { orders, thread })
+    }
+
+    fn look(&self) {
+        let _ = self.orders.try_send(());
+    }
+
+    fn end(self) {
+        drop(self.orders);
+        // a panic in there has been reported
+        let _ = self.thread.join();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Read as _;
+
+    fn names_in(dir: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(dir).unwrap();
+        let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    fn fill(path: &Path, rotation: Rotation, lines: usize) {
+        let mut file = RotatingFile::open(path, rotation).unwrap();
+        file.limit = 10;
+        for n in 0..lines {
+            file.write_all(format!("line {n}\n").as_bytes()).unwrap();
+        }
+    }
 
     #[test]
     fn full_files_are_set_aside_and_few_are_kept() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("etcd.log");
         std::fs::write(dir.path().join("etcd-notes.log"), "not ours").unwrap();
-        let rotation = Rotation { maxbackups: 2, ..Rotation::default() };
-        let mut file = RotatingFile::open(&path, rotation).unwrap();
-        file.limit = 10;
-        for n in 0..6 {
-            file.write_all(format!("line {n}\n").as_bytes()).unwrap();
-        }
+        std::fs::write(dir.path().join("etcd-2026-99-01T00-00-00.000.log"), "no date").unwrap();
+        fill(&path, Rotation { maxbackups: 2, ..Rotation::default() }, 6);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "line 5\n");
-        let names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
-        assert_eq!(names.len(), 4, "{names:?}");
+        let names = names_in(dir.path());
+        assert_eq!(names.len(), 5, "{names:?}");
         assert!(dir.path().join("etcd-notes.log").exists());
+        let kept = names.iter().filter(|name| name.starts_with("etcd-2") && !name.contains("-99-"));
+        let texts: Vec<_> = kept.map(|name| std::fs::read_to_string(dir.path().join(name)).unwrap()).collect();
+        assert_eq!(texts, ["line 3\n", "line 4\n"], "the newest, each whole");
+    }
+
+    #[test]
+    fn old_files_are_compressed_whole_and_counted_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("etcd.log");
+        fill(&path, Rotation { compress: true, maxbackups: 3, localtime: true, ..Rotation::default() }, 6);
+        let names = names_in(dir.path());
+        let zipped: Vec<_> = names.iter().filter(|name| name.ends_with(".log.gz")).collect();
+        assert_eq!((zipped.len(), names.len()), (3, 4), "{names:?}");
+        let mut text = String::new();
+        let newest = File::open(dir.path().join(zipped[2])).unwrap();
+        flate2::read::GzDecoder::new(newest).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "line 4\n");
+    }
+
+    #[test]
+    fn what_is_too_old_goes_by_the_time_in_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("etcd.log");
+        let old = ["etcd-2006-01-02T15-04-05.000.log", "etcd-2006-01-02T15-04-06.000.log.gz"];
+        old.iter().for_each(|name| std::fs::write(dir.path().join(name), "old").unwrap());
+        fill(&path, Rotation { maxage: 3, ..Rotation::default() }, 3);
+        let names = names_in(dir.path());
+        assert_eq!(names.len(), 3, "{names:?}");
+        assert!(old.iter().all(|name| !names.contains(&(*name).to_owned())), "{names:?}");
     }
 
     #[test]

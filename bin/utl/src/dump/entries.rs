@@ -4,6 +4,7 @@
 
 use super::line::{Line, Value};
 use super::rows::permission;
+use super::v2;
 use crate::cli::Wal;
 use crate::failure::Failure;
 use model::request::{AlarmType, Compare, RequestOp, RequestUnion, TxnRequest};
@@ -13,13 +14,15 @@ use std::os::unix::ffi::OsStrExt;
 use storage::apply::MemberContext;
 use storage::wal::{Logged, LoggedRecord};
 
-/// Kinds that can be asked for. Conclave's log has no requests of the old API and no reads; they are taken and match nothing.
-const KINDS: [&str; 33] = [
+/// Kinds that can be asked for. Conclave's log has no reads and no requests outside of an
+/// `InternalRaftRequest`; those kinds are taken and match nothing. Requests of the v2 API are `IRRV2`.
+const KINDS: [&str; 34] = [
     "ConfigChange",
     "Normal",
     "Request",
     "InternalRaftRequest",
     "IRRRange",
+    "IRRV2",
     "IRRPut",
     "IRRDeleteRange",
     "IRRTxn",
@@ -186,6 +189,7 @@ impl Entries {
                 Some(line.with("client_urls", Value::Texts(attributes.client_urls)))
             }
             Command::Auth(command) => Some(auth(command)),
+            Command::V2(request) => Some(line.and(v2::request(request, self.values))),
         }
     }
 
@@ -252,6 +256,7 @@ fn names(command: &Command) -> (&'static str, &'static str) {
         Command::MemberAttrSet(_) => ("IRRMemberAttrSet", "member_attr_set"),
         Command::DowngradeInfoSet(_) => ("IRRDowngradeInfoSet", "downgrade_info_set"),
         Command::Auth(command) => auth_names(command),
+        Command::V2(_) => ("IRRV2", "v2"),
     }
 }
 

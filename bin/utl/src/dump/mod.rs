@@ -5,11 +5,13 @@
 mod entries;
 mod line;
 mod rows;
+mod v2;
 
 use crate::cli::{RowFilter, Wal};
 use crate::failure::Failure;
+use crate::file::open_file;
 use crate::print::{Format, finish};
-use crate::target::{Target, open, open_file};
+use crate::target::{Target, open};
 use entries::Entries;
 use line::{Line, Style};
 use rows::Rows;

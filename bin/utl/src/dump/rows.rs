@@ -175,7 +175,7 @@ impl Rows {
         if !about_key && (self.by_revision || self.prefix.is_some()) {
             return Ok(None);
         }
-        table(key, value).map(Some)
+        super::v2::row(key, value, self.values).unwrap_or_else(|| table(key, value)).map(Some)
     }
 }
 
@@ -220,6 +220,13 @@ fn table(key: &[u8], value: &[u8]) -> Result<Line, String> {
             let ids = named("identity", &["cluster", "member"]).map(|_| ints())?;
             let line = line("identity").with("cluster_id", Value::Id(ids[0] as u64));
             Ok(line.with("member_id", Value::Id(ids[1] as u64)))
+        }
+        meta::RUNNING_HASH => {
+            let names = named("running_hash", &["algorithm", "index", "hash"]);
+            names.map(|_| ints()).map(|ints| {
+                let line = line("running_hash").int("algorithm", ints[0]).int("index", ints[1]);
+                line.with("hash", Value::Id(ints[2] as u64))
+            })
         }
         meta::FORMAT => {
             let format = value.try_into().map(u32::from_be_bytes).map_err(|_| "the row format has the wrong length")?;

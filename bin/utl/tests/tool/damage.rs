@@ -62,7 +62,6 @@ fn each_damage_is_refused_with_what_is_wrong_and_where() {
         ("newer format", edit(&|b| b[11] = 3), "has format 3, this build reads formats 1 and 2".into()),
         ("empty", Vec::new(), "it is empty".into()),
         ("a few bytes", good_bytes[..7].to_vec(), "truncated at offset 7 within the header".into()),
-        ("etcd's", bbolt(), "file of etcd's (bbolt)".into()),
         ("a text", b"apiVersion: v1\nkind: ConfigMap\n".to_vec(), "is it the right file".into()),
     ];
     for (name, bytes, words) in cases {
@@ -117,6 +116,9 @@ fn folders_that_hold_something_are_left_alone() {
     let etcds = member.path("etcds");
     std::fs::create_dir_all(etcds.join("member/snap")).unwrap();
     std::fs::write(etcds.join("member/snap/db"), bbolt()).unwrap();
-    let said = refused(1, &["check", arg(&etcds)]);
-    assert!(said.contains("data folder of etcd's") && said.contains("make-mirror"), "{said}");
+    // what is told in full is that its database is none
+    let said = refused(1, &["hashkv", arg(&etcds)]);
+    assert!(said.contains("not a bbolt database"), "{said}");
+    let said = refused(1, &["defrag", "--data-dir", arg(&etcds)]);
+    assert!(said.contains("data folder of etcd's") && said.contains("conclaveutl snapshot restore"), "{said}");
 }

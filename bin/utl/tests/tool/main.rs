@@ -4,6 +4,7 @@ mod checks;
 mod daemon;
 mod damage;
 mod dumps;
+mod etcd;
 mod member;
 mod reports;
 mod restores;

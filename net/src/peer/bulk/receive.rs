@@ -13,7 +13,7 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::AsyncReadExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::spawn_blocking;
@@ -36,6 +36,7 @@ pub async fn take(
     let counters = context.metrics.of(from);
     let opening = timeout(stall(context), Opening::read(read)).await.map_err(|_| stalled())??;
     counters.bulk_receiving.fetch_add(1, Relaxed);
+    let begun = Instant::now();
     let outcome = receive(context, from, turn, opening, read, out).await;
     counters.bulk_receiving.fetch_sub(1, Relaxed);
     let counter = match &outcome {
@@ -43,6 +44,9 @@ pub async fn take(
         Err(_) => &counters.bulk_receive_failures,
     };
     counter.fetch_add(1, Relaxed);
+    if outcome.is_ok() {
+        counters.bulk_receive_took.observe(begun.elapsed());
+    }
     match outcome {
         Ok(()) => {
             out.write(words::yes(None)).await?;

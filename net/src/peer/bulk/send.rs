@@ -38,6 +38,7 @@ pub async fn deliver(context: Rc<Context>, route: Rc<Route>, parcel: Parcel, mut
     let counters = context.metrics.of(route.peer);
     let Parcel { transfer, about, source, done } = parcel;
     counters.bulk_sending.fetch_add(1, Relaxed);
+    let begun = Instant::now();
     let outcome = tokio::select! {
         biased;
         _ = stop.wait_for(|stop| *stop) => Err(BulkError::Stopped),
@@ -46,6 +47,9 @@ pub async fn deliver(context: Rc<Context>, route: Rc<Route>, parcel: Parcel, mut
     counters.bulk_sending.fetch_sub(1, Relaxed);
     let counter = if outcome.is_ok() { &counters.bulk_sent } else { &counters.bulk_send_failures };
     counter.fetch_add(1, Relaxed);
+    if outcome.is_ok() {
+        counters.bulk_send_took.observe(begun.elapsed());
+    }
     done(outcome);
 }
 

@@ -122,7 +122,7 @@ fn alarm() -> impl Strategy<Value = Command> {
 }
 
 /// Any command. Alarms are rare: while one stands little happens.
-pub(super) fn command() -> impl Strategy<Value = Command> {
+pub(crate) fn command() -> impl Strategy<Value = Command> {
     let id = || prop::sample::select(vec![1i64, 2, -5]);
     prop_oneof![
         8 => put().prop_map(Command::Put),

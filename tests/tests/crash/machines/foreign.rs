@@ -188,8 +188,8 @@ fn listing(dir: &Path) -> Vec<(PathBuf, u64, SystemTime)> {
 /// Founding an empty store beside etcd's files would make whoever follows the keys delete everything.
 #[tokio::test]
 async fn folders_of_etcd_are_refused_before_anything_is_written() {
-    const SENTENCE: &str = "…is a file of etcd: Conclave does not read etcd's files, and has changed nothing; to move the keys, …\
-                            `etcdctl --endpoints=<URL of etcd> make-mirror <host:port of conclave>`…";
+    const SENTENCE: &str = "…is a file of etcd: conclave does not start on etcd's files, and has changed nothing; to move the data, …\
+                            `conclaveutl snapshot restore …--data-dir <new folder>`…";
     let segment = "0000000000000000-0000000000000000.wal";
     // as 3.4 to 3.7 leave them: a fresh member, one with snapshots, one with its log elsewhere, and that log alone
     let snapshot = "member/snap/0000000000000002-00000000000186a1.snap";

@@ -1,7 +1,7 @@
 //! Many clients that put keys, and how long that took.
 
 use crate::client::method::PUT;
-use crate::client::{Client, Config, Until};
+use crate::client::{Client, Config, Until, connect};
 use crate::exit::Exit;
 use api::etcdserverpb as pb;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
@@ -65,7 +65,7 @@ impl Stats {
 pub async fn clients(config: &Config, count: usize) -> Result<Vec<Client>, Exit> {
     let mut all = Vec::with_capacity(count);
     for _ in 0..count {
-        all.push(Client::new(config).await?);
+        all.push(connect(config).await?);
     }
     Ok(all)
 }

@@ -7,7 +7,7 @@ mod perf;
 
 use crate::cli::spec::{Command, Flag, Group, Kind};
 use crate::client::method::{COMPACT, DEFRAGMENT, DELETE_RANGE, RANGE};
-use crate::client::{Client, Config, Until, range};
+use crate::client::{Client, Config, Until, connect, range};
 use crate::exit::{BAD_FEATURE, Exit, INVALID_INPUT};
 use crate::print::quote::quote;
 use crate::print::say_line;
@@ -97,7 +97,7 @@ async fn compact(client: &Client, revision: i64) -> Result<(), Exit> {
 async fn defrag(config: &Config) -> Result<(), Exit> {
     for endpoint in &config.endpoints {
         say_line(&format!("Defragmenting {endpoint:?}"));
-        let client = Client::new(&config.only(endpoint)).await?;
+        let client = connect(&config.only(endpoint)).await?;
         let request = pb::DefragmentRequest {};
         let _: pb::DefragmentResponse = client.unary(DEFRAGMENT, request, Until::after(PATIENCE)).await?;
         say_line(&format!("Defragmented {endpoint:?}"));
