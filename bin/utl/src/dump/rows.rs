@@ -192,6 +192,18 @@ fn at(revision: Revision) -> Value {
     Value::Text(format!("{}.{}", revision.main, revision.sub))
 }
 
+/// The row with the running hash, which is shown as ids are.
+fn running_hash(line: Line, value: &[u8]) -> Result<Line, String> {
+    let words: Vec<u64> =
+        value.chunks_exact(8).map(|word| u64::from_be_bytes(word.try_into().expect("eight bytes"))).collect();
+    match words[..] {
+        [algorithm, index, hash] if value.len() == 24 => {
+            Ok(line.int("algorithm", algorithm as i64).int("index", index as i64).with("hash", Value::Id(hash)))
+        }
+        _ => Err("the row running_hash has the wrong length".into()),
+    }
+}
+
 /// A row of `meta`.
 fn table(key: &[u8], value: &[u8]) -> Result<Line, String> {
     let line = |name: &str| Line::new("family", "meta").with("row", Value::Text(name.into()));
@@ -221,13 +233,7 @@ fn table(key: &[u8], value: &[u8]) -> Result<Line, String> {
             let line = line("identity").with("cluster_id", Value::Id(ids[0] as u64));
             Ok(line.with("member_id", Value::Id(ids[1] as u64)))
         }
-        meta::RUNNING_HASH => {
-            let names = named("running_hash", &["algorithm", "index", "hash"]);
-            names.map(|_| ints()).map(|ints| {
-                let line = line("running_hash").int("algorithm", ints[0]).int("index", ints[1]);
-                line.with("hash", Value::Id(ints[2] as u64))
-            })
-        }
+        meta::RUNNING_HASH => running_hash(line("running_hash"), value),
         meta::FORMAT => {
             let format = value.try_into().map(u32::from_be_bytes).map_err(|_| "the row format has the wrong length")?;
             Ok(line("format").int("version", format))
