@@ -4,9 +4,9 @@
 
 use crate::client::Client;
 use crate::error::Error;
+use crate::snapshot_sum::SnapshotSum;
 use crate::transport::{Failure, Until, method};
 use api::etcdserverpb as pb;
-use aws_lc_rs::digest::{Context, SHA256, SHA256_OUTPUT_LEN};
 use std::io;
 use std::path::{Path, PathBuf};
 use tokio::fs::{File, OpenOptions};
@@ -67,18 +67,18 @@ impl Client {
         let answers: Result<Streaming<pb::SnapshotResponse>, Failure> =
             pool.answers(method::SNAPSHOT, pb::SnapshotRequest {}, Until::NEVER).await;
         let mut answers = answers.map_err(Error::from)?;
-        let (mut sum, mut version) = (Sum::new(), String::new());
+        let (mut sum, mut version) = (SnapshotSum::new(), String::new());
         loop {
             let answer = answers.message().await.map_err(|status| Error::from(pool.broken(status)))?;
             let Some(answer) = answer else { break };
-            if sum.size == 0 {
+            if sum.size() == 0 {
                 version = answer.version;
             }
             sum.add(&answer.blob);
             part.file.write_all(&answer.blob).await.map_err(|source| failed(path, source))?;
         }
-        let size = sum.size;
-        if !sum.check() {
+        let size = sum.size();
+        if sum.check().is_err() {
             return Err(SnapshotError::Damaged(size));
         }
         part.keep().await.map_err(|source| failed(path, source))?;
@@ -88,32 +88,6 @@ impl Client {
 
 fn failed(path: &Path, source: io::Error) -> SnapshotError {
     SnapshotError::File { path: path.to_owned(), source }
-}
-
-/// The sum of what came, without the last bytes, which are the sum that the server sent.
-struct Sum {
-    context: Context,
-    tail: Vec<u8>,
-    size: u64,
-}
-
-impl Sum {
-    fn new() -> Self {
-        Self { context: Context::new(&SHA256), tail: Vec::new(), size: 0 }
-    }
-
-    fn add(&mut self, bytes: &[u8]) {
-        self.size += bytes.len() as u64;
-        self.tail.extend_from_slice(bytes);
-        let sure = self.tail.len().saturating_sub(SHA256_OUTPUT_LEN);
-        self.context.update(&self.tail[..sure]);
-        self.tail.drain(..sure);
-    }
-
-    /// Whether it ends with its own sum. A snapshot is whole blocks of 512 bytes, and the sum.
-    fn check(self) -> bool {
-        self.size % 512 == SHA256_OUTPUT_LEN as u64 && self.context.finish().as_ref() == self.tail
-    }
 }
 
 /// A file under construction; dropped before it is kept, it is removed.
@@ -153,21 +127,6 @@ impl Drop for Part {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aws_lc_rs::digest::digest;
-
-    #[test]
-    fn the_sum_is_checked_however_it_is_cut() {
-        let good = [&[7; 1024][..], digest(&SHA256, &[7; 1024]).as_ref()].concat();
-        let check = |bytes: &[u8], chunk: usize| {
-            let mut sum = Sum::new();
-            bytes.chunks(chunk).for_each(|chunk| sum.add(chunk));
-            sum.check()
-        };
-        assert!([1, 31, 32, 33, 500, 2000].into_iter().all(|chunk| check(&good, chunk)));
-        let mut bad = good.clone();
-        bad[100] ^= 1;
-        assert!(!check(&bad, 100) && !check(&good[..1024], 100) && !check(&[], 1));
-    }
 
     #[tokio::test]
     async fn what_is_not_kept_does_not_stay_and_harms_no_older_file() {

@@ -12,7 +12,7 @@ use crate::exit::{Exit, INTERRUPTED};
 use crate::print::say_line;
 use crate::term::progress::{Progress, Unit};
 use api::etcdserverpb as pb;
-use aws_lc_rs::digest::{Context, SHA256, SHA256_OUTPUT_LEN};
+use conclave_client::{SnapshotSum, SnapshotSumError};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -92,27 +92,27 @@ async fn fetch(client: &Client, mut part: Part, format: Option<&'static str>, un
         Failure::Status(_) => refused(&why),
         other => other.into(),
     })?;
-    let (mut version, mut sum) = (String::new(), Sum::new());
+    let (mut version, mut sum) = (String::new(), SnapshotSum::new());
     let mut progress = Progress::start(Unit::Bytes, None);
     loop {
         let chunk = match answers.message().await {
             Ok(Some(chunk)) => chunk,
             Ok(None) => break,
-            Err(status) if sum.size == 0 => return Err(refused(&client.broken(status))),
+            Err(status) if sum.size() == 0 => return Err(refused(&client.broken(status))),
             Err(status) => {
                 return Err(Exit::wrapped(INTERRUPTED, "could not write snapshot: {}", &client.broken(status)));
             }
         };
-        if sum.size == 0 {
+        if sum.size() == 0 {
             version = chunk.version;
             progress.set_total(chunk.remaining_bytes + chunk.blob.len() as u64);
         }
         sum.add(&chunk.blob);
         part.write(&chunk.blob).map_err(|why| Exit::new(INTERRUPTED, why))?;
-        progress.at(sum.size);
+        progress.at(sum.size());
     }
     drop(progress);
-    sum.check().map_err(|why| Exit::new(INTERRUPTED, why))?;
+    sum.check().map_err(|why| Exit::new(INTERRUPTED, sum_text(why)))?;
     part.keep().map_err(|why| Exit::new(INTERRUPTED, why))?;
     Ok(version)
 }
@@ -126,38 +126,12 @@ fn refused(why: &Failure) -> Exit {
     Exit { hint: hint(why), ..Exit::new(INTERRUPTED, said) }
 }
 
-/// The sum of what came, without the last bytes, which are the sum that the server sent.
-struct Sum {
-    context: Context,
-    tail: Vec<u8>,
-    size: u64,
-}
-
-impl Sum {
-    fn new() -> Self {
-        Self { context: Context::new(&SHA256), tail: Vec::new(), size: 0 }
-    }
-
-    fn add(&mut self, bytes: &[u8]) {
-        self.size += bytes.len() as u64;
-        self.tail.extend_from_slice(bytes);
-        let sure = self.tail.len().saturating_sub(SHA256_OUTPUT_LEN);
-        self.context.update(&self.tail[..sure]);
-        self.tail.drain(..sure);
-    }
-
-    /// Whether it ends with its own sum.
-    fn check(self) -> Result<(), String> {
-        if self.size % 512 != SHA256_OUTPUT_LEN as u64 {
-            return Err(format!("sha256 checksum not found [bytes: {}]", self.size));
+fn sum_text(why: SnapshotSumError) -> String {
+    match why {
+        SnapshotSumError::Missing(size) => format!("sha256 checksum not found [bytes: {size}]"),
+        SnapshotSumError::Mismatch(size) => {
+            format!("sha256 checksum does not match: the snapshot was damaged on its way [bytes: {size}]")
         }
-        if self.context.finish().as_ref() != self.tail {
-            return Err(format!(
-                "sha256 checksum does not match: the snapshot was damaged on its way [bytes: {}]",
-                self.size
-            ));
-        }
-        Ok(())
     }
 }
 
@@ -212,16 +186,16 @@ fn text(why: &std::io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aws_lc_rs::digest::digest;
+    use aws_lc_rs::digest::{SHA256, digest};
 
     fn whole(body: &[u8]) -> Vec<u8> {
         [body, digest(&SHA256, body).as_ref()].concat()
     }
 
     fn check(bytes: &[u8], chunk: usize) -> Result<(), String> {
-        let mut sum = Sum::new();
+        let mut sum = SnapshotSum::new();
         bytes.chunks(chunk).for_each(|chunk| sum.add(chunk));
-        sum.check()
+        sum.check().map_err(sum_text)
     }
 
     #[test]

@@ -2,8 +2,9 @@
 //!
 //! Must never wait for longer than its patience.
 
+use harness::daemon::free_ports;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -160,8 +161,7 @@ impl Drop for Cluster {
 
 impl Process {
     fn new(join: bool) -> Self {
-        let listeners = [(); 2].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"));
-        let [peer, client] = listeners.each_ref().map(|one| one.local_addr().expect("the port").port());
+        let [peer, client] = free_ports();
         Self { peer, client, join, child: None }
     }
 }
