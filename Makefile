@@ -30,7 +30,7 @@ TAR := conclave-$(VERSION)-linux-$(shell uname -m)
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-.PHONY: help run cluster test deps build programs install dist deb quick verify fix deny unit model env sim chaos mutants fuzz ceiling
+.PHONY: help run cluster test deps build programs install dist deb quick verify fix deny unit model env sim chaos mutants fuzz ceiling compare
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -143,6 +143,16 @@ fuzz: deps ## Fuzz one target: make fuzz TARGET=wal SECONDS=600 (targets: ls tes
 ceiling: deps ## The memory ceiling at full size (minutes, a quiet machine); ETCD_BIN=… measures an etcd beside it, ARGS names scenarios.
 	cargo build --release -p conclave -p conclave-tests --bin conclave --bin ceiling
 	CONCLAVE_BIN=$(CARGO_TARGET_DIR)/release/conclave $(CARGO_TARGET_DIR)/release/ceiling $(ARGS)
+
+# OUT is where the three files go, ARGS more flags (--only=cpu,one …; compare --help lists them). A quiet machine, please.
+OUT ?= .
+compare: deps ## Measure Conclave beside an etcd: make compare ETCD=/usr/bin/etcd MEMBERS=1 ROUNDS=3 writes compare-1.md, .json and .svg.
+	@test -x "$(ETCD)" || { echo "Please name an etcd to compare with: make compare ETCD=/usr/bin/etcd"; exit 1; }
+	cargo build --release -p conclave -p conclave-benches -p conclave-net --bin conclave --bin compare --example echo
+	$(CARGO_TARGET_DIR)/release/compare --conclave=$(CARGO_TARGET_DIR)/release/conclave --etcd=$(ETCD) \
+	    --echo=$(CARGO_TARGET_DIR)/release/examples/echo --members=$(or $(MEMBERS),1) --rounds=$(or $(ROUNDS),3) --whole=7200 \
+	    --out=$(OUT)/compare-$(or $(MEMBERS),1).md --json=$(OUT)/compare-$(or $(MEMBERS),1).json \
+	    --chart=$(OUT)/compare-$(or $(MEMBERS),1).svg $(ARGS)
 
 env: ## Print what a shell needs to call cargo directly: eval "$(make env)".
 	@echo 'export CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)" ROCKSDB_LIB_DIR="$(ROCKSDB_LIB_DIR)" ROCKSDB_STATIC=1'

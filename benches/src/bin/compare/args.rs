@@ -30,6 +30,10 @@ pub struct Args {
     pub batched: bool,
     /// Members of each side.
     pub members: usize,
+    /// How often every figure is taken, the sides in turn.
+    pub rounds: usize,
+    /// Where the ratios are drawn.
+    pub chart: Option<PathBuf>,
 }
 
 const USAGE: &str = "compare takes the same figures of Conclave and of etcd, one server at a time, and writes a table.
@@ -44,7 +48,9 @@ Flags:
   --dir=DIR         where data folders are made (default: the system's folder for temporary files)
   --out=FILE        table in Markdown (default compare.md)
   --json=FILE       the same as JSON
+  --chart=FILE      the ratios as a drawing (SVG)
   --only=A,B        these figures alone
+  --rounds=N        take every figure N times, the sides in turn, and report medians and spreads (default 1)
   --big             also the figures that take long
   --limit=SECONDS   longest time of one figure (default 240)
   --whole=SECONDS   longest time of the run; figures that do not fit are noted (default 900)
@@ -86,6 +92,8 @@ impl Args {
             puts: 200_000,
             batched: false,
             members: 1,
+            rounds: 1,
+            chart: None,
         };
         for word in words {
             let (name, value) = word.split_once('=').unwrap_or((&word, ""));
@@ -102,6 +110,7 @@ impl Args {
                 "--echo" => args.echo = file()?,
                 "--dir" => args.dir = value.into(),
                 "--out" => args.out = value.into(),
+                "--chart" => args.chart = Some(value.into()),
                 "--json" => args.json = Some(value.into()),
                 "--only" => args.only = known(value)?,
                 "--big" => args.big = true,
@@ -109,6 +118,7 @@ impl Args {
                 "--limit" => args.limit = Duration::from_secs(number()?),
                 "--whole" => args.whole = Duration::from_secs(number()?),
                 "--members" => args.members = number()? as usize,
+                "--rounds" => args.rounds = number()? as usize,
                 "--keys" => args.keys = number()?,
                 "--big-keys" => args.big_keys = number()?,
                 "--puts" => args.puts = number()?,
@@ -157,8 +167,10 @@ mod tests {
         let line = format!("--etcd={}", std::env::current_exe().unwrap().display());
         let args = parse(&line).unwrap().unwrap();
         assert!(args.wants("cpu", false) && !args.wants("big", true));
-        let args = parse(&format!("{line} --only=big,one --keys=5 --members=3")).unwrap().unwrap();
-        assert!(!args.wants("cpu", false) && args.wants("big", true) && (args.keys, args.members) == (5, 3));
+        let args = parse(&format!("{line} --only=big,one --keys=5 --members=3 --rounds=2")).unwrap().unwrap();
+        assert!(
+            !args.wants("cpu", false) && args.wants("big", true) && (args.keys, args.members, args.rounds) == (5, 3, 2)
+        );
         assert_eq!(args.sides().len(), 1);
     }
 

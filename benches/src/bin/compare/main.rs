@@ -4,7 +4,9 @@
 //! it has. Must not share a server between the two sides, nor run both at once.
 
 mod args;
+mod chart;
 mod figures;
+mod leading;
 mod load;
 mod page;
 mod server;
@@ -49,7 +51,8 @@ fn main() -> ExitCode {
 async fn run(args: &Args) -> std::io::Result<usize> {
     let mut page = Page::new(args);
     let (mut failed, begin) = (0, Instant::now());
-    for (name, binary) in args.sides() {
+    let rounds = (0..args.rounds).flat_map(|_| args.sides());
+    for (name, binary) in rounds {
         let mut side = Side::new(binary, args)?;
         for figure in FIGURES.iter().filter(|figure| args.wants(figure.name, figure.optional)) {
             let start = Instant::now();

@@ -3,6 +3,7 @@
 //! Must load once: figures that need the keys find them there.
 
 use crate::args::Args;
+use crate::leading::lead_by;
 use crate::load;
 use crate::server::Server;
 use std::io;
@@ -56,7 +57,12 @@ impl Side {
 
     /// An empty server for one figure.
     pub async fn fresh(&self) -> Result<Server, String> {
-        Server::fresh(&self.binary, &self.dir, self.members).await.map_err(|why| why.to_string())
+        let server = Server::fresh(&self.binary, &self.dir, self.members).await.map_err(|why| why.to_string())?;
+        // its first member leads
+        if self.members > 1 {
+            lead_by(&server, 0).await?;
+        }
+        Ok(server)
     }
 
     /// The server with the keys, loaded now if it is not.

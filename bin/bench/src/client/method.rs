@@ -31,6 +31,7 @@ methods! {
     Defragment => "/etcdserverpb.Maintenance/Defragment",
     HashKv => "/etcdserverpb.Maintenance/HashKV",
     Snapshot => "/etcdserverpb.Maintenance/Snapshot",
+    MoveLeader => "/etcdserverpb.Maintenance/MoveLeader",
     MemberAdd => "/etcdserverpb.Cluster/MemberAdd",
     MemberRemove => "/etcdserverpb.Cluster/MemberRemove",
     MemberList => "/etcdserverpb.Cluster/MemberList",

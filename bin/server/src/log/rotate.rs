@@ -52,6 +52,9 @@ pub struct RotatingFile {
     file: File,
     size: u64,
     limit: u64,
+    /// The time in the newest old file's name: whatever is set aside later has a later one, though older files were
+    /// removed in between and the clock may be set back. Names in order are files in order.
+    last_aside: SystemTime,
     keeper: Option<Keeper>,
 }
 
@@ -69,11 +72,13 @@ impl RotatingFile {
         let size = file.metadata()?.len();
         let names = Names { path: path.to_owned(), rotation };
         let keeper = Some(Keeper::start(names.clone())?);
-        Ok(Self { names, file, size, limit, keeper })
+        Ok(Self { names, file, size, limit, last_aside: SystemTime::UNIX_EPOCH, keeper })
     }
 
     fn rotate(&mut self, now: SystemTime) -> io::Result<()> {
-        std::fs::rename(&self.names.path, self.names.aside(now))?;
+        let (aside, stamp) = self.names.aside(now.max(self.last_aside + Duration::from_millis(1)));
+        std::fs::rename(&self.names.path, aside)?;
+        self.last_aside = stamp;
         self.file = append(&self.names.path)?;
         self.size = 0;
         if let Some(keeper) = &self.keeper {
@@ -119,8 +124,8 @@ struct Names {
 }
 
 impl Names {
-    /// A name for the file that is full now. No two are the same.
-    fn aside(&self, mut now: SystemTime) -> PathBuf {
+    /// A name for the file that is full now, and the time in it. No two are the same.
+    fn aside(&self, mut now: SystemTime) -> (PathBuf, SystemTime) {
         let (prefix, suffix) = self.parts();
         loop {
             let stamp = match self.rotation.localtime {
@@ -129,7 +134,7 @@ impl Names {
             };
             let path = self.path.with_file_name(format!("{prefix}{stamp}{suffix}"));
             if !path.exists() && !with_end(&path, ZIPPED).exists() {
-                return path;
+                return (path, now);
             }
             now += Duration::from_millis(1);
         }
@@ -269,6 +274,23 @@ mod tests {
         let kept = names.iter().filter(|name| name.starts_with("etcd-2") && !name.contains("-99-"));
         let texts: Vec<_> = kept.map(|name| std::fs::read_to_string(dir.path().join(name)).unwrap()).collect();
         assert_eq!(texts, ["line 3\n", "line 4\n"], "the newest, each whole");
+    }
+
+    #[test]
+    fn names_stay_in_order_when_older_files_are_removed_and_the_clock_is_set_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("etcd.log");
+        let mut file = RotatingFile::open(&path, Rotation::default()).unwrap();
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let mut newest = String::new();
+        for at in [now, now, now - Duration::from_secs(60), now] {
+            file.rotate(at).unwrap();
+            let aside: Vec<_> = names_in(dir.path()).into_iter().filter(|name| name != "etcd.log").collect();
+            let [name] = &aside[..] else { panic!("one is set aside at a time: {aside:?}") };
+            assert!(*name > newest, "{name} follows {newest}");
+            newest.clone_from(name);
+            std::fs::remove_file(dir.path().join(name)).unwrap();
+        }
     }
 
     #[test]

@@ -28,7 +28,12 @@ const ALONE: u64 = 4_000;
 /// What may lie above the echo and the sync.
 const ALLOWANCE_US: f64 = 60.0;
 
-async fn put_many(channels: &[Rc<Channel>], clients: usize, total: u64, random: bool) -> Result<Summary, String> {
+pub(super) async fn put_many(
+    channels: &[Rc<Channel>],
+    clients: usize,
+    total: u64,
+    random: bool,
+) -> Result<Summary, String> {
     let (encoder, rng) = (RefCell::new(Encoder::default()), RefCell::new(Rng::new(total)));
     let value = bytes_of(1, 1);
     debug_assert_eq!(value.len(), VALUE);
@@ -119,13 +124,20 @@ async fn alone(channels: &[Rc<Channel>]) -> Result<f64, String> {
     Ok(summary.latency.value_at_quantile(0.5) as f64 / 1e3)
 }
 
+/// Median of a client that is alone with this member, and CPU of all members for one of its puts, in µs.
+async fn lone(server: &Server, at: usize) -> Result<(f64, f64), String> {
+    let channels = [server.channel_to(at).await?];
+    let before = server.cpu()?;
+    let p50 = alone(&channels).await?;
+    let used = server.cpu()?.saturating_sub(before).as_secs_f64() * 1e6 / (ALONE + ALONE / 4) as f64;
+    Ok((p50, used))
+}
+
 /// `one`
 pub async fn one(side: &mut Side) -> Result<Vec<Value>, String> {
     side.forget();
     let server = side.fresh().await?;
-    let before = server.cpu()?;
-    let p50 = alone(&server.channels(1).await?).await?;
-    let used = server.cpu()?.saturating_sub(before).as_secs_f64() * 1e6 / (ALONE + ALONE / 4) as f64;
+    let (p50, used) = lone(&server, 0).await?;
     let floor_dir = tempfile::tempdir_in(&side.dir).map_err(|why| why.to_string())?;
     let floor = conclave_benches::sync_floor(floor_dir.path()).map_err(|why| why.to_string())?;
     let floor = floor.as_secs_f64() * 1e6;
@@ -134,6 +146,11 @@ pub async fn one(side: &mut Side) -> Result<Vec<Value>, String> {
         value("one client", "µs CPU/put", used, ""),
         value("one sync", "µs", floor, ""),
     ];
+    if server.members() > 1 {
+        let (p50, used) = lone(&server, 1).await?;
+        out.push(value("through a follower, p50", "µs", p50, ""));
+        out.push(value("through a follower", "µs CPU/put", used, ""));
+    }
     let Some(binary) = &side.echo else { return Ok(out) };
     let echo = Echo::start(binary)?;
     let endpoint = Endpoint::parse(&format!("127.0.0.1:{}", echo.port)).map_err(|why| why.to_string())?;
@@ -141,7 +158,7 @@ pub async fn one(side: &mut Side) -> Result<Vec<Value>, String> {
     let channels = bench::client::connect(&target, 1).await.map_err(|why| why.to_string())?;
     let echoed = alone(&channels).await?;
     // once more after the echo: the machine may have changed meanwhile
-    let again = alone(&server.channels(1).await?).await?;
+    let again = alone(&[server.channel_to(0).await?]).await?;
     out.push(value("one client's p50 again", "µs", again, ""));
     out.push(value("echo p50", "µs", echoed, ""));
     out.push(value("allowed", "µs", echoed + floor + ALLOWANCE_US, ""));

@@ -3,15 +3,16 @@
 //! Must ask members that live, and count from the moment of the kill.
 
 use super::{Value, value};
+use crate::leading::{leader, status_of};
 use crate::load::{CLIENTS, Pulse, batches, key, value as bytes_of};
 use crate::server::Server;
 use crate::side::Side;
 use api::etcdserverpb::{
     MemberAddRequest, MemberAddResponse, MemberListRequest, MemberListResponse, MemberRemoveRequest,
-    MemberRemoveResponse, PutRequest, StatusResponse,
+    MemberRemoveResponse, PutRequest,
 };
 use bench::client::{Channel, Method, frame};
-use bench::cmd::{call, status};
+use bench::cmd::call;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -28,27 +29,6 @@ const RATE: f64 = 1_000.0;
 
 fn several(side: &Side) -> Result<(), String> {
     if side.members < 3 { Err("needs --members=3 or more".into()) } else { Ok(()) }
-}
-
-async fn status_of(server: &Server, at: usize) -> Result<StatusResponse, String> {
-    status(&*server.channel_to(at).await?).await.map_err(|why| why.to_string())
-}
-
-/// The member that leads, and its term.
-async fn leader(server: &Server) -> Result<(usize, u64), String> {
-    let begin = Instant::now();
-    while begin.elapsed() < PATIENCE {
-        for at in 0..server.members() {
-            if let Ok(status) = status_of(server, at).await
-                && status.leader != 0
-                && status.header.as_ref().is_some_and(|header| header.member_id == status.leader)
-            {
-                return Ok((at, status.raft_term));
-            }
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
-    Err("nobody leads".into())
 }
 
 /// Time until a write succeeds that was sent to a living member after `since`. Attempts do not wait for each other.

@@ -8,6 +8,7 @@ mod members;
 mod memory;
 mod reads;
 mod upkeep;
+mod written;
 
 use crate::side::Side;
 use std::pin::Pin;
@@ -46,6 +47,7 @@ macro_rules! figure {
 pub const FIGURES: &[Figure] = &[
     figure!("cpu", "server CPU for one put at 1,000 clients, sequential and random keys", cpu::puts, false),
     figure!("one", "median of one client's puts, against the echo of the door and one sync", cpu::one, false),
+    figure!("written", "bytes that the disk writes for one put, at 1, 16 and 1,000 clients", written::written, false),
     figure!("range", "server CPU for one linearizable range, at 1,000 clients and one", reads::range, false),
     figure!("memory", "memory after loading the keys twice", memory::loaded, false),
     figure!("count", "count of random ranges, now and at an old revision", reads::count, false),

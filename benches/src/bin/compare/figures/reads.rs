@@ -11,8 +11,10 @@ use bench::client::{Channel, Method, frame};
 use bench::load::keys::{named, prefix_end};
 use bench::load::rng::Rng;
 use bytes::Bytes;
+use std::rc::Rc;
 
 /// Linearizable ranges of 1,000 clients.
+const CONNS: usize = 100;
 const GETS: u64 = 200_000;
 /// Ranges of one count.
 const COUNTS: u64 = 100;
@@ -22,15 +24,19 @@ const LIST: i64 = 1000;
 const PREFIX: &str = "list/";
 
 /// Linearizable ranges of one key by so many clients: server CPU of each in µs, rate, and p99 in ms.
-async fn gets(server: &Server, clients: usize, total: u64) -> Result<(f64, f64, f64), String> {
-    let channels = server.channels(clients.min(100)).await?;
+async fn gets(
+    server: &Server,
+    channels: &[Rc<Channel>],
+    clients: usize,
+    total: u64,
+) -> Result<(f64, f64, f64), String> {
     let body = frame(&RangeRequest { key: key(1), ..Default::default() });
     let get = async move |_: usize, channel: &Channel, _: u64| {
         channel.unary_discard(Method::Range, body.clone()).await.map(drop)
     };
-    driven(plan(clients, total / 10), &channels, get.clone()).await?;
+    driven(plan(clients, total / 10), channels, get.clone()).await?;
     let before = server.cpu()?;
-    let summary = driven(plan(clients, total), &channels, get).await?;
+    let summary = driven(plan(clients, total), channels, get).await?;
     let used = server.cpu()?.saturating_sub(before).as_secs_f64() * 1e6 / total as f64;
     Ok((used, summary.rate(), summary.latency.value_at_quantile(0.99) as f64 / 1e6))
 }
@@ -40,15 +46,21 @@ pub async fn range(side: &mut Side) -> Result<Vec<Value>, String> {
     side.forget();
     let server = side.fresh().await?;
     batches(&server, 100, |number| (key(number), bytes_of(number, 0))).await?;
-    let many = gets(&server, CLIENTS, GETS).await?;
-    let one = gets(&server, 1, GETS / 20).await?;
-    Ok(vec![
+    let many = gets(&server, &server.channels(CONNS).await?, CLIENTS, GETS).await?;
+    let one = gets(&server, &[server.channel_to(0).await?], 1, GETS / 20).await?;
+    let mut out = vec![
         value("1,000 clients", "µs CPU/range", many.0, "≤ 0.4 of etcd's"),
         value("1,000 clients, rate", "ranges/s", many.1, ""),
         value("1,000 clients, p99", "ms", many.2, ""),
         value("one client", "µs CPU/range", one.0, ""),
         value("one client, rate", "ranges/s", one.1, ""),
-    ])
+    ];
+    if server.members() > 1 {
+        let one = gets(&server, &[server.channel_to(1).await?], 1, GETS / 20).await?;
+        out.push(value("through a follower", "µs CPU/range", one.0, ""));
+        out.push(value("through a follower, rate", "ranges/s", one.1, ""));
+    }
+    Ok(out)
 }
 
 /// Mean time and server CPU in ms of requests sent one after the other.
