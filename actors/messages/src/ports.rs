@@ -12,8 +12,9 @@ use crate::read::{ReadIndex, Reads, RunQuery};
 use crate::reply::Sinks;
 use crate::watch::WatchRequests;
 use crossbeam_channel::TrySendError;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// Who this node is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -253,21 +254,50 @@ impl CorePort {
     }
 }
 
-/// Wakes an owner that has several queues. Ringing twice before it looks is one wake.
-#[derive(Clone, Debug)]
-pub struct Bell(crossbeam_channel::Sender<()>);
+/// An owner that rests when it has nothing to do, and that the thread which has work for it may run meanwhile.
+pub trait Resting: Send + Sync {
+    /// Something waits in a queue of the owner, whose bell this is. Never waits for the owner, nor for anything else.
+    fn rung(&self, bell: &Bell);
+}
+
+/// Tells an owner that has several queues that something waits in one of them. Ringing twice before it looks is ringing once.
+#[derive(Clone)]
+pub struct Bell {
+    thread: crossbeam_channel::Sender<()>,
+    resting: Arc<OnceLock<Arc<dyn Resting>>>,
+}
 
 impl Bell {
-    /// A bell and the end the owner sleeps on.
+    /// A bell and the end the owner's thread sleeps on.
     pub fn new() -> (Self, crossbeam_channel::Receiver<()>) {
-        let (sender, receiver) = crossbeam_channel::bounded(1);
-        (Self(sender), receiver)
+        let (thread, receiver) = crossbeam_channel::bounded(1);
+        (Self { thread, resting: Arc::default() }, receiver)
     }
 
-    /// Wakes the owner.
+    /// Whoever rings from now on may run this owner. Counts once.
+    pub fn run_by_ringers(&self, owner: Arc<dyn Resting>) {
+        // one owner has one bell
+        let _ = self.resting.set(owner);
+    }
+
+    /// Runs the owner on this thread if it rests, and else lets it know; without one that may be run, wakes its thread.
     pub fn ring(&self) {
-        // full means it was rung already and the owner has not looked yet
-        let _ = self.0.try_send(());
+        match self.resting.get() {
+            Some(owner) => owner.rung(self),
+            None => self.wake(),
+        }
+    }
+
+    /// Wakes the owner's thread.
+    pub fn wake(&self) {
+        // full means it was woken already and has not looked yet
+        let _ = self.thread.try_send(());
+    }
+}
+
+impl fmt::Debug for Bell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bell").finish_non_exhaustive()
     }
 }
 

@@ -15,7 +15,6 @@ use super::pending_reads::{PendingReads, ServiceStart};
 use super::pending_rebuild::Rebuild;
 use super::pending_transfers::PendingTransfers;
 use crate::calls::PeerCalls;
-use crate::death_watch::DeathWatch;
 use crate::limits::{LOG_READS, LONE_TAIL_BYTES};
 use crate::mailbox::Mailbox;
 use crate::peers::Connections;
@@ -60,8 +59,6 @@ pub struct CoreConfig {
     pub max_learners: u32,
     /// The store is rebuilt from the leader's before anything is applied, and before service.
     pub rebuild: bool,
-    /// How long to spin for a completion before sleeping, while exactly one append is out.
-    pub spin: Duration,
 }
 
 /// Ends the core talks to.
@@ -196,22 +193,9 @@ impl RaftCore {
         })
     }
 
-    /// Runs until it is told to stop.
-    pub fn run(mut self, mut watch: DeathWatch) {
-        self.start();
-        while !self.stopping && !self.has_left && self.failure.is_none() {
-            let spin = if self.appends.len() + self.applies.len() == 1 { self.config.spin } else { Duration::ZERO };
-            if !self.parts.inbox.has_more() && !self.parts.inbox.wait(spin) {
-                break;
-            }
-            self.round();
-        }
-        self.end();
-        match self.failure {
-            Some(why) => watch.fail(why),
-            None if self.has_left => watch.removed(),
-            None => watch.finish(),
-        }
+    /// True once nothing more is to be done but [`Self::end`].
+    pub(super) fn is_over(&self) -> bool {
+        self.stopping || self.has_left || self.failure.is_some()
     }
 
     /// What comes before the first round: a sole voter asks nobody.
@@ -398,6 +382,11 @@ impl RaftCore {
             Control::HandOver { preferred, left } => self.on_hand_over(&preferred, left),
             Control::Stop => self.stopping = true,
         }
+    }
+
+    /// Whether the last round has left something behind.
+    pub(super) fn has_more(&self) -> bool {
+        self.parts.inbox.has_more()
     }
 
     /// Whether anything waits in the queues.

@@ -12,7 +12,7 @@ use crate::wiring::log::LogRead;
 use crate::wiring::peers::PeerReport;
 use crate::wiring::snapshots::{SnapshotNotice, SnapshotStaged};
 use crate::wiring::tick::Tick;
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use messages::admin::Control;
 use messages::peer::Vitals;
 use messages::ports::{Bell, CorePort};
@@ -20,11 +20,10 @@ use messages::propose::Propose;
 use messages::read::ReadIndex;
 use messages::receive::Receive;
 use raft::NodeId;
-use std::time::{Duration, Instant};
 
 /// Receiving ends.
 pub struct Inbox {
-    bell: Receiver<()>,
+    woken: Receiver<()>,
     pub(crate) advance: Receiver<Advance>,
     pub(crate) durable: Receiver<Advance>,
     pub(crate) log: Receiver<LogRead>,
@@ -139,7 +138,7 @@ impl InnerPort {
 impl Inbox {
     /// The queues: receiving ends, ends for clients, ends for owners.
     pub fn new() -> (Self, CorePort, InnerPort) {
-        let (bell, rung) = Bell::new();
+        let (bell, woken) = Bell::new();
         let (advance, advance_in) = bounded(COMPLETIONS);
         let (durable, durable_in) = bounded(DURABLES_IN_FLIGHT);
         let (log, log_in) = bounded(LOG_READS);
@@ -154,7 +153,7 @@ impl Inbox {
         let (read, read_in) = bounded(READ_LISTS);
         let (propose, propose_in) = bounded(PROPOSAL_LISTS);
         let inbox = Self {
-            bell: rung,
+            woken,
             advance: advance_in,
             durable: durable_in,
             log: log_in,
@@ -186,19 +185,9 @@ impl Inbox {
         (inbox, port, inner)
     }
 
-    /// Sleeps until somebody rings, staying awake for up to `spin` first. False when everybody who could ring is gone.
-    pub fn wait(&self, spin: Duration) -> bool {
-        if !spin.is_zero() {
-            let start = Instant::now();
-            while start.elapsed() < spin {
-                if self.bell.try_recv().is_ok() {
-                    return true;
-                }
-                // gives way: with few cores the one who will ring may need this one
-                std::thread::yield_now();
-            }
-        }
-        !matches!(self.bell.recv_timeout(Duration::from_secs(3600)), Err(RecvTimeoutError::Disconnected))
+    /// What the owner's thread sleeps on.
+    pub(crate) fn woken(&self) -> Receiver<()> {
+        self.woken.clone()
     }
 
     /// Whether lists were left behind by a turn that took its share.

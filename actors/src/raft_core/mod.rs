@@ -63,6 +63,7 @@ mod pending_rebuild;
 mod pending_transfers;
 mod reads;
 mod rebuild;
+pub(crate) mod resting;
 #[cfg(test)]
 mod snapshot_tests;
 mod snapshots;

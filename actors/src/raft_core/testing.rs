@@ -2,9 +2,11 @@
 
 use super::inbox::{Inbox, InnerPort};
 use super::log_tail::LogTail;
+use super::resting::RestingCore;
 use super::{CoreConfig, CoreParts, RaftCore};
 use crate::calls::kinds::Introduce;
 use crate::calls::{CallKind, PeerCalls};
+use crate::death_watch::DeathWatch;
 use crate::mailbox::Mailbox;
 use crate::peers::Connections;
 use crate::wiring::advance::{Advance, AppliedUpTo, Durable, Persisted};
@@ -29,6 +31,7 @@ use raft::{Body, ConfChangeV2, ConfState, Entry, HardState, LogId, Message, Role
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Release;
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use storage::apply::{ConfVerdict, MemberContext, MemberRow, Membership};
 use storage::boot::LogStart;
@@ -219,7 +222,32 @@ fn config(first: LogId) -> CoreConfig {
         strict_reconfig: true,
         max_learners: 1,
         rebuild: false,
-        spin: Duration::ZERO,
+    }
+}
+
+/// A core with its own thread, which whoever has work for it may run.
+pub struct Running {
+    pub port: CorePort,
+    answers: Arc<Collected<Answer>>,
+    pub thread: JoinHandle<()>,
+    /// Ends that the core needs.
+    _queues: (Receiver<ToWal>, Receiver<ToApplier>, InnerPort),
+}
+
+impl Running {
+    /// Answers since the last call.
+    pub fn answers(&self) -> Vec<Answer> {
+        self.answers.take()
+    }
+}
+
+impl Bench {
+    /// From now on it runs by itself.
+    pub fn run(self, watch: DeathWatch) -> Running {
+        let (woken, bell) = (self.core.parts.inbox.woken(), self.port.bell.clone());
+        let core = RestingCore::new(self.core);
+        let thread = std::thread::spawn(move || core.run(&bell, &woken, watch));
+        Running { port: self.port, answers: self.answers, thread, _queues: (self.wal, self.applier, self.inner) }
     }
 }
 

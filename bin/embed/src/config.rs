@@ -140,9 +140,6 @@ pub struct Config {
     pub advance_first_election: bool,
     /// Most learners that there may be.
     pub max_learners: u32,
-    /// How long the raft core stays awake for the one completion it waits for, giving way to everybody else, before it sleeps. Zero
-    /// unless told: a span longer than a sync of the disk (250 µs, say) makes a lone client a tenth faster for half more CPU.
-    pub spin: Duration,
     /// Entries kept in the log behind what is durable in the store.
     pub catch_up_entries: u64,
     /// Format of the snapshots of clients who ask for none.
@@ -230,7 +227,6 @@ impl Config {
             strict_reconfig: true,
             advance_first_election: true,
             max_learners: 1,
-            spin: Duration::ZERO,
             catch_up_entries: 5_000,
             snapshot_format: SnapshotFormat::default(),
             max_request_bytes: 1536 << 10,

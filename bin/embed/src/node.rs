@@ -375,7 +375,6 @@ fn core_config(config: &Config, raft: raft::Config) -> Result<CoreConfig, Bootst
         strict_reconfig: config.strict_reconfig,
         max_learners: config.max_learners,
         rebuild: config.rebuild,
-        spin: config.spin,
     })
 }
 

@@ -448,6 +448,5 @@ fn core_config(store: &Store<StepEngine>, params: &Params, epoch: u64) -> CoreCo
         strict_reconfig: params.strict_reconfig,
         max_learners: 2,
         rebuild: false,
-        spin: Duration::ZERO,
     }
 }

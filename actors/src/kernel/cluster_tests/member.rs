@@ -108,7 +108,6 @@ impl Member {
             strict_reconfig: true,
             max_learners: 1,
             rebuild: false,
-            spin: Duration::ZERO,
         };
         let scratch = TempDir::new().unwrap();
         let (answers, answered) = unbounded();
