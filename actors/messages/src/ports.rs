@@ -242,7 +242,7 @@ impl CorePort {
     /// Sends a control order; false when the core is gone or busy.
     pub fn control(&self, order: Control) -> bool {
         let sent = self.control.try_send(order).is_ok();
-        self.bell.ring();
+        self.bell.wake();
         sent
     }
 
@@ -250,7 +250,7 @@ impl CorePort {
     pub fn stop(&self) {
         // every order in the queue has rung the bell; a core that is gone needs no stop
         let _ = self.control.send(Control::Stop);
-        self.bell.ring();
+        self.bell.wake();
     }
 }
 

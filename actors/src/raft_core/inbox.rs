@@ -39,7 +39,8 @@ pub struct Inbox {
     pub(crate) propose: Receiver<Propose>,
 }
 
-/// Sending ends of owners inside the node.
+/// Sending ends of owners inside the node. What is frequent rings; what is rare, and may be said by somebody who holds a lock of his own,
+/// wakes the core's thread.
 #[derive(Clone)]
 pub struct InnerPort {
     bell: Bell,
@@ -70,7 +71,7 @@ impl InnerPort {
     /// Reports how far the store is durable. Only a notice: one that meets a full queue is repeated with the next flush.
     pub fn durable(&self, notice: Advance) {
         if self.durable.try_send(notice).is_ok() {
-            self.bell.ring();
+            self.bell.wake();
         }
     }
 
@@ -81,7 +82,7 @@ impl InnerPort {
     pub fn log_read(&self, read: LogRead) {
         match self.log.try_send(read) {
             Err(TrySendError::Full(_)) => panic!("AI-CREDITS: more reads of the log than were asked for"),
-            Err(TrySendError::Disconnected(_)) | Ok(()) => self.bell.ring(),
+            Err(TrySendError::Disconnected(_)) | Ok(()) => self.bell.wake(),
         }
     }
 
@@ -92,7 +93,7 @@ impl InnerPort {
     pub fn snapshot(&self, notice: SnapshotNotice) {
         match self.snapshots.try_send(notice) {
             Err(TrySendError::Full(_)) => panic!("AI-CREDITS: more ends of snapshots than beginnings"),
-            Err(TrySendError::Disconnected(_)) | Ok(()) => self.bell.ring(),
+            Err(TrySendError::Disconnected(_)) | Ok(()) => self.bell.wake(),
         }
     }
 
@@ -102,14 +103,14 @@ impl InnerPort {
     /// The store.
     pub fn staged(&self, staged: SnapshotStaged) -> Result<(), Box<SnapshotStaged>> {
         self.staged.try_send(staged).map_err(|refused| Box::new(refused.into_inner()))?;
-        self.bell.ring();
+        self.bell.wake();
         Ok(())
     }
 
     /// Reports something of a peer; dropped when the core has too much to do.
     pub fn report(&self, report: PeerReport) {
         if self.reports.try_send(report).is_ok() {
-            self.bell.ring();
+            self.bell.wake();
         }
     }
 
