@@ -152,8 +152,11 @@ mod tests {
     /// A core that leads alone, so that it answers reads by itself.
     fn sole_leader() -> super::super::testing::Bench {
         let mut bench = bench(1);
-        bench.persist();
-        bench.apply();
+        // its vote, and the first entry of its term
+        for _ in 0..2 {
+            bench.persist();
+            bench.apply();
+        }
         assert!(bench.core.is_settled_leader());
         bench
     }
