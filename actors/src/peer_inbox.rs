@@ -102,14 +102,7 @@ impl Inbound for PeerInbox {
     }
 
     fn told_removed(&self, by: NodeId, authenticated: bool) {
-        if authenticated {
-            self.core.report(PeerReport::Removed { by });
-        } else {
-            tracing::warn!(
-                by = format!("{by:x}"),
-                "a member says that this one was removed, but over http anybody can say so: not believed"
-            );
-        }
+        self.core.report(PeerReport::Removed { by, authenticated });
     }
 }
 

@@ -5,6 +5,7 @@
 pub mod door;
 pub mod gateway;
 pub mod http;
+mod origin;
 pub mod peer;
 pub mod server;
 pub mod services;

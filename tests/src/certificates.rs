@@ -3,7 +3,10 @@
 //! Must never skip a check of the server's certificate.
 
 use hyper_util::rt::TokioIo;
-use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType, IsCa, Issuer,
+    KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams,
+};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -18,6 +21,8 @@ use tonic::transport::{Channel, Endpoint, Uri};
 /// Files `ca.pem`, `server.pem`, `server.key`, and a pair for each client.
 pub struct Certificates {
     dir: PathBuf,
+    /// Signs; `None` when the files were there already.
+    issuer: Option<Issuer<'static, KeyPair>>,
 }
 
 impl Certificates {
@@ -27,30 +32,68 @@ impl Certificates {
     /// # Panics
     /// When a file cannot be written.
     pub fn in_dir(dir: &Path, clients: &[&str]) -> Self {
-        let all = Self { dir: dir.to_owned() };
+        let mut all = Self { dir: dir.to_owned(), issuer: None };
         if all.path("ca.pem").exists() {
             return all;
         }
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.distinguished_name.push(DnType::CommonName, "authority");
         let key = KeyPair::generate().expect("a key");
         let own = params.self_signed(&key).expect("signed");
         all.write("ca.pem", &own.pem());
-        let issuer = Issuer::new(params, key);
-        all.make("server", "server", &issuer);
-        clients.iter().for_each(|name| all.make(&format!("client-{name}"), name, &issuer));
+        all.issuer = Some(Issuer::new(params, key));
+        all.make("server", "server", "127.0.0.1");
+        clients.iter().for_each(|name| all.make_client(name, "127.0.0.1"));
         all
     }
 
-    fn make(&self, file: &str, common_name: &str, issuer: &Issuer<'_, KeyPair>) {
+    /// Makes a client's pair that is for this host.
+    ///
+    /// # Panics
+    /// When the authority was made by another run, or a file cannot be written.
+    pub fn make_client(&self, name: &str, host: &str) {
+        self.make(&format!("client-{name}"), name, host);
+    }
+
+    /// Writes `crl.der`, by which these clients are revoked and nobody else.
+    ///
+    /// # Panics
+    /// As [`Self::make_client`].
+    pub fn revoke(&self, clients: &[&str]) {
+        let made = rcgen::date_time_ymd(2026, 1, 1);
+        let revoked = |client: &&str| RevokedCertParams {
+            serial_number: serial(&format!("client-{client}")).into(),
+            revocation_time: made,
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let list = CertificateRevocationListParams {
+            this_update: made,
+            next_update: rcgen::date_time_ymd(2046, 1, 1),
+            crl_number: 1_u64.into(),
+            issuing_distribution_point: None,
+            revoked_certs: clients.iter().map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let list = list.signed_by(self.issuer()).expect("signed");
+        std::fs::write(self.path("crl.der"), list.der()).expect("a file");
+    }
+
+    fn issuer(&self) -> &Issuer<'static, KeyPair> {
+        self.issuer.as_ref().expect("an authority of this run")
+    }
+
+    fn make(&self, file: &str, common_name: &str, host: &str) {
         let key = KeyPair::generate().expect("a key");
-        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("a name");
+        let mut params = CertificateParams::new(vec![host.to_owned()]).expect("a name");
+        params.serial_number = Some(serial(file).into());
         params.distinguished_name = DistinguishedName::new();
         if !common_name.is_empty() {
             params.distinguished_name.push(DnType::CommonName, common_name);
         }
-        let certificate = params.signed_by(&key, issuer).expect("signed");
+        let certificate = params.signed_by(&key, self.issuer()).expect("signed");
         self.write(&format!("{file}.pem"), &certificate.pem());
         self.write(&format!("{file}.key"), &key.serialize_pem());
     }
@@ -109,4 +152,9 @@ impl Certificates {
         let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
         endpoint.connect_with_connector(connect).await.expect("connect")
     }
+}
+
+/// The serial number of a file's certificate.
+fn serial(file: &str) -> u64 {
+    u64::from(crc32c::crc32c(file.as_bytes())) + 1
 }

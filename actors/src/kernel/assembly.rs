@@ -1,7 +1,8 @@
 //! What a node is put together from, and why it may not start. Values only.
 
+use crate::applier::ApplierPace;
 use crate::death_watch::ExitCell;
-use crate::limits::OwnerBudgets;
+use crate::limits::{COMPACTION_STEP_ROWS, DURABLE_CHECK_ENTRIES, OwnerBudgets};
 use crate::maintenance_jobs::OpenEngine;
 use crate::raft_core::CoreConfig;
 use crate::raft_core::log_tail::LogTail;
@@ -54,6 +55,8 @@ pub struct Assembly<E: Engine> {
     pub hub: HubConfig,
     /// Pause between two compaction steps.
     pub compaction_pause: Duration,
+    /// Rows one compaction step may look at; zero for [`COMPACTION_STEP_ROWS`].
+    pub compaction_rows: usize,
     /// Pause between two readings of the whole store that look for damage; zero for none.
     pub scrub_interval: Duration,
     /// A list of entries that takes longer to be applied is a warning in the log.
@@ -74,6 +77,23 @@ pub struct Assembly<E: Engine> {
     pub connect_peers: Option<ConnectPeers>,
     /// Sinks of clients, in order from [`FIRST_CLIENT_SINK`].
     pub client_sinks: Vec<Arc<dyn ReplySink>>,
+}
+
+impl<E: Engine> Assembly<E> {
+    /// How much the applier does at once.
+    pub(super) fn pace(&self) -> ApplierPace {
+        ApplierPace {
+            compaction_pause: self.compaction_pause,
+            compaction_rows: match self.compaction_rows {
+                0 => COMPACTION_STEP_ROWS,
+                rows => rows,
+            },
+            durable_check: DURABLE_CHECK_ENTRIES,
+            hub_backlog: self.budgets.hub_backlog,
+            oversized_revision: self.budgets.oversized_revision,
+            slow_apply: self.slow_apply,
+        }
+    }
 }
 
 /// Why a node could not be started.

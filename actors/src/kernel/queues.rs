@@ -14,8 +14,8 @@ use crate::hasher::HasherParts;
 use crate::lease_manager::actor::{LeaseManager, LeaseParts};
 use crate::lease_manager::{LeaseServiceParts, StoredLease};
 use crate::limits::{
-    APPLIER_QUEUE, COMPACTION_STEP_ROWS, COMPACTIONS_TO_HASH, DURABLE_CHECK_ENTRIES, FLUSH_ENTRIES, FLUSHER_QUEUE,
-    LOG_READS, OwnerBudgets, PEER_HASHES, SNAPSHOT_ORDERS, WAL_QUEUE,
+    APPLIER_QUEUE, COMPACTIONS_TO_HASH, FLUSH_ENTRIES, FLUSHER_QUEUE, LOG_READS, OwnerBudgets, PEER_HASHES,
+    SNAPSHOT_ORDERS, WAL_QUEUE,
 };
 use crate::mailbox::Mailbox;
 use crate::peers::NoPeers;
@@ -246,8 +246,7 @@ impl<E: Engine> Queues<E> {
         actors: &Actors,
         transport: Option<Arc<dyn Transport>>,
         (cell, disk, member): (Arc<StoreCell<E>>, Arc<dyn Disk>, PathBuf),
-        (compaction_pause, slow_apply): (Duration, Duration),
-        budgets: &OwnerBudgets,
+        pace: ApplierPace,
     ) -> ApplierParts<E> {
         let install = ApplierInstall {
             cell,
@@ -271,14 +270,7 @@ impl<E: Engine> Queues<E> {
             tokens: self.tokens.clone(),
             gauges: self.gauges.clone(),
             members: Box::new(Members(transport)),
-            pace: ApplierPace {
-                compaction_pause,
-                compaction_rows: COMPACTION_STEP_ROWS,
-                durable_check: DURABLE_CHECK_ENTRIES,
-                hub_backlog: budgets.hub_backlog,
-                oversized_revision: budgets.oversized_revision,
-                slow_apply,
-            },
+            pace,
         }
     }
 

@@ -202,7 +202,7 @@ type PasswordPool = (Vec<JoinHandle<()>>, Sender<RunPassword>, Sender<()>);
 /// [`StartError`].
 pub(super) fn start<E: Engine>(mut assembly: Assembly<E>) -> Result<Started, StartError> {
     let (queues, ends) = Queues::new(assembly.exit.clone(), &assembly.store, &assembly.budgets, assembly.token_ttl);
-    let raft = &assembly.core.raft;
+    let (pace, raft) = (assembly.pace(), &assembly.core.raft);
     let actors = start_actors(&queues, raft.id, assembly.hub, assembly.tick, raft.election_tick)?;
     let store = Arc::new(StoreCell::new(assembly.engine.clone()));
     let staging = staging(&queues, &assembly);
@@ -221,10 +221,9 @@ pub(super) fn start<E: Engine>(mut assembly: Assembly<E>) -> Result<Started, Sta
     let log = LogReader::new(assembly.wal.reader(), ends.log, log_stop, queues.inner.clone());
     let (disk, member) = (assembly.disk.clone(), assembly.member.clone());
     let wal = WalWriter::new(assembly.wal, queues.wal_parts(ends.wal, peers, disk.clone(), assembly.member));
-    let (pace, budgets) = ((assembly.compaction_pause, assembly.slow_apply), &assembly.budgets);
     let place = (store.clone(), disk, member);
-    let applier = queues.applier_parts(ends.applier, &actors, transport.clone(), place, pace, budgets);
-    let applier = Applier::new(assembly.store.with_chunk_bytes(budgets.apply_chunk), applier);
+    let applier = queues.applier_parts(ends.applier, &actors, transport.clone(), place, pace);
+    let applier = Applier::new(assembly.store.with_chunk_bytes(assembly.budgets.apply_chunk), applier);
     let flusher = Flusher::new(queues.flusher_parts(ends.flusher, store.clone(), assembly.disk));
     let ((job, jobs), (stop_jobs, jobs_stop)) = (bounded(MAINTENANCE_JOBS), bounded(0));
     let jobs = MaintenanceJobs::new(MaintenanceParts {

@@ -330,6 +330,25 @@ fn a_leader_that_nobody_succeeds_removes_itself_and_steps_down() {
 }
 
 #[test]
+fn what_anybody_could_say_of_a_removal_counts_when_the_store_says_the_same() {
+    let mut bench = bench(3);
+    bench.follow();
+    bench.report(PeerReport::Removed { by: 2, authenticated: false });
+    for _ in 0..60 {
+        bench.tick(1);
+    }
+    assert!(!bench.core.has_left(), "nobody is sent away by a stranger");
+    bench.members.removed = vec![1];
+    bench.tell_membership(std::sync::Arc::new(bench.members.clone()));
+    bench.tick(1);
+    bench.report(PeerReport::Removed { by: 2, authenticated: false });
+    for _ in 0..11 {
+        bench.tick(1);
+    }
+    assert!(bench.core.has_left(), "the one who applied it has said so");
+}
+
+#[test]
 fn a_member_that_was_removed_while_it_was_away_leaves_when_it_is_started() {
     let mut bench = bench(3);
     bench.members.removed = vec![1];

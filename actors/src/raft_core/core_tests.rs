@@ -288,7 +288,7 @@ fn a_follower_that_needs_entries_no_longer_in_memory_gets_them_from_the_log() {
 fn a_member_that_was_removed_leaves_after_an_election_timeout() {
     let mut bench = bench(3);
     bench.follow();
-    bench.report(PeerReport::Removed { by: 2 });
+    bench.report(PeerReport::Removed { by: 2, authenticated: true });
     for _ in 0..9 {
         bench.tick(1);
         assert!(!bench.core.has_left());

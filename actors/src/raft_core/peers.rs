@@ -30,7 +30,7 @@ impl RaftCore {
                 PeerReport::Refused(refusal) => self.on_refused(&refusal),
                 PeerReport::Introduced(peer) => self.on_introduced(peer),
                 PeerReport::StoreWanted { by, behind } => self.on_store_wanted(by, behind),
-                PeerReport::Removed { by } => self.on_told_removed(by),
+                PeerReport::Removed { by, authenticated } => self.on_told_removed(by, authenticated),
             }
         }
     }
@@ -96,8 +96,17 @@ impl RaftCore {
     }
 
     /// Another member has applied the removal of this one, or the store said so at the start. It leaves after an election timeout:
-    /// until then it may still be needed to pass on what it knows to be committed.
-    fn on_told_removed(&mut self, by: NodeId) {
+    /// until then it may still be needed to pass on what it knows to be committed. What anybody could have said counts where the store
+    /// says the same.
+    fn on_told_removed(&mut self, by: NodeId, authenticated: bool) {
+        if !authenticated && self.leaves_at.is_none() {
+            let by = format!("{by:x}");
+            tracing::warn!(
+                by,
+                "a member says that this one was removed, but over http anybody can say so: not believed"
+            );
+            return;
+        }
         if self.leaves_at.is_none() {
             tracing::warn!(by = format!("{by:x}"), "this member was removed from the cluster");
         }

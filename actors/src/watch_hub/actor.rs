@@ -18,12 +18,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Reader threads: a slow scan does not hold up previous key-values.
 const READERS: usize = 2;
-/// How often time is looked at.
-const TICK: Duration = Duration::from_secs(1);
 
 /// What a hub is made of.
 pub struct HubParts {
@@ -114,7 +112,7 @@ impl WatchHub {
             self.readers.push(reader);
         }
         let address = address.clone();
-        self._timer = Some(timer::start("watch-tick", TICK, &self.parts.exit, move || {
+        self._timer = Some(timer::start("watch-tick", self.parts.config.tick(), &self.parts.exit, move || {
             // one that meets a full mailbox is made up for by the next message
             let _ = address.try_send(Tick);
         })?);

@@ -1,6 +1,7 @@
 //! Sizes and times of a hub, where its store is, and what it is busy with. Must hold no state.
 
 use crate::limits::{HUB_READ_BYTES, HUB_RING_BYTES, HUB_SENT_BYTES, OVERSIZED_REVISION_BYTES};
+use std::time::Duration;
 
 /// Sizes and times of a hub.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +35,11 @@ impl HubConfig {
             sent_bytes: HUB_SENT_BYTES,
             progress_interval: 600_000,
         }
+    }
+
+    /// How often time is looked at: notices of progress are late by this much at most, a tenth of their interval.
+    pub fn tick(&self) -> Duration {
+        Duration::from_millis((self.progress_interval / 10).clamp(10, 1_000))
     }
 }
 

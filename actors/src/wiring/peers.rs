@@ -26,9 +26,11 @@ pub enum PeerReport {
         /// The store must have applied at least this.
         behind: Index,
     },
-    /// A member of proven identity says that this one was removed.
+    /// A member says that this one was removed.
     Removed {
         /// The member that says so.
         by: NodeId,
+        /// Its identity is proven; over http anybody could say so.
+        authenticated: bool,
     },
 }

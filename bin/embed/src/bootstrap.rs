@@ -9,13 +9,13 @@ use messages::NodeIdentity;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use storage::apply::{Bootstrap, StateMachine};
 use storage::boot::{Boot, BootError, Stores};
 use storage::disk::space::Space;
 use storage::disk::{Disk, OsDisk};
-use storage::engine::EngineError;
 use storage::engine::rocks::{RocksEngine, RocksMemory, RocksOptions};
+use storage::engine::{Engine, EngineError};
 use storage::member::pointer::is_store_name;
 use storage::member::{ClusterError, Folders, RESTORING};
 use storage::wal::{Wal, WalConfig};
@@ -145,6 +145,9 @@ pub fn boot(
         BootError::Folder { path, source } => BootstrapError::Folder { path, source },
         why => BootstrapError::Boot(why),
     })?;
+    if config.defragment_at_start > 0 {
+        defragment(booted.engine.as_ref(), booted.store.view().status.live_bytes, config.defragment_at_start);
+    }
     let identity = booted.store.identity();
     Ok(Booted {
         identity: NodeIdentity {
@@ -163,6 +166,32 @@ pub fn boot(
         boot_epoch: booted.boot_epoch,
         folders,
     })
+}
+
+/// Rewrites the files of a store when they have so many bytes more than what is in use. It may take minutes, and the member serves
+/// nobody meanwhile, as in etcd. One that fails is no reason not to start: nothing was lost.
+fn defragment(engine: &RocksEngine, in_use: i64, threshold: u64) {
+    let (size, in_use) = (engine.disk_bytes(), u64::try_from(in_use).unwrap_or_default());
+    if size.saturating_sub(in_use) < threshold {
+        tracing::info!(
+            "current-db-size-bytes" = size,
+            "current-db-size-in-use-bytes" = in_use,
+            "bootstrap-defrag-threshold-bytes" = threshold,
+            "Skipping defragmentation"
+        );
+        return;
+    }
+    tracing::info!("current-db-size-bytes" = size, "current-db-size-in-use-bytes" = in_use, "starting defragment");
+    let begun = Instant::now();
+    match engine.compact_files(&|| true) {
+        Ok(()) => {
+            let left = engine.disk_bytes();
+            tracing::info!("current-db-size-bytes" = left, took = ?begun.elapsed(), "finished defragment");
+        }
+        Err(why) => {
+            tracing::error!(error = %why, "defragmentation failed; the member starts with its files as they are")
+        }
+    }
 }
 
 fn make_private(dir: &Path) -> Result<(), BootstrapError> {

@@ -150,6 +150,8 @@ pub struct Config {
     pub max_txn_ops: usize,
     /// Logical bytes the store may hold; zero or less for no limit.
     pub quota_bytes: i64,
+    /// Rewrites the store's files at the start when that frees so many bytes or more; zero for never.
+    pub defragment_at_start: u64,
     /// Period of progress notices on watches that asked for them.
     pub watch_progress: Duration,
     /// Compaction that nobody has to ask for. None: only on request.
@@ -162,6 +164,8 @@ pub struct Config {
     pub scrub_interval: Duration,
     /// Pause between two steps of a compaction.
     pub compaction_pause: Duration,
+    /// Rows that one step of a compaction may look at; zero for 1,000.
+    pub compaction_rows: usize,
     /// A list of entries that takes longer to be applied is a warning in the log.
     pub slow_apply: Duration,
     /// A unary call that takes longer is a warning in the log.
@@ -232,12 +236,14 @@ impl Config {
             max_request_bytes: 1536 << 10,
             max_txn_ops: 128,
             quota_bytes: 2 << 30,
+            defragment_at_start: 0,
             watch_progress: Duration::from_secs(600),
             auto_compaction: None,
             corruption_checks: CorruptionChecks::default(),
             downgrade_check: Some(Duration::from_secs(5)),
             scrub_interval: Duration::from_secs(6 * 3600),
             compaction_pause: Duration::from_millis(10),
+            compaction_rows: 0,
             slow_apply: Duration::from_millis(100),
             slow_request: Duration::from_millis(300),
             memory_budget: Budgets::DEFAULT_BYTES,

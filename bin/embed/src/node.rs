@@ -425,6 +425,7 @@ fn assemble(
         hub,
         token_ttl: config.tokens.simple_ttl(),
         compaction_pause: config.compaction_pause,
+        compaction_rows: config.compaction_rows,
         scrub_interval: config.scrub_interval,
         slow_apply: config.slow_apply,
         budgets,

@@ -346,6 +346,7 @@ fn limits(given: &Given, node: &mut embed::Config, warnings: &mut Vec<String>) {
         0 => DEFAULT_QUOTA,
         bytes => bytes,
     };
+    node.defragment_at_start = given.number::<u64>("bootstrap-defrag-threshold-megabytes").saturating_mul(1 << 20);
     if node.quota_bytes > RECOMMENDED_QUOTA {
         let bytes = node.quota_bytes;
         warnings
@@ -368,6 +369,7 @@ fn limits(given: &Given, node: &mut embed::Config, warnings: &mut Vec<String>) {
     if !pause.is_zero() {
         node.compaction_pause = pause;
     }
+    node.compaction_rows = given.number("compaction-batch-limit");
     // the default, "as many as there can be", means the door's own bound
     if given.is_changed("max-concurrent-streams") {
         node.door.max_concurrent_streams = given.number("max-concurrent-streams");

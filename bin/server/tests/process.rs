@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -208,6 +209,8 @@ fn starts_serves_and_stops_by_its_signal() {
     for round in 0..2 {
         let mut running = Running::start(&member(dir.path(), port));
         running.until(READY);
+        let mode = std::fs::metadata(dir.path().join("data")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700, "nobody else reads the data folder");
         let serving = running.until("serving client traffic insecurely; this is strongly discouraged!");
         assert!(serving.contains(&format!("127.0.0.1:{port}")), "{serving}");
         std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
@@ -293,6 +296,11 @@ fn settings_of_older_releases_do_not_refuse_the_start() {
     let args = member(dir.path(), free_port());
     let running = Running::start_as(conclave().envs(vars).args(args));
     assert_serves(running, &["ETCD_PROXY=on", "/x", "--unsafe-no-fsync", "v3.5.9", "ETCD_DISCOVERY"]);
+    let mut args = member(dir.path(), free_port());
+    args.extend(["--max-snapshots=10".into(), "--v2-deprecation=write-only-drop-data".into()]);
+    let running = Running::start_as(conclave().args(args));
+    let v2 = "--v2-deprecation is deprecated and scheduled for removal in v3.8. The default value is enforced, ignoring user input.";
+    assert_serves(running, &["--max-snapshots is deprecated in 3.6 and will be decommissioned in 3.8.", v2]);
 
     let file = dir.path().join("conf.yml");
     let url = format!("http://127.0.0.1:{}", free_port());

@@ -10,6 +10,7 @@ use super::http::{self, HttpHandler};
 use super::io::{Io, IoKind, IoStats, Sock, SockKind};
 use super::peer::{Peer, PeerTls};
 use super::upgraded::{UpgradeFn, Upgraded};
+use crate::origin;
 use crate::throttle::Throttle;
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
@@ -47,7 +48,7 @@ pub struct ListenSpec {
     pub grpc: bool,
     /// Plain HTTP is served.
     pub http: bool,
-    /// Scrapers and probes are served, and nobody else.
+    /// Scrapers and probes are served, and nobody else. Their certificates must be for the address they come from, as in etcd.
     pub metrics_only: bool,
 }
 
@@ -148,7 +149,7 @@ pub(super) fn start(socket: Socket, destination: Destination) {
 
 async fn serve(socket: Socket, destination: Destination) -> io::Result<()> {
     let limit = destination.ctx.limits.handshake_timeout;
-    let (mut io, peer, alpn) = timeout(limit, secure(&socket.spec, socket.kind)).await??;
+    let (mut io, peer, alpn) = timeout(limit, secure(&socket.spec, socket.kind, limit)).await??;
     let peer = Rc::new(peer);
     let is_h2 = match alpn {
         Some(is_h2) => is_h2,
@@ -172,7 +173,7 @@ async fn serve(socket: Socket, destination: Destination) -> io::Result<()> {
 }
 
 /// TLS where it is asked for. The last value tells what ALPN chose: HTTP/2 or not, or nothing.
-async fn secure(spec: &ListenSpec, socket: StdSocket) -> io::Result<(Io, Peer, Option<bool>)> {
+async fn secure(spec: &ListenSpec, socket: StdSocket, patience: Duration) -> io::Result<(Io, Peer, Option<bool>)> {
     let (inner, addr) = match socket {
         StdSocket::Tcp(tcp) => {
             tcp.set_nonblocking(true)?;
@@ -206,6 +207,11 @@ async fn secure(spec: &ListenSpec, socket: StdSocket) -> io::Result<(Io, Peer, O
         Err(why) => return Err(refused(&why, addr)),
     };
     let (_, session) = stream.get_ref();
+    if let Some(addr) = addr.filter(|_| metrics_only)
+        && let Err(why) = origin::check(session.peer_certificates(), addr, patience).await
+    {
+        return Err(reject(io::ErrorKind::PermissionDenied, why, Some(addr)));
+    }
     peer.tls = Some(PeerTls {
         certs: session.peer_certificates().unwrap_or_default().iter().map(|c| c.clone().into_owned()).collect(),
         server_name: session.server_name().map(str::to_owned),
@@ -221,14 +227,17 @@ fn refused(why: &io::Error, addr: Option<SocketAddr>) -> io::Error {
     let Some(why_tls) = why.get_ref().and_then(|inner| inner.downcast_ref()) else {
         return io::Error::new(why.kind(), format!("TLS handshake: {why}"));
     };
-    let error = tls::error_text(why_tls);
+    reject(why.kind(), tls::error_text(why_tls), addr)
+}
+
+fn reject(kind: io::ErrorKind, error: String, addr: Option<SocketAddr>) -> io::Error {
     // what differs from one handshake to the next is no cause
     let cause = error.split(": current time").next().unwrap_or(&error);
     if let Some(left_out) = REFUSED.admit(cause) {
         let remote = addr.map_or_else(|| "unix socket".to_owned(), |addr| addr.to_string());
         tracing::warn!(remote_addr = remote, error, left_out, "rejected connection on client endpoint");
     }
-    io::Error::new(why.kind(), error)
+    io::Error::new(kind, error)
 }
 
 /// Reads until the bytes are the HTTP/2 preface or cannot become it; the bytes stay in front of the stream.

@@ -7,7 +7,7 @@ use super::client_services::ClientServices;
 use super::deferred::DeferredCall;
 use super::encode::{self, Part};
 use super::pulled;
-use super::quota::admit_cost;
+use super::quota::admit_call;
 use super::reads::{self, Guarded, ReadCall, Served};
 use super::unary::{self, PendingCall};
 use super::{check, describe, status};
@@ -36,7 +36,7 @@ pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {
     method(services, table, "Put", |services, call, request: PutRequest| {
         describe::put(call, &request);
         check::put(&request)?;
-        admit_cost(services, check::put_cost(&request))?;
+        admit_call(services, call, check::put_cost(&request))?;
         services.propose(call.take(), Command::Put(request));
         Ok(())
     });
@@ -55,7 +55,7 @@ pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {
             serve_read(services, call, ReadTxn(request), serializable);
             return Ok(());
         }
-        admit_cost(services, check::txn_cost(&request))?;
+        admit_call(services, call, check::txn_cost(&request))?;
         services.propose(call.take(), Command::Txn(request));
         Ok(())
     });

@@ -9,7 +9,7 @@ use super::deferred::DeferredCall;
 use super::encode::Part;
 use super::identity::Credentials;
 use super::pulled;
-use super::quota::admit_cost;
+use super::quota::admit_call;
 use super::reads::{self, ReadCall, Served};
 use super::unary::method;
 use super::{check, describe, status};
@@ -37,7 +37,7 @@ const RENEWALS_PER_STREAM: usize = 256;
 pub(super) fn register(services: &ClientServices, table: &mut MethodTable) {
     let path = |name: &str| format!("/etcdserverpb.Lease/{name}");
     method(services, table, &path("LeaseGrant"), |services, call, mut request: LeaseGrantRequest| {
-        admit_cost(services, check::LEASE_COST)?;
+        admit_call(services, call, check::LEASE_COST)?;
         services.require_known(call)?;
         if request.ttl > MAX_TTL {
             return Err(status::TTL_TOO_LARGE);

@@ -3,8 +3,10 @@
 //! Must never depend on another test: each has a node of its own.
 
 mod auth;
+mod auth_depths;
 mod auth_matrix;
 mod big;
+mod certificates;
 mod claims;
 mod cluster;
 mod debug;

@@ -1,6 +1,7 @@
 //! The quota: refused, alarm, what still works, and the way out.
 
 use api::etcdserverpb::{AlarmAction, AlarmType, CompactionRequest, DefragmentRequest, LeaseGrantRequest};
+use harness::http::get;
 use harness::request::{all, delete_op, put, put_op, txn};
 use harness::server::on_server_with;
 use harness::{expect_status, until};
@@ -49,6 +50,32 @@ fn a_full_store_refuses_raises_the_alarm_and_recovers() {
             stubs.alarm(AlarmAction::Deactivate, member, AlarmType::Nospace).await;
             stubs.put("x", "y").await;
             assert_eq!(stubs.status().await.errors, [""; 0]);
+        },
+    );
+}
+
+/// Whoever hears that there is no space looks at the alarms or at `/health` next.
+#[test]
+fn who_is_refused_finds_the_alarm_raised() {
+    on_server_with(
+        |config| config.quota_bytes = 1 << 20,
+        async |server| {
+            let stubs = &server.stubs;
+            let mut kv = stubs.kv.clone();
+            while kv.put(put("k", vec![1; 100_000])).await.is_ok() {}
+            let member = stubs.status().await.leader;
+            for round in 0..10 {
+                let alarms = stubs.alarm(AlarmAction::Get, 0, AlarmType::None).await;
+                assert_eq!(alarms.len(), 1, "round {round}");
+                assert_eq!(get(server.address(), "/health").await.code, 503, "round {round}");
+                // disarmed by hand, and nothing was made free
+                stubs.alarm(AlarmAction::Deactivate, member, AlarmType::Nospace).await;
+                let refused = match round % 2 {
+                    0 => kv.put(put("k", vec![1; 100_000])).await.map(drop),
+                    _ => stubs.txn(txn(vec![put_op("k", vec![1; 100_000])])).await.map(drop),
+                };
+                expect_status("still full", refused, Code::ResourceExhausted, NO_SPACE);
+            }
         },
     );
 }

@@ -6,7 +6,7 @@ use harness::request::{delete_op, put_op, txn};
 use harness::server::{on_server, on_server_with};
 use harness::watch::{create, create_all, short};
 use harness::{Stubs, Watching};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 async fn compact(stubs: &Stubs, revision: i64) {
     stubs.kv.clone().compact(CompactionRequest { revision, physical: true }).await.expect("compact");
@@ -221,11 +221,14 @@ fn idle_watchers_are_told_progress_when_they_asked() {
             server.stubs.put("other", "x").await;
             let asked = WatchCreateRequest { progress_notify: true, ..create("k", "", 0) };
             let mut watching = Watching::open(&server.stubs, asked).await;
-            for _ in 0..2 {
+            let begun = Instant::now();
+            for _ in 0..20 {
                 let answer = watching.next().await;
                 assert_eq!((answer.watch_id, answer.events.len(), answer.created), (0, 0, false));
                 assert_eq!(answer.header.expect("a header").revision, 2);
             }
+            // two seconds of it; a look at the clock once a second would take twenty
+            assert!(begun.elapsed() < Duration::from_secs(10), "as often as asked: {:?}", begun.elapsed());
         },
     );
 }

@@ -4,6 +4,7 @@
 
 mod auth;
 mod corruption;
+mod defragment;
 mod divergence;
 mod failure;
 mod host;

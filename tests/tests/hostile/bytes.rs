@@ -86,6 +86,30 @@ fn requests_that_are_no_grpc_are_refused_alone() {
     });
 }
 
+/// CVE-2026-33186: rules about paths must see the same path as the table of methods.
+#[test]
+fn a_path_that_is_not_exactly_a_methods_reaches_none() {
+    on_server(async |server| {
+        let paths = [
+            "etcdserverpb.KV/Range",
+            "//etcdserverpb.KV/Range",
+            "/etcdserverpb.KV/Range/",
+            "/etcdserverpb.KV%2FRange",
+            "*",
+            "",
+        ];
+        for path in paths {
+            let mut wire = Wire::open(server.address(), &[]).await;
+            wire.call(1, path, b"\x0a\x01k").await;
+            let answer = wire.receive_until(|f| f.stream == 1 || f.kind == kind::GOAWAY).await;
+            let first = answer.unwrap_or_else(|| panic!("no answer to {path:?}"));
+            let ends = first.kind == kind::RST_STREAM || first.kind == kind::GOAWAY || first.flags & END_STREAM != 0;
+            assert!(ends, "{path:?}: {first:?}");
+        }
+        still_serves(server, "paths").await;
+    });
+}
+
 #[test]
 fn grpc_prefixes_that_lie_are_answered() {
     on_server(async |server| {

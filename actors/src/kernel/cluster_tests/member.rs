@@ -131,6 +131,7 @@ impl Member {
             token_ttl: crate::simple_tokens::DEFAULT_TTL,
             scrub_interval: Duration::ZERO,
             compaction_pause: Duration::ZERO,
+            compaction_rows: 0,
             slow_apply: Duration::MAX,
             budgets: OwnerBudgets::DEFAULT,
             make_room: Box::new(|| {}),

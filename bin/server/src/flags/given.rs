@@ -51,8 +51,8 @@ impl Given {
         let flag = table::find(name).expect("the name of a flag");
         value::check(flag.kind, text)?;
         match name {
-            "max-snapshots" => {
-                self.warnings.push("--max-snapshots is deprecated in 3.6 and will be decommissioned in 3.8.".into())
+            _ if let Some((_, why)) = DEPRECATED.iter().find(|(deprecated, _)| *deprecated == name) => {
+                self.warnings.push((*why).to_owned());
             }
             _ if flag.kind == Kind::Ignored => {
                 self.warnings.push(format!("flag is no longer supported - ignoring: --{name}"));
@@ -150,6 +150,15 @@ impl Given {
         gates::parse(self.text("feature-gates")).unwrap_or_default()
     }
 }
+
+/// Flags of 3.7 that etcd warns about wherever they come from, and its texts.
+const DEPRECATED: &[(&str, &str)] = &[
+    ("max-snapshots", "--max-snapshots is deprecated in 3.6 and will be decommissioned in 3.8."),
+    (
+        "v2-deprecation",
+        "--v2-deprecation is deprecated and scheduled for removal in v3.8. The default value is enforced, ignoring user input.",
+    ),
+];
 
 /// Why a value of a flag would not be taken, or would end the start.
 fn refusal(name: &str, text: &str) -> Result<(), String> {

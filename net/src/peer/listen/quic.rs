@@ -1,7 +1,7 @@
 //! Peers over QUIC: a connection brings the lanes of raft, or one snapshot.
 
 use super::accepted::{Strangers, log_handshake, log_refused};
-use super::origin;
+use crate::origin;
 use crate::peer::bulk::receive;
 use crate::peer::codec::hello::Purpose;
 use crate::peer::codec::lane::Lane;

@@ -4,7 +4,7 @@
 //! nobody in plain text.
 
 use super::accepted::{Stranger, Strangers, log_handshake, log_refused};
-use super::origin;
+use crate::origin;
 use crate::peer::bulk::receive;
 use crate::peer::codec::hello::Purpose;
 use crate::peer::codec::lane::Lane;

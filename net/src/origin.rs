@@ -1,8 +1,9 @@
-//! Whether the certificate that a connection shows is for the address it comes from, by etcd's rules for peers.
+//! Whether the certificate that a connection shows is for the address it comes from, by etcd's rules for peers and
+//! for scrapers of `--listen-metrics-urls`.
 //!
 //! A certificate that names addresses or hosts must name this one: by its address, by a name that the address resolves to, or by a name
-//! that resolves to the address. One that names nothing is for everybody. `--peer-skip-client-san-verification` leaves it out. Must never
-//! wait for a name server without a limit.
+//! that resolves to the address. One that names nothing is for everybody. `--peer-skip-client-san-verification` leaves it out between
+//! members. Must never wait for a name server without a limit.
 
 use rustls::pki_types::CertificateDer;
 use std::net::{IpAddr, SocketAddr};
