@@ -7,6 +7,7 @@ mod client;
 mod commands;
 mod exit;
 mod log;
+mod migrate;
 mod print;
 mod term;
 mod v2;

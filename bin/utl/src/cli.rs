@@ -86,6 +86,24 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<Dump>,
     },
+    /// Prints buckets of etcd's database as etcd-dump-db does: of a data folder, a snapshot, or a store of Conclave's written as one.
+    #[command(disable_help_subcommand = true, subcommand_help_heading = COMMANDS)]
+    DumpDb {
+        /// What to print.
+        #[command(subcommand)]
+        command: Option<DumpDb>,
+    },
+    /// Prints entries of etcd's write-ahead log as etcd-dump-logs does; `dump wal` prints those of Conclave's.
+    DumpLogs(DumpLogs),
+    /// Prints the names, kinds and labels of a member's metrics as etcd-dump-metrics does.
+    DumpMetrics {
+        /// Where they are served, as http://host:port/metrics.
+        #[arg(long, value_name = "url", required_unless_present = "file")]
+        addr: Option<String>,
+        /// A file that they were saved to, - for standard input.
+        #[arg(conflicts_with = "addr")]
+        file: Option<PathBuf>,
+    },
     /// Migrates a data folder to another version.
     ///
     /// All versions of Conclave so far have the same format, for every version of the API from 3.5 on: there is nothing to change.
@@ -229,6 +247,71 @@ pub enum Dump {
     },
     /// Entries of a stopped member's write-ahead log.
     Wal(Wal),
+}
+
+/// Commands of etcd-dump-db.
+#[derive(Subcommand, Debug)]
+pub enum DumpDb {
+    /// Names of all buckets.
+    ListBucket {
+        /// Data folder or file.
+        path: PathBuf,
+    },
+    /// Rows of a bucket, the last one first.
+    IterateBucket {
+        /// Data folder or file.
+        path: PathBuf,
+        /// Name of the bucket.
+        bucket: String,
+        /// Stop after so many rows; 0 prints all.
+        #[arg(long, default_value_t = 0, value_name = "rows")]
+        limit: u64,
+        /// Print what rows mean.
+        #[arg(long)]
+        decode: bool,
+    },
+    /// Versions of keys on all pages, those that nothing refers to included.
+    ScanKeys {
+        /// Data folder or file.
+        path: PathBuf,
+        /// Leave out versions before this revision.
+        start_revision: i64,
+    },
+    /// A hash over all buckets, without what differs between members.
+    Hash {
+        /// Data folder or file.
+        path: PathBuf,
+    },
+}
+
+/// Flags of etcd-dump-logs.
+#[derive(Args, Debug)]
+pub struct DumpLogs {
+    /// Data folder of etcd's.
+    #[arg(value_name = "folder")]
+    pub path: PathBuf,
+    /// Name of the snapshot file to begin behind; the newest if none is given.
+    #[arg(long, value_name = "file", conflicts_with = "start_index")]
+    pub start_snap: Option<PathBuf>,
+    /// Folder of the log, when it is not in the data folder.
+    #[arg(long, value_name = "folder")]
+    pub wal_dir: Option<PathBuf>,
+    /// Only entries from this index on.
+    #[arg(long, value_name = "index")]
+    pub start_index: Option<u64>,
+    /// Only entries before this index.
+    #[arg(long, value_name = "index")]
+    pub end_index: Option<u64>,
+    /// Only entries of these kinds: ConfigChange, Normal, Request, InternalRaftRequest, IRRRange, IRRPut, IRRDeleteRange, IRRTxn,
+    /// IRRCompaction, IRRLeaseGrant, IRRLeaseRevoke, IRRLeaseCheckpoint.
+    #[arg(long, value_delimiter = ',', default_value = "Normal,ConfigChange", value_name = "kinds")]
+    pub entry_type: Vec<String>,
+    /// Program that reads a line of hexadecimal data for each entry, and writes a line with what it means.
+    #[arg(long, value_name = "command", conflicts_with = "raw")]
+    pub stream_decoder: Option<String>,
+    /// Print every record of the log as it is.
+    #[arg(long)]
+    pub raw: bool,
 }
 
 /// Which rows of a store, and how much of them.

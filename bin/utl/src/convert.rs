@@ -4,7 +4,7 @@
 
 use crate::cli::SnapshotFormat;
 use crate::failure::Failure;
-use crate::target::{Target, options};
+use crate::target::{self, Target, options};
 use crate::unpack::{Unpacked, unpack};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -67,6 +67,15 @@ pub fn run(
         unpacked.note.map(|note| format!("\nnote: {note}")).unwrap_or_default(),
     );
     Ok(())
+}
+
+/// Writes the store of a member that is not running into a file of etcd's. The member may be started again at once.
+///
+/// # Errors
+/// [`Failure`]; the file may be there in part then.
+pub fn as_etcds(member: &Path, file: &Path, patience: Duration) -> Result<(), Failure> {
+    let opened = target::open(&Target::of(member, None)?, patience)?;
+    write(opened.rows, SnapshotFormat::Etcd, file).map(drop)
 }
 
 /// The rows of a member that is not running, or those of a file or a folder of etcd's, for which a store is made at `store`.

@@ -8,12 +8,16 @@ mod cli;
 mod convert;
 mod defrag;
 mod dump;
+mod dump_db;
+mod dump_logs;
+mod dump_metrics;
 mod failure;
 mod file;
 mod hashkv;
 mod migrate;
 mod print;
 mod progress;
+mod proto_text;
 mod restore;
 mod status;
 mod target;
@@ -60,6 +64,10 @@ fn run(cli: Cli) -> Result<(), Failure> {
             dump::snapshot(&file, skip_hash_check, &filter, &write_out)
         }
         Some(Command::Dump { command: Some(Dump::Wal(options)) }) => dump::wal(&options, timeout, &write_out),
+        Some(Command::DumpDb { command: None }) => print::out(&cli::help_of("dump-db")),
+        Some(Command::DumpDb { command: Some(command) }) => dump_db::run(&command, timeout),
+        Some(Command::DumpLogs(options)) => dump_logs::run(&options),
+        Some(Command::DumpMetrics { addr, file }) => dump_metrics::run(addr.as_deref(), file.as_deref()),
         Some(Command::Migrate { data_dir, target_version, force }) => {
             migrate::run(&data_dir, &target_version, force, timeout)
         }

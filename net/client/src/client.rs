@@ -62,6 +62,11 @@ impl Client {
         Builder { config: Config { endpoints, ..Config::default() }, secure: None, timeout: Some(CALL_TIMEOUT) }
     }
 
+    /// A client over connections that are there already.
+    pub fn over(pool: Pool) -> Self {
+        Self { pool, space: Namespace::default(), timeout: Some(CALL_TIMEOUT) }
+    }
+
     /// Forgets what was before a revision. `physical` waits until it is gone from the disk.
     ///
     /// # Errors

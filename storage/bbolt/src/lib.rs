@@ -13,6 +13,8 @@
 //! | [`database`] | opening a file, buckets |
 //! | [`node`] | one page of a tree, its elements checked |
 //! | [`rows`] | the rows of a bucket in order |
+//! | [`rows_back`] | the same from the end |
+//! | [`scan`] | every leaf page, whether something leads to it or not |
 //! | [`check`] | every page of a file, read once |
 //! | [`writer`] | a new file, written from its beginning to its end |
 //!
@@ -25,6 +27,8 @@ mod error;
 mod node;
 pub mod page;
 mod rows;
+mod rows_back;
+mod scan;
 mod source;
 mod writer;
 
@@ -32,6 +36,8 @@ pub use check::Checked;
 pub use database::{Bucket, Database};
 pub use error::BoltError;
 pub use rows::{Row, Rows};
+pub use rows_back::RowsBack;
+pub use scan::Scanned;
 pub use source::Source;
 pub use writer::{BucketWriter, FileWriter, Pages, WriteError, leaf_pages_at_most};
 

@@ -1,9 +1,9 @@
 //! Files there and back, and every way in which one can be damaged.
 
 use super::page::{ELEMENT, HEAD, Head, Kind, Meta, NO_FREE_LIST, PAGE};
-use super::{BoltError, Checked, Database, FileWriter, Pages, WriteError, leaf_pages_at_most};
+use super::{BoltError, Bucket, Checked, Database, FileWriter, Pages, Scanned, WriteError, leaf_pages_at_most};
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 type Buckets = BTreeMap<Vec<u8>, Rows>;
@@ -37,9 +37,33 @@ fn read(bytes: &[u8]) -> Result<Buckets, BoltError> {
         while let Some(row) = all.next()? {
             rows.insert(row.key.to_vec(), row.value.to_vec());
         }
+        assert_eq!(backwards(&database, &bucket), Ok(rows.clone().into_iter().rev().collect()), "as forwards");
         found.insert(row.key.to_vec(), rows);
     }
     Ok(found)
+}
+
+/// The rows of a bucket from its last to its first.
+fn backwards(database: &Database<&[u8]>, bucket: &Bucket) -> Result<Vec<(Vec<u8>, Vec<u8>)>, String> {
+    let (mut walk, mut found) = (database.rows_back(bucket), Vec::new());
+    while let Some(row) = walk.next().map_err(|why| why.to_string())? {
+        found.push((row.key.to_vec(), row.value.to_vec()));
+    }
+    Ok(found)
+}
+
+/// Keys on all leaf pages, and how many pages and elements cannot be read.
+fn scanned(bytes: &[u8]) -> (BTreeSet<Vec<u8>>, usize) {
+    let (mut keys, mut damaged) = (BTreeSet::new(), 0);
+    let Ok(database) = Database::open(bytes) else { return (keys, damaged) };
+    database.scan(&mut |scanned| {
+        match scanned {
+            Scanned::Row { key, .. } => drop(keys.insert(key.to_vec())),
+            Scanned::Damaged(_) => damaged += 1,
+        }
+        true
+    });
+    (keys, damaged)
 }
 
 fn check(bytes: &[u8]) -> Result<Checked, BoltError> {
@@ -88,6 +112,7 @@ proptest! {
             prop_assert!(rows <= bytes.len() / ELEMENT, "more rows than there is room for");
         }
         let _ = check(&bytes);
+        let _ = scanned(&bytes);
     }
 
     #[test]
@@ -118,6 +143,20 @@ fn trees_of_three_levels_are_written_and_read() {
     let bytes = file(&buckets, 0);
     assert_eq!(read(&bytes).unwrap(), buckets);
     assert_eq!(check(&bytes).unwrap().rows, 1_100);
+}
+
+#[test]
+fn a_scan_finds_rows_that_no_tree_leads_to_any_more() {
+    let buckets = one(numbered(500, 200));
+    let mut bytes = file(&buckets, 0);
+    let all: BTreeSet<_> = buckets[&b"key".to_vec()].keys().cloned().chain([b"key".to_vec()]).collect();
+    assert_eq!(scanned(&bytes), (all.clone(), 0));
+    // the page of the tree's root is gone
+    let root = Database::open(&bytes[..]).unwrap().meta().root as usize;
+    bytes[root * PAGE..][..HEAD].fill(0xff);
+    let (found, damaged) = scanned(&bytes);
+    assert!(read(&bytes).is_err());
+    assert_eq!((found.len(), damaged), (all.len() - 1, 1), "all but the name of the bucket");
 }
 
 #[test]

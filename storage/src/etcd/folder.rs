@@ -43,6 +43,8 @@ struct RaftSnapshotMetadata {
     conf_state: Option<RaftConfState>,
     #[prost(uint64, tag = "2")]
     index: u64,
+    #[prost(uint64, tag = "3")]
+    term: u64,
 }
 
 /// `raftpb.ConfState`, as far as it says who votes.
@@ -52,6 +54,19 @@ struct RaftConfState {
     voters: Vec<u64>,
     #[prost(uint64, repeated, packed = "false", tag = "2")]
     learners: Vec<u64>,
+}
+
+/// What a snapshot file says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SavedAt {
+    /// Index of the last entry in it.
+    pub index: u64,
+    /// Its term.
+    pub term: u64,
+    /// Members that vote.
+    pub voters: Vec<u64>,
+    /// Members that learn.
+    pub learners: Vec<u64>,
 }
 
 /// See the file header.
@@ -87,6 +102,32 @@ impl EtcdFolder {
     /// Where its database is.
     pub fn database(&self) -> &Path {
         &self.path
+    }
+
+    /// Where its log is.
+    pub fn log(&self) -> &Path {
+        &self.wal
+    }
+
+    /// What a snapshot file says of itself: that of this name, or the newest one that reads back.
+    ///
+    /// # Errors
+    /// [`EtcdError::File`], for one with a name that does not read back as well.
+    pub fn saved(&self, name: Option<&Path>) -> Result<Option<SavedAt>, EtcdError> {
+        let found = match name {
+            None => self.newest_snapshot()?,
+            Some(name) => {
+                let path = self.snap.join(name);
+                let damaged =
+                    || std::io::Error::new(std::io::ErrorKind::InvalidData, "it is no snapshot that reads back");
+                let found = std::fs::metadata(&path).and_then(|_| metadata(&path).ok_or_else(damaged));
+                Some(found.map_err(|source| EtcdError::File { path, source })?)
+            }
+        };
+        Ok(found.map(|saved| {
+            let conf = saved.conf_state.unwrap_or_default();
+            SavedAt { index: saved.index, term: saved.term, voters: conf.voters, learners: conf.learners }
+        }))
     }
 
     /// Bytes of the database's file.

@@ -69,6 +69,15 @@ struct Metadata {
     cluster: u64,
 }
 
+/// `walpb.Snapshot`, without its membership.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+struct Saved {
+    #[prost(uint64, tag = "1")]
+    index: u64,
+    #[prost(uint64, tag = "2")]
+    term: u64,
+}
+
 /// Where a record's data stand.
 #[derive(Clone, Copy, Debug)]
 struct Place {
@@ -133,41 +142,10 @@ impl EtcdLog {
     fn scan(&mut self, file: usize, crc: &mut Option<u32>, applied: u64) -> Result<bool, EtcdError> {
         let is_last = file + 1 == self.files.len();
         let (path, handle) = &self.files[file];
-        let io = |source: io::Error| EtcdError::File { path: path.clone(), source };
-        let length = handle.metadata().map_err(io)?.len();
-        let handle = handle.try_clone().map_err(io)?;
-        let mut at = 0;
-        while at + 8 <= length {
-            let Some(framed) = Framed::read(&handle, at, length).map_err(|why| self.unreadable(file, why))? else {
-                break; // room that was prepared and not written
-            };
-            let cut = |log: &Self, why| if is_last { Ok(false) } else { Err(log.damaged(file, at, why)) };
-            let Some(bytes) = framed.bytes else { return cut(self, "a record runs past the end of the file") };
-            let is_torn = is_torn(&bytes, at + 8);
-            let body = bytes.slice(..framed.record);
-            let Ok(record) = Record::decode(body) else {
-                return if is_torn { cut(self, "no record") } else { Err(self.damaged(file, at, "no record")) };
-            };
-            let data = record.data.clone().unwrap_or_default();
-            if record.kind == CRC {
-                if crc.is_some_and(|crc| crc != 0 && crc != record.crc) {
-                    return Err(self.damaged(file, at, "its file does not follow the one before"));
-                }
-                *crc = Some(record.crc);
-            } else {
-                let sum = crc32c::crc32c_append(crc.unwrap_or(0), &data);
-                if sum != record.crc {
-                    let why = "its checksum does not fit";
-                    return if is_torn { cut(self, why) } else { Err(self.damaged(file, at, why)) };
-                }
-                *crc = Some(sum);
-            }
-            // the data stand at the end of the record: it is its last field
-            let offset = at + 8 + (framed.record - data.len()) as u64;
-            self.take(&record, data, Place { file, offset, length: 0 }, applied)?;
-            at += framed.total;
-        }
-        Ok(true)
+        let (path, handle) = (path.clone(), handle.try_clone().map_err(|why| self.unreadable(file, why))?);
+        scan(&path, &handle, is_last, crc, &mut |record, data, offset| {
+            self.take(&record, data, Place { file, offset, length: 0 }, applied)
+        })
     }
 
     fn unreadable(&self, file: usize, source: io::Error) -> EtcdError {
@@ -208,6 +186,137 @@ impl EtcdLog {
             _ => return Err(bad(self, "a record of an unknown kind")),
         }
         Ok(())
+    }
+}
+
+/// Reads the records of one file: each with its data, and where those stand. False when the file ends in a record that was cut
+/// off, which only the last one of a log may.
+fn scan(
+    path: &Path,
+    file: &File,
+    is_last: bool,
+    crc: &mut Option<u32>,
+    take: &mut dyn FnMut(Record, Bytes, u64) -> Result<(), EtcdError>,
+) -> Result<bool, EtcdError> {
+    let io = |source: io::Error| EtcdError::File { path: path.to_owned(), source };
+    let damaged = |offset, why| EtcdError::Log { path: path.to_owned(), offset, why };
+    let length = file.metadata().map_err(io)?.len();
+    let mut at = 0;
+    while at + 8 <= length {
+        let Some(framed) = Framed::read(file, at, length).map_err(io)? else {
+            break; // room that was prepared and not written
+        };
+        let cut = |why| if is_last { Ok(false) } else { Err(damaged(at, why)) };
+        let Some(bytes) = framed.bytes else { return cut("a record runs past the end of the file") };
+        let is_torn = is_torn(&bytes, at + 8);
+        let Ok(record) = Record::decode(bytes.slice(..framed.record)) else {
+            return if is_torn { cut("no record") } else { Err(damaged(at, "no record")) };
+        };
+        let data = record.data.clone().unwrap_or_default();
+        if record.kind == CRC {
+            if crc.is_some_and(|crc| crc != 0 && crc != record.crc) {
+                return Err(damaged(at, "its file does not follow the one before"));
+            }
+            *crc = Some(record.crc);
+        } else {
+            let sum = crc32c::crc32c_append(crc.unwrap_or(0), &data);
+            if sum != record.crc {
+                let why = "its checksum does not fit";
+                return if is_torn { cut(why) } else { Err(damaged(at, why)) };
+            }
+            *crc = Some(sum);
+        }
+        // the data stand at the end of the record: it is its last field
+        let offset = at + 8 + (framed.record - data.len()) as u64;
+        take(record, data, offset)?;
+        at += framed.total;
+    }
+    Ok(true)
+}
+
+/// A record of a log, as it stands there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EtcdRecord {
+    /// Whose log it is.
+    Metadata {
+        /// Id of the member.
+        node: u64,
+        /// Id of its cluster.
+        cluster: u64,
+    },
+    /// An entry. It replaces those at its index and behind it.
+    Entry {
+        /// 0 normal, 1 a change of the membership, 2 such a change in several steps.
+        kind: i32,
+        /// Its term.
+        term: u64,
+        /// Its index.
+        index: u64,
+        /// What it says.
+        data: Bytes,
+    },
+    /// What the member knows of term, vote and commit.
+    State {
+        /// The term.
+        term: u64,
+        /// Whom it voted for.
+        vote: u64,
+        /// Up to where entries are committed.
+        commit: u64,
+    },
+    /// The checksum at the beginning of a file.
+    Crc(u32),
+    /// That there is a snapshot.
+    Snapshot {
+        /// Its index.
+        index: u64,
+        /// Its term.
+        term: u64,
+    },
+}
+
+/// Shows all records of the log in a folder that are behind an index, and some before it: files are shown whole. False when
+/// the log ends in a record that was cut off.
+///
+/// # Errors
+/// [`EtcdError`]; records before the damage are shown.
+pub fn records(dir: &Path, index: u64, each: &mut dyn FnMut(EtcdRecord)) -> Result<bool, EtcdError> {
+    let files = open_from(dir, index)?;
+    let mut crc = None;
+    for (at, (path, file)) in files.iter().enumerate() {
+        let whole = scan(path, file, at + 1 == files.len(), &mut crc, &mut |record, data, offset| {
+            each(EtcdRecord::read(&record, data).map_err(|why| EtcdError::Log { path: path.clone(), offset, why })?);
+            Ok(())
+        });
+        if !whole? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+impl EtcdRecord {
+    fn read(record: &Record, data: Bytes) -> Result<Self, &'static str> {
+        Ok(match record.kind {
+            ENTRY => {
+                let LogEntry { kind, term, index, data } = LogEntry::decode(data).map_err(|_| "no entry")?;
+                Self::Entry { kind, term, index, data }
+            }
+            STATE => {
+                let HardState { term, vote, commit } = HardState::decode(data).map_err(|_| "no hard state")?;
+                Self::State { term, vote, commit }
+            }
+            METADATA => {
+                let Metadata { node, cluster } = Metadata::decode(data).map_err(|_| "no metadata")?;
+                Self::Metadata { node, cluster }
+            }
+            SNAPSHOT => {
+                let Saved { index, term } = Saved::decode(data).map_err(|_| "no snapshot")?;
+                Self::Snapshot { index, term }
+            }
+            CRC => Self::Crc(record.crc),
+            _ => return Err("a record of an unknown kind"),
+        })
     }
 }
 

@@ -32,10 +32,11 @@ mod folder_tests;
 #[cfg(test)]
 mod tests;
 
-pub use bbolt::{BoltError, Database};
+pub use bbolt::{BoltError, Database, Scanned};
 pub use error::EtcdError;
 pub use export::EtcdSource;
-pub use folder::EtcdFolder;
+pub use folder::{EtcdFolder, SavedAt};
 pub use import::{Imported, import};
+pub use log::{EtcdRecord, records};
 pub use replay::Replayed;
 pub use status::{EtcdStatus, status};

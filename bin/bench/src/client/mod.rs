@@ -2,6 +2,11 @@
 //!
 //! Everything runs on one thread. A connection is one task; requests of one round are written with one flush, because the
 //! connection's task runs after the clients it woke. Must not know etcd beyond the paths of its methods.
+//!
+//! It is not `conclave_client`'s transport, because a load generator shares its machine with the server it measures: there a call
+//! goes through tower's queue to a task of hyper's, with a boxed body and a timer of its own. Servers built on the same two stacks
+//! took 10 and 6.5 microseconds of processor time for a put of 1,000 clients, so what is measured would change. Retries,
+//! fail-over and renewed tokens would hide what a load generator has to report besides.
 
 mod call;
 mod conn;

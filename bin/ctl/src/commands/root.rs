@@ -3,7 +3,7 @@
 use super::global::GLOBAL;
 use super::{
     alarm, auth, check, compaction, completion, defrag, del, downgrade, elect, endpoint, get, lease, lock, make_mirror,
-    member, move_leader, options, put, rebuild, role, snapshot, txn, user, version, watch,
+    member, migrate, move_leader, options, put, rebuild, role, snapshot, txn, user, version, watch,
 };
 use crate::cli::spec::{Command, Group};
 
@@ -29,6 +29,7 @@ pub static ROOT: Command = Command {
         member::COMMAND,
         snapshot::COMMAND,
         make_mirror::COMMAND,
+        migrate::COMMAND,
         lock::COMMAND,
         elect::COMMAND,
         auth::COMMAND,

@@ -5,6 +5,7 @@ mod daemon;
 mod damage;
 mod dumps;
 mod etcd;
+mod etcd_dumps;
 mod member;
 mod reports;
 mod restores;
