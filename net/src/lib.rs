@@ -12,5 +12,6 @@ pub mod services;
 pub mod spans;
 pub mod throttle;
 pub mod tokens;
+pub mod unix_socket;
 
 pub use server::{Doors, Listen, LoopGuard, Loops};

@@ -31,6 +31,8 @@ pub struct Settings {
     pub peer: u16,
     /// Further flags.
     pub flags: Vec<String>,
+    /// The daemon's program; none for [`binary`].
+    pub program: Option<PathBuf>,
     /// Command that runs the daemon, such as one that enters a namespace; none for the daemon itself.
     pub within: Vec<String>,
     /// Variables of its environment.
@@ -49,6 +51,7 @@ impl Settings {
             client,
             peer,
             flags: Vec::new(),
+            program: None,
             within: Vec::new(),
             variables: Vec::new(),
         }
@@ -74,15 +77,19 @@ impl Settings {
         (self.host, self.client).into()
     }
 
+    fn program(&self) -> PathBuf {
+        self.program.clone().unwrap_or_else(binary)
+    }
+
     fn command(&self) -> Command {
         let url = |port: u16| format!("http://{}:{port}", self.host);
         let mut command = match self.within.split_first() {
             Some((program, args)) => {
                 let mut command = Command::new(program);
-                command.args(args).arg(binary());
+                command.args(args).arg(self.program());
                 command
             }
-            None => Command::new(binary()),
+            None => Command::new(self.program()),
         };
         command.envs(self.variables.iter().cloned());
         command.arg("--name").arg(&self.name).arg("--data-dir").arg(&self.data);
@@ -129,7 +136,7 @@ impl Settings {
             .stdout(out)
             .stderr(err)
             .spawn()
-            .unwrap_or_else(|why| panic!("start {}: {why}", binary().display()))
+            .unwrap_or_else(|why| panic!("start {}: {why}", self.program().display()))
     }
 }
 

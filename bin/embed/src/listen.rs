@@ -12,10 +12,10 @@ pub use tls::{AutoTls, ServerTls, Side, TlsError, TlsSettings, TlsVersion};
 
 use net::Listen;
 use net::door::{ListenSpec, Listener};
+use net::unix_socket::{self, UnixSocketError};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 /// Connections that may wait to be accepted.
@@ -161,21 +161,13 @@ fn tcp(addr: SocketAddr, options: SocketOptions) -> io::Result<std::net::TcpList
     Ok(socket.into())
 }
 
-/// A socket file left by a dead process is replaced; one that somebody answers on is not.
 fn unix(path: &Path) -> Result<std::os::unix::net::UnixListener, ListenError> {
     let name = || format!("unix socket {}", path.display());
-    if let Ok(found) = std::fs::symlink_metadata(path) {
-        if !found.file_type().is_socket() {
-            return Err(ListenError::NotASocket(path.to_owned()));
-        }
-        if std::os::unix::net::UnixStream::connect(path).is_ok() {
-            return Err(ListenError::InUse(name()));
-        }
-        std::fs::remove_file(path).map_err(|why| explain(name(), why))?;
-    }
-    let listener = std::os::unix::net::UnixListener::bind(path).map_err(|why| explain(name(), why))?;
-    listener.set_nonblocking(true).map_err(|why| explain(name(), why))?;
-    Ok(listener)
+    unix_socket::bind(path).map_err(|why| match why {
+        UnixSocketError::NotASocket => ListenError::NotASocket(path.to_owned()),
+        UnixSocketError::InUse => ListenError::InUse(name()),
+        UnixSocketError::Io(why) => explain(name(), why),
+    })
 }
 
 fn explain(address: String, source: io::Error) -> ListenError {

@@ -10,7 +10,7 @@ use actors::death_watch::ExitCell;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use messages::peer::{ConnectError, ConnectPeers, Transport};
 use net::http::PeerPages;
-use net::peer::config::{PathTuning, PeerConfig, PeerLimits, PeerListen};
+use net::peer::config::{PathTuning, PeerConfig, PeerLimits, PeerListen, PeerSocket};
 use net::peer::metrics::PeerMetrics;
 use net::peer::tls::{PeerTls, Trust};
 use net::peer::transport::PeerTransport;
@@ -31,9 +31,6 @@ pub enum PeersError {
     /// Not a URL peers can be served on.
     #[error(transparent)]
     Url(#[from] UrlError),
-    /// Datagrams do not go over unix sockets.
-    #[error("--listen-peer-urls={0}: members cannot be served over a unix socket; use http or https and an IP address")]
-    Unix(String),
     /// `https` without a certificate.
     #[error("TLS key/cert (--peer-cert-file, --peer-key-file) must be provided for peer url {0} with HTTPS scheme")]
     NoTls(String),
@@ -60,6 +57,7 @@ pub(crate) struct PeerPlan {
     pub(crate) identity: Option<Arc<Identity>>,
     pub(crate) metrics: PeerMetrics,
     listen: Vec<PeerListen>,
+    listen_unix: Vec<PeerSocket>,
 }
 
 impl PeerPlan {
@@ -68,14 +66,17 @@ impl PeerPlan {
     /// # Errors
     /// [`PeersError`].
     pub(crate) fn new(config: &Config) -> Result<Self, PeersError> {
-        let mut listen = Vec::new();
+        let (mut listen, mut listen_unix) = (Vec::new(), Vec::new());
         for text in &config.peer_urls {
             let url = parse_url(text)?;
-            let Address::Tcp(address) = bind_address(&url)? else { return Err(PeersError::Unix(text.clone())) };
+            let address = bind_address(&url)?;
             if url.secure && config.peer_tls.is_none() {
                 return Err(PeersError::NoTls(text.clone()));
             }
-            listen.push(PeerListen { address, secure: url.secure });
+            match address {
+                Address::Tcp(address) => listen.push(PeerListen { address, secure: url.secure }),
+                Address::Unix(path) => listen_unix.push(PeerSocket { path, secure: url.secure }),
+            }
         }
         let (trust, identity) = match &config.peer_tls {
             None => (None, None),
@@ -85,7 +86,7 @@ impl PeerPlan {
             }
         };
         let tls = PeerTls::new(trust).map_err(|why| PeersError::Library(why.to_string()))?;
-        Ok(Self { tls, identity, metrics: PeerMetrics::default(), listen })
+        Ok(Self { tls, identity, metrics: PeerMetrics::default(), listen, listen_unix })
     }
 }
 
@@ -125,7 +126,7 @@ impl Peers {
                 let network = network.clone();
                 Some(Box::new(move |inbound| Ok(Arc::new(network.join(member, inbound)) as Arc<dyn Transport>)))
             }
-            PeerNetwork::Sockets if plan.listen.is_empty() => None,
+            PeerNetwork::Sockets if plan.listen.is_empty() && plan.listen_unix.is_empty() => None,
             PeerNetwork::Sockets => {
                 let settings = PeerConfig {
                     cluster: own.cluster,
@@ -134,6 +135,7 @@ impl Peers {
                     heartbeat: config.heartbeat,
                     election: config.election,
                     listen: plan.listen.clone(),
+                    listen_unix: plan.listen_unix.clone(),
                     secret: secret(own.folder)?,
                     tls: plan.tls.clone(),
                     limits: PeerLimits::default(),
@@ -206,7 +208,8 @@ mod tests {
             PeerPlan::new(&config).err().map(|why| why.to_string()).unwrap_or_default()
         };
         assert_eq!(with("http://127.0.0.1:0"), "");
-        assert!(with("unix://peer:1").contains("cannot be served over a unix socket"), "{}", with("unix://peer:1"));
+        assert_eq!(with("unix://peer:1"), "");
+        assert!(with("unixs://peer:1").contains("--peer-cert-file, --peer-key-file"));
         assert!(with("https://127.0.0.1:0").contains("--peer-cert-file, --peer-key-file"));
         assert!(with("http://example.com:1").contains("expected IP in URL for binding"));
     }

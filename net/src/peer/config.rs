@@ -3,6 +3,7 @@
 use super::tls::PeerTls;
 use raft::NodeId;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Settings of a member's transport.
@@ -20,6 +21,8 @@ pub struct PeerConfig {
     pub election: Duration,
     /// Where to listen, on UDP and TCP alike.
     pub listen: Vec<PeerListen>,
+    /// Unix sockets to listen on.
+    pub listen_unix: Vec<PeerSocket>,
     /// Random, kept in the data folder: with it a restarted member can tell others that their old connections are gone.
     pub secret: [u8; 32],
     /// Certificates.
@@ -36,6 +39,15 @@ pub struct PeerListen {
     /// Address. Port 0 takes a free one.
     pub address: SocketAddr,
     /// The URL says `https`.
+    pub secure: bool,
+}
+
+/// A unix socket for peers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerSocket {
+    /// Its path.
+    pub path: PathBuf,
+    /// The URL says `unixs`.
     pub secure: bool,
 }
 

@@ -1,6 +1,7 @@
 //! Members among each other: messages of raft, vitals, calls and snapshots, over QUIC or, where UDP does not pass, over TCP.
 //!
-//! Each member dials its own sending connections, so a pair has one in each direction and two dials at the same time are no tie.
+//! A pair of members uses one connection in both directions: the one that stands first, and of two dials that crossed each other that of
+//! the lower member id. Over TCP each member sends on connections that it dialled itself.
 //! Bytes of a peer are untrusted until [`codec::reader::Reader`] has checked them. What cannot be sent now is dropped and told; nothing is
 //! ever sent twice.
 //!

@@ -4,14 +4,14 @@
 
 use crate::peer::bulk::send::deliver;
 use crate::peer::codec::talk::Call;
-use crate::peer::config::{PeerConfig, PeerListen};
+use crate::peer::config::{PeerConfig, PeerListen, PeerSocket};
 use crate::peer::dial::keep::Keeper;
 use crate::peer::dial::route::Route;
 use crate::peer::dial::udp::{self, Listening};
 use crate::peer::http::Pages;
 use crate::peer::lanes::outbox::{Asked, Outbox};
 use crate::peer::listen::accepted::Strangers;
-use crate::peer::listen::tcp::TcpPort;
+use crate::peer::listen::tcp::StreamPort;
 use crate::peer::listen::{quic, tcp};
 use crate::peer::metrics::PeerMetrics;
 use crate::peer::port::{
@@ -19,14 +19,18 @@ use crate::peer::port::{
 };
 use crate::peer::session::context::Context;
 use crate::peer::session::registry::Registry;
+use crate::peer::session::shared::FAREWELL;
 use crate::peer::session::throttle::Throttle;
 use crate::server::LoopGuard;
+use crate::unix_socket::{self, UnixSocketError};
 use actix_rt::Arbiter;
 use arc_swap::ArcSwap;
 use raft::{Message, NodeId};
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,8 +39,6 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-/// How long a member that was removed may still be sent what waits for it.
-const FAREWELL: Duration = Duration::from_secs(1);
 /// Patience with connections at the end: what they carry is told to be lost, and the other side that it is over.
 const GOODBYE: Duration = Duration::from_millis(200);
 
@@ -53,9 +55,17 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// A unix socket cannot be opened.
+    #[error("cannot listen for peers on the unix socket {}: {why}", path.display())]
+    Unix {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        why: UnixSocketError,
+    },
     /// `https` without certificates.
     #[error("--listen-peer-urls says https for {0}: give --peer-cert-file and --peer-key-file, or --peer-auto-tls")]
-    NoCertificates(SocketAddr),
+    NoCertificates(String),
     /// A TLS configuration that QUIC cannot use.
     #[error(transparent)]
     Tls(#[from] rustls::Error),
@@ -67,6 +77,8 @@ enum Order {
     Peers(Vec<(PeerAddress, Arc<Outbox>)>, Vec<NodeId>),
     Introduced(PeerAddress, Arc<Outbox>),
     Bulk(NodeId, Parcel),
+    #[cfg(test)]
+    Count(tokio::sync::oneshot::Sender<usize>),
     Stop,
 }
 
@@ -85,10 +97,9 @@ pub struct PeerTransport {
     arbiter: Mutex<Option<Arbiter>>,
 }
 
-struct Port {
-    tcp: TcpListener,
-    udp: Option<UdpSocket>,
-    secure: bool,
+enum Port {
+    Net { tcp: TcpListener, udp: Option<UdpSocket>, secure: bool },
+    Unix { socket: UnixListener, path: PathBuf, secure: bool },
 }
 
 impl PeerTransport {
@@ -109,11 +120,19 @@ impl PeerTransport {
         let mut ports = Vec::new();
         let mut addresses = Vec::new();
         for listen in &config.listen {
-            let trust = config.tls.of(listen.secure).ok_or(StartError::NoCertificates(listen.address))?;
+            let missing = || StartError::NoCertificates(listen.address.to_string());
+            let trust = config.tls.of(listen.secure).ok_or_else(missing)?;
             trust.quic_server()?;
             let (port, address) = bind(*listen, &config)?;
             addresses.push(address);
             ports.push(port);
+        }
+        for PeerSocket { path, secure } in &config.listen_unix {
+            let missing = || StartError::NoCertificates(path.display().to_string());
+            config.tls.of(*secure).ok_or_else(missing)?;
+            let bound = unix_socket::bind(path);
+            let socket = bound.map_err(|why| StartError::Unix { path: path.clone(), why })?;
+            ports.push(Port::Unix { socket, path: path.clone(), secure: *secure });
         }
         if config.listen.iter().any(|listen| !listen.secure) {
             tracing::warn!(
@@ -128,12 +147,13 @@ impl PeerTransport {
         let shared = (inbound.clone(), metrics.clone(), vitals.clone());
         arbiter.spawn_fn(move || {
             let (inbound, metrics, vitals) = shared;
-            let registry = Rc::new(Registry::new(config.limits.receive, config.limits.strangers));
+            let registry = Rc::new(Registry::new(config.own, config.limits.receive, config.limits.strangers));
             let started = Instant::now();
             let throttle = Throttle::default();
             let context = Rc::new(Context { config, inbound, metrics, vitals, registry, throttle, started });
             actix_rt::spawn(async move {
-                Director { context, pages, listening: Vec::new(), peers: HashMap::new() }.run(ports, received).await;
+                let (listening, sockets, peers) = (Vec::new(), Vec::new(), HashMap::new());
+                Director { context, pages, listening, sockets, peers }.run(ports, received).await;
                 guard.finished();
                 Arbiter::current().stop();
             });
@@ -160,6 +180,14 @@ impl PeerTransport {
     /// Its counters.
     pub fn metrics(&self) -> &PeerMetrics {
         &self.metrics
+    }
+
+    /// Connections over QUIC that others dialled and that are not gone yet.
+    #[cfg(test)]
+    pub async fn accepted(&self) -> usize {
+        let (tell, told) = tokio::sync::oneshot::channel();
+        assert!(self.orders.send(Order::Count(tell)).is_ok(), "it runs");
+        told.await.expect("it runs")
     }
 
     /// Ends as a killed process does: without a word to anybody.
@@ -284,7 +312,7 @@ fn bind(listen: PeerListen, config: &PeerConfig) -> Result<(Port, SocketAddr), S
         let udp = if config.path.udp { udp::bind(address, config.path.socket_buffer).map(Some) } else { Ok(None) };
         tries += 1;
         match udp {
-            Ok(udp) => return Ok((Port { tcp, udp, secure: listen.secure }, address)),
+            Ok(udp) => return Ok((Port::Net { tcp, udp, secure: listen.secure }, address)),
             Err(why) if why.kind() == io::ErrorKind::AddrInUse && listen.address.port() == 0 && tries < TRIES => {}
             Err(why) => return Err(failed("UDP", address)(why)),
         }
@@ -314,6 +342,8 @@ struct Director {
     context: Rc<Context>,
     pages: Arc<dyn Pages>,
     listening: Vec<Listening>,
+    /// Socket files, which go with this run.
+    sockets: Vec<PathBuf>,
     peers: HashMap<NodeId, Kept>,
 }
 
@@ -328,6 +358,11 @@ impl Director {
                     self.peers.insert(peer.member, kept);
                 }
                 Order::Bulk(to, parcel) => self.bulk(to, parcel),
+                #[cfg(test)]
+                Order::Count(tell) => {
+                    let accepted = self.listening.iter().map(|listening| listening.endpoint.open_connections());
+                    tell.send(accepted.sum()).expect("the test waits for it");
+                }
                 Order::Stop => break,
             }
         }
@@ -338,6 +373,10 @@ impl Director {
             }
         }
         acceptors.iter().for_each(JoinHandle::abort);
+        for path in &self.sockets {
+            // the next run replaces one that is left
+            let _ = std::fs::remove_file(path);
+        }
         let left: Vec<Kept> = self.peers.drain().map(|(_, kept)| kept).collect();
         left.iter().for_each(|kept| {
             kept.stop.send_replace(true);
@@ -361,33 +400,50 @@ impl Director {
     }
 
     fn listen(&mut self, port: Port) -> Vec<JoinHandle<()>> {
-        let Port { tcp, udp, secure } = port;
         let context = self.context.clone();
-        let trust = context.config.tls.of(secure).cloned().expect("checked when it was bound");
+        let trust_of = |secure| context.config.tls.of(secure).cloned().expect("checked when it was bound");
+        let (tcp, udp, secure) = match port {
+            Port::Net { tcp, udp, secure } => (tcp, udp, secure),
+            Port::Unix { socket, path, secure } => {
+                let trust = trust_of(secure);
+                let port = StreamPort { context, pages: self.pages.clone(), trust, secure };
+                return self.listen_unix(port, socket, path).into_iter().collect();
+            }
+        };
+        let trust = trust_of(secure);
         let mut tasks = Vec::new();
         if let Some(socket) = udp {
             match udp::listen(&context.config, socket, &trust) {
                 Ok(listening) => {
                     let endpoint = listening.endpoint.clone();
                     self.listening.push(listening);
-                    tasks.push(actix_rt::spawn(quic::accept(
-                        context.clone(),
-                        endpoint,
-                        Strangers::default(),
-                        trust.compares_origin,
-                    )));
+                    let strangers = Strangers::default();
+                    tasks.push(actix_rt::spawn(quic::accept(context.clone(), endpoint, strangers, trust.clone())));
                 }
                 Err(why) => tracing::error!(error = %why, "cannot take peers over UDP: only TCP is left"),
             }
         }
         match tokio::net::TcpListener::from_std(tcp) {
             Ok(listener) => {
-                let port = TcpPort { context, pages: self.pages.clone(), trust, secure };
+                let port = StreamPort { context, pages: self.pages.clone(), trust, secure };
                 tasks.push(actix_rt::spawn(tcp::accept(port, listener, Strangers::default())));
             }
             Err(why) => tracing::error!(error = %why, "cannot take peers over TCP"),
         }
         tasks
+    }
+
+    fn listen_unix(&mut self, port: StreamPort, socket: UnixListener, path: PathBuf) -> Option<JoinHandle<()>> {
+        match tokio::net::UnixListener::from_std(socket) {
+            Ok(listener) => {
+                self.sockets.push(path);
+                Some(actix_rt::spawn(tcp::accept_unix(port, listener, Strangers::default())))
+            }
+            Err(why) => {
+                tracing::error!(error = %why, path = %path.display(), "cannot take peers over a unix socket");
+                None
+            }
+        }
     }
 
     fn set_peers(&mut self, peers: Vec<(PeerAddress, Arc<Outbox>)>, removed: Vec<NodeId>) {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use net::peer::codec::frame::{Frame, encode};
-use net::peer::codec::hello::{Hello, HelloAnswer, Purpose};
+use net::peer::codec::hello::{DialNumbers, Hello, HelloAnswer, Purpose};
 use net::peer::codec::lane::Lane;
 use net::peer::codec::reader::{Ends, Reader};
 use net::peer::codec::talk::{Answer, Call, NoAnswer, Vitals};
@@ -134,7 +134,9 @@ pub fn seeds() -> Vec<Vec<u8>> {
         encode(&frame, lane, &mut bytes).expect("fits");
         out.push(bytes);
     }
-    let hello = Hello { cluster: 7, member: 1, to: 2, boot_epoch: 9, oldest: 1, newest: 1, purpose: Purpose::Raft };
+    let both_ways = Some(DialNumbers { own: 2, seen: 1 });
+    let purpose = Purpose::Raft;
+    let hello = Hello { cluster: 7, member: 1, to: 2, boot_epoch: 9, oldest: 1, newest: 1, purpose, both_ways };
     let answer = HelloAnswer { member: 2, boot_epoch: 4, result: hello.judge(7, 2) };
     out.extend([control, append, [&[2, 0], &hello.encode()[..]].concat(), [&[3, 0], &answer.encode()[..]].concat()]);
     out

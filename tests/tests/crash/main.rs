@@ -16,5 +16,6 @@ mod members;
 mod sim;
 mod slow_reader;
 mod twin;
+mod upgrade;
 mod v2;
 mod writers;

@@ -113,7 +113,13 @@ const OWN: &[Group] = &[
                 Used,
                 "Further URLs on which /metrics and /health are served.",
             ),
-            Row("listen-peer-urls", Urls, "http://localhost:2380", Used, "URLs on which other members are served."),
+            Row(
+                "listen-peer-urls",
+                Urls,
+                "http://localhost:2380",
+                Used,
+                "URLs on which other members are served: http, https, unix or unixs.",
+            ),
             Row(
                 "socket-reuse-port",
                 Bool,

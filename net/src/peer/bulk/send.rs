@@ -100,7 +100,7 @@ async fn attempts(
 
 async fn dial(context: &Context, route: &Route) -> Result<BulkLink, DialError> {
     let over_tcp = context.metrics.of(route.peer).over_tcp.load(Relaxed);
-    if context.config.path.udp && !over_tcp {
+    if context.config.path.udp && !over_tcp && !route.is_path() {
         match route.bulk_over_quic().await {
             Err(why) if why.is_silence() => {}
             dialled => return dialled,

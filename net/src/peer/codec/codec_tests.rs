@@ -2,7 +2,7 @@
 
 use super::error::{FRAME_VERSION, FrameError};
 use super::frame::{Frame, PREFIX};
-use super::hello::{Hello, HelloAnswer, Purpose, Refusal};
+use super::hello::{DialNumbers, Hello, HelloAnswer, Purpose, Refusal};
 use super::lane::{Lane, MAX_CALL_BYTES, MAX_ENTRY_BYTES};
 use super::reader::{Ends, Reader};
 use super::talk::{Answer, Call, MAX_HASHES, NoAnswer, Vitals};
@@ -364,7 +364,19 @@ fn version_1_stays_readable() {
 }
 
 fn hello() -> Hello {
-    Hello { cluster: 7, member: 1, to: 2, boot_epoch: 3, oldest: 1, newest: 4, purpose: Purpose::Raft }
+    let purpose = Purpose::Raft;
+    Hello { cluster: 7, member: 1, to: 2, boot_epoch: 3, oldest: 1, newest: 4, purpose, both_ways: None }
+}
+
+#[test]
+fn a_hello_of_a_build_that_only_sends_differs_in_nothing_but_zeros() {
+    let only_sends = hello().encode();
+    assert_eq!(only_sends[45..], [0; 19], "what older builds write");
+    let both_ways = Hello { both_ways: Some(DialNumbers { own: 0x0304, seen: 0x0102 }), ..hello() };
+    let bytes = both_ways.encode();
+    assert_eq!(bytes[..45], only_sends[..45]);
+    assert_eq!(bytes[45..], [1, 4, 3, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(Hello::decode(&bytes), Ok(both_ways));
 }
 
 #[test]
@@ -377,6 +389,8 @@ fn hellos_are_judged() {
         (Hello { member: 2, ..hello() }, Err(Refusal::SameMember)),
         (Hello { oldest: 2, ..hello() }, Err(Refusal::Version)),
     ];
+    let crossed = HelloAnswer { member: 2, boot_epoch: 9, result: Err(Refusal::Crossed) };
+    assert_eq!(HelloAnswer::decode(&crossed.encode()), Ok(crossed));
     for (hello, judged) in cases {
         assert_eq!(hello.judge(7, 2), judged, "{hello:?}");
         let answer = HelloAnswer { member: 2, boot_epoch: 9, result: judged };
@@ -387,12 +401,13 @@ fn hellos_are_judged() {
 #[test]
 fn what_is_no_hello_is_told_apart() {
     type Change = fn(&mut [u8; 64]);
-    let cases: [(&str, Change); 5] = [
+    let cases: [(&str, Change); 6] = [
         ("other magic", |b| b[0] = b'X'),
         ("no member", |b| b[16..24].fill(0)),
         ("no receiver", |b| b[24..32].fill(0)),
         ("versions upside down", |b| b[40] = 9),
         ("unknown purpose", |b| b[44] = 3),
+        ("a dial without a number", |b| b[45] = 1),
     ];
     for (name, change) in cases {
         let mut bytes = hello().encode();

@@ -42,6 +42,17 @@ pub struct Hello {
     pub newest: u16,
     /// What the connection is for.
     pub purpose: Purpose,
+    /// The member that dials also takes messages on this connection; `None` when it only sends.
+    pub both_ways: Option<DialNumbers>,
+}
+
+/// What tells two dials that crossed each other from one that answers a lost connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DialNumbers {
+    /// Which dial of this run to the other member it is, from one.
+    pub own: u32,
+    /// The newest dial of the other member's run that had been taken when this was said; zero for none.
+    pub seen: u32,
 }
 
 /// What the member that was dialled answers.
@@ -76,12 +87,22 @@ pub enum Refusal {
     /// A newer run of the same member is connected.
     #[error("a newer run of the same member is connected; is it running twice?")]
     OldRun = 6,
+    /// Both members dialled at once, and the other one's dial is kept. Only said to who takes messages both ways.
+    #[error("both members dialled at once; the other connection is used")]
+    Crossed = 7,
 }
 
 impl Refusal {
     fn from_byte(byte: u8) -> Option<Self> {
-        let all =
-            [Self::WrongCluster, Self::WrongReceiver, Self::SameMember, Self::Version, Self::Removed, Self::OldRun];
+        let all = [
+            Self::WrongCluster,
+            Self::WrongReceiver,
+            Self::SameMember,
+            Self::Version,
+            Self::Removed,
+            Self::OldRun,
+            Self::Crossed,
+        ];
         all.into_iter().find(|known| *known as u8 == byte)
     }
 }
@@ -101,8 +122,12 @@ struct Hello1 {
     oldest: u16,
     newest: u16,
     purpose: u8,
+    /// One when messages are taken on this connection too. Builds before that wrote zeros from here on.
+    both_ways: u8,
+    dial: [u8; 4],
+    seen: [u8; 4],
     /// For what is not thought of yet; zero.
-    reserved: [u8; 19],
+    reserved: [u8; 10],
 }
 
 #[derive(Archive, Serialize)]
@@ -129,7 +154,10 @@ impl Hello {
             oldest: self.oldest,
             newest: self.newest,
             purpose: self.purpose as u8,
-            reserved: [0; 19],
+            both_ways: u8::from(self.both_ways.is_some()),
+            dial: self.both_ways.map_or(0, |numbers| numbers.own).to_le_bytes(),
+            seen: self.both_ways.map_or(0, |numbers| numbers.seen).to_le_bytes(),
+            reserved: [0; 10],
         };
         let bytes = rkyv::to_bytes::<Error>(&flat).expect("plain integers always archive");
         bytes.as_slice().try_into().expect("the length is asserted")
@@ -157,12 +185,17 @@ impl Hello {
             oldest: flat.oldest.to_native(),
             newest: flat.newest.to_native(),
             purpose,
+            both_ways: (flat.both_ways == 1)
+                .then(|| DialNumbers { own: u32::from_le_bytes(flat.dial), seen: u32::from_le_bytes(flat.seen) }),
         };
         if hello.member == 0 || hello.to == 0 {
             return Err(NotAPeer("a member id is zero"));
         }
         if hello.oldest == 0 || hello.oldest > hello.newest {
             return Err(NotAPeer("its versions are impossible"));
+        }
+        if hello.both_ways.is_some_and(|numbers| numbers.own == 0) {
+            return Err(NotAPeer("it does not number its dial"));
         }
         Ok(hello)
     }

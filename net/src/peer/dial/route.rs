@@ -2,44 +2,33 @@
 //!
 //! The UDP port is given up after two dials that failed: something on the way may remember the old one wrongly.
 
-use super::address::PeerUrl;
-use super::udp;
+use super::address::{PeerUrl, Target};
+use super::udp::Dialler;
 use crate::peer::codec::hello::{Purpose, Refusal};
 use crate::peer::codec::lane::Lane;
 use crate::peer::lanes::read::ReadHalf;
 use crate::peer::lanes::write::WriteHalf;
 use crate::peer::session::context::Context;
-use crate::peer::session::hello::{HelloError, say};
+use crate::peer::session::hello::{HelloError, Said, say};
+use crate::peer::session::quic::{open_rest, receive_back};
 use crate::peer::session::registry::Carries;
-use crate::peer::session::sending::{ConnectionKind, SendingLink};
+use crate::peer::session::sending::{ConnectionKind, Origin, SendingLink};
+use crate::peer::session::shared::{Shared, put_first};
 use crate::peer::tls::Trust;
-use bytes::Bytes;
-use quinn::{Connection, Endpoint};
+use quinn::Connection;
 use raft::NodeId;
 use rustls::pki_types::ServerName;
-use socket2::{SockRef, TcpKeepalive};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 /// Dials on one UDP port that may fail in a row.
 const FAILURES_PER_PORT: u32 = 2;
-/// Control goes before everything else that waits for the same path.
-const CONTROL_PRIORITY: i32 = 10;
-
-/// A lane that is silent by nature must still find out that the other side is gone.
-pub fn keep_alive(stream: &TcpStream) {
-    const IDLE: Duration = Duration::from_secs(10);
-    let probes = TcpKeepalive::new().with_time(IDLE).with_interval(IDLE / 5).with_retries(5);
-    // without it a lane of a member that is gone stays until it comes back
-    let _ = SockRef::from(stream).set_tcp_keepalive(&probes);
-}
 
 /// Why a dial failed.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +60,11 @@ impl DialError {
     /// Whether nothing came back at all, so that another way may work.
     pub fn is_silence(&self) -> bool {
         matches!(self, Self::Timeout(_))
+    }
+
+    /// Whether a connection of the peer is, or will be, used instead.
+    pub fn is_overtaken(&self) -> bool {
+        matches!(self, Self::Hello(_, HelloError::Overtaken | HelloError::Refused(Refusal::Crossed)))
     }
 
     /// Why the other member refused, when it did.
@@ -111,7 +105,7 @@ pub struct Route {
     urls: RefCell<Vec<PeerUrl>>,
     /// Rung when the URLs change.
     pub changed: Notify,
-    endpoint: RefCell<Option<(Endpoint, bool)>>,
+    dialler: RefCell<Option<(Dialler, bool)>>,
     failures: Cell<u32>,
     attempt: Cell<usize>,
     worked: Cell<Option<SocketAddr>>,
@@ -126,7 +120,7 @@ impl Route {
             peer,
             urls: RefCell::default(),
             changed: Notify::new(),
-            endpoint: RefCell::default(),
+            dialler: RefCell::default(),
             failures: Cell::new(0),
             attempt: Cell::new(0),
             worked: Cell::new(None),
@@ -165,8 +159,20 @@ impl Route {
         self.authenticated.get()
     }
 
-    async fn pick(&self) -> Result<(PeerUrl, SocketAddr), DialError> {
-        let resolved = tokio::time::timeout(self.context.config.dial_timeout(), self.resolve()).await;
+    /// Whether some of the URLs ask whoever answers there to prove who it is.
+    pub fn demands_proof(&self) -> bool {
+        let proves = |url: &PeerUrl| self.context.config.tls.of(url.secure).is_none_or(|trust| trust.authenticated);
+        self.urls.borrow().iter().any(proves)
+    }
+
+    /// Whether the URL that is to be dialled next is a unix socket, over which there are no datagrams.
+    pub fn is_path(&self) -> bool {
+        let urls = self.urls.borrow();
+        urls.get(self.attempt.get() % urls.len().max(1)).is_some_and(PeerUrl::is_path)
+    }
+
+    async fn pick(&self) -> Result<(PeerUrl, Target), DialError> {
+        let resolved = timeout(self.context.config.dial_timeout(), self.resolve()).await;
         let picked = resolved.unwrap_or(Err(DialError::SlowResolver));
         if picked.is_err() {
             self.attempt.set(self.attempt.get().wrapping_add(1));
@@ -174,13 +180,13 @@ impl Route {
         picked
     }
 
-    async fn resolve(&self) -> Result<(PeerUrl, SocketAddr), DialError> {
+    async fn resolve(&self) -> Result<(PeerUrl, Target), DialError> {
         let attempt = self.attempt.get();
         let urls = self.urls.borrow().clone();
         let url = urls.get(attempt % urls.len().max(1)).cloned().ok_or(DialError::NoUrl)?;
         let addresses = url.resolve(self.worked.get()).await.map_err(|why| DialError::Resolve(url.clone(), why))?;
         let turn = attempt / urls.len();
-        let Some(address) = addresses.get(turn % addresses.len().max(1)).copied() else {
+        let Some(address) = addresses.get(turn % addresses.len().max(1)).cloned() else {
             let why = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
             return Err(DialError::Resolve(url, why));
         };
@@ -195,13 +201,15 @@ impl Route {
     async fn attempt<T>(
         &self,
         url: PeerUrl,
-        address: SocketAddr,
+        target: &Target,
         dial: impl Future<Output = Result<T, HelloError>>,
     ) -> Result<T, DialError> {
-        let outcome = tokio::time::timeout(self.context.config.dial_timeout(), dial).await;
+        let outcome = timeout(self.context.config.dial_timeout(), dial).await;
         let failed = match outcome {
             Ok(Ok(link)) => {
-                self.worked.set(Some(address));
+                if let Target::Net(address) = target {
+                    self.worked.set(Some(*address));
+                }
                 self.attempt.set(0);
                 self.prefer(&url);
                 return Ok(link);
@@ -223,18 +231,18 @@ impl Route {
         }
     }
 
-    fn endpoint(&self, remote: SocketAddr) -> io::Result<Endpoint> {
-        let mut slot = self.endpoint.borrow_mut();
+    fn dialler(&self, remote: SocketAddr) -> io::Result<Dialler> {
+        let mut slot = self.dialler.borrow_mut();
         if self.failures.get() >= FAILURES_PER_PORT {
             self.failures.set(0);
             *slot = None;
         }
         match &*slot {
-            Some((endpoint, of_six)) if *of_six == remote.is_ipv6() => Ok(endpoint.clone()),
+            Some((dialler, of_six)) if *of_six == remote.is_ipv6() => Ok(dialler.clone()),
             _ => {
-                let endpoint = udp::dialler(&self.context.config, remote)?;
-                *slot = Some((endpoint.clone(), remote.is_ipv6()));
-                Ok(endpoint)
+                let dialler = Dialler::new(&self.context.config, remote)?;
+                *slot = Some((dialler.clone(), remote.is_ipv6()));
+                Ok(dialler)
             }
         }
     }
@@ -242,35 +250,37 @@ impl Route {
     /// The local UDP port in use, for tests.
     #[cfg(test)]
     pub fn local_port(&self) -> Option<u16> {
-        self.endpoint.borrow().as_ref().and_then(|(endpoint, _)| endpoint.local_addr().ok()).map(|a| a.port())
+        let dialler = self.dialler.borrow();
+        dialler.as_ref().and_then(|(dialler, _)| dialler.endpoint.local_addr().ok()).map(|address| address.port())
     }
 
     async fn quic<T, F: Future<Output = Result<T, HelloError>>>(
         &self,
         purpose: Purpose,
-        then: impl FnOnce(Connection, WriteHalf, ReadHalf, u64) -> F,
+        then: impl FnOnce(Connection, WriteHalf, ReadHalf, Said) -> F,
     ) -> Result<T, DialError> {
-        let (url, address) = self.pick().await?;
+        let (url, target) = self.pick().await?;
         let trust = self.trust(&url)?;
         let failed = |why: io::Error| DialError::Io(url.clone(), why);
-        let endpoint = self.endpoint(address).map_err(failed)?;
-        let client = udp::client(&self.context.config, &trust, purpose == Purpose::Bulk).map_err(failed)?;
-        let name = url.host.clone();
+        let Target::Net(address) = target else { return Err(failed(io::ErrorKind::Unsupported.into())) };
+        let dialler = self.dialler(address).map_err(failed)?;
+        let client = dialler.client(&self.context.config, &trust, purpose).map_err(failed)?;
+        let name = url.host().to_owned();
         let dial = async {
-            let connecting = endpoint.connect_with(client, address, &name).map_err(io::Error::other)?;
+            let connecting = dialler.endpoint.connect_with(client, address, &name).map_err(io::Error::other)?;
             let connection = connecting.await.map_err(io::Error::from)?;
             let (send, receive) = connection.open_bi().await.map_err(io::Error::from)?;
             if purpose == Purpose::Raft {
-                send.set_priority(CONTROL_PRIORITY).map_err(io::Error::other)?;
+                put_first(&send)?;
             }
             let mut out = WriteHalf::Quic(send);
             let mut back: ReadHalf = Box::new(receive);
             let carries = Carries { purpose, lane: None };
             self.authenticated.set(trust.authenticated);
-            let epoch = say(&self.context, self.peer, carries, &mut out, &mut back).await?;
-            then(connection, out, back, epoch).await
+            let said = say(&self.context, self.peer, carries, &mut out, &mut back).await?;
+            then(connection, out, back, said).await
         };
-        let outcome = self.attempt(url.clone(), address, dial).await;
+        let outcome = self.attempt(url.clone(), &target, dial).await;
         match &outcome {
             Ok(_) => self.failures.set(0),
             Err(DialError::Hello(..)) => {}
@@ -279,23 +289,34 @@ impl Route {
         outcome
     }
 
-    /// Whether a handshake over UDP succeeds.
-    pub async fn udp_passes(&self) -> bool {
-        let Ok((url, address)) = self.pick().await else { return false };
-        let Ok(trust) = self.trust(&url) else { return false };
-        let Ok(client) = udp::client(&self.context.config, &trust, false) else { return false };
+    /// Whether a dial over UDP would be taken: a handshake, and nothing said after it, so that no connection that is in use is replaced.
+    ///
+    /// # Errors
+    /// [`DialError`]: no answer, a certificate that one side does not take, or a URL without UDP.
+    pub async fn try_handshake(&self) -> Result<(), DialError> {
+        let (url, target) = self.pick().await?;
+        let trust = self.trust(&url)?;
+        let failed = |why: io::Error| DialError::Io(url.clone(), why);
+        let Target::Net(address) = target else { return Err(failed(io::ErrorKind::Unsupported.into())) };
         // a port of its own: one that something on the way remembers wrongly would never pass
-        let Ok(endpoint) = udp::dialler(&self.context.config, address) else { return false };
-        let Ok(connecting) = endpoint.connect_with(client, address, &url.host) else { return false };
-        let tried = tokio::time::timeout(self.context.config.dial_timeout(), connecting).await;
-        match tried {
+        let dialler = Dialler::new(&self.context.config, address).map_err(failed)?;
+        let client = dialler.client(&self.context.config, &trust, Purpose::Raft).map_err(failed)?;
+        let connecting = dialler.endpoint.connect_with(client, address, url.host());
+        let connecting = connecting.map_err(|why| failed(io::Error::other(why)))?;
+        let config = &self.context.config;
+        match timeout(config.dial_timeout(), connecting).await {
             Ok(Ok(connection)) => {
+                // whoever does not take the certificate says so only now
+                if let Ok(why) = timeout(config.heartbeat, connection.closed()).await {
+                    return Err(failed(why.into()));
+                }
                 connection.close(0_u32.into(), b"UDP passes");
                 // the goodbye leaves before the port is closed
-                let _ = tokio::time::timeout(self.context.config.heartbeat, endpoint.wait_idle()).await;
-                true
+                let _ = timeout(config.heartbeat, dialler.endpoint.wait_idle()).await;
+                Ok(())
             }
-            Ok(Err(_)) | Err(_) => false,
+            Ok(Err(why)) => Err(failed(why.into())),
+            Err(_) => Err(DialError::Timeout(url)),
         }
     }
 
@@ -304,16 +325,12 @@ impl Route {
     /// # Errors
     /// [`DialError`].
     pub async fn raft_over_quic(&self) -> Result<SendingLink, DialError> {
-        self.quic(Purpose::Raft, |connection, out, back, epoch| async move {
-            let uni = connection.open_uni().await.map_err(io::Error::from)?;
-            let mut append = WriteHalf::Quic(uni);
-            append.write(Bytes::copy_from_slice(&[Lane::Append as u8])).await?;
-            let (send, receive) = connection.open_bi().await.map_err(io::Error::from)?;
-            let mut calls = WriteHalf::Quic(send);
-            calls.write(Bytes::copy_from_slice(&[Lane::Calls as u8])).await?;
-            let kind = ConnectionKind::Quic(connection);
-            let answers: ReadHalf = Box::new(receive);
-            Ok(SendingLink { control: (out, back), append, calls: (calls, answers), epoch, kind })
+        self.quic(Purpose::Raft, |connection, out, back, said| async move {
+            let share = Shared::new(connection.clone());
+            let later = share.downgrade();
+            let link = open_rest(share, (out, back), said.epoch, Origin::Here(said.dial)).await?;
+            actix_rt::spawn(receive_back(self.context.clone(), self.peer, said.epoch, connection, later));
+            Ok(link)
         })
         .await
     }
@@ -329,58 +346,56 @@ impl Route {
         .await
     }
 
-    /// Dials for raft messages over TCP, one connection per lane.
+    /// Dials for raft messages over TCP or a unix socket, one connection per lane.
     ///
     /// # Errors
     /// [`DialError`].
     pub async fn raft_over_tcp(&self) -> Result<SendingLink, DialError> {
-        let (url, address) = self.pick().await?;
+        let (url, target) = self.pick().await?;
         let trust = self.trust(&url)?;
-        let host = url.host.clone();
+        let host = url.host().to_owned();
         let dial = async {
-            let lane = |lane| self.lane_over_tcp(&host, address, &trust, Carries { purpose: Purpose::Raft, lane });
-            let (out, back, epoch) = lane(Some(Lane::Control)).await?;
+            let lane = |lane| self.lane_over_tcp(&host, &target, &trust, Carries { purpose: Purpose::Raft, lane });
+            let (out, back, said) = lane(Some(Lane::Control)).await?;
             let (append, _, _) = lane(Some(Lane::Append)).await?;
             let (calls, answers, _) = lane(Some(Lane::Calls)).await?;
-            let control = (out, back);
-            Ok(SendingLink { control, append, calls: (calls, answers), epoch, kind: ConnectionKind::Tcp })
+            let (kind, origin) = (ConnectionKind::Tcp, Origin::Here(None));
+            Ok(SendingLink { control: (out, back), append, calls: (calls, answers), epoch: said.epoch, kind, origin })
         };
-        self.attempt(url, address, dial).await
+        self.attempt(url, &target, dial).await
     }
 
-    /// Dials for a snapshot over TCP.
+    /// Dials for a snapshot over TCP or a unix socket.
     ///
     /// # Errors
     /// [`DialError`].
     pub async fn bulk_over_tcp(&self) -> Result<BulkLink, DialError> {
-        let (url, address) = self.pick().await?;
+        let (url, target) = self.pick().await?;
         let trust = self.trust(&url)?;
-        let host = url.host.clone();
+        let host = url.host().to_owned();
         let dial = async {
             let carries = Carries { purpose: Purpose::Bulk, lane: None };
-            let (out, back, _) = self.lane_over_tcp(&host, address, &trust, carries).await?;
+            let (out, back, _) = self.lane_over_tcp(&host, &target, &trust, carries).await?;
             Ok(BulkLink { out, back, connection: BulkConnection(None) })
         };
-        self.attempt(url, address, dial).await
+        self.attempt(url, &target, dial).await
     }
 
     async fn lane_over_tcp(
         &self,
         host: &str,
-        address: SocketAddr,
+        target: &Target,
         trust: &Trust,
         carries: Carries,
-    ) -> Result<(WriteHalf, ReadHalf, u64), HelloError> {
-        let stream = super::connect(self.context.config.path.local, address).await?;
-        stream.set_nodelay(true)?;
-        keep_alive(&stream);
+    ) -> Result<(WriteHalf, ReadHalf, Said), HelloError> {
+        let stream = super::connect(self.context.config.path.local, target).await?;
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
         let stream = TlsConnector::from(trust.tcp_client()).connect(name, stream).await?;
         let (read, write) = tokio::io::split(stream);
         let mut out = WriteHalf::Other(Box::new(write));
         let mut back: ReadHalf = Box::new(read);
         self.authenticated.set(trust.authenticated);
-        let epoch = say(&self.context, self.peer, carries, &mut out, &mut back).await?;
-        Ok((out, back, epoch))
+        let said = say(&self.context, self.peer, carries, &mut out, &mut back).await?;
+        Ok((out, back, said))
     }
 }

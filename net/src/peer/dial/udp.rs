@@ -1,13 +1,14 @@
 //! UDP sockets, and how QUIC uses them: windows that fit the buffers the system really gave, small datagrams to begin with, no
 //! migration, keys that survive a restart.
 
+use crate::peer::codec::hello::Purpose;
 use crate::peer::config::PeerConfig;
 use crate::peer::tls::{SecretKeys, Trust};
 use quinn::congestion::CubicConfig;
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{
-    ClientConfig, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, ServerConfig, TokioRuntime,
-    TransportConfig, VarInt,
+    AckFrequencyConfig, ClientConfig, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, ServerConfig,
+    TokioRuntime, TransportConfig, VarInt,
 };
 use quinn_proto::HashedConnectionIdGenerator;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -24,6 +25,12 @@ const MOST_WINDOW: usize = 8 << 20;
 const SEND_WINDOW: u64 = 4 * MOST_WINDOW as u64;
 /// Streams that a peer may open on one connection, of each direction. There are three lanes, and a few transfers on a bulk connection.
 const STREAMS: u32 = 8;
+
+/// Packets that the other side may leave unacknowledged. Its answers carry the acknowledgement of what they answer, so that most packets need
+/// none of their own; a loss is told at once all the same.
+const ACK_AFTER: u32 = 10;
+/// How long it may wait for something to send. Nothing waits for an acknowledgement but a full window and the search for a lost last packet.
+const ACK_DELAY: Duration = Duration::from_millis(10);
 
 /// Binds a UDP socket and makes its buffers as large as the system allows.
 ///
@@ -71,6 +78,10 @@ fn transport(config: &PeerConfig, window: usize, keep_alive: bool) -> Arc<Transp
         discovery.upper_bound(config.path.max_mtu);
         transport.mtu_discovery_config(Some(discovery));
     }
+    let mut acks = AckFrequencyConfig::default();
+    acks.ack_eliciting_threshold(VarInt::from_u32(ACK_AFTER));
+    acks.max_ack_delay(Some(ACK_DELAY));
+    transport.ack_frequency_config(Some(acks));
     transport.enable_segmentation_offload(config.path.offload);
     transport.datagram_receive_buffer_size(None);
     transport.congestion_controller_factory(Arc::new(CubicConfig::default()));
@@ -123,21 +134,39 @@ fn server(config: &PeerConfig, crypto: Arc<QuicServerConfig>, window: usize) -> 
     server
 }
 
-/// An endpoint on a new port, for dialling an address of `remote`'s family. To be called on the arbiter.
-///
-/// # Errors
-/// There is no port.
-pub fn dialler(config: &PeerConfig, remote: SocketAddr) -> io::Result<Endpoint> {
-    let socket = bind(super::local_address(config.path.local, remote), config.path.socket_buffer)?;
-    Endpoint::new(endpoint_config(config), None, socket, Arc::new(TokioRuntime))
+/// A socket that dials.
+#[derive(Clone)]
+pub struct Dialler {
+    /// Makes connections.
+    pub endpoint: Endpoint,
+    /// Bytes of its buffer, as the system gave them.
+    buffer: usize,
 }
 
-/// How to dial. `keep_alive` is for connections that may be silent for longer than an election timeout.
-///
-/// # Errors
-/// A TLS configuration that QUIC cannot use.
-pub fn client(config: &PeerConfig, trust: &Trust, keep_alive: bool) -> io::Result<ClientConfig> {
-    let mut client = ClientConfig::new(trust.quic_client().map_err(io::Error::other)?);
-    client.transport_config(transport(config, LEAST_WINDOW, keep_alive));
-    Ok(client)
+impl Dialler {
+    /// On a new port, for addresses of `remote`'s family. To be called on the arbiter.
+    ///
+    /// # Errors
+    /// There is no port.
+    pub fn new(config: &PeerConfig, remote: SocketAddr) -> io::Result<Self> {
+        let socket = bind(super::local_address(config.path.local, remote), config.path.socket_buffer)?;
+        let buffer = socket2::SockRef::from(&socket).recv_buffer_size().unwrap_or(LEAST_WINDOW);
+        let endpoint = Endpoint::new(endpoint_config(config), None, socket, Arc::new(TokioRuntime))?;
+        Ok(Self { endpoint, buffer })
+    }
+
+    /// How to dial for a purpose. Messages may come back on the connection, and have the whole buffer of the socket; a snapshot only goes
+    /// one way, but may be silent for longer than an election timeout.
+    ///
+    /// # Errors
+    /// A TLS configuration that QUIC cannot use.
+    pub fn client(&self, config: &PeerConfig, trust: &Trust, purpose: Purpose) -> io::Result<ClientConfig> {
+        let mut client = ClientConfig::new(trust.quic_client().map_err(io::Error::other)?);
+        let (window, keep_alive) = match purpose {
+            Purpose::Raft => (window(self.buffer, 1), false),
+            Purpose::Bulk => (LEAST_WINDOW, true),
+        };
+        client.transport_config(transport(config, window, keep_alive));
+        Ok(client)
+    }
 }

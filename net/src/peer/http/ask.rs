@@ -3,8 +3,8 @@
 //! What comes back is untrusted until it is parsed. Must never be asked for more than a start needs, and never wait without a limit.
 
 use crate::http::version::NOT_DECIDED;
-use crate::peer::dial;
 use crate::peer::dial::address::{PeerUrl, UrlError};
+use crate::peer::dial::{self, ByteStream};
 use crate::peer::tls::PeerTls;
 use bytes::Bytes;
 use http::response::Parts;
@@ -19,7 +19,6 @@ use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 /// A list of members is not longer than this.
@@ -80,15 +79,15 @@ async fn fetch(url: &PeerUrl, tls: &PeerTls, local: Option<IpAddr>) -> Result<Re
         return converse(url, stream).await;
     }
     let trust = tls.of(true).ok_or_else(|| AskError::NoCertificates(url.clone()))?;
-    let name = ServerName::try_from(url.host.clone()).map_err(|why| failed(io::Error::other(why)))?;
+    let name = ServerName::try_from(url.host().to_owned()).map_err(|why| failed(io::Error::other(why)))?;
     let stream = TlsConnector::from(trust.http_client()).connect(name, stream).await.map_err(failed)?;
     converse(url, stream).await
 }
 
-async fn connect(url: &PeerUrl, local: Option<IpAddr>) -> io::Result<TcpStream> {
+async fn connect(url: &PeerUrl, local: Option<IpAddr>) -> io::Result<Box<dyn ByteStream>> {
     let mut last = io::Error::from(io::ErrorKind::NotFound);
-    for address in url.resolve(None).await? {
-        match dial::connect(local, address).await {
+    for target in url.resolve(None).await? {
+        match dial::connect(local, &target).await {
             Ok(stream) => return Ok(stream),
             Err(why) => last = why,
         }
@@ -124,7 +123,8 @@ async fn get(
     path: &str,
 ) -> Result<(Parts, Bytes), AskError> {
     let odd = |why: String| AskError::Protocol(url.clone(), why);
-    let request = Request::get(path).header(header::HOST, url.authority()).body(Empty::<Bytes>::new());
+    let host = if url.is_path() { url.host().to_owned() } else { url.authority() };
+    let request = Request::get(path).header(header::HOST, host).body(Empty::<Bytes>::new());
     let request = request.map_err(|why| odd(why.to_string()))?;
     requests.ready().await.map_err(|why| odd(why.to_string()))?;
     let answer = requests.send_request(request).await.map_err(|why| odd(why.to_string()))?;

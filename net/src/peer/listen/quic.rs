@@ -1,39 +1,41 @@
-//! Peers over QUIC: a connection brings the lanes of raft, or one snapshot.
+//! Peers over QUIC: a connection brings the lanes of raft, and takes them if its dialler says so, or it brings one snapshot.
 
-use super::accepted::{Strangers, log_handshake, log_refused};
+use super::accepted::{Remote, Strangers, log_handshake, log_refused};
 use crate::origin;
 use crate::peer::bulk::receive;
 use crate::peer::codec::hello::Purpose;
-use crate::peer::codec::lane::Lane;
 use crate::peer::dial::certificate;
-use crate::peer::lanes::read::{ReadHalf, StreamError};
+use crate::peer::lanes::read::ReadHalf;
 use crate::peer::lanes::write::WriteHalf;
 use crate::peer::session::context::Context;
 use crate::peer::session::hello::{Heard, HelloError, hear};
+use crate::peer::session::offer::Offered;
+use crate::peer::session::quic;
 use crate::peer::session::receiving::Receiving;
+use crate::peer::session::shared::{Shared, put_first};
+use crate::peer::tls::Trust;
 use quinn::{Connection, ConnectionError, Endpoint, Incoming, TransportErrorCode, VarInt};
 use rustls::pki_types::CertificateDer;
-use std::io;
 use std::rc::Rc;
-use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
 /// With which a connection is closed whose certificate is for another address: the alert of that name, as QUIC numbers it.
 const BAD_CERTIFICATE: VarInt = VarInt::from_u32(0x100 + 42);
 
-/// Takes connections until the endpoint is closed. `compares_origin` as in [`Trust`](crate::peer::tls::Trust).
-pub async fn accept(context: Rc<Context>, endpoint: Endpoint, strangers: Strangers, compares_origin: bool) {
+/// Takes connections until the endpoint is closed.
+pub async fn accept(context: Rc<Context>, endpoint: Endpoint, strangers: Strangers, trust: Trust) {
+    let trust = Rc::new(trust);
     while let Some(incoming) = endpoint.accept().await {
         let Some(stranger) = strangers.enter(context.config.limits.strangers) else {
             // no answer: whoever is a member tries again
             incoming.ignore();
             continue;
         };
-        let context = context.clone();
+        let (context, trust) = (context.clone(), trust.clone());
         actix_rt::spawn(async move {
-            let remote = incoming.remote_address();
+            let remote = Remote::Net(incoming.remote_address());
             let patience = context.config.dial_timeout();
-            let accepted = match timeout(patience, accept_hello(&context, incoming, compares_origin)).await {
+            let accepted = match timeout(patience, accept_hello(&context, incoming, &trust)).await {
                 Ok(Ok(accepted)) => accepted,
                 Ok(Err(AcceptError::Handshake(why))) if is_given_up(&why) => return,
                 Ok(Err(AcceptError::Handshake(why))) => match certificate::after_quic(&why) {
@@ -51,7 +53,7 @@ pub async fn accept(context: Rc<Context>, endpoint: Endpoint, strangers: Strange
                 Err(_) => return,
             };
             drop(stranger);
-            serve(context, accepted).await;
+            serve(context, accepted, trust.proves_diallers).await;
         });
     }
 }
@@ -83,20 +85,18 @@ fn is_given_up(why: &ConnectionError) -> bool {
     }
 }
 
-async fn accept_hello(
-    context: &Rc<Context>,
-    incoming: Incoming,
-    compares_origin: bool,
-) -> Result<Accepted, AcceptError> {
+async fn accept_hello(context: &Rc<Context>, incoming: Incoming, trust: &Trust) -> Result<Accepted, AcceptError> {
     let connection = incoming.await.map_err(AcceptError::Handshake)?;
-    if compares_origin && let Err(why) = check_origin(context, &connection).await {
+    if trust.compares_origin
+        && let Err(why) = check_origin(context, &connection).await
+    {
         connection.close(BAD_CERTIFICATE, why.as_bytes());
         return Err(AcceptError::Origin(why));
     }
     let (send, receive) = connection.accept_bi().await.map_err(|_| AcceptError::Silent)?;
     let mut out = WriteHalf::Quic(send);
     let mut read: ReadHalf = Box::new(receive);
-    match hear(context, true, &mut read, &mut out).await {
+    match hear(context, true, trust.proves_diallers, &mut read, &mut out).await {
         Ok(heard) => Ok(Accepted { connection, heard, out, read }),
         Err(why) => {
             let _ = out.finish().await;
@@ -110,58 +110,34 @@ async fn check_origin(context: &Context, connection: &Connection) -> Result<(), 
     origin::check(shown.as_deref().map(Vec::as_slice), connection.remote_address(), context.config.dial_timeout()).await
 }
 
-async fn serve(context: Rc<Context>, accepted: Accepted) {
-    let Accepted { connection, heard, out, mut read } = accepted;
-    let from = heard.hello.member;
-    match heard.hello.purpose {
+async fn serve(context: Rc<Context>, accepted: Accepted, proved: bool) {
+    let Accepted { connection, heard, mut out, mut read } = accepted;
+    let Heard { hello, mut admitted, .. } = heard;
+    let from = hello.member;
+    match hello.purpose {
         Purpose::Raft => {
-            let receiving = Receiving::new(context, from, heard.admitted);
-            lanes(&receiving, &connection, read, out).await;
+            let share = Shared::new(connection);
+            if let WriteHalf::Quic(stream) = &out {
+                // without it echoes wait behind entries, which costs patience and nothing else
+                let _ = put_first(stream);
+            }
+            if let Some(announced) = admitted.announced.take() {
+                let standing = admitted.standing.clone();
+                let (connection, epoch) = (share.clone(), hello.boot_epoch);
+                announced.offer(Offered { connection, epoch, standing, proved });
+            }
+            quic::serve(&Receiving::new(context, from, admitted), share, read, out).await;
         }
         Purpose::Bulk => {
-            let mut out = out;
-            let turn = heard.admitted.bulk.clone();
+            let turn = admitted.bulk.clone();
             tokio::select! {
                 biased;
-                () = heard.admitted.ended() => {}
+                () = admitted.ended() => {}
                 _ = connection.closed() => {}
                 // a stream that broke is made anew by its sender
                 _ = receive::take(&context, from, turn, &mut read, &mut out) => {}
             }
+            connection.close(0_u32.into(), b"closed");
         }
-    }
-    connection.close(0_u32.into(), b"closed");
-}
-
-async fn lanes(receiving: &Receiving, connection: &Connection, read: ReadHalf, out: WriteHalf) {
-    let append = async {
-        let mut half: ReadHalf = Box::new(connection.accept_uni().await.map_err(io::Error::from)?);
-        expect(&mut half, Lane::Append).await?;
-        Err::<(), _>(receiving.append(half).await)
-    };
-    let calls = async {
-        let (send, receive) = connection.accept_bi().await.map_err(io::Error::from)?;
-        let mut half: ReadHalf = Box::new(receive);
-        expect(&mut half, Lane::Calls).await?;
-        Err::<(), _>(receiving.calls(half, WriteHalf::Quic(send)).await)
-    };
-    let why = tokio::select! {
-        biased;
-        () = receiving.replaced() => return,
-        why = receiving.control(read, out) => why,
-        Err(why) = append => why,
-        Err(why) = calls => why,
-        () = receiving.silent() => io::Error::from(io::ErrorKind::TimedOut).into(),
-        why = connection.closed() => io::Error::from(why).into(),
-    };
-    receiving.log_end(&why);
-}
-
-async fn expect(half: &mut ReadHalf, lane: Lane) -> Result<(), StreamError> {
-    let byte = half.read_u8().await?;
-    if Lane::from_byte(byte) == Some(lane) {
-        Ok(())
-    } else {
-        Err(io::Error::new(io::ErrorKind::InvalidData, "a stream begins with another lane").into())
     }
 }

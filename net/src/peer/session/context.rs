@@ -3,7 +3,7 @@
 use super::registry::Registry;
 use super::throttle::Throttle;
 use crate::peer::codec::error::FRAME_VERSION;
-use crate::peer::codec::hello::{Hello, Purpose};
+use crate::peer::codec::hello::{DialNumbers, Hello, Purpose};
 use crate::peer::codec::reader::Ends;
 use crate::peer::codec::talk::Vitals;
 use crate::peer::config::PeerConfig;
@@ -35,7 +35,7 @@ pub struct Context {
 
 impl Context {
     /// This member's hello to `to`.
-    pub fn hello(&self, to: NodeId, purpose: Purpose) -> Hello {
+    pub fn hello(&self, to: NodeId, purpose: Purpose, both_ways: Option<DialNumbers>) -> Hello {
         Hello {
             cluster: self.config.cluster,
             member: self.config.own,
@@ -44,6 +44,7 @@ impl Context {
             oldest: FRAME_VERSION,
             newest: FRAME_VERSION,
             purpose,
+            both_ways,
         }
     }
 

@@ -1,7 +1,7 @@
 //! The exchange of hellos on a fresh stream: 64 bytes one way, 32 back, before anything else.
 
 use super::context::Context;
-use super::registry::{Admitted, Carries, NotAdmitted};
+use super::registry::{Admitted, Carries, Claim, NotAdmitted, StandingDial};
 use crate::peer::codec::hello::{ANSWER_LEN, HELLO_LEN, Hello, HelloAnswer, NotAPeer, Purpose, Refusal};
 use crate::peer::codec::lane::Lane;
 use crate::peer::lanes::read::ReadHalf;
@@ -27,6 +27,9 @@ pub enum HelloError {
     /// A run of the member that has ended, as far as this side knows.
     #[error("an older run of the member answered; is it running twice?")]
     OldRun,
+    /// A connection of the peer came first, and is used instead.
+    #[error("the other member's connection came first")]
+    Overtaken,
     /// The stream broke.
     #[error("the connection broke during the hello: {0}")]
     Io(#[from] io::Error),
@@ -35,7 +38,15 @@ pub enum HelloError {
     NotAdmitted(#[from] NotAdmitted),
 }
 
-/// Says hello, and which lane the stream is, to a member that was dialled. Gives the boot epoch of its run.
+/// What came of a hello to a member that was dialled.
+pub struct Said {
+    /// Which run of it answered.
+    pub epoch: u64,
+    /// The dial, when its connection is used both ways. To be kept as long as the connection.
+    pub dial: Option<StandingDial>,
+}
+
+/// Says hello, and which lane the stream is, to a member that was dialled. A connection of all lanes of raft is used both ways.
 ///
 /// # Errors
 /// [`HelloError`].
@@ -45,8 +56,14 @@ pub async fn say(
     carries: Carries,
     out: &mut WriteHalf,
     back: &mut ReadHalf,
-) -> Result<u64, HelloError> {
-    let mut words = context.hello(to, carries.purpose).encode().to_vec();
+) -> Result<Said, HelloError> {
+    let dial = if carries.purpose == Purpose::Raft && carries.lane.is_none() {
+        Some(context.registry.say_dial(to).ok_or(HelloError::Overtaken)?)
+    } else {
+        None
+    };
+    let numbers = dial.as_ref().map(|dial| dial.numbers);
+    let mut words = context.hello(to, carries.purpose, numbers).encode().to_vec();
     words.push(carries.lane.map_or(0, |lane| lane as u8));
     out.write(Bytes::from(words)).await?;
     let mut answer = [0; ANSWER_LEN];
@@ -58,7 +75,7 @@ pub async fn say(
         Ok(_) if answer.boot_epoch < context.registry.epoch(to) => Err(HelloError::OldRun),
         Ok(_) => {
             context.registry.saw(to, answer.boot_epoch);
-            Ok(answer.boot_epoch)
+            Ok(Said { epoch: answer.boot_epoch, dial })
         }
     }
 }
@@ -73,13 +90,15 @@ pub struct Heard {
     pub admitted: Admitted,
 }
 
-/// Hears a hello and answers it. `whole` says that all lanes come on this connection, whatever lane the stream is.
+/// Hears a hello and answers it. `whole` says that all lanes come on this connection, whatever lane the stream is; `proved`, that its
+/// dialler has shown a certificate that was checked.
 ///
 /// # Errors
 /// [`HelloError`]; a refusal was sent.
 pub async fn hear(
     context: &Rc<Context>,
     whole: bool,
+    proved: bool,
     read: &mut ReadHalf,
     out: &mut WriteHalf,
 ) -> Result<Heard, HelloError> {
@@ -92,7 +111,9 @@ pub async fn hear(
         return Err(io::Error::new(io::ErrorKind::InvalidData, "it names no lane").into());
     }
     let carries = Carries { purpose: hello.purpose, lane };
-    let judged = judge(context, &hello, carries);
+    let both_ways = hello.both_ways.filter(|_| whole && hello.purpose == Purpose::Raft);
+    let claim = Claim { epoch: hello.boot_epoch, carries, both_ways, proved };
+    let judged = judge(context, &hello, claim);
     let result = match &judged {
         Ok((version, _)) => Ok(*version),
         Err(NotAdmitted::Refused(refusal)) => Err(*refusal),
@@ -104,9 +125,9 @@ pub async fn hear(
     Ok(Heard { hello, carries, admitted })
 }
 
-fn judge(context: &Rc<Context>, hello: &Hello, carries: Carries) -> Result<(u16, Admitted), NotAdmitted> {
+fn judge(context: &Rc<Context>, hello: &Hello, claim: Claim) -> Result<(u16, Admitted), NotAdmitted> {
     let version = hello.judge(context.config.cluster, context.config.own)?;
     // over TCP every raft connection says which lane it is; over QUIC streams say so themselves
-    let admitted = context.registry.admit(hello.member, hello.boot_epoch, carries)?;
+    let admitted = context.registry.admit(hello.member, claim)?;
     Ok((version, admitted))
 }

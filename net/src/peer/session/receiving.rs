@@ -1,5 +1,5 @@
-//! The side that was dialled: frames in, echoes and answers back. One function per lane; each runs until its stream breaks, and then the
-//! whole connection ends.
+//! The receiving end of a direction: frames in, echoes and answers back. One function per lane; each runs until its stream breaks, and
+//! then the whole direction ends.
 
 use super::context::Context;
 use super::registry::Admitted;
@@ -22,7 +22,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 use tokio::time::sleep;
 
-/// One accepted connection.
+/// One connection, as far as it is received on.
 pub struct Receiving {
     context: Rc<Context>,
     peer: NodeId,
@@ -43,7 +43,7 @@ impl Receiving {
         self.peer
     }
 
-    /// Resolves when a newer connection replaces this one, or the peer was removed.
+    /// Resolves when a newer connection replaces this one, the peer was removed, or this member stops.
     pub async fn replaced(&self) {
         self.admitted.ended().await;
     }
@@ -168,7 +168,7 @@ impl Receiving {
             StreamError::Io(error) => {
                 if let Some(repeated) = context.throttle.pass(self.peer, "lost") {
                     let peer = format_args!("{:x}", self.peer);
-                    tracing::info!(%peer, %error, repeated, "lost a connection that a peer had opened");
+                    tracing::info!(%peer, %error, repeated, "lost a connection on which a peer sent");
                 }
             }
         }

@@ -1,10 +1,14 @@
-//! The side that dialled: messages, vitals and calls out, echoes and answers back, until one of its streams breaks or nothing comes back.
+//! The sending end of a direction: messages, vitals and calls out, echoes and answers back, until one of its streams breaks or nothing
+//! comes back.
 //!
 //! Life is told by echoes of vitals alone: a datagram that arrives proves nothing about who sent it. Nothing that was queued survives the
 //! connection.
 
 use super::context::Context;
+use super::offer::Standing;
 use super::pending::Pending;
+use super::registry::StandingDial;
+use super::shared::Shared;
 use crate::peer::codec::frame::Frame;
 use crate::peer::codec::lane::Lane;
 use crate::peer::codec::talk::Vitals;
@@ -18,9 +22,10 @@ use std::cell::Cell;
 use std::future::Future;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-/// A connection that was dialled and agreed on.
+/// A connection to send on, agreed on by both members.
 pub struct SendingLink {
     /// Control out, echoes back.
     pub control: (WriteHalf, ReadHalf),
@@ -28,16 +33,26 @@ pub struct SendingLink {
     pub append: WriteHalf,
     /// Calls out, answers back.
     pub calls: (WriteHalf, ReadHalf),
-    /// Which run of the peer answered.
+    /// Which run of the peer is at the other end.
     pub epoch: u64,
     /// What carries it.
     pub kind: ConnectionKind,
+    /// Who dialled it.
+    pub origin: Origin,
+}
+
+/// Who dialled a connection.
+pub enum Origin {
+    /// This member. The dial stands as long as the connection, when that is used both ways.
+    Here(Option<StandingDial>),
+    /// The peer. How the connection stands among those that were accepted.
+    There(watch::Receiver<Standing>),
 }
 
 /// What carries a connection.
 pub enum ConnectionKind {
     /// QUIC.
-    Quic(quinn::Connection),
+    Quic(Shared),
     /// TCP and TLS, a connection per lane, closed when it is dropped.
     Tcp,
 }
@@ -54,6 +69,9 @@ pub enum End {
     /// A newer run of the peer showed itself.
     #[error("the peer has restarted")]
     NewerRun,
+    /// A newer connection of the peer is used instead.
+    #[error("a newer connection of the peer replaces it")]
+    Replaced,
     /// Asked to.
     #[error("it was closed")]
     Closed,
@@ -61,7 +79,8 @@ pub enum End {
 
 /// Runs a connection to its end, or until `close` resolves.
 pub async fn run(context: &Context, outbox: &Outbox, link: SendingLink, close: impl Future<Output = End>) -> End {
-    let SendingLink { control, append, calls, epoch: _, kind } = link;
+    // its dial stands until the end of this
+    let SendingLink { control, append, calls, epoch: _, kind, origin: _origin } = link;
     let counters = &outbox.counters;
     let ends = context.ends(outbox.peer);
     let over_tcp = matches!(kind, ConnectionKind::Tcp);
@@ -86,8 +105,12 @@ pub async fn run(context: &Context, outbox: &Outbox, link: SendingLink, close: i
     };
     let never_left = outbox.disconnect(inlets).await;
     pending.lose();
-    if let ConnectionKind::Quic(connection) = &kind {
-        connection.close(0_u32.into(), end.to_string().as_bytes());
+    if let ConnectionKind::Quic(connection) = kind {
+        let why = end.to_string();
+        match &end {
+            End::Stream(_) => connection.broken(&why),
+            End::Silent(_) | End::NewerRun | End::Replaced | End::Closed => connection.close(&why),
+        }
     }
     counters.over_tcp.store(false, Relaxed);
     context.inbound.unreachable(outbox.peer, never_left);
@@ -240,7 +263,7 @@ async fn look_after(
         let now = Instant::now();
         pending.expire(now);
         if let ConnectionKind::Quic(connection) = kind {
-            let path = connection.stats().path;
+            let path = connection.connection().stats().path;
             counters.lost_packets.fetch_add(path.lost_packets - lost, Relaxed);
             counters.congestion_events.fetch_add(path.congestion_events - congested, Relaxed);
             lost = path.lost_packets;

@@ -7,7 +7,7 @@ use crate::peer::port::{
     BulkHeader, BulkSink, Call, Held, Inbound, PeerAddress, PeerSender, Peers, Responder, Transport, Vitals,
 };
 use crate::peer::tls::{PeerTls, Trust};
-use crate::peer::transport::PeerTransport;
+use crate::peer::transport::{PeerTransport, StartError};
 use crate::server::LoopGuard;
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -139,7 +139,7 @@ impl Pages for TestPages {
     }
 
     fn version(&self) -> String {
-        "{\"etcdserver\":\"3.7.1\"}".into()
+        "{\"etcdserver\":\"3.7.1\",\"etcdcluster\":\"3.7.0\"}".into()
     }
 
     fn is_downgrading(&self) -> bool {
@@ -174,6 +174,7 @@ pub fn config(own: NodeId) -> PeerConfig {
         heartbeat: Duration::from_millis(100),
         election: Duration::from_secs(1),
         listen: vec![PeerListen { address: ([127, 0, 0, 1], 0).into(), secure: false }],
+        listen_unix: Vec::new(),
         secret: [own as u8; 32],
         tls: PeerTls::new(None).expect("self-made certificates"),
         limits: PeerLimits::default(),
@@ -250,9 +251,12 @@ impl Drop for Member {
 }
 
 fn launch(config: &PeerConfig, recorder: &Arc<Recorder>) -> PeerTransport {
+    try_launch(config, recorder).expect("the loopback has free ports")
+}
+
+pub fn try_launch(config: &PeerConfig, recorder: &Arc<Recorder>) -> Result<PeerTransport, StartError> {
     let inbound: Arc<dyn Inbound> = recorder.clone();
     PeerTransport::start(config.clone(), inbound, Arc::new(TestPages), PeerMetrics::default(), Box::new(NoGuard))
-        .expect("the loopback has free ports")
 }
 
 /// Tells all of them who the members are.

@@ -1,9 +1,9 @@
 //! What is no member: garbage on streams, strangers on the port, browsers and scrapers.
 
 use super::harness::{CLUSTER, Member, config, introduce, lock, pair, run, until};
-use crate::peer::codec::hello::{ANSWER_LEN, Hello, HelloAnswer, Purpose};
+use crate::peer::codec::hello::{ANSWER_LEN, DialNumbers, Hello, HelloAnswer, Purpose};
 use crate::peer::codec::lane::Lane;
-use crate::peer::dial::udp;
+use crate::peer::dial::udp::Dialler;
 use crate::peer::port::Transport;
 use crate::peer::tls::PeerTls;
 use rustls::pki_types::ServerName;
@@ -13,7 +13,11 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 fn hello(purpose: Purpose) -> Vec<u8> {
-    let hello = Hello { cluster: CLUSTER, member: 7, to: 2, boot_epoch: 1, oldest: 1, newest: 1, purpose };
+    hello_of(7, purpose, None)
+}
+
+pub fn hello_of(member: u64, purpose: Purpose, both_ways: Option<DialNumbers>) -> Vec<u8> {
+    let hello = Hello { cluster: CLUSTER, member, to: 2, boot_epoch: 1, oldest: 1, newest: 1, purpose, both_ways };
     hello.encode().to_vec()
 }
 
@@ -36,14 +40,24 @@ fn noise(seed: &mut u64) -> Vec<u8> {
 
 /// A connection that has said its hello, and the stream of it.
 async fn greeted(two: &Member) -> (quinn::Connection, quinn::SendStream, quinn::RecvStream) {
-    let config = config(7);
+    greeted_as(two, 7, None).await
+}
+
+/// The same as the member that is named, over what kind of URL the other one has.
+pub async fn greeted_as(
+    two: &Member,
+    member: u64,
+    both_ways: Option<DialNumbers>,
+) -> (quinn::Connection, quinn::SendStream, quinn::RecvStream) {
+    let config = config(member);
     let tls = PeerTls::new(None).expect("self-made");
     let trust = tls.of(false).expect("always there");
-    let endpoint = udp::dialler(&config, two.address()).expect("a port");
-    let client = udp::client(&config, trust, true).expect("fits");
-    let connection = endpoint.connect_with(client, two.address(), "x").expect("starts").await.expect("connects");
+    let dialler = Dialler::new(&config, two.address()).expect("a port");
+    let client = dialler.client(&config, trust, Purpose::Bulk).expect("fits");
+    let connection =
+        dialler.endpoint.connect_with(client, two.address(), "x").expect("starts").await.expect("connects");
     let (mut out, mut back) = connection.open_bi().await.expect("a stream");
-    out.write_all(&hello(Purpose::Raft)).await.expect("sent");
+    out.write_all(&hello_of(member, Purpose::Raft, both_ways)).await.expect("sent");
     out.write_all(&[0]).await.expect("sent");
     let mut answer = [0; ANSWER_LEN];
     back.read_exact(&mut answer).await.expect("an answer");
@@ -164,7 +178,7 @@ fn the_port_answers_http_in_plain_text_and_inside_tls() {
         let two = Member::start(config(2));
         for (line, status, body) in [
             ("GET /members", "200 OK", "[{\"id\":1,\"peerURLs\":[],\"name\":\"one\"}]\n"),
-            ("GET /version", "200 OK", "{\"etcdserver\":\"3.7.1\"}"),
+            ("GET /version", "200 OK", "{\"etcdserver\":\"3.7.1\",\"etcdcluster\":\"3.7.0\"}"),
             ("GET /health", "200 OK", "{\"health\":\"true\"}"),
             ("GET /health?sick", "503 Service Unavailable", "{\"health\":\"false\"}"),
             ("POST /members", "405 Method Not Allowed", "Method Not Allowed\n"),

@@ -2,6 +2,7 @@
 //!
 //! Times are patience, not promises: a test waits for what must come, and fails when it does not.
 
+mod both_ways;
 mod bulk;
 mod calls;
 mod harness;

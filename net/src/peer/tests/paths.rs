@@ -1,13 +1,15 @@
 //! Networks as they are: without GSO, with small datagrams, without UDP, with a port that something on the way has forgotten.
 
-use super::harness::{Member, config, introduce, lock, pair_of, run, until};
-use crate::peer::config::PeerConfig;
+use super::harness::{CLUSTER, Member, config, introduce, lock, pair_of, run, try_launch, until};
+use crate::peer::config::{PeerConfig, PeerSocket};
 use crate::peer::dial::route::Route;
+use crate::peer::http::ask;
 use crate::peer::metrics::PeerMetrics;
 use crate::peer::port::{Inbound, PeerAddress, Peers, Question, Transport};
 use crate::peer::session::context::Context;
 use crate::peer::session::registry::Registry;
 use crate::peer::session::throttle::Throttle;
+use crate::peer::tls::PeerTls;
 use bytes::Bytes;
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -75,13 +77,13 @@ fn without_udp_everything_goes_over_tcp_and_comes_back_to_udp_when_it_passes() {
 }
 
 /// Something between two members that passes TCP, and UDP only when it is told to.
-struct Firewall {
+pub struct Firewall {
     address: SocketAddr,
-    passes_udp: Rc<Cell<bool>>,
+    pub passes_udp: Rc<Cell<bool>>,
 }
 
 impl Firewall {
-    async fn before(member: &Member) -> Self {
+    pub async fn before(member: &Member) -> Self {
         let inside = member.address();
         let tcp = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = tcp.local_addr().expect("bound");
@@ -118,6 +120,10 @@ impl Firewall {
         });
         Self { address, passes_udp }
     }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
 }
 
 async fn answers(way: Rc<tokio::net::UdpSocket>, back: Rc<tokio::net::UdpSocket>, outer: SocketAddr) {
@@ -136,7 +142,7 @@ fn messages_go_over_tcp_while_udp_is_blocked_and_over_udp_as_soon_as_it_passes()
         let one = Member::start(impatient);
         let two = Member::start(config(2));
         let firewall = Firewall::before(&two).await;
-        let behind = PeerAddress { member: 2, urls: vec![format!("http://{}", firewall.address)] };
+        let behind = PeerAddress { member: 2, urls: vec![firewall.url()] };
         one.transport.set_peers(Peers { members: vec![behind], removed: Vec::new() });
         one.reaches(&two).await;
         let blocked = one.transport.active_since(2).expect("over TCP");
@@ -164,7 +170,7 @@ fn messages_go_over_tcp_while_udp_is_blocked_and_over_udp_as_soon_as_it_passes()
 
 fn context(config: PeerConfig) -> Rc<Context> {
     let inbound: Arc<dyn Inbound> = Arc::new(super::harness::Recorder::default());
-    let registry = Rc::new(Registry::new(1 << 20, 8));
+    let registry = Rc::new(Registry::new(config.own, 1 << 20, 8));
     Rc::new(Context {
         config,
         inbound,
@@ -190,5 +196,40 @@ fn a_local_port_is_given_up_after_two_dials_without_an_answer() {
             ports.push(route.local_port().expect("dialled"));
         }
         assert!(ports[0] == ports[1] && ports[1] != ports[2] && ports[2] == ports[3], "{ports:?}");
+    });
+}
+
+#[test]
+fn members_reach_each_other_over_unix_sockets() {
+    run(async {
+        let dir = tempfile::tempdir().expect("a folder");
+        let member = |own: u64| {
+            let mut config = config(own);
+            config.listen.clear();
+            let path = dir.path().join(format!("m{own}:1"));
+            config.listen_unix.push(PeerSocket { path, secure: false });
+            config
+        };
+        let url = |config: &PeerConfig| format!("unix://{}", config.listen_unix[0].path.display());
+        // a socket that a dead process left behind
+        drop(std::os::unix::net::UnixListener::bind(dir.path().join("m1:1")).expect("bound"));
+        let (one, two) = (Member::start(member(1)), Member::start(member(2)));
+        let peers = [&one, &two].map(|of| PeerAddress { member: of.id(), urls: vec![url(&of.config)] });
+        for of in [&one, &two] {
+            of.transport.set_peers(Peers { members: peers.to_vec(), removed: Vec::new() });
+        }
+        one.reaches(&two).await;
+        two.reaches(&one).await;
+        carries_everything(&one, &two).await;
+        let tls = PeerTls::new(None).expect("self-made certificates");
+        let asked = ask::members(&peers[0].urls[0], &tls, None, Duration::from_secs(20)).await;
+        assert_eq!(asked.expect("its pages are there, too").cluster, CLUSTER);
+        let path = one.config.listen_unix[0].path.clone();
+        drop(one);
+        assert!(!path.exists(), "it goes with the member");
+        std::fs::write(&path, b"precious").expect("written");
+        let refused = try_launch(&member(1), &Arc::default()).err().map(|why| why.to_string()).unwrap_or_default();
+        assert!(refused.contains("there is a file that is no socket"), "{refused}");
+        assert_eq!(std::fs::read(&path).expect("still there"), b"precious");
     });
 }

@@ -1,7 +1,10 @@
 //! Certificates: who is let in over `https`, and who is not.
 
 use super::harness::{Member, config, introduce, lock, pair_of, run, secured, until};
-use crate::peer::port::Transport;
+use super::hostile::hello_of;
+use crate::peer::codec::hello::{ANSWER_LEN, DialNumbers, Purpose};
+use crate::peer::dial::udp::Dialler;
+use crate::peer::port::{PeerAddress, Peers, Transport};
 use crate::peer::tls::{Trust, provider};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -63,7 +66,8 @@ impl Authority {
             .with_root_certificates(self.roots())
             .with_client_auth_cert(chain, key)
             .expect("a pair");
-        Trust { client: Arc::new(client), server: Arc::new(server), authenticated: true, compares_origin: true }
+        let (client, server) = (Arc::new(client), Arc::new(server));
+        Trust { client, server, authenticated: true, proves_diallers: true, compares_origin: true }
     }
 }
 
@@ -215,13 +219,20 @@ fn a_certificate_must_be_for_the_address_it_comes_from_unless_that_is_skipped() 
                 Member::start(config)
             };
             let (one, two) = (member(1, &moved), member(2, &plain("two")));
-            introduce(&[&one, &two]);
-            two.reaches(&one).await;
+            // the other one does not dial: it knows nobody
+            let peers = Peers { members: vec![one.peer(), two.peer()], removed: Vec::new() };
+            one.transport.set_peers(peers);
             if skip {
                 one.reaches(&two).await;
             } else {
                 tokio::time::sleep(Duration::from_millis(1_000)).await;
                 assert!(one.transport.active_since(2).is_none(), "over UDP: {udp}");
+            }
+            introduce(&[&one, &two]);
+            two.reaches(&one).await;
+            if udp {
+                // if not on its own connection, then on that of the other one, as in etcd
+                one.reaches(&two).await;
             }
         }
     });
@@ -241,5 +252,88 @@ fn members_with_made_certificates_talk_over_https() {
         one.transport.set_peers(crate::peer::port::Peers { members: vec![one.peer()], removed: vec![2] });
         until("told", || !lock(&two.recorder.told_removed).is_empty()).await;
         assert_eq!(lock(&two.recorder.told_removed)[0], (1, false), "whoever is taken without proof proves nothing");
+    });
+}
+
+/// Says the hello of `member` to `two`, with this trust, and that it takes messages as well.
+async fn poses_as(member: u64, two: &Member, trust: &Trust) -> Result<quinn::Connection, String> {
+    let config = config(member);
+    let dialler = Dialler::new(&config, two.address()).expect("a port");
+    let client = dialler.client(&config, trust, Purpose::Bulk).expect("fits");
+    let connecting = dialler.endpoint.connect_with(client, two.address(), "127.0.0.1").expect("starts");
+    let connection = connecting.await.map_err(|why| why.to_string())?;
+    let (mut out, mut back) = connection.open_bi().await.map_err(|why| why.to_string())?;
+    let both_ways = Some(DialNumbers { own: 1, seen: 0 });
+    out.write_all(&hello_of(member, Purpose::Raft, both_ways)).await.map_err(|why| why.to_string())?;
+    out.write_all(&[0]).await.map_err(|why| why.to_string())?;
+    let mut answer = [0; ANSWER_LEN];
+    back.read_exact(&mut answer).await.map_err(|why| why.to_string())?;
+    // the direction of the dialler stays open
+    actix_rt::spawn(async move {
+        let mut rest = [0; 64];
+        while matches!(back.read(&mut rest).await, Ok(Some(_))) {}
+        drop(out);
+    });
+    Ok(connection)
+}
+
+/// Whether the member sends something within `patience` on a connection of somebody who says to be member 1, whom it knows by an `https`
+/// URL.
+async fn is_sent_to(two: &Member, trust: &Trust, patience: Duration) -> bool {
+    let nobody = std::net::UdpSocket::bind(("127.0.0.1", 0)).expect("a free port");
+    let url = format!("https://{}", nobody.local_addr().expect("bound"));
+    let lost = PeerAddress { member: 1, urls: vec![url] };
+    two.transport.set_peers(Peers { members: vec![two.peer(), lost], removed: Vec::new() });
+    let Ok(connection) = poses_as(1, two, trust).await else { return false };
+    tokio::time::timeout(patience, connection.accept_bi()).await.is_ok_and(|stream| stream.is_ok())
+}
+
+#[test]
+fn an_impostor_is_sent_nothing_on_the_connection_that_it_opened() {
+    run(async {
+        let (authority, foreign) = (Authority::new(), Authority::new());
+        let good = authority.trust(&authority, "127.0.0.1");
+        let two = || Member::start(secured(config(2), good.clone()));
+        let a_while = Duration::from_millis(800);
+        assert!(is_sent_to(&two(), &good, Duration::from_secs(20)).await, "a member of the authority is");
+        let strange = authority.trust(&foreign, "127.0.0.1");
+        assert!(!is_sent_to(&two(), &strange, a_while).await, "a foreign certificate");
+        assert!(!is_sent_to(&two(), &authority.trust(&authority, "10.9.9.9"), a_while).await, "another address");
+        // a member that asks no proof of diallers, but checks whom it dials
+        let library = Arc::new(provider());
+        let (chain, key) = authority.pair("127.0.0.1");
+        let server = ServerConfig::builder_with_provider(library)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .expect("a pair");
+        let lax = Trust { server: Arc::new(server), proves_diallers: false, ..good.clone() };
+        let two = Member::start(secured(config(2), lax));
+        assert!(!is_sent_to(&two, &strange, a_while).await, "nobody has checked who it is");
+    });
+}
+
+#[test]
+fn members_that_ask_no_proof_of_diallers_dial_each_other() {
+    run(async {
+        let authority = Authority::new();
+        let lax = |own| {
+            let mut trust = authority.trust(&authority, "127.0.0.1");
+            trust.proves_diallers = false;
+            secured(config(own), trust)
+        };
+        let (one, two) = pair_of(lax(1), lax(2)).await;
+        let since = (one.transport.active_since(2), two.transport.active_since(1));
+        one.heartbeat(&two, 5);
+        two.heartbeat(&one, 6);
+        until("a heartbeat", || two.recorder.heartbeats() == [5] && one.recorder.heartbeats() == [6]).await;
+        until("a connection each", || {
+            one.transport.active_since(2).is_some() && two.transport.active_since(1).is_some()
+        })
+        .await;
+        tokio::time::sleep(2 * one.config.election).await;
+        assert_eq!(since, (one.transport.active_since(2), two.transport.active_since(1)), "they do not take turns");
+        assert_eq!((one.transport.accepted().await, two.transport.accepted().await), (1, 1));
     });
 }

@@ -28,6 +28,8 @@ pub struct Trust {
     pub server: Arc<ServerConfig>,
     /// The other side of a dialled connection has proved who it is.
     pub authenticated: bool,
+    /// A member that dials must show a certificate, which is checked.
+    pub proves_diallers: bool,
     /// A certificate that is shown by a member that dials must be for the address it dials from.
     pub compares_origin: bool,
 }
@@ -69,6 +71,7 @@ impl Trust {
             client: Arc::new(client),
             server: Arc::new(server.config),
             authenticated,
+            proves_diallers: settings.trusted_ca_file.is_some(),
             compares_origin: !settings.skip_origin,
         };
         Ok((trust, server.identity))

@@ -23,5 +23,11 @@ pub(super) fn trust() -> Result<Trust, Error> {
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(AnyServer::new()))
         .with_no_client_auth();
-    Ok(Trust { client: Arc::new(client), server: Arc::new(server), authenticated: false, compares_origin: false })
+    Ok(Trust {
+        client: Arc::new(client),
+        server: Arc::new(server),
+        authenticated: false,
+        proves_diallers: false,
+        compares_origin: false,
+    })
 }

@@ -101,6 +101,7 @@ impl World {
             oldest: FRAME_VERSION,
             newest: FRAME_VERSION,
             purpose: Purpose::Raft,
+            both_ways: None,
         };
         let Ok(heard) = Hello::decode(&hello.encode()) else {
             return violated("SIM-FRAMES", format!("a hello does not read: {hello:?}"));
