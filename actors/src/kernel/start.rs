@@ -51,8 +51,6 @@ fn spawn(name: &'static str, run: impl FnOnce() + Send + 'static) -> std::io::Re
 /// Owners with threads of their own, ready to run.
 struct Shells<E: Engine> {
     core: Arc<RestingCore>,
-    /// What its thread sleeps on.
-    woken: Receiver<()>,
     wal: WalWriter,
     log: LogReader,
     applier: Applier<E>,
@@ -64,7 +62,7 @@ struct Shells<E: Engine> {
 impl<E: Engine> Shells<E> {
     /// Runs them, those that are fed before those that feed.
     fn spawn(self, queues: &Queues<E>) -> std::io::Result<Threads> {
-        let Self { core, woken, wal, log, applier, flusher, snapshots, jobs } = self;
+        let Self { core, wal, log, applier, flusher, snapshots, jobs } = self;
         let mut threads = Threads::default();
         let watch = queues.watch("maintenance jobs");
         threads.jobs = spawn("maintenance", move || jobs.run(watch))?;
@@ -79,7 +77,7 @@ impl<E: Engine> Shells<E> {
         let watch = queues.watch("WAL writer");
         threads.wal = spawn("wal-writer", move || wal.run(watch))?;
         let (watch, bell) = (queues.watch("raft core"), queues.core.bell.clone());
-        threads.core = spawn("raft-core", move || core.run(&bell, &woken, watch))?;
+        threads.core = spawn("raft-core", move || core.run(&bell, watch))?;
         Ok(threads)
     }
 }
@@ -216,7 +214,6 @@ pub(super) fn start<E: Engine>(mut assembly: Assembly<E>) -> Result<Started, Sta
     let vitals = OwnVitals { transport: transport.clone(), version: assembly.version };
     let agreed = (membership, assembly.store.running_hash());
     let core = queues.core_parts(ends.inbox, &actors, transport.clone(), agreed, vitals);
-    let woken = core.inbox.woken();
     let core = RestingCore::new(RaftCore::new(assembly.core, assembly.tail, core)?);
     let log = LogReader::new(assembly.wal.reader(), ends.log, log_stop, queues.inner.clone());
     let (disk, member) = (assembly.disk.clone(), assembly.member.clone());
@@ -240,7 +237,7 @@ pub(super) fn start<E: Engine>(mut assembly: Assembly<E>) -> Result<Started, Sta
 
     let ((query, queries), scrub) = (bounded(QUERIES), assembly.scrub_interval);
     let ((stop_readers, readers_stop), (stop_ticker, ticker_stop)) = (bounded(0), bounded(0));
-    let shells = Shells { core, woken, wal, log, applier, flusher, snapshots, jobs };
+    let shells = Shells { core, wal, log, applier, flusher, snapshots, jobs };
     let mut threads = shells.spawn(&queues)?;
     threads.readers = start_readers(&queues, queries, (ends.compactions, ends.peer_hashes), (&readers_stop, scrub))?;
     let (passwords, stop_passwords);

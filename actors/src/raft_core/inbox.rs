@@ -187,7 +187,7 @@ impl Inbox {
     }
 
     /// What the owner's thread sleeps on.
-    pub(crate) fn woken(&self) -> Receiver<()> {
+    pub(super) fn woken(&self) -> Receiver<()> {
         self.woken.clone()
     }
 

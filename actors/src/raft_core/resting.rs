@@ -25,6 +25,8 @@ pub(crate) struct RestingCore {
     core: Mutex<Option<RaftCore>>,
     /// Somebody rang and nobody has looked since.
     rung: AtomicBool,
+    /// What the core's own thread sleeps on.
+    woken: Receiver<()>,
 }
 
 /// What an attempt to run rounds came to.
@@ -40,18 +42,19 @@ enum Ran {
 impl RestingCore {
     /// Around a core that was not started yet.
     pub(crate) fn new(core: RaftCore) -> Arc<Self> {
-        Arc::new(Self { core: Mutex::new(Some(core)), rung: AtomicBool::new(false) })
+        let woken = core.parts.inbox.woken();
+        Arc::new(Self { core: Mutex::new(Some(core)), rung: AtomicBool::new(false), woken })
     }
 
     /// The core's own thread: starts it, runs what ringers leave, and ends it.
-    pub(crate) fn run(self: Arc<Self>, bell: &Bell, woken: &Receiver<()>, mut watch: DeathWatch) {
+    pub(crate) fn run(self: Arc<Self>, bell: &Bell, mut watch: DeathWatch) {
         if let Ok(mut slot) = self.core.lock()
             && let Some(core) = slot.as_mut()
         {
             core.start();
         }
         bell.run_by_ringers(self.clone());
-        let ended = self.serve(woken);
+        let ended = self.serve();
         match ended {
             None => watch.fail("it panicked"),
             Some(mut core) => {
@@ -66,7 +69,7 @@ impl RestingCore {
     }
 
     /// Runs rounds and sleeps between them, until there is to be no further one. `None` when a round panicked elsewhere.
-    fn serve(&self, woken: &Receiver<()>) -> Option<RaftCore> {
+    fn serve(&self) -> Option<RaftCore> {
         // before there were ringers who run it, they only woke this thread
         let mut must_look = true;
         loop {
@@ -83,7 +86,7 @@ impl RestingCore {
             drop(slot);
             fence(SeqCst);
             if !self.rung.load(Relaxed) {
-                if woken.recv().is_err() {
+                if self.woken.recv().is_err() {
                     // nobody is left who could ring
                     return self.core.lock().ok()?.take();
                 }

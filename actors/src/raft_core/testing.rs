@@ -244,9 +244,9 @@ impl Running {
 impl Bench {
     /// From now on it runs by itself.
     pub fn run(self, watch: DeathWatch) -> Running {
-        let (woken, bell) = (self.core.parts.inbox.woken(), self.port.bell.clone());
+        let bell = self.port.bell.clone();
         let core = RestingCore::new(self.core);
-        let thread = std::thread::spawn(move || core.run(&bell, &woken, watch));
+        let thread = std::thread::spawn(move || core.run(&bell, watch));
         Running { port: self.port, answers: self.answers, thread, _queues: (self.wal, self.applier, self.inner) }
     }
 }
