@@ -95,25 +95,24 @@ impl RestingCore {
         }
     }
 
-    fn run_rounds(&self, most: usize) -> Ran {
+    /// One round, by a ringer.
+    fn run_round(&self) -> Ran {
         let mut slot = match self.core.try_lock() {
             Ok(slot) => slot,
             Err(TryLockError::WouldBlock) => return Ran::NotHere,
             Err(TryLockError::Poisoned(_)) => return Ran::More,
         };
         let Some(core) = slot.as_mut() else { return Ran::NotHere };
-        for _ in 0..most {
-            if core.is_over() {
-                return Ran::More;
-            }
-            if !self.rung.swap(false, AcqRel) && !core.has_more() {
-                return Ran::AtRest;
-            }
-            if catch_unwind(AssertUnwindSafe(|| core.round())).is_err() {
-                // reported by its own thread; this one, perhaps of a host, goes on
-                *slot = None;
-                return Ran::More;
-            }
+        if core.is_over() {
+            return Ran::More;
+        }
+        if !self.rung.swap(false, AcqRel) && !core.has_more() {
+            return Ran::AtRest;
+        }
+        if catch_unwind(AssertUnwindSafe(|| core.round())).is_err() {
+            // reported by its own thread; this one, perhaps of a host, goes on
+            *slot = None;
+            return Ran::More;
         }
         if core.is_over() || core.has_more() { Ran::More } else { Ran::AtRest }
     }
@@ -125,7 +124,7 @@ impl Resting for RestingCore {
         for _ in 0..ROUNDS_OF_RINGER {
             // CORE-SEEN: whoever holds the lock now either sees the ring when it has given the lock back, or has given it back
             fence(SeqCst);
-            match self.run_rounds(1) {
+            match self.run_round() {
                 Ran::NotHere => return,
                 Ran::More => return bell.wake(),
                 Ran::AtRest => {}
