@@ -168,11 +168,16 @@ pub fn boot(
     })
 }
 
+/// Whether rewriting files of this size would free at least `threshold` bytes.
+fn is_worth_it(size: u64, in_use: u64, threshold: u64) -> bool {
+    size.saturating_sub(in_use) >= threshold
+}
+
 /// Rewrites the files of a store when they have so many bytes more than what is in use. It may take minutes, and the member serves
 /// nobody meanwhile, as in etcd. One that fails is no reason not to start: nothing was lost.
 fn defragment(engine: &RocksEngine, in_use: i64, threshold: u64) {
     let (size, in_use) = (engine.disk_bytes(), u64::try_from(in_use).unwrap_or_default());
-    if size.saturating_sub(in_use) < threshold {
+    if !is_worth_it(size, in_use, threshold) {
         tracing::info!(
             "current-db-size-bytes" = size,
             "current-db-size-in-use-bytes" = in_use,
@@ -220,4 +225,16 @@ pub(crate) fn random() -> Result<u64, BootstrapError> {
     let mut bytes = [0; 8];
     SystemRandom::new().fill(&mut bytes).map_err(|_| BootstrapError::Random)?;
     Ok(u64::from_be_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_rewritten_from_the_threshold_on() {
+        assert!(is_worth_it(110, 10, 100));
+        assert!(!is_worth_it(109, 10, 100));
+        assert!(!is_worth_it(10, 109, 1), "rows that are still in memory take no room in files");
+    }
 }

@@ -68,7 +68,9 @@ mod tests {
     }
 
     /// The rows of the table in `docs/configuration.md`, and the part that each is about.
-    const ROWS: [(&str, fn(&Budgets) -> u64); 8] = [
+    /// A row of the table, and the budget in it.
+    type Row = (&'static str, fn(&Budgets) -> u64);
+    const ROWS: [Row; 8] = [
         ("all budgets together", |b| b.total() as u64),
         ("block cache", |b| b.block_cache as u64),
         ("memtables", |b| b.memtables as u64),

@@ -96,7 +96,7 @@ fn begin(folder: &EtcdFolder, options: &DumpLogs, out: &mut impl Write) -> Resul
             format!("Snapshot:\nterm={term} index={index} nodes=[{}] confstate={conf}\n", nodes.join(" "))
         }
     };
-    finish(write!(out, "{text}Start dumping log entries from snapshot.\n"))?;
+    finish(writeln!(out, "{text}Start dumping log entries from snapshot."))?;
     Ok(saved.map_or(0, |saved| saved.index))
 }
 

@@ -71,7 +71,7 @@ struct Metric {
 fn show(text: &str) -> String {
     let mut metrics = parse(text);
     metrics.sort_by(|a, b| a.name.cmp(&b.name));
-    let version = metrics.iter().filter(|metric| metric.name.starts_with("etcd_server_version")).next_back();
+    let version = metrics.iter().rfind(|metric| metric.name.starts_with("etcd_server_version"));
     let version = version.and_then(|metric| metric.series.first()).map_or("unknown", String::as_str);
     let shown: Vec<String> = metrics.iter().map(Metric::show).collect();
     format!("# server version: {version}\n\n{}\n", shown.join("\n\n"))

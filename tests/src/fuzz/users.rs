@@ -52,7 +52,7 @@ fn check(users: Vec<(String, User)>, roles: Vec<(String, Role)>, range: &KeyRang
     for (name, _) in &users {
         // of rows with one name the last one counts
         let row = &users.iter().rfind(|(of, _)| of == name).expect("just listed").1;
-        let own = |role: &&(String, Role)| row.roles.iter().any(|of| *of == role.0);
+        let own = |role: &&(String, Role)| row.roles.contains(&role.0);
         let last = |role: &&(String, Role)| roles.iter().rfind(|of| of.0 == role.0).is_some_and(|of| of == *role);
         let permissions: Vec<&Permission> =
             roles.iter().filter(own).filter(last).flat_map(|role| &role.1.key_permission).collect();
