@@ -67,8 +67,7 @@ mod tests {
         assert!(memory_budget(Some(87 * MIB), None).unwrap_err().contains("at least 88MiB"));
     }
 
-    /// The rows of the table in `docs/configuration.md`, and the part that each is about.
-    /// A row of the table, and the budget in it.
+    /// A row of the table in `docs/configuration.md`, and the part that it is about.
     type Row = (&'static str, fn(&Budgets) -> u64);
     const ROWS: [Row; 8] = [
         ("all budgets together", |b| b.total() as u64),

@@ -43,8 +43,10 @@ fn read(bytes: &[u8]) -> Result<Buckets, BoltError> {
     Ok(found)
 }
 
+type Pair = (Vec<u8>, Vec<u8>);
+
 /// The rows of a bucket from its last to its first.
-fn backwards(database: &Database<&[u8]>, bucket: &Bucket) -> Result<Vec<(Vec<u8>, Vec<u8>)>, String> {
+fn backwards(database: &Database<&[u8]>, bucket: &Bucket) -> Result<Vec<Pair>, String> {
     let (mut walk, mut found) = (database.rows_back(bucket), Vec::new());
     while let Some(row) = walk.next().map_err(|why| why.to_string())? {
         found.push((row.key.to_vec(), row.value.to_vec()));
