@@ -53,11 +53,19 @@ impl Store {
 }
 
 fn run(store: &mut Store, command: Command) {
-    let index = store.machine.applied().index + 1;
-    let origin = Origin { member: 1, epoch: 2, sequence: index };
-    let data = Envelope { origin, only_in_term: 0, command: command.encode(index) }.encode();
-    let entry = Entry { term: 1, index, kind: EntryKind::Normal, data };
-    store.machine.apply(&[Committed { entry }]).expect("the entry applies");
+    run_all(store, vec![command]);
+}
+
+/// Applies entries as one batch.
+fn run_all(store: &mut Store, commands: Vec<Command>) {
+    let first = store.machine.applied().index + 1;
+    let entry = |(index, command): (u64, Command)| {
+        let origin = Origin { member: 1, epoch: 2, sequence: index };
+        let data = Envelope { origin, only_in_term: 0, command: command.encode(index) }.encode();
+        Committed { entry: Entry { term: 1, index, kind: EntryKind::Normal, data } }
+    };
+    let entries: Vec<Committed> = (first..).zip(commands).map(entry).collect();
+    store.machine.apply(&entries).expect("the entries apply");
 }
 
 fn put(key: String) -> PutRequest {
@@ -147,6 +155,55 @@ fn a_queue_passes_over_no_more_the_longer_it_goes_on() {
         }
     }
     assert_eq!(count(&store.machine.view(), &KeyRange::new("queue/".into(), "queue0".into()), 0), Ok(10));
+}
+
+/// What the reads of the head and the tail of a queue cost, now and in the past: most rows passed over, and most seeks.
+fn cost(store: &Store, past: i64) -> (u64, u64) {
+    let first = RangeRequest { key: "queue/".into(), range_end: "queue0".into(), limit: 1, ..Default::default() };
+    let mut most = (0, 0);
+    for sort_order in [0, 2] {
+        for revision in [0, past] {
+            let (kvs, passed, seeks) = read(store, &RangeRequest { revision, sort_order, ..first.clone() });
+            assert_eq!(kvs.len(), 1);
+            most = (most.0.max(passed), most.1.max(seeks));
+        }
+    }
+    most
+}
+
+#[test]
+fn a_queue_costs_the_same_after_a_hundred_thousand_rounds() {
+    const ROUNDS: u32 = 100_000;
+    let mut store = Store::new();
+    for n in 0..10 {
+        run(&mut store, Command::Put(put(format!("queue/{n:07}"))));
+    }
+    let mut costs = Vec::new();
+    for n in 0..ROUNDS {
+        let put = Command::Put(put(format!("queue/{:07}", n + 10)));
+        run_all(&mut store, vec![put, delete(&format!("queue/{n:07}"), "")]);
+        if n % 10_000 == 9_999 {
+            let past = store.revision();
+            run(&mut store, Command::Put(self::put("other".into())));
+            costs.push(cost(&store, past));
+            // every third time it is compacted, and once flushed
+            if n % 30_000 == 29_999 {
+                run(&mut store, Command::Compaction(CompactionRequest { revision: past, physical: true }));
+                store.drop_garbage();
+                costs.push(cost(&store, past));
+            }
+            if n == ROUNDS / 2 - 1 {
+                store.engine.flush().expect("it flushes");
+                costs.push(cost(&store, past));
+            }
+        }
+    }
+    println!("rows passed over and seeks, at most: {costs:?}");
+    assert!(costs.iter().all(|(passed, seeks)| *passed <= MOST && *seeks <= SEEKS), "{costs:?}");
+    // flat: what the last third costs is what the first third cost
+    let seeks = |part: &[(u64, u64)]| part.iter().map(|cost| cost.1).max().unwrap_or(0);
+    let third = costs.len() / 3;
+    assert!(seeks(&costs[2 * third..]) <= seeks(&costs[..third]) + 20, "{costs:?}");
 }
 
 #[test]
