@@ -38,5 +38,6 @@ pub use client::{Client, ClientError, Watch};
 pub use config::{AutoCompaction, Config, CorruptionChecks, InitialState, LocalNetwork, PeerNetwork};
 pub use messages::propose::MAX_COMMAND_BYTES;
 pub use model::SnapshotFormat;
+pub use net::http::process_page;
 pub use node::{Node, StartError};
 pub use storage::member::{InitialMember, member_id, own_member, parse_cluster};

@@ -103,7 +103,9 @@ impl LeasingCache {
         let taking = Taking::begin(&self.shared);
         let leasing = self.leasing_key(&key);
         let lease = Put::new(&leasing, "").lease(self.session.lease());
-        let txn = self.session.client().txn().when(Compare::is_missing(&leasing)).then(lease).then(Get::new(&key));
+        // a key that goes with a lease ends without a write
+        let free = self.session.client().txn().when(Compare::is_missing(&leasing));
+        let txn = free.when(Compare::lease(&key).equals(0)).then(lease).then(Get::new(&key));
         let done = txn.otherwise(Get::new(&key)).await?;
         let value = done.values(usize::from(done.succeeded)).and_then(|values| values.first()).cloned();
         if done.succeeded {
@@ -155,7 +157,8 @@ impl LeasingCache {
             drop(taking);
             let Some(owner) = done.values(0).and_then(|values| values.first()) else { continue };
             if owner.lease == self.session.lease() {
-                // one's own, of which memory knows nothing any more
+                // one's own, of which memory knows nothing any more, nor may whoever is taking it
+                lock(&self.shared).give_up(key, owner.create_revision + 1);
                 release(client, &leasing, owner.create_revision).await?;
                 continue;
             }

@@ -22,6 +22,9 @@ pub struct Config {
     pub advertised: String,
     /// Where proxies of this cluster register.
     pub registry: Option<Registry>,
+    /// Leasing keys begin with this: linearizable reads of keys that nobody else writes are answered from memory. None for reads
+    /// that always go to the cluster.
+    pub leasing: Option<Bytes>,
     /// Serializable reads never go back in time, whichever member answers.
     pub ordering: bool,
     /// A line in the log for each call.
@@ -34,6 +37,8 @@ pub struct Config {
     pub keepalive_timeout: Duration,
     /// Calls of one connection at a time.
     pub max_streams: u32,
+    /// Families of metrics about the process, in Prometheus' text format.
+    pub process_page: fn() -> String,
 }
 
 /// Where proxies register, so that clients find all of them.

@@ -5,11 +5,11 @@
 use crate::calls::Calls;
 use crate::cluster::{self, Members, Proxies, Registration};
 use crate::config::Config;
-use crate::kv::Kv;
+use crate::kv::{self, Kv, Leasing};
 use crate::leader::Leader;
 use crate::lease::Leases;
 use crate::namespace::Namespace;
-use crate::pages::{Counters, Pages};
+use crate::pages::{CallCounts, Counters, Pages};
 use crate::upstream::Pool;
 use crate::watch::Watches;
 use http::{Request, Response, header};
@@ -79,6 +79,7 @@ struct Door {
 pub struct Proxy {
     pool: Pool,
     registration: Arc<Registration>,
+    leasing: Option<Arc<Leasing>>,
     tasks: tokio::task::JoinSet<()>,
 }
 
@@ -104,19 +105,24 @@ impl Proxy {
         let pool = Pool::start(config.upstream.clone());
         let registration = Arc::new(Registration::default());
         let mut tasks = tokio::task::JoinSet::new();
-        let parts = Arc::new(assemble(&config, &pool, &registration, &mut tasks));
+        let namespace = Namespace(config.namespace.clone());
+        let leasing = config.leasing.clone().map(|prefix| Arc::new(Leasing::new(pool.clone(), namespace, prefix)));
+        let parts = Arc::new(assemble(&config, &pool, &registration, leasing.clone(), &mut tasks));
         for door in doors {
             tasks.spawn(accept(door, parts.clone()));
         }
         tracing::info!(address = config.listen, "started gRPC proxy");
-        Ok(Self { pool, registration, tasks })
+        Ok(Self { pool, registration, leasing, tasks })
     }
 
-    /// Ends the registration and stops to serve. Takes a second at most.
+    /// Ends the registration and the lease of keys in memory, and stops to serve. Takes two seconds at most.
     pub async fn stop(mut self) {
         // nothing is renewed any more
         self.tasks.abort_all();
         self.registration.end(&self.pool).await;
+        if let Some(leasing) = &self.leasing {
+            leasing.end().await;
+        }
     }
 }
 
@@ -124,12 +130,14 @@ fn assemble(
     config: &Config,
     pool: &Pool,
     registration: &Arc<Registration>,
+    leasing: Option<Arc<Leasing>>,
     tasks: &mut tokio::task::JoinSet<()>,
 ) -> Parts {
     let (counters, namespace) = (Arc::new(Counters::default()), Namespace(config.namespace.clone()));
     let leader = Arc::new(Leader::new(pool.clone()));
     let leases = Arc::new(Leases::new(pool.clone(), namespace.clone(), leader.clone()));
     let watches = Arc::new(Watches::new(pool.clone(), namespace.clone(), leader, counters.clone()));
+    let counts = Arc::new(CallCounts::new());
     let proxies = Arc::new(Proxies::default());
     if let Some(registry) = &config.registry {
         let (registry, address) = (registry.clone(), config.advertised.clone());
@@ -144,16 +152,21 @@ fn assemble(
             address,
         ));
     }
+    if let Some(leasing) = &leasing {
+        tasks.spawn(kv::hold_lease(leasing.clone(), leases.clone()));
+        tasks.spawn(kv::follow(leasing.clone(), watches.clone()));
+    }
     let calls = Calls {
         pool: pool.clone(),
-        kv: Arc::new(Kv::new(pool.clone(), namespace, config.ordering, counters.clone())),
+        kv: Arc::new(Kv::new(pool.clone(), namespace, config.ordering, leasing, counters.clone())),
         watches: watches.clone(),
         leases,
         members: Arc::new(Members::new(pool.clone(), config.advertised.clone(), proxies)),
         max_message: config.max_message,
         log: config.log_calls,
+        counts: counts.clone(),
     };
-    let pages = Pages { pool: pool.clone(), watches, counters: counters.clone() };
+    let pages = Pages { pool: pool.clone(), watches, counters: counters.clone(), counts, process: config.process_page };
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     Parts { calls: Arc::new(calls), pages, counters, room, http: http(config) }
 }

@@ -28,4 +28,5 @@ pub use handler::{Http, HttpConfig};
 pub use metrics::Metrics;
 pub use page::Page;
 pub use peer_pages::PeerPages;
+pub use process::process_page;
 pub use profile::Profiler;

@@ -11,6 +11,13 @@ const TICKS: f64 = 100.0;
 /// What Prometheus' libraries show for "unlimited".
 const UNLIMITED: f64 = u64::MAX as f64;
 
+/// All of them, as a page of their own: for programs that are no member.
+pub fn process_page() -> String {
+    let mut page = Page::new();
+    write(&mut page);
+    page.into_text()
+}
+
 /// All of them.
 pub(super) fn write(page: &mut Page) {
     memory(page);

@@ -5,6 +5,7 @@
 mod discovery;
 mod faults;
 mod keys;
+mod leasing;
 mod program;
 mod registry;
 mod sharing;

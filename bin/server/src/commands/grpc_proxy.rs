@@ -4,6 +4,7 @@ use super::endpoints::{Discovery, discover, parts};
 use super::grpc_proxy_flags::Flags;
 use super::{read, run};
 use crate::log::Level;
+use bytes::Bytes;
 use embed::listen::{AutoTls, Side, TlsError, TlsSettings, TlsVersion};
 use proxy::config::{Config, Registry};
 use proxy::server::Proxy;
@@ -63,11 +64,6 @@ fn check(flags: &Flags) -> Result<(), String> {
     if flags.auto_tls && flags.self_signed_cert_validity == 0 {
         return Err("selfSignedCertValidity is invalid,it should be greater than 0".into());
     }
-    if !flags.experimental_leasing_prefix.is_empty() {
-        return Err(
-            "--experimental-leasing-prefix is not offered; leave it out: linearizable reads go to the cluster".into()
-        );
-    }
     let settings = TlsSettings {
         min_version: version("min", &flags.tls_min_version)?.unwrap_or_default(),
         max_version: version("max", &flags.tls_max_version)?,
@@ -112,11 +108,13 @@ fn config(flags: &Flags, endpoints: Vec<String>) -> Result<Config, String> {
         namespace: flags.namespace.clone().into(),
         advertised: flags.advertise_client_url.clone(),
         registry,
+        leasing: Some(flags.experimental_leasing_prefix.clone().into()).filter(|prefix: &Bytes| !prefix.is_empty()),
         ordering: flags.experimental_serializable_ordering,
         log_calls: flags.experimental_enable_grpc_logging,
         keepalive_interval: some(flags.grpc_keepalive_interval),
         keepalive_timeout: some(flags.grpc_keepalive_timeout).unwrap_or(Duration::from_secs(20)),
         max_streams: flags.max_concurrent_streams,
+        process_page: embed::process_page,
     })
 }
 
@@ -184,6 +182,7 @@ mod tests {
         assert_eq!((config.upstream.keepalive_time, config.upstream.auto_sync), (None, None));
         assert_eq!(config.keepalive_interval, Some(Duration::from_secs(7200)));
         assert!(config.tls.is_none() && config.registry.is_none() && config.upstream.tls.is_none());
+        assert_eq!(config.leasing, None);
     }
 
     #[test]
@@ -205,7 +204,6 @@ mod tests {
             words("start --tls-min-version=TLS1.3 --listen-cipher-suites=TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"),
             "cipher suites cannot be configured when only TLS1.3 is enabled"
         );
-        assert!(words("start --experimental-leasing-prefix=l").contains("not offered"));
         check(&flags("start --listen-cipher-suites=")).unwrap();
     }
 

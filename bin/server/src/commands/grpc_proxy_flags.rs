@@ -77,7 +77,8 @@ pub(super) struct Flags {
     /// Serializable reads never go back in time, whichever member answers.
     #[arg(long, value_name = "bool", num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", action = ArgAction::Set, help_heading = "Calls")]
     pub(super) experimental_serializable_ordering: bool,
-    /// Not offered: the proxy does not start with it. Linearizable reads go to the cluster.
+    /// Answer linearizable reads of keys that nobody else writes from memory; leasing keys begin with this prefix. All who write
+    /// must do so through proxies with the same prefix, or etcd's client package `leasing`.
     #[arg(long, value_name = "prefix", default_value = "", help_heading = "Calls")]
     pub(super) experimental_leasing_prefix: String,
 

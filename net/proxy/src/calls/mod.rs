@@ -7,6 +7,7 @@ mod serve;
 use crate::cluster::Members;
 use crate::kv::Kv;
 use crate::lease::Leases;
+use crate::pages::CallCounts;
 use crate::upstream::Pool;
 use crate::watch::Watches;
 use api::etcdserverpb as pb;
@@ -41,6 +42,7 @@ pub(crate) struct Calls {
     pub(crate) max_message: usize,
     /// A line for each call.
     pub(crate) log: bool,
+    pub(crate) counts: Arc<CallCounts>,
 }
 
 impl Calls {
@@ -56,7 +58,18 @@ impl Calls {
                 "received a gRPC request"
             );
         }
-        let Some(name) = path.strip_prefix("/etcdserverpb.") else { return self.pass(request, &path).await };
+        match self.counts.begin(&path) {
+            None => self.serve(request, &path).await,
+            Some(counted) => {
+                let request = counted.request(request);
+                let answer = self.serve(request, &path).await;
+                counted.answer(answer)
+            }
+        }
+    }
+
+    async fn serve(self: Arc<Self>, request: http::Request<Body>, path: &str) -> http::Response<Body> {
+        let Some(name) = path.strip_prefix("/etcdserverpb.") else { return self.pass(request, path).await };
         match name {
             "KV/Range" | "KV/Put" | "KV/DeleteRange" | "KV/Txn" | "KV/Compact" | "KV/RangeStream" => {
                 self.keys(request, name).await
@@ -87,7 +100,7 @@ impl Calls {
                 let members = &self.members;
                 serve::unary(request, OVERHEAD, |request| members.list(request)).await
             }
-            _ => self.pass(request, &path).await,
+            _ => self.pass(request, path).await,
         }
     }
 

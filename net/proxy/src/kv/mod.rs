@@ -5,6 +5,7 @@
 mod cache;
 #[cfg(test)]
 mod cache_tests;
+mod leasing;
 
 use crate::namespace::Namespace;
 use crate::pages::Counters;
@@ -13,6 +14,9 @@ use api::etcdserverpb as pb;
 use bytes::Bytes;
 use cache::{Cache, Found, Question, Span};
 use futures_util::{Stream, StreamExt};
+pub(crate) use leasing::{Leasing, follow, hold_lease};
+use pb::RequestUnion;
+use pb::response_op::Response as OpResponse;
 use std::sync::atomic::AtomicI64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,12 +31,20 @@ pub(crate) struct Kv {
     counters: Arc<Counters>,
     /// Newest revision that a read has shown, when reads must not go back.
     newest: Option<AtomicI64>,
+    /// Linearizable reads from memory.
+    leasing: Option<Arc<Leasing>>,
 }
 
 impl Kv {
-    pub(crate) fn new(pool: Pool, namespace: Namespace, ordering: bool, counters: Arc<Counters>) -> Self {
+    pub(crate) fn new(
+        pool: Pool,
+        namespace: Namespace,
+        ordering: bool,
+        leasing: Option<Arc<Leasing>>,
+        counters: Arc<Counters>,
+    ) -> Self {
         let newest = ordering.then(AtomicI64::default);
-        Self { pool, namespace, cache: Mutex::new(Cache::new()), counters, newest }
+        Self { pool, namespace, cache: Mutex::new(Cache::new()), counters, newest, leasing }
     }
 
     pub(crate) async fn range(
@@ -55,6 +67,12 @@ impl Kv {
                 }
                 Found::Nothing => self.counters.cache_misses.fetch_add(1, Relaxed),
             };
+        }
+        if let Some(leasing) = &self.leasing
+            && let Some(mut answer) = leasing.read(&context, &request).await?
+        {
+            self.namespace.strip_range(&mut answer);
+            return Ok(Response::new(answer));
         }
         let begun = self.cache().begin();
         let mut inside = request.clone();
@@ -109,8 +127,18 @@ impl Kv {
         self.refuse_empty(&request.key)?;
         let spans = [Span::new(&request.key, &Bytes::new())];
         request.key = self.namespace.key(&request.key);
-        let revision = |answer: &pb::PutResponse| answer.header.as_ref().map_or(0, |header| header.revision);
-        let mut answer = self.write("/etcdserverpb.KV/Put", &context, request, &spans, revision).await?;
+        let mut answer = match &self.leasing {
+            Some(leasing) => {
+                let write = RequestUnion::Put(request);
+                let (header, own) = self.write_leased(leasing, &context, write, &spans, &spans).await?;
+                let OpResponse::ResponsePut(answer) = own else { return Err(leasing::unexpected()) };
+                pb::PutResponse { header: Some(header), ..answer }
+            }
+            None => {
+                let revision = |answer: &pb::PutResponse| answer.header.as_ref().map_or(0, |header| header.revision);
+                self.write("/etcdserverpb.KV/Put", &context, request, &spans, revision).await?
+            }
+        };
         self.namespace.strip_put(&mut answer);
         Ok(Response::new(answer))
     }
@@ -124,8 +152,19 @@ impl Kv {
         self.refuse_empty(&request.key)?;
         let spans = [Span::new(&request.key, &request.range_end)];
         self.namespace.delete(&mut request);
-        let revision = |answer: &pb::DeleteRangeResponse| answer.header.as_ref().map_or(0, |header| header.revision);
-        let mut answer = self.write("/etcdserverpb.KV/DeleteRange", &context, request, &spans, revision).await?;
+        let mut answer = match &self.leasing {
+            Some(leasing) => {
+                let write = RequestUnion::DeleteRange(request);
+                let (header, own) = self.write_leased(leasing, &context, write, &spans, &spans).await?;
+                let OpResponse::ResponseDeleteRange(answer) = own else { return Err(leasing::unexpected()) };
+                pb::DeleteRangeResponse { header: Some(header), ..answer }
+            }
+            None => {
+                let revision =
+                    |answer: &pb::DeleteRangeResponse| answer.header.as_ref().map_or(0, |header| header.revision);
+                self.write("/etcdserverpb.KV/DeleteRange", &context, request, &spans, revision).await?
+            }
+        };
         self.namespace.strip_delete(&mut answer);
         Ok(Response::new(answer))
     }
@@ -135,9 +174,21 @@ impl Kv {
         let mut request = request.into_inner();
         let mut spans = Vec::new();
         self.collect_writes(&request, &mut spans)?;
+        let written = leasing::written(&request);
         self.namespace.txn(&mut request);
-        let revision = |answer: &pb::TxnResponse| answer.header.as_ref().map_or(0, |header| header.revision);
-        let mut answer = self.write("/etcdserverpb.KV/Txn", &context, request, &spans, revision).await?;
+        let mut answer = match &self.leasing {
+            // what only reads needs nobody's leave
+            Some(leasing) if !written.is_empty() => {
+                let write = RequestUnion::Txn(request);
+                let (header, own) = self.write_leased(leasing, &context, write, &spans, &written).await?;
+                let OpResponse::ResponseTxn(answer) = own else { return Err(leasing::unexpected()) };
+                pb::TxnResponse { header: Some(header), ..answer }
+            }
+            _ => {
+                let revision = |answer: &pb::TxnResponse| answer.header.as_ref().map_or(0, |header| header.revision);
+                self.write("/etcdserverpb.KV/Txn", &context, request, &spans, revision).await?
+            }
+        };
         self.namespace.strip_txn(&mut answer);
         Ok(Response::new(answer))
     }
@@ -155,6 +206,9 @@ impl Kv {
 
     /// Rights have changed: whoever asks again is judged again.
     pub(crate) fn forget_all(&self) {
+        if let Some(leasing) = &self.leasing {
+            leasing.forget_all();
+        }
         self.cache().clear();
         self.count_keys();
     }
@@ -179,6 +233,24 @@ impl Kv {
             written.note(revision(answer));
         }
         answer
+    }
+
+    /// As [`Self::write`], once nobody else has a key of `written` in memory.
+    async fn write_leased(
+        &self,
+        leasing: &Arc<Leasing>,
+        context: &Context,
+        write: RequestUnion,
+        spans: &[Span],
+        written: &[Span],
+    ) -> Result<(pb::ResponseHeader, OpResponse), Status> {
+        let noted = Written { kv: self, spans };
+        noted.note(0);
+        let done = leasing.write(context, write, written).await;
+        if let Ok((header, _)) = &done {
+            noted.note(header.revision);
+        }
+        done
     }
 
     /// What a transaction may change, and what it compares: it may show that an answer is old.

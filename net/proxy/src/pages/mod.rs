@@ -2,6 +2,7 @@
 //!
 //! Must never show a key or a value.
 
+mod call_counts;
 mod counters;
 mod member;
 
@@ -9,6 +10,7 @@ use crate::upstream::{Context, Pool, Repeat};
 use crate::watch::{Subscription, Watches};
 use api::etcdserverpb as pb;
 use bytes::Bytes;
+pub(crate) use call_counts::CallCounts;
 pub(crate) use counters::Counters;
 use http::{Method, Response, StatusCode, header};
 use http_body_util::Full;
@@ -27,6 +29,9 @@ pub(crate) struct Pages {
     pub(crate) pool: Pool,
     pub(crate) watches: Arc<Watches>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) counts: Arc<CallCounts>,
+    /// Families of the process, as text.
+    pub(crate) process: fn() -> String,
 }
 
 impl Pages {
@@ -42,7 +47,12 @@ impl Pages {
             "/health" => told(self.cluster_health().await),
             "/proxy/health" => told(self.own_health().await),
             "/metrics" => member::metrics(&self.pool).await,
-            "/proxy/metrics" => page(self.counters.page()),
+            "/proxy/metrics" => {
+                let mut text = self.counters.page();
+                self.counts.write(&mut text);
+                text.push_str(&(self.process)());
+                page(text)
+            }
             _ => text(StatusCode::NOT_FOUND, "404 page not found\n".into()),
         }
     }
