@@ -66,4 +66,36 @@ mod tests {
         assert_eq!(chosen(Some(256), Some(128)), (256, true));
         assert!(memory_budget(Some(87 * MIB), None).unwrap_err().contains("at least 88MiB"));
     }
+
+    /// The rows of the table in `docs/configuration.md`, and the part that each is about.
+    const ROWS: [(&str, fn(&Budgets) -> u64); 8] = [
+        ("all budgets together", |b| b.total() as u64),
+        ("block cache", |b| b.block_cache as u64),
+        ("memtables", |b| b.memtables as u64),
+        ("requests that wait", |b| b.door.request_bytes as u64),
+        ("chunks of large answers", |b| b.door.answer_bytes as u64),
+        ("answers that are sorted", |b| b.owners.collected as u64),
+        ("events kept for watchers", |b| b.owners.hub_ring as u64),
+        ("events sent and not taken", |b| b.owners.hub_sent as u64),
+    ];
+
+    #[test]
+    fn the_page_says_what_a_size_costs() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
+        let page = std::fs::read_to_string(path).expect("the page");
+        let cells = |line: &str| -> Vec<f64> { line.split('|').filter_map(|cell| cell.trim().parse().ok()).collect() };
+        let of = |start: &str| page.lines().find(|line| line.starts_with(&format!("| {start}")));
+        let groups = cells(of("memory of the cgroup").expect("the head of the table"));
+        assert!(groups.len() >= 4, "{groups:?}");
+        for (start, part) in ROWS {
+            let written = cells(of(start).unwrap_or_else(|| panic!("no row {start}")));
+            assert_eq!(written.len(), groups.len(), "{start}");
+            for (group, written) in groups.iter().zip(written) {
+                let bytes = memory_budget(None, Some((*group as u64) << 20)).expect("no flag is wrong").bytes;
+                let is = part(&Budgets::of(bytes)) as f64 / MIB as f64;
+                let close = (is - written).abs() <= if is < 10.0 { 0.06 } else { 1.0 };
+                assert!(close, "{start}, {group} MiB: {written} is written, {is:.2} it is");
+            }
+        }
+    }
 }

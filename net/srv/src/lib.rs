@@ -7,7 +7,7 @@ mod lookup;
 mod members;
 
 pub use clients::{Endpoint, client_endpoints};
-pub use lookup::{LookupError, Record, Resolver};
+pub use lookup::{LookupError, Record, Resolver, read_answer};
 pub use members::{Found, MembersError, Scheme, members};
 
 /// The name of a service's records: `_etcd-server-ssl-NAME._tcp.DOMAIN`; the suffix is left out when it is empty.

@@ -3,7 +3,7 @@
 //! Must never wait longer than its patience, whatever the servers do.
 
 use domain::base::iana::Rcode;
-use domain::base::{Name, Rtype};
+use domain::base::{Message, Name, Rtype};
 use domain::rdata::Srv;
 use domain::resolv::StubResolver;
 use domain::resolv::stub::conf::{ResolvConf, ServerConf, Transport};
@@ -80,28 +80,37 @@ impl Resolver {
         let question: Name<Vec<u8>> = name.parse().map_err(|_| failed("no such host"))?;
         let asked = tokio::time::timeout(PATIENCE, self.stub.query((question, Rtype::SRV))).await;
         let answer = asked.map_err(|_| failed("i/o timeout"))?.map_err(|why| failed(&why.to_string()))?;
-        match answer.header().rcode() {
-            Rcode::NOERROR => {}
-            Rcode::NXDOMAIN => return Err(failed("no such host")),
-            _ => return Err(failed("server misbehaving")),
-        }
-        let garbled = |_| failed("the answer is no message of DNS");
-        let section = answer.answer().map_err(garbled)?;
-        let mut records = Vec::new();
-        for record in section.limit_to_in::<Srv<_>>().take(MOST_RECORDS) {
-            let record = record.map_err(garbled)?;
-            let data = record.data();
-            records.push(Record {
-                priority: data.priority(),
-                weight: data.weight(),
-                port: data.port(),
-                target: data.target().to_string().trim_end_matches('.').to_owned(),
-            });
-        }
-        if records.is_empty() {
-            return Err(failed("no such host"));
-        }
-        records.sort_by_key(|record| (record.priority, u16::MAX - record.weight));
-        Ok(records)
+        read_answer(answer.as_slice()).map_err(failed)
     }
+}
+
+/// The records of an answer, in their order of use. The bytes may be anything.
+///
+/// # Errors
+/// What a lookup says of such an answer, but for the name and the server.
+pub fn read_answer(message: &[u8]) -> Result<Vec<Record>, &'static str> {
+    const GARBLED: &str = "the answer is no message of DNS";
+    let answer = Message::from_slice(message).map_err(|_| GARBLED)?;
+    match answer.header().rcode() {
+        Rcode::NOERROR => {}
+        Rcode::NXDOMAIN => return Err("no such host"),
+        _ => return Err("server misbehaving"),
+    }
+    let section = answer.answer().map_err(|_| GARBLED)?;
+    let mut records = Vec::new();
+    for record in section.limit_to_in::<Srv<_>>().take(MOST_RECORDS) {
+        let record = record.map_err(|_| GARBLED)?;
+        let data = record.data();
+        records.push(Record {
+            priority: data.priority(),
+            weight: data.weight(),
+            port: data.port(),
+            target: data.target().to_string().trim_end_matches('.').to_owned(),
+        });
+    }
+    if records.is_empty() {
+        return Err("no such host");
+    }
+    records.sort_by_key(|record| (record.priority, u16::MAX - record.weight));
+    Ok(records)
 }

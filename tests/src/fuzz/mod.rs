@@ -10,10 +10,14 @@ mod entry;
 mod etcd;
 mod flags;
 mod json;
+mod jwt;
 pub mod mutate;
 mod peer;
+mod registry;
 mod request;
 mod snapshot;
+mod srv;
+mod users;
 mod wal;
 
 use std::path::PathBuf;
@@ -30,7 +34,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 13] = [
     Target { name: "wal", run: wal::run, seeds: wal::seeds },
     Target { name: "entry", run: entry::run, seeds: entry::seeds },
     Target { name: "peer", run: peer::run, seeds: peer::seeds },
@@ -40,6 +44,10 @@ pub const TARGETS: [Target; 9] = [
     Target { name: "json", run: json::run, seeds: json::seeds },
     Target { name: "snapshot", run: snapshot::run, seeds: snapshot::seeds },
     Target { name: "etcd", run: etcd::run, seeds: etcd::seeds },
+    Target { name: "jwt", run: jwt::run, seeds: jwt::seeds },
+    Target { name: "users", run: users::run, seeds: users::seeds },
+    Target { name: "registry", run: registry::run, seeds: registry::seeds },
+    Target { name: "srv", run: srv::run, seeds: srv::seeds },
 ];
 
 /// The target of this name.

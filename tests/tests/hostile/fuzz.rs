@@ -99,6 +99,26 @@ fn databases_of_etcd() {
 }
 
 #[test]
+fn signed_tokens_and_keys() {
+    kept_and_mutated("jwt", 5_000);
+}
+
+#[test]
+fn rows_of_users_and_roles() {
+    kept_and_mutated("users", 50_000);
+}
+
+#[test]
+fn discovery_services() {
+    kept_and_mutated("registry", 20_000);
+}
+
+#[test]
+fn answers_of_name_servers() {
+    kept_and_mutated("srv", 100_000);
+}
+
+#[test]
 fn every_seed_of_every_target_is_kept() {
     for target in harness::fuzz::TARGETS {
         let kept = corpus(target.name);

@@ -2,7 +2,6 @@
 //!
 //! Asked at the first start alone. Must never be asked by a member that has data: it belongs to a cluster already.
 
-mod members;
 mod registry;
 mod service;
 

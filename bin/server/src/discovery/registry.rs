@@ -4,10 +4,10 @@
 //! registry itself says against this member ends the start.
 
 use super::ServiceSettings;
-use super::members::{Keys, Members, RegistryError, size};
 use super::service::Service;
 use api::etcdserverpb as pb;
 use bytes::Bytes;
+use daemon::registry::{Keys, Members, RegistryError, size};
 use std::time::Duration;
 use tonic::Status;
 

@@ -1,9 +1,9 @@
 //! The few calls to a discovery service, each within its time.
 
 use super::ServiceSettings;
-use super::members::RegistryError;
 use api::etcdserverpb as pb;
 use bytes::Bytes;
+use daemon::registry::RegistryError;
 use proxy::upstream::{ClientTls, Context, Pool, Repeat, UpstreamConfig};
 use std::time::Duration;
 use tonic::{Status, Streaming};

@@ -1,10 +1,10 @@
 //! What the registry of a new cluster holds: its size, and members in the order in which they registered. Pure.
 //!
-//! Source of keys, rules and texts: etcd's package `v3discovery`.
+//! Source of keys, rules and texts: etcd's package `v3discovery`. What is read here comes from another cluster: must never trust it.
 
 /// Why the registry cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum RegistryError {
+pub enum RegistryError {
     /// Nobody wrote how many members there will be.
     #[error("discovery: size key not found")]
     NoSize,
@@ -23,29 +23,35 @@ pub(super) enum RegistryError {
 }
 
 /// Keys of one cluster.
-pub(super) struct Keys(String);
+pub struct Keys(String);
 
 impl Keys {
-    pub(super) fn of(token: &str) -> Self {
+    /// Of the cluster with this token.
+    pub fn of(token: &str) -> Self {
         Self(format!("/_etcd/registry/{}", token.trim_matches('/')))
     }
 
-    pub(super) fn size(&self) -> String {
+    /// Where it stands how many members there will be.
+    pub fn size(&self) -> String {
         format!("{}/_config/size", self.0)
     }
 
     /// Where all members are.
-    pub(super) fn members(&self) -> String {
+    pub fn members(&self) -> String {
         format!("{}/members", self.0)
     }
 
-    pub(super) fn member(&self, id: u64) -> String {
+    /// Where a member is.
+    pub fn member(&self, id: u64) -> String {
         format!("{}/{id:x}", self.members())
     }
 }
 
 /// The number of members that was written.
-pub(super) fn size(value: Option<&[u8]>) -> Result<usize, RegistryError> {
+///
+/// # Errors
+/// [`RegistryError::NoSize`], [`RegistryError::BadSize`].
+pub fn size(value: Option<&[u8]>) -> Result<usize, RegistryError> {
     let text = value.ok_or(RegistryError::NoSize)?;
     let number: Option<i64> = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
     number.and_then(|size| usize::try_from(size).ok()).filter(|size| *size > 0).ok_or(RegistryError::BadSize)
@@ -61,15 +67,21 @@ struct Member {
 
 /// Members that have registered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Members(Vec<Member>);
+pub struct Members(Vec<Member>);
 
 impl Members {
-    pub(super) fn len(&self) -> usize {
+    /// How many there are.
+    pub fn len(&self) -> usize {
         self.0.len()
     }
 
+    /// Whether nobody has registered.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Adds what stands under a key. What is no member, and one that is there, is left out with a warning.
-    pub(super) fn add(&mut self, key: &[u8], value: &[u8], created: i64) {
+    pub fn add(&mut self, key: &[u8], value: &[u8], created: i64) {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
         let (key, urls) = (text(key), text(value));
         let is_there = self.0.iter().any(|member| member.key == key);
@@ -84,13 +96,19 @@ impl Members {
     }
 
     /// Refuses a member that is not among the first, when those are all there.
-    pub(super) fn refuse_late(&self, key: &str, size: usize) -> Result<(), RegistryError> {
+    ///
+    /// # Errors
+    /// [`RegistryError::Full`].
+    pub fn refuse_late(&self, key: &str, size: usize) -> Result<(), RegistryError> {
         let is_in_time = self.0.iter().take(size).any(|member| member.key == key) || self.len() < size;
         if is_in_time { Ok(()) } else { Err(RegistryError::Full) }
     }
 
     /// The first members, as `--initial-cluster` has them.
-    pub(super) fn cluster(&self, size: usize) -> Result<String, RegistryError> {
+    ///
+    /// # Errors
+    /// [`RegistryError::InvalidUrl`].
+    pub fn cluster(&self, size: usize) -> Result<String, RegistryError> {
         let urls: Vec<&str> = self.0.iter().take(size).map(|member| member.urls.as_str()).collect();
         let cluster = urls.join(",");
         embed::parse_cluster(&cluster).map_err(|_| RegistryError::InvalidUrl)?;

@@ -1,0 +1,4 @@
+//! The target `users` of `tests/src/fuzz` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| (harness::fuzz::target("users").run)(data));
