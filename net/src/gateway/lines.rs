@@ -33,7 +33,7 @@ struct Line {
 }
 
 /// What the first item of a stream says about the answer.
-pub(super) enum First {
+pub(super) enum FirstItem {
     /// There are lines; the first piece of them.
     Piece(Bytes),
     /// The stream failed before its first message; the line that says so.
@@ -48,12 +48,12 @@ impl Lines {
     }
 
     /// The first piece.
-    pub(super) fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<Result<First, Gone>> {
+    pub(super) fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<Result<FirstItem, Gone>> {
         let next = ready!(self.stream.borrow_mut().poll_next_unpin(cx));
         Poll::Ready(match next {
-            Some(Ok(message)) => self.begin(message).map(First::Piece),
-            Some(Err(Status { code: Code::Ok, .. })) | None => Ok(First::Nothing),
-            Some(Err(status)) => Ok(First::Failed(status.code, self.last(&status))),
+            Some(Ok(message)) => self.begin(message).map(FirstItem::Piece),
+            Some(Err(Status { code: Code::Ok, .. })) | None => Ok(FirstItem::Nothing),
+            Some(Err(status)) => Ok(FirstItem::Failed(status.code, self.last(&status))),
         })
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 /// What comes next.
-pub(super) enum Next {
+pub(super) enum NextMessage {
     /// A message.
     Message(Bytes),
     /// Nothing more.
@@ -56,13 +56,13 @@ impl Requests {
     }
 
     /// The next message.
-    pub(super) async fn next(&mut self) -> Next {
+    pub(super) async fn next(&mut self) -> NextMessage {
         let next = self.read().await;
         self.room.clear();
         next
     }
 
-    async fn read(&mut self) -> Next {
+    async fn read(&mut self) -> NextMessage {
         let mut scanner = Scanner::default();
         let mut value = BytesMut::new();
         loop {
@@ -72,8 +72,8 @@ impl Requests {
                     Ok(None) => {
                         return match scanner.end() {
                             Ok(true) => self.message(&value),
-                            Ok(false) => Next::End,
-                            Err(why) => Next::Refused(invalid(why)),
+                            Ok(false) => NextMessage::End,
+                            Err(why) => NextMessage::Refused(invalid(why)),
                         };
                     }
                     Err(next) => return next,
@@ -81,7 +81,7 @@ impl Requests {
             }
             let found = match scanner.feed(&self.rest) {
                 Ok(found) => found,
-                Err(why) => return Next::Refused(invalid(why)),
+                Err(why) => return NextMessage::Refused(invalid(why)),
             };
             let taken = match found {
                 Found::End(at) => at,
@@ -93,11 +93,11 @@ impl Requests {
             }
             let length = value.len() + part.len();
             if length > self.bounds.json {
-                return Next::Refused(self.too_large(&format!("more than {} bytes of JSON", self.bounds.json)));
+                return NextMessage::Refused(self.too_large(&format!("more than {} bytes of JSON", self.bounds.json)));
             }
             match found {
                 Found::End(_) if value.is_empty() => return self.message(&part),
-                _ if !self.room.grow(length) => return Next::Refused(self.bounds.busy.clone()),
+                _ if !self.room.grow(length) => return NextMessage::Refused(self.bounds.busy.clone()),
                 _ => value.extend_from_slice(&part),
             }
             if let Found::End(_) = found {
@@ -107,24 +107,24 @@ impl Requests {
     }
 
     /// The next bytes. Inside a value they must come in time.
-    async fn piece(&mut self, in_time: bool) -> Result<Option<Bytes>, Next> {
+    async fn piece(&mut self, in_time: bool) -> Result<Option<Bytes>, NextMessage> {
         let piece = match in_time {
             true => timeout(self.bounds.idle, self.input.piece()).await.map_err(|_| {
                 let text = "the request message did not arrive in time";
-                Next::Refused(Status::new(Code::DeadlineExceeded, text))
+                NextMessage::Refused(Status::new(Code::DeadlineExceeded, text))
             })?,
             false => self.input.piece().await,
         };
-        piece.transpose().map_err(|_| Next::Gone)
+        piece.transpose().map_err(|_| NextMessage::Gone)
     }
 
-    fn message(&self, value: &[u8]) -> Next {
+    fn message(&self, value: &[u8]) -> NextMessage {
         match decode(value, self.of) {
             Ok(message) if message.len() > self.bounds.message => {
-                Next::Refused(self.too_large(&message.len().to_string()))
+                NextMessage::Refused(self.too_large(&message.len().to_string()))
             }
-            Ok(message) => Next::Message(message),
-            Err(why) => Next::Refused(invalid(why)),
+            Ok(message) => NextMessage::Message(message),
+            Err(why) => NextMessage::Refused(invalid(why)),
         }
     }
 

@@ -2,11 +2,11 @@
 //!
 //! Must never answer for a method: what it says comes from there, or is about the request's form.
 
-use super::lines::{First, Lines};
+use super::lines::{FirstItem, Lines};
 use super::metadata;
 use super::paths::PATHS;
 use super::reply;
-use super::requests::{Next, Requests};
+use super::requests::{NextMessage, Requests};
 use super::websocket;
 use crate::door::{Code, Gone, HttpBody, HttpInput, HttpRequest, LocalMeta, LocalStream, LoopHandle, Status};
 use api::schema::{Flow, METHODS, Method as Rpc};
@@ -104,10 +104,10 @@ async fn only(requests: &mut Requests) -> Result<Bytes, Status> {
     let first = requests.next().await;
     let is_here = requests.pass_over_rest().await;
     match first {
-        Next::Message(message) if is_here => Ok(message),
-        Next::End if is_here => Ok(Bytes::new()),
-        Next::Refused(status) => Err(status),
-        Next::Message(_) | Next::End | Next::Gone => Err(Status::canceled()),
+        NextMessage::Message(message) if is_here => Ok(message),
+        NextMessage::End if is_here => Ok(Bytes::new()),
+        NextMessage::Refused(status) => Err(status),
+        NextMessage::Message(_) | NextMessage::End | NextMessage::Gone => Err(Status::canceled()),
     }
 }
 
@@ -159,12 +159,12 @@ fn bidi(
 async fn send_all(mut requests: Requests, stream: Rc<RefCell<LocalStream>>) -> Result<(), Gone> {
     loop {
         match requests.next().await {
-            Next::Message(message) => {
+            NextMessage::Message(message) => {
                 stream.borrow().send(message);
                 poll_fn(|cx| stream.borrow().poll_taken(cx)).await;
             }
-            Next::End | Next::Refused(_) => break,
-            Next::Gone => return Err(Gone),
+            NextMessage::End | NextMessage::Refused(_) => break,
+            NextMessage::Gone => return Err(Gone),
         }
     }
     stream.borrow().half_close();
@@ -193,9 +193,9 @@ async fn answer_lines(
         Err(Gone) => Poll::Ready(Err(Gone)),
     });
     let (status, first) = match first.await {
-        Ok(First::Piece(piece)) => (StatusCode::OK, Ok(piece)),
-        Ok(First::Failed(code, line)) => (reply::http_status(code), Ok(line)),
-        Ok(First::Nothing) => return Response::new(HttpBody::Stream(futures_util::stream::empty().boxed_local())),
+        Ok(FirstItem::Piece(piece)) => (StatusCode::OK, Ok(piece)),
+        Ok(FirstItem::Failed(code, line)) => (reply::http_status(code), Ok(line)),
+        Ok(FirstItem::Nothing) => return Response::new(HttpBody::Stream(futures_util::stream::empty().boxed_local())),
         Err(Gone) => (StatusCode::OK, Err(Gone)),
     };
     let rest = stream_of(move |cx| match go_on(cx) {

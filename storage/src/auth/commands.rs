@@ -64,13 +64,13 @@ fn only(outcome: AuthOutcome) -> Result<AuthChange, AuthRefusal> {
 }
 
 /// The state on its way to the next one.
-struct Next {
+struct AuthUpdate {
     state: AuthState,
     rows: Vec<Row>,
     tokens: Option<TokenChange>,
 }
 
-impl Next {
+impl AuthUpdate {
     fn of(state: &AuthState) -> Self {
         Self { state: state.clone(), rows: Vec::new(), tokens: None }
     }
@@ -175,7 +175,7 @@ impl AuthState {
         if !root.has_role(ROOT) {
             return Err(AuthRefusal::RootRoleMissing);
         }
-        let mut next = Next::of(self);
+        let mut next = AuthUpdate::of(self);
         next.state.enabled = true;
         next.switched()
     }
@@ -184,7 +184,7 @@ impl AuthState {
         if !self.enabled {
             return only(AuthOutcome::Done);
         }
-        let mut next = Next::of(self);
+        let mut next = AuthUpdate::of(self);
         next.state.enabled = false;
         next.tokens = Some(TokenChange::AllEnded);
         next.done()
@@ -234,7 +234,7 @@ impl AuthState {
             false => hash_of(&request.password, &request.hashed_password)?,
         };
         let name = request.name.clone().into();
-        let mut next = Next::of(self);
+        let mut next = AuthUpdate::of(self);
         next.user(&request.name, User { name, password, roles: Vec::new(), options: Some(options) });
         next.done()
     }
@@ -244,7 +244,7 @@ impl AuthState {
             return Err(AuthRefusal::InvalidManagement);
         }
         self.user(name)?;
-        let mut next = Next::of(self);
+        let mut next = AuthUpdate::of(self);
         next.state.users.remove(name);
         next.rows.push(rows::user(name, None));
         next.tokens = Some(TokenChange::UserEnded { user: name.into() });
@@ -257,7 +257,7 @@ impl AuthState {
             true => Bytes::new(),
             false => hash_of(&request.password, &request.hashed_password)?,
         };
-        let mut next = Next::of(self);
+        let mut next = AuthUpdate::of(self);
         next.user(&request.name, User { password, ..user });
         next.tokens = Some(TokenChange::UserEnded { user: request.name.clone() });
         next.done()
@@ -271,7 +271,7 @@ impl AuthState {
         }
         let Err(at) = user.roles.binary_search(&request.role) else { return only(AuthOutcome::Done) };
         user.roles.insert(at, request.role.clone());
-        let mut next = Next::of(self);
+        let mut next = AuthUpdate::of(self);
         next.user(&request.user, user);
         next.done()
     }
@@ -286,7 +286,7 @@ impl AuthState {
         if user.roles.len() == before {
             return Err(AuthRefusal::RoleNotGranted);
         }
-        let mut next = Next::of(self);
+        let mut next = AuthUpdate::of(self);
         next.user(&request.name, user);
         next.done()
     }
@@ -298,7 +298,7 @@ impl AuthState {
         if self.roles.contains_key(name) {
             return Err(AuthRefusal::RoleExists);
         }
-        let mut next = Next::of(self);
+        let mut next = AuthUpdate::of(self);
         next.role(name, Role { name: name.to_owned().into(), key_permission: Vec::new() });
         next.done()
     }
@@ -319,7 +319,7 @@ impl AuthState {
             return Err(AuthRefusal::InvalidManagement);
         }
         self.role(name)?;
-        let mut next = Next::of(self);
+        let mut next = AuthUpdate::of(self);
         next.state.roles.remove(name);
         next.rows.push(rows::role(name, None));
         let holders = self.users.iter().filter(|(_, user)| user.has_role(name));
@@ -345,7 +345,7 @@ impl AuthState {
                 role.key_permission.insert(at, permission.clone());
             }
         }
-        let mut next = Next::of(self);
+        let mut next = AuthUpdate::of(self);
         next.role(&request.name, role);
         next.done()
     }
@@ -357,7 +357,7 @@ impl AuthState {
         if role.key_permission.len() == before {
             return Err(AuthRefusal::PermissionNotGranted);
         }
-        let mut next = Next::of(self);
+        let mut next = AuthUpdate::of(self);
         next.role(&request.role, role);
         next.done()
     }

@@ -39,7 +39,7 @@ enum ExportError {
 
 /// A bucket of few rows, which are read twice: to count its pages, and to write them.
 #[derive(Clone, Copy, Debug)]
-enum Small {
+enum SmallBucket {
     /// Rows that stand in memory, ready.
     Ready(&'static str),
     /// Rows of this name, under this prefix of `meta`, taken over as they are.
@@ -49,16 +49,16 @@ enum Small {
 }
 
 /// All buckets but that of the versions.
-const SMALL: [Small; 9] = [
-    Small::Ready(rows::ALARM),
-    Small::Ready(rows::AUTH),
-    Small::Named(rows::ROLES, meta::AUTH_ROLE),
-    Small::Named(rows::USERS, meta::AUTH_USER),
-    Small::Ready(rows::CLUSTER),
-    Small::Leases,
-    Small::Ready(rows::MEMBERS),
-    Small::Ready(rows::REMOVED),
-    Small::Ready(rows::META),
+const SMALL_BUCKETS: [SmallBucket; 9] = [
+    SmallBucket::Ready(rows::ALARM),
+    SmallBucket::Ready(rows::AUTH),
+    SmallBucket::Named(rows::ROLES, meta::AUTH_ROLE),
+    SmallBucket::Named(rows::USERS, meta::AUTH_USER),
+    SmallBucket::Ready(rows::CLUSTER),
+    SmallBucket::Leases,
+    SmallBucket::Ready(rows::MEMBERS),
+    SmallBucket::Ready(rows::REMOVED),
+    SmallBucket::Ready(rows::META),
 ];
 
 /// Rows by bucket, ascending.
@@ -92,7 +92,7 @@ impl<S: Snapshot> EtcdSource<S> {
         let bytes = bytes.saturating_sub(versions * ours) + versions * theirs;
         let mut source = Self { snapshot, ready, pages: 0 };
         let mut counting = Pages::new(io::sink(), 0);
-        for small in SMALL {
+        for small in SMALL_BUCKETS {
             let mut bucket = BucketWriter::new(&mut counting);
             source.fill(small, &mut bucket).and_then(|()| Ok(bucket.finish()?)).map_err(unreadable)?;
         }
@@ -128,7 +128,7 @@ impl<S: Snapshot> EtcdSource<S> {
 
     fn write(&self, out: impl Write) -> Result<(), ExportError> {
         let mut file = FileWriter::begin(out, self.pages)?;
-        for small in SMALL {
+        for small in SMALL_BUCKETS {
             file.bucket(small.name().as_bytes(), |bucket| self.fill(small, bucket))?;
         }
         file.bucket(rows::KEY.as_bytes(), |bucket| self.versions(bucket))?;
@@ -136,20 +136,20 @@ impl<S: Snapshot> EtcdSource<S> {
         Ok(())
     }
 
-    fn fill<W: Write>(&self, small: Small, bucket: &mut BucketWriter<'_, W>) -> Result<(), ExportError> {
+    fn fill<W: Write>(&self, small: SmallBucket, bucket: &mut BucketWriter<'_, W>) -> Result<(), ExportError> {
         match small {
-            Small::Ready(name) => {
+            SmallBucket::Ready(name) => {
                 for (key, value) in self.ready.get(name).into_iter().flatten() {
                     bucket.put(key, value)?;
                 }
             }
-            Small::Named(_, prefix) => {
+            SmallBucket::Named(_, prefix) => {
                 let mut scan = self.under(prefix);
                 while let Some((key, value)) = scan.next()? {
                     bucket.put(&key[1..], value)?;
                 }
             }
-            Small::Leases => {
+            SmallBucket::Leases => {
                 // etcd orders ids as unsigned numbers: those below zero come last
                 let (first, zero, end) = (vec![meta::LEASE], meta::lease(0), vec![meta::LEASE + 1]);
                 for (lower, upper) in [(&zero, &end), (&first, &zero)] {
@@ -205,7 +205,7 @@ impl<S> std::fmt::Debug for EtcdSource<S> {
     }
 }
 
-impl Small {
+impl SmallBucket {
     fn name(self) -> &'static str {
         match self {
             Self::Ready(name) | Self::Named(name, _) => name,

@@ -35,7 +35,7 @@ const FORMATS: [&str; 5] = ["simple", "fields", "json", "table", "protobuf"];
 /// Reads all steps.
 pub fn read(text: &str) -> Vec<Step> {
     let mut steps = Vec::<Step>::new();
-    let mut next = Next::default();
+    let mut next = PendingStep::default();
     for line in text.lines() {
         let (mark, rest) = line.split_once(' ').unwrap_or((line, ""));
         match mark {
@@ -55,7 +55,7 @@ pub fn read(text: &str) -> Vec<Step> {
                     let step = next.clone().step(Action::Run, &format!("{rest} -w {format}"), true);
                     steps.push(step);
                 }
-                next = Next::default();
+                next = PendingStep::default();
             }
             ">" => {
                 let (name, pattern) = rest.split_once(' ').expect("> NAME pattern");
@@ -68,12 +68,12 @@ pub fn read(text: &str) -> Vec<Step> {
 }
 
 #[derive(Clone, Default)]
-struct Next {
+struct PendingStep {
     env: Vec<(String, String)>,
     reason: Option<String>,
 }
 
-impl Next {
+impl PendingStep {
     fn step(&mut self, action: Action, args: &str, endpoint: bool) -> Step {
         let next = std::mem::take(self);
         Step { action, args: words(args), endpoint, env: next.env, input: String::new(), reason: next.reason }

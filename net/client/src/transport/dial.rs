@@ -5,7 +5,7 @@
 use super::config::Config;
 use super::endpoint::{Address, Endpoint, Security, authority, check_host_port, read};
 use super::io_text::io_text;
-use super::preface::{First, Noticed};
+use super::preface::{FirstBytes, Noticed};
 use super::proxy;
 use super::secure::{self, Tls};
 use super::tls_text::tls_text;
@@ -43,7 +43,7 @@ pub async fn dial(config: &Config, text: &str, first: &str) -> Result<Channel, S
         endpoint = endpoint.keep_alive_timeout(config.keepalive_timeout);
     }
     // the connector gives the socket away once: a broken connection is dialled anew by the pool
-    let first_bytes = First::default();
+    let first_bytes = FirstBytes::default();
     let socket = TokioIo::new(Noticed { socket, first: first_bytes.clone() });
     let socket = Arc::new(Mutex::new(Some(socket)));
     let connector = tower::service_fn(move |_| {

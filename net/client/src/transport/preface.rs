@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 /// What the other side did first.
 #[derive(Clone, Default)]
-pub struct First(Arc<State>);
+pub struct FirstBytes(Arc<State>);
 
 #[derive(Default)]
 struct State {
@@ -20,7 +20,7 @@ struct State {
     changed: Notify,
 }
 
-impl First {
+impl FirstBytes {
     /// Comes back with the first bytes.
     ///
     /// # Errors
@@ -71,7 +71,7 @@ pub struct Noticed<S> {
     /// The socket.
     pub socket: S,
     /// Who is told.
-    pub first: First,
+    pub first: FirstBytes,
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Noticed<S> {

@@ -27,7 +27,7 @@ pub(super) struct Renewals<W> {
 }
 
 /// What becomes of a renewal.
-pub(super) enum Next<W> {
+pub(super) enum RenewalStep<W> {
     /// Answered, with whoever asked.
     Answer(W, LeaseKeepAliveResponse),
     /// A call is to be made.
@@ -42,14 +42,14 @@ impl<W> Renewals<W> {
     }
 
     /// Somebody renews a lease.
-    pub(super) fn renew(&mut self, id: i64, who: W, now: Instant) -> Next<W> {
+    pub(super) fn renew(&mut self, id: i64, who: W, now: Instant) -> RenewalStep<W> {
         self.sweep(now);
         let lease = self.leases.entry(id).or_insert_with(|| Lease { last: None, waiting: Vec::new(), is_asked: false });
         if let Some(answer) = lease.last.as_ref().and_then(|(at, answer)| again(*at, answer, now)) {
-            return Next::Answer(who, answer);
+            return RenewalStep::Answer(who, answer);
         }
         lease.waiting.push(who);
-        if std::mem::replace(&mut lease.is_asked, true) { Next::Wait } else { Next::Ask }
+        if std::mem::replace(&mut lease.is_asked, true) { RenewalStep::Wait } else { RenewalStep::Ask }
     }
 
     /// The member answered: whoever waits for it.
@@ -117,13 +117,13 @@ mod tests {
     fn renewals_share_a_call_and_then_its_answer_for_a_while() {
         let (mut renewals, start) = (Renewals::new(), Instant::now());
         let at = |millis| start + Duration::from_millis(millis);
-        assert!(matches!(renewals.renew(1, "a", at(0)), Next::Ask));
-        assert!(matches!(renewals.renew(1, "b", at(0)), Next::Wait));
-        assert!(matches!(renewals.renew(2, "c", at(0)), Next::Ask));
+        assert!(matches!(renewals.renew(1, "a", at(0)), RenewalStep::Ask));
+        assert!(matches!(renewals.renew(1, "b", at(0)), RenewalStep::Wait));
+        assert!(matches!(renewals.renew(2, "c", at(0)), RenewalStep::Ask));
         assert_eq!(renewals.answered(&answer(1, 6), at(10)), ["a", "b"]);
-        let Next::Answer("d", again) = renewals.renew(1, "d", at(500)) else { panic!("from memory") };
+        let RenewalStep::Answer("d", again) = renewals.renew(1, "d", at(500)) else { panic!("from memory") };
         assert_eq!(again.ttl, 5, "half a second has gone");
-        assert!(matches!(renewals.renew(1, "e", at(1100)), Next::Ask), "a sixth of the time is over");
+        assert!(matches!(renewals.renew(1, "e", at(1100)), RenewalStep::Ask), "a sixth of the time is over");
         assert_eq!(renewals.give_up().len(), 2);
     }
 
@@ -133,9 +133,9 @@ mod tests {
         renewals.renew(1, (), now);
         renewals.answered(&answer(1, 60), now);
         renewals.forget(1);
-        assert!(matches!(renewals.renew(1, (), now), Next::Ask));
+        assert!(matches!(renewals.renew(1, (), now), RenewalStep::Ask));
         assert_eq!(renewals.answered(&answer(1, 0), now).len(), 1);
-        assert!(matches!(renewals.renew(1, (), now), Next::Ask));
+        assert!(matches!(renewals.renew(1, (), now), RenewalStep::Ask));
         assert_eq!(renewals.asked(), [1]);
     }
 

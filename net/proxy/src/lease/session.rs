@@ -2,7 +2,7 @@
 //!
 //! Ends when nobody has asked for a while. Must never leave anybody waiting: when no member answers in time, all are told.
 
-use super::renewals::{Next, Renewals};
+use super::renewals::{RenewalStep, Renewals};
 use crate::upstream::{Context, Pool};
 use api::etcdserverpb as pb;
 use std::time::{Duration, Instant};
@@ -116,10 +116,10 @@ impl Session {
         match order {
             Order::Forget(id) => self.renewals.forget(id),
             Order::Renew(id, who) => match self.renewals.renew(id, who, Instant::now()) {
-                Next::Answer(who, answer) => drop(who.send(Ok(answer))),
-                Next::Wait => {}
+                RenewalStep::Answer(who, answer) => drop(who.send(Ok(answer))),
+                RenewalStep::Wait => {}
                 // without a stream, it is asked for when one opens
-                Next::Ask => drop(out.map(|out| out.send(pb::LeaseKeepAliveRequest { id }))),
+                RenewalStep::Ask => drop(out.map(|out| out.send(pb::LeaseKeepAliveRequest { id }))),
             },
         }
     }

@@ -38,9 +38,9 @@ pub(super) async fn may_use_key(
         return Ok(true);
     }
     let roles = match who(services, request).await? {
-        Asks::Nobody => vec![GUEST.to_owned()],
-        Asks::Unknown => return Ok(false),
-        Asks::User(user) => user.roles.unwrap_or_default(),
+        Requester::Nobody => vec![GUEST.to_owned()],
+        Requester::Unknown => return Ok(false),
+        Requester::User(user) => user.roles.unwrap_or_default(),
     };
     let write = !matches!(request.method, Method::GET | Method::HEAD);
     for name in roles {
@@ -64,13 +64,13 @@ pub(super) async fn is_root(services: &ClientServices, request: &WholeRequest) -
         return Ok(true);
     }
     Ok(match who(services, request).await? {
-        Asks::User(user) => user.roles.iter().flatten().any(|role| role == ROOT),
-        Asks::Nobody | Asks::Unknown => false,
+        Requester::User(user) => user.roles.iter().flatten().any(|role| role == ROOT),
+        Requester::Nobody | Requester::Unknown => false,
     })
 }
 
 /// Who asks.
-enum Asks {
+enum Requester {
     /// Nobody is named.
     Nobody,
     /// Somebody who is not known, or has another password.
@@ -87,19 +87,19 @@ fn known<T>(done: Result<T, Refused>) -> Result<Option<T>, Status> {
     }
 }
 
-async fn who(services: &ClientServices, request: &WholeRequest) -> Result<Asks, Status> {
+async fn who(services: &ClientServices, request: &WholeRequest) -> Result<Requester, Status> {
     let users = Users(services);
     if let Some(value) = request.headers.get(header::AUTHORIZATION).filter(|value| !value.is_empty()) {
-        let Some((name, password)) = basic(value.as_bytes()) else { return Ok(Asks::Unknown) };
-        let Some(user) = known(users.user(&name).await)? else { return Ok(Asks::Unknown) };
+        let Some((name, password)) = basic(value.as_bytes()) else { return Ok(Requester::Unknown) };
+        let Some(user) = known(users.user(&name).await)? else { return Ok(Requester::Unknown) };
         let fits = password_fits(services, &user.password, password).await?;
-        return Ok(if fits { Asks::User(user) } else { Asks::Unknown });
+        return Ok(if fits { Requester::User(user) } else { Requester::Unknown });
     }
     let is_asked = services.config().client_cert_auth;
     let name = request.peer.tls.as_ref().filter(|_| is_asked).and_then(|tls| tls.common_name());
-    let Some(name) = name.filter(|name| !name.is_empty()) else { return Ok(Asks::Nobody) };
+    let Some(name) = name.filter(|name| !name.is_empty()) else { return Ok(Requester::Nobody) };
     let user = known(users.user(name).await)?;
-    Ok(user.map_or(Asks::Nobody, Asks::User))
+    Ok(user.map_or(Requester::Nobody, Requester::User))
 }
 
 /// Name and password of a header.
