@@ -4,9 +4,8 @@
 
 use crate::database::{Bucket, Database, Root};
 use crate::error::BoltError;
-use crate::node::{Node, head_of};
+use crate::node::{LEVELS, Node, head_of};
 use crate::page::{HEAD, Kind, NO_FREE_LIST, u64_at};
-use crate::rows::LEVELS;
 use crate::source::Source;
 use bytes::Bytes;
 

@@ -14,6 +14,9 @@ use bytes::Bytes;
 /// Longest run of pages that is read at once.
 const WHOLE: u64 = 1 << 20;
 
+/// Levels of a tree. The largest files have five.
+pub(crate) const LEVELS: usize = 32;
+
 /// See the file header.
 #[derive(Debug)]
 pub(crate) struct Node {
@@ -35,6 +38,18 @@ impl Node {
         match &bucket.0 {
             Root::Page(page) => Self::load(database, *page),
             Root::Inline { owner, bytes } => Self::inline(database, *owner, bytes.clone()),
+        }
+    }
+
+    /// Reads a page below `depth` others of its tree: it has rows, or pages with rows.
+    pub(crate) fn below<S: Source>(database: &Database<S>, page: u64, depth: usize) -> Result<Self, BoltError> {
+        if depth == LEVELS {
+            return Err(database.damaged(page, "it lies deeper than any tree is"));
+        }
+        let node = Self::load(database, page)?;
+        match node.count {
+            0 => Err(database.damaged(page, "it is empty, below another page")),
+            _ => Ok(node),
         }
     }
 

@@ -10,9 +10,6 @@ use crate::page::Kind;
 use crate::source::Source;
 use bytes::Bytes;
 
-/// Levels of a tree. The largest files have five.
-pub(crate) const LEVELS: usize = 32;
-
 /// A row of a bucket. Key and value share the buffer of their page: copy what is to stay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
@@ -95,13 +92,7 @@ impl<'d, S: Source> Rows<'d, S> {
     }
 
     fn enter(&mut self, child: u64) -> Result<(), BoltError> {
-        if self.path.len() == LEVELS {
-            return Err(self.database.damaged(child, "it lies deeper than any tree is"));
-        }
-        let node = Node::load(self.database, child)?;
-        if node.count == 0 {
-            return Err(self.database.damaged(child, "it is empty, below another page"));
-        }
+        let node = Node::below(self.database, child, self.path.len())?;
         self.path.push((node, 0));
         Ok(())
     }

@@ -7,7 +7,7 @@ use crate::database::{Bucket, Database};
 use crate::error::BoltError;
 use crate::node::Node;
 use crate::page::Kind;
-use crate::rows::{LEVELS, Row};
+use crate::rows::Row;
 use crate::source::Source;
 use bytes::Bytes;
 
@@ -58,13 +58,7 @@ impl<S: Source> RowsBack<'_, S> {
     }
 
     fn enter(&mut self, child: u64) -> Result<(), BoltError> {
-        if self.path.len() == LEVELS {
-            return Err(self.database.damaged(child, "it lies deeper than any tree is"));
-        }
-        let node = Node::load(self.database, child)?;
-        if node.count == 0 {
-            return Err(self.database.damaged(child, "it is empty, below another page"));
-        }
+        let node = Node::below(self.database, child, self.path.len())?;
         let count = node.count;
         self.path.push((node, count));
         Ok(())
