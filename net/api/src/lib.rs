@@ -14,7 +14,10 @@
 //! a request decoded at the door goes to the core without a conversion. Decoded `bytes` fields share the buffer they came from.
 //! There are no server stubs: the door calls services by path. Must never hold logic.
 
+mod codes;
 pub mod schema;
+
+pub use codes::CODE_NAMES;
 
 /// Package `mvccpb`.
 pub mod mvccpb {

@@ -57,26 +57,7 @@ impl Code {
 
     /// grpc-go's name, as metrics label it (`OK`, `InvalidArgument`, ...).
     pub fn name(self) -> &'static str {
-        const NAMES: [&str; 17] = [
-            "OK",
-            "Canceled",
-            "Unknown",
-            "InvalidArgument",
-            "DeadlineExceeded",
-            "NotFound",
-            "AlreadyExists",
-            "PermissionDenied",
-            "ResourceExhausted",
-            "FailedPrecondition",
-            "Aborted",
-            "OutOfRange",
-            "Unimplemented",
-            "Internal",
-            "Unavailable",
-            "DataLoss",
-            "Unauthenticated",
-        ];
-        NAMES[self as usize]
+        api::CODE_NAMES[self as usize]
     }
 
     /// The number as header text.

@@ -2,6 +2,7 @@
 //!
 //! Must never hold a message back, nor count a method that etcd does not have: labels come from here, not from clients.
 
+use api::CODE_NAMES;
 use api::schema::{Flow, METHODS};
 use http::HeaderMap;
 use hyper::body::{Frame, SizeHint};
@@ -14,26 +15,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{self, Poll};
 use tonic::body::Body;
 
-/// Names of the codes, by number.
-const CODES: [&str; 17] = [
-    "OK",
-    "Canceled",
-    "Unknown",
-    "InvalidArgument",
-    "DeadlineExceeded",
-    "NotFound",
-    "AlreadyExists",
-    "PermissionDenied",
-    "ResourceExhausted",
-    "FailedPrecondition",
-    "Aborted",
-    "OutOfRange",
-    "Unimplemented",
-    "Internal",
-    "Unavailable",
-    "DataLoss",
-    "Unauthenticated",
-];
 const CANCELED: usize = 1;
 const UNKNOWN: usize = 2;
 /// Bytes before each message: compressed or not, and its length.
@@ -46,7 +27,7 @@ struct MethodCounts {
     started: AtomicU64,
     received: AtomicU64,
     sent: AtomicU64,
-    handled: [AtomicU64; CODES.len()],
+    handled: [AtomicU64; CODE_NAMES.len()],
 }
 
 /// Counts of all methods.
@@ -93,7 +74,7 @@ impl CallCounts {
             "Total number of RPCs completed on the server, regardless of success or failure.",
         );
         for counts in &called {
-            for (code, handled) in CODES.iter().zip(&counts.handled) {
+            for (code, handled) in CODE_NAMES.iter().zip(&counts.handled) {
                 let handled = handled.load(Relaxed);
                 if handled > 0 {
                     // writing into memory does not fail
@@ -166,7 +147,7 @@ fn end(counts: Option<&MethodCounts>, code: usize) {
 fn code_of(headers: &HeaderMap) -> Option<usize> {
     let status = headers.get("grpc-status")?.to_str().ok();
     let code = status.and_then(|text| text.parse::<usize>().ok());
-    Some(code.filter(|code| *code < CODES.len()).unwrap_or(UNKNOWN))
+    Some(code.filter(|code| *code < CODE_NAMES.len()).unwrap_or(UNKNOWN))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
