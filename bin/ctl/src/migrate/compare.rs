@@ -1,9 +1,9 @@
 //! Compares both sides, key by key, each at one revision. Must never change either.
 
+use super::error::MigrateError;
 use super::leases::Leases;
 use super::pages::Pages;
 use super::report::Report;
-use super::trouble::Trouble;
 use api::mvccpb::KeyValue;
 use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
@@ -52,7 +52,7 @@ impl Side {
         Self { pages, read: VecDeque::new(), over: false, keys: 0, hash: Context::new(&SHA256) }
     }
 
-    async fn fill(&mut self) -> Result<(), Trouble> {
+    async fn fill(&mut self) -> Result<(), MigrateError> {
         while self.read.is_empty() && !self.over {
             match self.pages.next().await? {
                 Some(page) => self.read.extend(page),
@@ -92,7 +92,7 @@ impl<'a> Comparison<'a> {
     ///
     /// # Errors
     /// As reading the pages.
-    pub async fn next(&mut self, report: &mut Report) -> Result<Option<Difference>, Trouble> {
+    pub async fn next(&mut self, report: &mut Report) -> Result<Option<Difference>, MigrateError> {
         tokio::try_join!(self.source.fill(), self.destination.fill())?;
         while let (Some(here), Some(there)) = (self.source.read.front(), self.destination.read.front()) {
             match here.key.cmp(&there.key) {

@@ -5,10 +5,10 @@
 
 use super::batch::{Batch, Change};
 use super::cluster::Cluster;
+use super::error::MigrateError;
 use super::job::Job;
 use super::pages::Pages;
 use super::state::Phase;
-use super::trouble::Trouble;
 use crate::client::method::TXN;
 use crate::print::say_line;
 use api::etcdserverpb as pb;
@@ -24,8 +24,8 @@ const AHEAD: usize = 4;
 /// Copies what is left: `done` keys are there already. Then the destination follows from `base` on.
 ///
 /// # Errors
-/// [`Trouble::Compacted`] when the source forgets the revision meanwhile; what waiting does not mend.
-pub async fn copy(job: &mut Job, base: i64, done: usize) -> Result<(), Trouble> {
+/// [`MigrateError::Compacted`] when the source forgets the revision meanwhile; what waiting does not mend.
+pub async fn copy(job: &mut Job, base: i64, done: usize) -> Result<(), MigrateError> {
     let names = names(job, base).await?;
     let total = names.len();
     if done > 0 {
@@ -56,7 +56,7 @@ pub async fn copy(job: &mut Job, base: i64, done: usize) -> Result<(), Trouble> 
 }
 
 /// Names of all keys at a revision, with the revision in which each was created, in that order.
-async fn names(job: &mut Job, base: i64) -> Result<Vec<(i64, Bytes)>, Trouble> {
+async fn names(job: &mut Job, base: i64) -> Result<Vec<(i64, Bytes)>, MigrateError> {
     let mut names = Vec::new();
     let mut pages = Pages::new(job.source.clone(), base, true);
     job.report.begin(0);
@@ -69,7 +69,7 @@ async fn names(job: &mut Job, base: i64) -> Result<Vec<(i64, Bytes)>, Trouble> {
     Ok(names)
 }
 
-async fn fetch(source: Cluster, revision: i64, keys: Vec<Bytes>) -> Result<Vec<KeyValue>, Trouble> {
+async fn fetch(source: Cluster, revision: i64, keys: Vec<Bytes>) -> Result<Vec<KeyValue>, MigrateError> {
     let get = |key: Bytes| {
         let range = pb::RangeRequest { key, revision, ..Default::default() };
         pb::RequestOp { request: Some(pb::RequestUnion::Range(range)) }

@@ -4,8 +4,8 @@
 //! Must never go on after the second unless `--overwrite` says so.
 
 use super::cluster::Cluster;
+use super::error::MigrateError;
 use super::state::{KEY, Phase, State};
-use super::trouble::Trouble;
 use crate::client::method::{PUT, RANGE, TXN};
 use crate::client::range::OPEN;
 use crate::exit::{ERROR, Exit};
@@ -36,7 +36,7 @@ impl Destination {
     ///
     /// # Errors
     /// When the destination holds something else.
-    pub async fn open(cluster: Cluster, source: u64, overwrite: bool) -> Result<Self, Trouble> {
+    pub async fn open(cluster: Cluster, source: u64, overwrite: bool) -> Result<Self, MigrateError> {
         let all = pb::RangeRequest { key: OPEN, range_end: OPEN, count_only: true, ..Default::default() };
         let found: pb::RangeResponse = cluster.ask(RANGE, get(KEY)).await?;
         let revision = found.header.unwrap_or_default().revision;
@@ -84,7 +84,7 @@ impl Destination {
     ///
     /// # Errors
     /// What waiting does not mend.
-    pub async fn is_in(&self, other: &Cluster) -> Result<bool, Trouble> {
+    pub async fn is_in(&self, other: &Cluster) -> Result<bool, MigrateError> {
         let found: pb::RangeResponse = other.ask(RANGE, get(KEY)).await?;
         Ok(found.kvs.first().is_some_and(|kv| kv.value == self.state.encode()))
     }
@@ -92,8 +92,8 @@ impl Destination {
     /// Writes, and is then in this phase.
     ///
     /// # Errors
-    /// [`Trouble::LeaseGone`] and [`Trouble::TooLarge`]: nothing was written then. When somebody else writes.
-    pub async fn commit(&mut self, mut ops: Vec<pb::RequestOp>, phase: Phase) -> Result<(), Trouble> {
+    /// [`MigrateError::LeaseGone`] and [`MigrateError::TooLarge`]: nothing was written then. When somebody else writes.
+    pub async fn commit(&mut self, mut ops: Vec<pb::RequestOp>, phase: Phase) -> Result<(), MigrateError> {
         let next = State { writes: self.state.writes + 1, phase, ..self.state.clone() };
         let value = next.encode();
         ops.push(put(KEY, value.clone(), 0));
@@ -104,7 +104,7 @@ impl Destination {
         } else {
             // a transaction whose answer was lost was carried out, or somebody else wrote the state
             let ours = found(&answer).filter(|kv| kv.value == value);
-            ours.map(|kv| kv.mod_revision).ok_or(Trouble::Overtaken)?
+            ours.map(|kv| kv.mod_revision).ok_or(MigrateError::Overtaken)?
         };
         self.state = next;
         self.has_written = true;
@@ -118,7 +118,7 @@ impl Destination {
     ///
     /// # Errors
     /// As [`Self::commit`].
-    pub async fn put_alone(&mut self, request: pb::PutRequest) -> Result<(), Trouble> {
+    pub async fn put_alone(&mut self, request: pb::PutRequest) -> Result<(), MigrateError> {
         let answer: pb::PutResponse = self.cluster.ask(PUT, request).await?;
         self.revision = answer.header.unwrap_or_default().revision;
         Ok(())
@@ -128,12 +128,12 @@ impl Destination {
     ///
     /// # Errors
     /// When somebody else changed it.
-    pub async fn forget(&mut self) -> Result<(), Trouble> {
+    pub async fn forget(&mut self) -> Result<(), MigrateError> {
         let delete = pb::DeleteRangeRequest { key: KEY, ..Default::default() };
         let delete = pb::RequestOp { request: Some(pb::RequestUnion::DeleteRange(delete)) };
         let txn = pb::TxnRequest { compare: vec![self.unchanged()], success: vec![delete], failure: vec![read(KEY)] };
         let answer: pb::TxnResponse = self.cluster.ask(TXN, txn).await?;
-        if answer.succeeded || found(&answer).is_none() { Ok(()) } else { Err(Trouble::Overtaken) }
+        if answer.succeeded || found(&answer).is_none() { Ok(()) } else { Err(MigrateError::Overtaken) }
     }
 
     fn unchanged(&self) -> pb::Compare {
@@ -147,7 +147,7 @@ impl Destination {
     }
 
     /// Looks at what happened between the last revision that is known and this one of ours.
-    async fn moved_to(&mut self, ours: i64) -> Result<(), Trouble> {
+    async fn moved_to(&mut self, ours: i64) -> Result<(), MigrateError> {
         if ours <= self.revision + 1 {
             return Ok(());
         }

@@ -4,11 +4,11 @@
 
 use super::cluster::Cluster;
 use super::compare::Comparison;
+use super::error::MigrateError;
 use super::job::Job;
 use super::options::Options;
 use super::pages::Pages;
 use super::state::Phase;
-use super::trouble::Trouble;
 use super::users;
 use crate::client::method::AUTH_ENABLE;
 use crate::client::{Client, Config, Login};
@@ -23,7 +23,7 @@ const NAMED: usize = 10;
 ///
 /// # Errors
 /// When both sides are not equal; what waiting does not mend.
-pub async fn finish(job: &mut Job, options: &Options, position: i64) -> Result<bool, Trouble> {
+pub async fn finish(job: &mut Job, options: &Options, position: i64) -> Result<bool, MigrateError> {
     let leases = job.leases.settle().await?;
     say_line(&format!("leases: {leases}"));
     let copied = users::copy(&job.source, &job.destination.cluster, &options.passwords).await?;
@@ -55,7 +55,7 @@ pub async fn finish(job: &mut Job, options: &Options, position: i64) -> Result<b
 }
 
 /// Compares every key, value and lease.
-async fn verify(job: &mut Job, position: i64) -> Result<(), Trouble> {
+async fn verify(job: &mut Job, position: i64) -> Result<(), MigrateError> {
     let there = job.destination.revision;
     let source = Pages::new(job.source.clone(), position, false);
     let destination = Pages::new(job.destination.cluster.clone(), there, false);
@@ -86,7 +86,7 @@ async fn verify(job: &mut Job, position: i64) -> Result<(), Trouble> {
 }
 
 /// Whether users count at the source and not yet at the destination, where they can: somebody must be able to log in as root.
-async fn must_switch_on(job: &Job, options: &Options) -> Result<bool, Trouble> {
+async fn must_switch_on(job: &Job, options: &Options) -> Result<bool, MigrateError> {
     let here = users::are_on(&job.source).await?.unwrap_or(options.logged_in);
     if !here || users::are_on(&job.destination.cluster).await? == Some(true) {
         return Ok(false);
@@ -101,7 +101,7 @@ async fn must_switch_on(job: &Job, options: &Options) -> Result<bool, Trouble> {
 }
 
 /// Switches authentication on, and goes on as root.
-async fn enable_users(job: &mut Job, options: &Options) -> Result<(), Trouble> {
+async fn enable_users(job: &mut Job, options: &Options) -> Result<(), MigrateError> {
     let enabled: Result<pb::AuthEnableResponse, _> =
         job.destination.cluster.ask(AUTH_ENABLE, pb::AuthEnableRequest {}).await;
     enabled?;

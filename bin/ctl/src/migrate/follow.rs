@@ -2,8 +2,8 @@
 
 use super::batch::{Batch, Change, Limits};
 use super::cluster::Cluster;
+use super::error::MigrateError;
 use super::state::Phase;
-use super::trouble::Trouble;
 use crate::exit::{ERROR, Exit};
 use conclave_client::{Changes, EventKind, WatchError, Watcher};
 use std::collections::VecDeque;
@@ -34,7 +34,7 @@ impl Feed {
     ///
     /// # Errors
     /// What the source refuses.
-    pub async fn start(source: &Cluster, position: i64, inside: usize) -> Result<Self, Trouble> {
+    pub async fn start(source: &Cluster, position: i64, inside: usize) -> Result<Self, MigrateError> {
         let watch = source.client().watch("").prefix().since(position + 1);
         let watcher = watch.await.map_err(trouble)?;
         let (out, answers) = mpsc::channel(QUEUE);
@@ -46,8 +46,8 @@ impl Feed {
     /// Waits for changes, and takes as many of those that are there as one transaction may hold. May be dropped while it waits.
     ///
     /// # Errors
-    /// [`Trouble::Compacted`]; what the source refuses.
-    pub async fn next(&mut self, limits: Limits) -> Result<(Batch, Phase), Trouble> {
+    /// [`MigrateError::Compacted`]; what the source refuses.
+    pub async fn next(&mut self, limits: Limits) -> Result<(Batch, Phase), MigrateError> {
         while self.pending.is_empty() {
             let answer = self.answers.recv().await;
             self.take(answer.ok_or_else(|| Exit::new(ERROR, "the watch of the source ended"))?)?;
@@ -67,7 +67,7 @@ impl Feed {
         let _ = self.progress.try_send(());
     }
 
-    fn take(&mut self, answer: Result<Changes, WatchError>) -> Result<(), Trouble> {
+    fn take(&mut self, answer: Result<Changes, WatchError>) -> Result<(), MigrateError> {
         let changes = answer.map_err(trouble)?;
         if changes.is_progress() && changes.revision > self.position {
             self.pending.push_back(Change::nothing(changes.revision));
@@ -132,9 +132,9 @@ async fn pump(mut watcher: Watcher, out: mpsc::Sender<Result<Changes, WatchError
     }
 }
 
-fn trouble(why: WatchError) -> Trouble {
+fn trouble(why: WatchError) -> MigrateError {
     match why {
-        WatchError::Compacted { .. } => Trouble::Compacted,
+        WatchError::Compacted { .. } => MigrateError::Compacted,
         other => Exit::new(ERROR, other.to_string()).into(),
     }
 }

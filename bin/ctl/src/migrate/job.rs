@@ -3,10 +3,10 @@
 use super::batch::{Batch, Change, Kind, Limits};
 use super::cluster::Cluster;
 use super::destination::{Destination, put};
+use super::error::MigrateError;
 use super::leases::Leases;
 use super::report::Report;
 use super::state::Phase;
-use super::trouble::Trouble;
 use api::etcdserverpb as pb;
 use std::sync::Arc;
 
@@ -43,18 +43,18 @@ impl Job {
     ///
     /// # Errors
     /// What waiting does not mend.
-    pub async fn write(&mut self, batch: &Batch, phase: Phase) -> Result<(), Trouble> {
+    pub async fn write(&mut self, batch: &Batch, phase: Phase) -> Result<(), MigrateError> {
         loop {
             let ops = self.operations(batch).await?;
             match self.destination.commit(ops.clone(), phase).await {
-                Err(Trouble::LeaseGone) => self.leases.doubt(batch.changes.iter().filter_map(lease_of)),
-                Err(Trouble::TooLarge) => match &ops[..] {
+                Err(MigrateError::LeaseGone) => self.leases.doubt(batch.changes.iter().filter_map(lease_of)),
+                Err(MigrateError::TooLarge) => match &ops[..] {
                     [pb::RequestOp { request: Some(pb::RequestUnion::Put(alone)) }] => {
                         self.destination.put_alone(alone.clone()).await?;
                         self.destination.commit(Vec::new(), phase).await?;
                         break;
                     }
-                    _ => return Err(Trouble::TooLarge),
+                    _ => return Err(MigrateError::TooLarge),
                 },
                 done => {
                     done?;
@@ -68,7 +68,7 @@ impl Job {
         Ok(())
     }
 
-    async fn operations(&self, batch: &Batch) -> Result<Vec<pb::RequestOp>, Trouble> {
+    async fn operations(&self, batch: &Batch) -> Result<Vec<pb::RequestOp>, MigrateError> {
         let mut ops = Vec::with_capacity(batch.changes.len() + 1);
         for change in &batch.changes {
             match &change.kind {

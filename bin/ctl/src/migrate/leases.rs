@@ -4,7 +4,7 @@
 //! keys.
 
 use super::cluster::Cluster;
-use super::trouble::Trouble;
+use super::error::MigrateError;
 use crate::client::keep_alive;
 use crate::client::method::{LEASE_GRANT, LEASE_LEASES, LEASE_REVOKE};
 use crate::exit::{ERROR, Exit};
@@ -27,7 +27,7 @@ const AT_ONCE: usize = 16;
 
 /// A lease that the destination has.
 #[derive(Clone, Copy, Debug)]
-struct Held {
+struct DestinationLease {
     granted: Duration,
     /// It lives at the destination at least until then.
     until: Instant,
@@ -37,8 +37,8 @@ struct Held {
 }
 
 #[derive(Default)]
-struct Book {
-    held: HashMap<i64, Held>,
+struct LeaseTable {
+    held: HashMap<i64, DestinationLease>,
     /// Leases that the source does not have any more, and a revision of it that is not older than their end.
     gone: HashMap<i64, i64>,
 }
@@ -47,7 +47,7 @@ struct Book {
 pub struct Leases {
     source: Cluster,
     destination: Cluster,
-    book: Mutex<Book>,
+    table: Mutex<LeaseTable>,
     /// Everything up to this revision of the source is written.
     position: AtomicI64,
     lost: AtomicBool,
@@ -58,9 +58,9 @@ pub struct Leases {
 impl Leases {
     /// None yet.
     pub fn new(source: Cluster, destination: Cluster) -> Arc<Self> {
-        let (book, position) = (Mutex::default(), AtomicI64::new(0));
+        let (table, position) = (Mutex::default(), AtomicI64::new(0));
         let (lost, silent) = (AtomicBool::new(false), AtomicBool::new(false));
-        Arc::new(Self { source, destination, book, position, lost, silent })
+        Arc::new(Self { source, destination, table, position, lost, silent })
     }
 
     /// Everything up to this revision of the source is written.
@@ -78,22 +78,22 @@ impl Leases {
     ///
     /// # Errors
     /// What waiting does not mend.
-    pub async fn adopt(&self, id: i64, revision: i64) -> Result<i64, Trouble> {
+    pub async fn adopt(&self, id: i64, revision: i64) -> Result<i64, MigrateError> {
         if id == 0 {
             return Ok(0);
         }
         {
-            let book = self.book();
-            if book.held.contains_key(&id) {
+            let table = self.table();
+            if table.held.contains_key(&id) {
                 return Ok(id);
             }
-            if book.gone.get(&id).is_some_and(|known| *known >= revision) {
+            if table.gone.get(&id).is_some_and(|known| *known >= revision) {
                 return Ok(0);
             }
         }
         let Some(found) = self.source.lease(id, false).await? else {
             let now = self.source.now().await?.revision;
-            self.book().gone.insert(id, now);
+            self.table().gone.insert(id, now);
             return Ok(0);
         };
         self.grant(id, found.granted_ttl).await?;
@@ -102,9 +102,9 @@ impl Leases {
 
     /// The destination says that one of these is gone: they are asked for anew.
     pub fn doubt(&self, ids: impl IntoIterator<Item = i64>) {
-        let mut book = self.book();
+        let mut table = self.table();
         for id in ids {
-            book.held.remove(&id);
+            table.held.remove(&id);
         }
         self.lost.store(true, Relaxed);
     }
@@ -121,7 +121,7 @@ impl Leases {
     ///
     /// # Errors
     /// What waiting does not mend.
-    pub async fn settle(&self) -> Result<usize, Trouble> {
+    pub async fn settle(&self) -> Result<usize, MigrateError> {
         let listed: pb::LeaseLeasesResponse = self.source.ask(LEASE_LEASES, pb::LeaseLeasesRequest {}).await?;
         let ids: Vec<i64> = listed.leases.iter().map(|lease| lease.id).collect();
         let adopted = stream::iter(ids).map(|id| self.adopt(id, i64::MAX)).buffer_unordered(AT_ONCE);
@@ -130,7 +130,7 @@ impl Leases {
         Ok(adopted.into_iter().filter(|id| *id != 0).count())
     }
 
-    async fn grant(&self, id: i64, ttl: i64) -> Result<(), Trouble> {
+    async fn grant(&self, id: i64, ttl: i64) -> Result<(), MigrateError> {
         loop {
             let sent = Instant::now();
             let granted: Result<pb::LeaseGrantResponse, _> =
@@ -169,11 +169,11 @@ impl Leases {
 
     fn note(&self, id: i64, ttl: i64, sent: Instant) {
         let granted = Duration::from_secs(ttl.unsigned_abs());
-        let held = Held { granted, until: sent + granted, look_at: sent, ended: None };
-        self.book().held.insert(id, held);
+        let held = DestinationLease { granted, until: sent + granted, look_at: sent, ended: None };
+        self.table().held.insert(id, held);
     }
 
-    async fn revoke(&self, id: i64) -> Result<(), Trouble> {
+    async fn revoke(&self, id: i64) -> Result<(), MigrateError> {
         let revoked: Result<pb::LeaseRevokeResponse, _> =
             self.destination.ask(LEASE_REVOKE, pb::LeaseRevokeRequest { id }).await;
         match revoked {
@@ -183,13 +183,13 @@ impl Leases {
     }
 
     async fn look_at_due(&self, now: Instant) {
-        let due: Vec<(i64, Held)> =
-            self.book().held.iter().filter(|(_, held)| held.look_at <= now).map(|(id, held)| (*id, *held)).collect();
+        let due: Vec<(i64, DestinationLease)> =
+            self.table().held.iter().filter(|(_, held)| held.look_at <= now).map(|(id, held)| (*id, *held)).collect();
         self.silent.store(false, Relaxed);
         stream::iter(due).for_each_concurrent(AT_ONCE, |(id, held)| self.look_at(id, held)).await;
     }
 
-    async fn look_at(&self, id: i64, mut held: Held) {
+    async fn look_at(&self, id: i64, mut held: DestinationLease) {
         let asked = Instant::now();
         let mut wanted = None;
         if let Some(ended) = held.ended {
@@ -224,7 +224,7 @@ impl Leases {
         }
         let left = held.until.saturating_duration_since(Instant::now());
         held.look_at = Instant::now() + (held.granted / 6).min(left / 3).min(LONGEST);
-        self.book().held.insert(id, held);
+        self.table().held.insert(id, held);
     }
 
     /// Revokes a lease that the source has no more, once no key has it.
@@ -235,12 +235,12 @@ impl Leases {
         }
         let gone = matches!(timeout(PATIENCE, self.revoke(id)).await, Ok(Ok(())));
         if gone {
-            self.book().held.remove(&id);
+            self.table().held.remove(&id);
         }
         gone
     }
 
-    fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    fn table(&self) -> MutexGuard<'_, LeaseTable> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

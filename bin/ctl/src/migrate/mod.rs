@@ -9,6 +9,7 @@ mod cluster;
 mod compare;
 mod copy;
 mod destination;
+mod error;
 mod finish;
 mod follow;
 mod job;
@@ -20,7 +21,6 @@ mod repair;
 mod report;
 mod run;
 mod state;
-mod trouble;
 mod users;
 
 pub use cluster::Cluster;

@@ -1,8 +1,8 @@
 //! Reads every key of a cluster at one revision, page by page. Must never hold more than a page.
 
 use super::cluster::Cluster;
+use super::error::MigrateError;
 use super::state;
-use super::trouble::Trouble;
 use crate::client::method::RANGE;
 use api::etcdserverpb as pb;
 use api::mvccpb::KeyValue;
@@ -43,8 +43,8 @@ impl Pages {
     /// The next page, in the order of keys; none behind the last.
     ///
     /// # Errors
-    /// [`Trouble::Compacted`], and what waiting does not mend.
-    pub async fn next(&mut self) -> Result<Option<Vec<KeyValue>>, Trouble> {
+    /// [`MigrateError::Compacted`], and what waiting does not mend.
+    pub async fn next(&mut self) -> Result<Option<Vec<KeyValue>>, MigrateError> {
         let Some(key) = self.next.take() else { return Ok(None) };
         let request = pb::RangeRequest {
             key,

@@ -2,17 +2,17 @@
 
 use super::batch::{Batch, Change};
 use super::compare::Comparison;
+use super::error::MigrateError;
 use super::job::Job;
 use super::pages::Pages;
 use super::state::Phase;
-use super::trouble::Trouble;
 use crate::print::say_line;
 
 /// Writes what differs at a revision of the source; the destination follows from there on.
 ///
 /// # Errors
-/// [`Trouble::Compacted`]; what waiting does not mend.
-pub async fn repair(job: &mut Job, position: i64) -> Result<(), Trouble> {
+/// [`MigrateError::Compacted`]; what waiting does not mend.
+pub async fn repair(job: &mut Job, position: i64) -> Result<(), MigrateError> {
     let phase = Phase::Follow { position, inside: 0 };
     say_line(&format!("comparing the destination with revision {position} of the source"));
     // what is changed from now on is told by its revision
@@ -46,7 +46,7 @@ pub async fn repair(job: &mut Job, position: i64) -> Result<(), Trouble> {
     Ok(())
 }
 
-async fn add(job: &mut Job, mut batch: Batch, change: Change, phase: Phase) -> Result<Batch, Trouble> {
+async fn add(job: &mut Job, mut batch: Batch, change: Change, phase: Phase) -> Result<Batch, MigrateError> {
     if !batch.is_empty() && !batch.fits(std::slice::from_ref(&change)) {
         job.write(&batch, phase).await?;
         batch = Batch::new(job.limits);

@@ -4,6 +4,7 @@ use super::batch::Limits;
 use super::cluster::Cluster;
 use super::copy::copy;
 use super::destination::Destination;
+use super::error::MigrateError;
 use super::finish::finish;
 use super::follow::Feed;
 use super::job::Job;
@@ -12,7 +13,6 @@ use super::options::Options;
 use super::repair::repair;
 use super::report::Report;
 use super::state::Phase;
-use super::trouble::Trouble;
 use crate::exit::{ERROR, Exit};
 use crate::print::say_line;
 use conclave_client::WatchError;
@@ -36,7 +36,7 @@ pub async fn run(source: Cluster, destination: Cluster, options: &Options) -> Re
     for _ in 1..ATTEMPTS {
         let mut has_written = false;
         match attempt(source.clone(), destination.clone(), options, &mut has_written).await {
-            Err(Trouble::Overtaken) if !has_written => {}
+            Err(MigrateError::Overtaken) if !has_written => {}
             ended => return Ok(ended?),
         }
     }
@@ -48,7 +48,7 @@ async fn attempt(
     destination: Cluster,
     options: &Options,
     has_written: &mut bool,
-) -> Result<(), Trouble> {
+) -> Result<(), MigrateError> {
     let now = source.now().await?;
     let leases = Leases::new(source.clone(), destination.clone());
     let destination = Destination::open(destination, now.cluster_id, options.overwrite).await?;
@@ -62,13 +62,13 @@ async fn attempt(
     ended
 }
 
-async fn course(job: &mut Job, options: &Options, now: i64) -> Result<(), Trouble> {
+async fn course(job: &mut Job, options: &Options, now: i64) -> Result<(), MigrateError> {
     if job.destination.is_new() {
         begin(job, options, now).await?;
     }
     if let Phase::Copy { base, done } = job.destination.state.phase {
         match copy(job, base, done).await {
-            Err(Trouble::Compacted) => start_over(job).await?,
+            Err(MigrateError::Compacted) => start_over(job).await?,
             other => other?,
         }
     }
@@ -85,7 +85,7 @@ impl Drop for Renewing {
 }
 
 /// Chooses the revision to copy, and writes down that the migration has begun.
-async fn begin(job: &mut Job, options: &Options, now: i64) -> Result<(), Trouble> {
+async fn begin(job: &mut Job, options: &Options, now: i64) -> Result<(), MigrateError> {
     let oldest = oldest(&job.source, now).await?;
     let base = match options.history {
         None => now,
@@ -129,7 +129,7 @@ async fn oldest(source: &Cluster, now: i64) -> Result<i64, Exit> {
 }
 
 /// The source has compacted what was to be copied next: goes on with what it has now.
-async fn start_over(job: &mut Job) -> Result<(), Trouble> {
+async fn start_over(job: &mut Job) -> Result<(), MigrateError> {
     let now = job.source.now().await?.revision;
     say_line(&format!(
         "the source has compacted what was to be copied next: the changes up to its revision {now} are not copied one by one"
@@ -139,17 +139,17 @@ async fn start_over(job: &mut Job) -> Result<(), Trouble> {
     Ok(())
 }
 
-async fn follow(job: &mut Job, options: &Options) -> Result<(), Trouble> {
+async fn follow(job: &mut Job, options: &Options) -> Result<(), MigrateError> {
     loop {
         match follow_from_here(job, options).await {
-            Err(Trouble::Compacted) => start_over(job).await?,
+            Err(MigrateError::Compacted) => start_over(job).await?,
             other => return other,
         }
     }
 }
 
 /// Follows until it is finished, or has to begin anew.
-async fn follow_from_here(job: &mut Job, options: &Options) -> Result<(), Trouble> {
+async fn follow_from_here(job: &mut Job, options: &Options) -> Result<(), MigrateError> {
     let mut told = None;
     loop {
         let (mut position, inside) = job.place();
@@ -189,7 +189,7 @@ async fn follow_from_here(job: &mut Job, options: &Options) -> Result<(), Troubl
 }
 
 /// Finishes when the source is at rest. False when it is not.
-async fn cut_over(job: &mut Job, options: &Options, position: i64) -> Result<bool, Trouble> {
+async fn cut_over(job: &mut Job, options: &Options, position: i64) -> Result<bool, MigrateError> {
     sleep(options.quiet).await;
     let now = job.source.now().await?.revision;
     if now == position && finish(job, options, position).await? {

@@ -5,7 +5,7 @@ use crate::exit::Exit;
 
 /// See the file header.
 #[derive(Debug)]
-pub enum Trouble {
+pub enum MigrateError {
     /// The source has compacted a revision that was to be read.
     Compacted,
     /// A lease that the destination had is gone.
@@ -19,13 +19,13 @@ pub enum Trouble {
     Ended(Exit),
 }
 
-impl From<Exit> for Trouble {
+impl From<Exit> for MigrateError {
     fn from(why: Exit) -> Self {
         Self::Ended(why)
     }
 }
 
-impl From<Failure> for Trouble {
+impl From<Failure> for MigrateError {
     fn from(why: Failure) -> Self {
         match () {
             () if why.is("mvcc: required revision has been compacted") => Self::Compacted,
@@ -36,16 +36,18 @@ impl From<Failure> for Trouble {
     }
 }
 
-impl From<Trouble> for Exit {
-    fn from(why: Trouble) -> Self {
+impl From<MigrateError> for Exit {
+    fn from(why: MigrateError) -> Self {
         let text = match why {
-            Trouble::Ended(exit) => return exit,
-            Trouble::Overtaken => {
+            MigrateError::Ended(exit) => return exit,
+            MigrateError::Overtaken => {
                 "another migration writes to the destination, or somebody removed its state; run only one, and look at the destination before you go on"
             }
-            Trouble::Compacted => "the source has compacted what was being read; run the command again",
-            Trouble::LeaseGone => "a lease of the destination ended while its keys were written; run the command again",
-            Trouble::TooLarge => {
+            MigrateError::Compacted => "the source has compacted what was being read; run the command again",
+            MigrateError::LeaseGone => {
+                "a lease of the destination ended while its keys were written; run the command again"
+            }
+            MigrateError::TooLarge => {
                 "the destination takes no request as large as one that the source took; raise its --max-request-bytes"
             }
         };
