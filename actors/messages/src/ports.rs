@@ -255,7 +255,7 @@ impl CorePort {
 }
 
 /// An owner that rests when it has nothing to do, and that the thread which has work for it may run meanwhile.
-pub trait Resting: Send + Sync {
+pub trait CallerRuns: Send + Sync {
     /// Something waits in a queue of the owner, whose bell this is. Never waits for the owner, nor for anything else.
     fn rung(&self, bell: &Bell);
 }
@@ -264,25 +264,25 @@ pub trait Resting: Send + Sync {
 #[derive(Clone)]
 pub struct Bell {
     thread: crossbeam_channel::Sender<()>,
-    resting: Arc<OnceLock<Arc<dyn Resting>>>,
+    owner: Arc<OnceLock<Arc<dyn CallerRuns>>>,
 }
 
 impl Bell {
     /// A bell and the end the owner's thread sleeps on.
     pub fn new() -> (Self, crossbeam_channel::Receiver<()>) {
         let (thread, receiver) = crossbeam_channel::bounded(1);
-        (Self { thread, resting: Arc::default() }, receiver)
+        (Self { thread, owner: Arc::default() }, receiver)
     }
 
     /// Whoever rings from now on may run this owner. Counts once.
-    pub fn run_by_ringers(&self, owner: Arc<dyn Resting>) {
+    pub fn run_by_callers(&self, owner: Arc<dyn CallerRuns>) {
         // one owner has one bell
-        let _ = self.resting.set(owner);
+        let _ = self.owner.set(owner);
     }
 
     /// Runs the owner on this thread if it rests, and else lets it know; without one that may be run, wakes its thread.
     pub fn ring(&self) {
-        match self.resting.get() {
+        match self.owner.get() {
             Some(owner) => owner.rung(self),
             None => self.wake(),
         }

@@ -15,7 +15,7 @@ use crate::maintenance_jobs::{MaintenanceJobs, MaintenanceParts};
 use crate::peer_inbox::PeerInbox;
 use crate::promotions::AskedPromotions;
 use crate::raft_core::RaftCore;
-use crate::raft_core::resting::RestingCore;
+use crate::raft_core::runner::CoreRunner;
 use crate::scrubber::{Scrubber, ScrubberParts};
 use crate::snapshotter::staging::{Staging, StagingParts};
 use crate::snapshotter::{Snapshotter, SnapshotterParts};
@@ -50,7 +50,7 @@ fn spawn(name: &'static str, run: impl FnOnce() + Send + 'static) -> std::io::Re
 
 /// Owners with threads of their own, ready to run.
 struct Shells<E: Engine> {
-    core: Arc<RestingCore>,
+    core: Arc<CoreRunner>,
     wal: WalWriter,
     log: LogReader,
     applier: Applier<E>,
@@ -214,7 +214,7 @@ pub(super) fn start<E: Engine>(mut assembly: Assembly<E>) -> Result<Started, Sta
     let vitals = OwnVitals { transport: transport.clone(), version: assembly.version };
     let agreed = (membership, assembly.store.running_hash());
     let core = queues.core_parts(ends.inbox, &actors, transport.clone(), agreed, vitals);
-    let core = RestingCore::new(RaftCore::new(assembly.core, assembly.tail, core)?);
+    let core = CoreRunner::new(RaftCore::new(assembly.core, assembly.tail, core)?);
     let log = LogReader::new(assembly.wal.reader(), ends.log, log_stop, queues.inner.clone());
     let (disk, member) = (assembly.disk.clone(), assembly.member.clone());
     let wal = WalWriter::new(assembly.wal, queues.wal_parts(ends.wal, peers, disk.clone(), assembly.member));

@@ -63,7 +63,7 @@ mod pending_rebuild;
 mod pending_transfers;
 mod reads;
 mod rebuild;
-pub(crate) mod resting;
+pub(crate) mod runner;
 #[cfg(test)]
 mod snapshot_tests;
 mod snapshots;

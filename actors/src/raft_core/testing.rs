@@ -2,7 +2,7 @@
 
 use super::inbox::{Inbox, InnerPort};
 use super::log_tail::LogTail;
-use super::resting::RestingCore;
+use super::runner::CoreRunner;
 use super::{CoreConfig, CoreParts, RaftCore};
 use crate::calls::kinds::Introduce;
 use crate::calls::{CallKind, PeerCalls};
@@ -245,7 +245,7 @@ impl Bench {
     /// From now on it runs by itself.
     pub fn run(self, watch: DeathWatch) -> Running {
         let bell = self.port.bell.clone();
-        let core = RestingCore::new(self.core);
+        let core = CoreRunner::new(self.core);
         let thread = std::thread::spawn(move || core.run(&bell, watch));
         Running { port: self.port, answers: self.answers, thread, _queues: (self.wal, self.applier, self.inner) }
     }

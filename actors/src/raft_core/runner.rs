@@ -1,26 +1,26 @@
 //! The raft core between its rounds: the thread that has work for it runs it, so that a core at rest costs nobody a wake (ADR 0080).
 //!
 //! One at a time (CORE-ALONE): whoever runs a round holds the lock, nobody waits for it but the core's own thread, and it is not held
-//! from one round of a ringer to the next. Nothing is left behind (CORE-SEEN): whoever finds the lock taken has said so before, and
+//! from one round of a caller to the next. Nothing is left behind (CORE-SEEN): whoever finds the lock taken has said so before, and
 //! whoever gives it back looks once more. What is more than a few rounds is left to the core's own thread: a thread of connections or of
 //! the log has work of its own.
 //!
-//! Must never wait in a ringer.
+//! Must never make a caller wait.
 
 use super::core::RaftCore;
 use crate::death_watch::DeathWatch;
 use crossbeam_channel::Receiver;
-use messages::ports::{Bell, Resting};
+use messages::ports::{Bell, CallerRuns};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::{AcqRel, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicBool, fence};
 use std::sync::{Arc, Mutex, TryLockError};
 
 /// Rounds in a row of a thread that rings.
-const ROUNDS_OF_RINGER: usize = 4;
+const ROUNDS_OF_CALLER: usize = 4;
 
 /// See the file header.
-pub(crate) struct RestingCore {
+pub(crate) struct CoreRunner {
     /// `None` once the core has ended.
     core: Mutex<Option<RaftCore>>,
     /// Somebody rang and nobody has looked since.
@@ -29,8 +29,8 @@ pub(crate) struct RestingCore {
     woken: Receiver<()>,
 }
 
-/// What an attempt to run rounds came to.
-enum Ran {
+/// What an attempt to run a round came to.
+enum RoundOutcome {
     /// Somebody else has the core, or it has ended.
     NotHere,
     /// Nothing is left to do.
@@ -39,21 +39,21 @@ enum Ran {
     More,
 }
 
-impl RestingCore {
+impl CoreRunner {
     /// Around a core that was not started yet.
     pub(crate) fn new(core: RaftCore) -> Arc<Self> {
         let woken = core.parts.inbox.woken();
         Arc::new(Self { core: Mutex::new(Some(core)), rung: AtomicBool::new(false), woken })
     }
 
-    /// The core's own thread: starts it, runs what ringers leave, and ends it.
+    /// The core's own thread: starts it, runs what callers leave, and ends it.
     pub(crate) fn run(self: Arc<Self>, bell: &Bell, mut watch: DeathWatch) {
         if let Ok(mut slot) = self.core.lock()
             && let Some(core) = slot.as_mut()
         {
             core.start();
         }
-        bell.run_by_ringers(self.clone());
+        bell.run_by_callers(self.clone());
         let ended = self.serve();
         match ended {
             None => watch.fail("it panicked"),
@@ -70,7 +70,7 @@ impl RestingCore {
 
     /// Runs rounds and sleeps between them, until there is to be no further one. `None` when a round panicked elsewhere.
     fn serve(&self) -> Option<RaftCore> {
-        // before there were ringers who run it, they only woke this thread
+        // before there were callers who run it, they only woke this thread
         let mut must_look = true;
         loop {
             let mut slot = self.core.lock().ok()?;
@@ -95,39 +95,39 @@ impl RestingCore {
         }
     }
 
-    /// One round, by a ringer.
-    fn run_round(&self) -> Ran {
+    /// One round, by a caller.
+    fn run_round(&self) -> RoundOutcome {
         let mut slot = match self.core.try_lock() {
             Ok(slot) => slot,
-            Err(TryLockError::WouldBlock) => return Ran::NotHere,
-            Err(TryLockError::Poisoned(_)) => return Ran::More,
+            Err(TryLockError::WouldBlock) => return RoundOutcome::NotHere,
+            Err(TryLockError::Poisoned(_)) => return RoundOutcome::More,
         };
-        let Some(core) = slot.as_mut() else { return Ran::NotHere };
+        let Some(core) = slot.as_mut() else { return RoundOutcome::NotHere };
         if core.is_over() {
-            return Ran::More;
+            return RoundOutcome::More;
         }
         if !self.rung.swap(false, AcqRel) && !core.has_more() {
-            return Ran::AtRest;
+            return RoundOutcome::AtRest;
         }
         if catch_unwind(AssertUnwindSafe(|| core.round())).is_err() {
             // reported by its own thread; this one, perhaps of a host, goes on
             *slot = None;
-            return Ran::More;
+            return RoundOutcome::More;
         }
-        if core.is_over() || core.has_more() { Ran::More } else { Ran::AtRest }
+        if core.is_over() || core.has_more() { RoundOutcome::More } else { RoundOutcome::AtRest }
     }
 }
 
-impl Resting for RestingCore {
+impl CallerRuns for CoreRunner {
     fn rung(&self, bell: &Bell) {
         self.rung.store(true, Release);
-        for _ in 0..ROUNDS_OF_RINGER {
+        for _ in 0..ROUNDS_OF_CALLER {
             // CORE-SEEN: whoever holds the lock now either sees the ring when it has given the lock back, or has given it back
             fence(SeqCst);
             match self.run_round() {
-                Ran::NotHere => return,
-                Ran::More => return bell.wake(),
-                Ran::AtRest => {}
+                RoundOutcome::NotHere => return,
+                RoundOutcome::More => return bell.wake(),
+                RoundOutcome::AtRest => {}
             }
             fence(SeqCst);
             if !self.rung.load(Relaxed) {
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stop_that_a_ringer_comes_upon_ends_the_thread() {
+    fn a_stop_that_a_caller_comes_upon_ends_the_thread() {
         let exit = ExitCell::default();
         let running = sole_leader().run(DeathWatch::new("core", exit.clone()));
         assert!(running.port.control(Control::Stop));
