@@ -93,6 +93,8 @@ impl<E: Engine> Flusher<E> {
                 // the log has grown by a segment, after few entries when they are large: perhaps an old one can go
                 self.report_durable()?;
                 self.prepare(&request);
+                // that takes seconds, in which somebody else may have flushed the store
+                self.report_durable()?;
             }
             ToFlusher::Stop => return Ok(false),
         }

@@ -8,7 +8,8 @@ use crate::death_watch::DeathWatch;
 use crate::limits::{OPEN_SNAPSHOTS, SNAPSHOT_STALL};
 use crate::snapshot_streams::{self, Checkpoint, CheckpointDir, ClientSource, StreamState};
 use crate::store_cell::StoreCell;
-use crossbeam_channel::{Receiver, select};
+use crate::wiring::flush::ToFlusher;
+use crossbeam_channel::{Receiver, Sender, select};
 use messages::admin::{MaintenanceJob, RunJob};
 use messages::reply::SnapshotAnswer;
 use messages::{Gauges, Reply, ReplyBody, RequestError, Sinks};
@@ -39,6 +40,8 @@ pub struct MaintenanceParts<E: Engine> {
     pub scratch: PathBuf,
     /// Version of the server, as streams say it; the rest of their header is read from each checkpoint.
     pub server_version: String,
+    /// Told whenever a job has flushed the store: the log before it can go.
+    pub flusher: Sender<ToFlusher>,
     /// Answers.
     pub sinks: Arc<Sinks>,
     /// Shared counters.
@@ -94,6 +97,8 @@ impl<E: Engine> MaintenanceJobs<E> {
             MaintenanceJob::OpenSnapshot(format) => ReplyBody::SnapshotOpened(self.open_snapshot(format)),
             MaintenanceJob::Defragment => ReplyBody::JobDone(self.defragment()),
         };
+        // jobs flush the store; a full queue holds an order that comes to the same
+        let _ = self.parts.flusher.try_send(ToFlusher::Flush);
         self.parts.sinks.deliver(run.sink, vec![Reply { token: run.token, body }]);
     }
 

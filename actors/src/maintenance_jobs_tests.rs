@@ -8,6 +8,7 @@ use crate::simple_tokens::{DEFAULT_TTL, SimpleTokens};
 use crate::store_cell::StoreCell;
 use crate::store_reads::StoreReads;
 use crate::test_client::client;
+use crate::wiring::flush::ToFlusher;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use messages::admin::{MaintenanceJob, RunJob};
 use messages::read::Reads;
@@ -44,6 +45,7 @@ struct Rig {
     jobs: Sender<RunJob>,
     answers: Receiver<Reply>,
     gauges: Arc<Gauges>,
+    flusher: Receiver<ToFlusher>,
     _stop: Sender<()>,
     dir: TempDir,
 }
@@ -55,6 +57,7 @@ impl Rig {
         let (stop, stopped) = bounded(0);
         let (sinks, answers) = client();
         let gauges = Arc::<Gauges>::default();
+        let (flush, flusher) = bounded(1);
         let parts = MaintenanceParts {
             inbox,
             stop: stopped,
@@ -63,12 +66,13 @@ impl Rig {
             make_room: Box::new(|| {}),
             scratch: dir.path().join("scratch"),
             server_version: String::new(),
+            flusher: flush,
             sinks,
             gauges: gauges.clone(),
         };
         let owner = MaintenanceJobs::new(parts);
         std::thread::spawn(move || owner.run(DeathWatch::new("maintenance jobs", ExitCell::default())));
-        Self { jobs, answers, gauges, _stop: stop, dir }
+        Self { jobs, answers, gauges, flusher, _stop: stop, dir }
     }
 
     fn ask(&self, job: MaintenanceJob) -> Reply {
@@ -108,6 +112,15 @@ fn open_snapshots_are_bounded_and_closed_away_from_their_readers() {
     while rig.checkpoints() > 0 {
         assert!(start.elapsed() < LONG, "checkpoints are left behind");
         std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn the_log_hears_of_a_store_that_a_job_has_flushed() {
+    let rig = Rig::start();
+    for job in [MaintenanceJob::Defragment, MaintenanceJob::OpenSnapshot(SnapshotFormat::Conclave)] {
+        drop(rig.ask(job));
+        assert!(matches!(rig.flusher.try_recv(), Ok(ToFlusher::Flush)), "before the answer");
     }
 }
 

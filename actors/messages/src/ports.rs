@@ -89,6 +89,8 @@ pub struct Gauges {
     pub wal_syncs: DoublingHistogram<1_000, 14>,
     /// Bytes written to the WAL.
     pub wal_bytes: AtomicU64,
+    /// The log up to this index was released: the store holds what it said, and followers who lack it are sent a snapshot.
+    pub log_released: AtomicU64,
     /// Free space on the disk runs out: writes are refused at the door, and the NOSPACE alarm is raised.
     pub disk_low: AtomicBool,
     /// When the certificate of the client listeners ends, seconds since 1970; zero without TLS.

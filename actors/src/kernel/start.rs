@@ -231,6 +231,7 @@ pub(super) fn start<E: Engine>(mut assembly: Assembly<E>) -> Result<Started, Sta
         make_room: assembly.make_room,
         scratch: assembly.scratch,
         server_version: assembly.server_version,
+        flusher: queues.flusher.clone(),
         sinks: queues.sinks.clone(),
         gauges: queues.gauges.clone(),
     });

@@ -336,6 +336,7 @@ impl RaftCore {
         let Ok(term) = self.node.storage().term(index) else { return };
         if self.parts.wal.try_send(ToWal::Release { to: LogId { term, index } }).is_ok() {
             self.released = index;
+            self.parts.gauges.log_released.store(index, Relaxed);
             self.node.storage_mut().compact(index);
         }
     }

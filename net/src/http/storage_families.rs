@@ -23,6 +23,8 @@ fn log(page: &mut Page, gauges: &Gauges) {
     page.durations(name, help, &gauges.measured.wal_writes.distribution());
     let written = gauges.wal_bytes.load(Relaxed) as f64;
     page.gauge("etcd_disk_wal_write_bytes_total", "Bytes written to the write-ahead log.", written);
+    let released = gauges.log_released.load(Relaxed) as f64;
+    page.gauge("conclave_log_released_index", "Index of the log entry up to which the log was released.", released);
 }
 
 fn store(page: &mut Page, gauges: &Gauges) {

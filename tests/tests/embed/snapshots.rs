@@ -9,6 +9,7 @@ use messages::watch::{CreateWatch, WatchFrame};
 use model::request::{LeaseGrantRequest, PutRequest};
 use model::{Command, KeyRange, MemberChange};
 use std::path::Path;
+use std::sync::atomic::Ordering::Relaxed;
 use tempfile::TempDir;
 
 const VALUE: usize = 64 << 10;
@@ -23,6 +24,14 @@ async fn fill(node: &Node, count: usize) {
     for n in 0..count {
         put(node, &format!("key-{}", n % 20)).await;
     }
+}
+
+fn applied(node: &Node) -> u64 {
+    node.client().ports().gauges.applied.load(Relaxed)
+}
+
+fn log_released(node: &Node) -> u64 {
+    node.client().ports().gauges.log_released.load(Relaxed)
 }
 
 async fn stubs(node: &Node) -> Stubs {
@@ -83,13 +92,16 @@ fn comes_back_by_a_snapshot(over: Over) {
         .await;
         let grant = Command::LeaseGrant(LeaseGrantRequest { id: 77, ttl: 3_600 });
         soon("the grant", nodes[writer].client().execute(grant)).await.expect("grant");
-        // the log goes as far as the store is durable, which is looked at whenever another segment is wanted
         fill(&nodes[writer], 250).await;
+        let missing = applied(&nodes[writer]);
+        fill(&nodes[writer], 50).await;
+        // the log goes as far as the store is durable, and a defragmentation flushes it
         for node in &nodes {
             let defragment = api::etcdserverpb::DefragmentRequest {};
             stubs(node).await.maintenance.clone().defragment(defragment).await.expect("defragment");
+            until("the log to go", async || (log_released(node) > missing).then_some(())).await;
         }
-        fill(&nodes[writer], 300).await;
+        fill(&nodes[writer], 250).await;
 
         let back = soon("the start", start(&configs[2..])).await.remove(0);
         until("the snapshot", async || (stores(dir.path(), "m3") != ["store"]).then_some(())).await;
