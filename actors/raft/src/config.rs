@@ -64,6 +64,9 @@ pub struct Config {
     pub disable_conf_change_validation: bool,
     /// A leader that is removed or demoted steps down when it applies that.
     pub step_down_on_removal: bool,
+    /// That a change of the membership is committed is told to members that are being probed as well. Whom it removes is no peer any
+    /// more once it is applied, and would not hear of it.
+    pub tell_probed_of_changes: bool,
 }
 
 impl Config {
@@ -88,6 +91,7 @@ impl Config {
             disable_proposal_forwarding: false,
             disable_conf_change_validation: false,
             step_down_on_removal: false,
+            tell_probed_of_changes: false,
         }
     }
 

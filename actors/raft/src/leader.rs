@@ -56,7 +56,7 @@ impl<S: Storage, T: Trace> Node<S, T> {
         let is_peer = from != self.config.id;
         if self.maybe_commit() {
             self.release_early_reads();
-            self.broadcast_append();
+            self.broadcast_commit();
         } else if is_peer && self.can_bump_commit(from) {
             self.maybe_send_append(from, true);
         }

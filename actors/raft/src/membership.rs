@@ -118,7 +118,7 @@ impl<S: Storage, T: Trace> Node<S, T> {
         if self.maybe_commit() {
             // A smaller quorum may have committed more.
             self.release_early_reads();
-            self.broadcast_append();
+            self.broadcast_commit();
         } else {
             // New members need not wait for the next heartbeat.
             self.for_each_peer(|node, peer| {

@@ -8,7 +8,7 @@ use crate::node::Node;
 use crate::progress::ProgressState;
 use crate::storage::{Storage, StorageError};
 use crate::trace::{Trace, TraceEvent, trace};
-use crate::types::{Index, LogId, NodeId, payload_len};
+use crate::types::{EntryKind, Index, LogId, NodeId, payload_len};
 
 impl<S: Storage, T: Trace> Node<S, T> {
     /// Visits all members but this one, ascending by id.
@@ -27,6 +27,30 @@ impl<S: Storage, T: Trace> Node<S, T> {
         self.for_each_peer(|node, peer| {
             node.maybe_send_append(peer, true);
         });
+    }
+
+    /// Tells all how far the log is committed now.
+    pub(crate) fn broadcast_commit(&mut self) {
+        let ends_probes = self.config.tell_probed_of_changes && self.is_change_committed();
+        self.for_each_peer(|node, peer| {
+            if ends_probes
+                && let Some(progress) = node.tracker.progress.get_mut(peer)
+                && progress.state == ProgressState::Probe
+            {
+                progress.flow_paused = false;
+            }
+            node.maybe_send_append(peer, true);
+        });
+    }
+
+    /// The newest change of the membership that this leader has appended is committed, and not applied yet.
+    fn is_change_committed(&mut self) -> bool {
+        let index = self.pending_conf_index;
+        if index <= self.log.applied() || index > self.log.committed() {
+            return false;
+        }
+        let entries = self.log.entries(index, 1).unwrap_or_default();
+        entries.first().is_some_and(|entry| entry.index == index && entry.kind != EntryKind::Normal)
     }
 
     /// Sends one append to `peer` if flow control allows it; false if nothing was sent. Without entries only if

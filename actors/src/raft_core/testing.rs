@@ -211,6 +211,7 @@ fn config(first: LogId) -> CoreConfig {
     raft.applied = first.index;
     raft.check_quorum = true;
     raft.step_down_on_removal = true;
+    raft.tell_probed_of_changes = true;
     CoreConfig {
         raft,
         tick: Duration::from_millis(100),

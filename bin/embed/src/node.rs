@@ -398,6 +398,7 @@ fn assemble(
     raft.max_uncommitted_size = budgets.uncommitted;
     raft.max_inflight_bytes = 8 << 20;
     raft.step_down_on_removal = true;
+    raft.tell_probed_of_changes = true;
     let hub = HubConfig {
         progress_interval: config.watch_progress.as_millis() as u64,
         ring_bytes: budgets.hub_ring,

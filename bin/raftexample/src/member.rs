@@ -98,6 +98,7 @@ impl Member {
             check_quorum: true,
             pre_vote: true,
             step_down_on_removal: true,
+            tell_probed_of_changes: true,
             ..Config::new(args.id)
         };
         let node = Node::new(config, memory, NoTrace)?;

@@ -437,6 +437,7 @@ fn core_config(store: &Store<StepEngine>, params: &Params, epoch: u64) -> CoreCo
     raft.max_uncommitted_size = UNCOMMITTED_BYTES;
     raft.max_inflight_bytes = 8 << 20;
     raft.step_down_on_removal = true;
+    raft.tell_probed_of_changes = true;
     CoreConfig {
         raft,
         tick: Duration::from_micros(TICK),

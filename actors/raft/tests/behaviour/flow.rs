@@ -1,7 +1,10 @@
 //! Limits: what is in flight, what is not committed, how much is sent and applied at once. And where proposals go.
 
 use bytes::Bytes;
-use raft::{Body, ConfigError, Message, ProgressState, ProposalDropped, Proposed};
+use raft::{
+    Body, ConfChangeKind, ConfChangeSingle, ConfChangeV2, ConfigError, Message, ProgressState, ProposalDropped,
+    Proposed,
+};
 
 use crate::group::{Group, payload};
 
@@ -101,4 +104,23 @@ fn windows_must_hold_a_message() {
     let config = raft::Config { max_inflight_bytes: 10, ..raft::Config::new(1) };
     let node = raft::Node::new(config, crate::group::storage(&[1]), raft::NoTrace);
     assert_eq!(node.err(), Some(ConfigError::InflightBytes));
+}
+
+#[test]
+fn whom_a_change_removes_hears_of_it_while_it_is_probed() {
+    let mut group = Group::new(3, |config| config.tell_probed_of_changes = true);
+    // too slow to answer the new leader before the change is committed and applied
+    group.mute = vec![3];
+    group.node(1).campaign();
+    group.settle();
+    assert!(group.node(1).is_leader());
+    let probed = group.node(1).progress().expect("a leader").get(3).expect("a member");
+    assert!(probed.state == ProgressState::Probe && probed.is_paused());
+    let leave = ConfChangeSingle { kind: ConfChangeKind::RemoveNode, node_id: 3 };
+    let change = ConfChangeV2 { changes: vec![leave], ..Default::default() };
+    group.node(1).propose_conf_change(change).expect("a leader");
+    group.settle();
+    for id in 1..=3 {
+        assert_eq!(group.node(id).membership().voters, [1, 2], "member {id}");
+    }
 }

@@ -54,6 +54,8 @@ pub(crate) struct Group {
     pub(crate) reads: Vec<Vec<ReadState>>,
     /// Messages to these are lost.
     pub(crate) deaf: Vec<NodeId>,
+    /// Messages from these are lost.
+    pub(crate) mute: Vec<NodeId>,
 }
 
 pub(crate) fn storage(voters: &[NodeId]) -> TestStorage {
@@ -74,7 +76,13 @@ impl Group {
         });
         let nodes: Vec<TestNode> = nodes.collect();
         let size = size as usize;
-        Group { nodes, applied: vec![Vec::new(); size], reads: vec![Vec::new(); size], deaf: Vec::new() }
+        Group {
+            nodes,
+            applied: vec![Vec::new(); size],
+            reads: vec![Vec::new(); size],
+            deaf: Vec::new(),
+            mute: Vec::new(),
+        }
     }
 
     /// A group whose member 1 leads.
@@ -102,7 +110,7 @@ impl Group {
             if messages.is_empty() {
                 return;
             }
-            messages.retain(|message: &Message| !self.deaf.contains(&message.to));
+            messages.retain(|message: &Message| !self.deaf.contains(&message.to) && !self.mute.contains(&message.from));
             for message in messages {
                 // Some are refused, as they should be.
                 let _ = self.node(message.to).step(message);

@@ -57,6 +57,7 @@ impl World {
             read_only: ReadOnly::Safe,
             disable_proposal_forwarding: rng.chance(20),
             step_down_on_removal: rng.chance(50),
+            tell_probed_of_changes: rng.chance(50),
             ..Config::new(1)
         };
         let members = (1..=MEMBERS).map(|id| {
