@@ -67,6 +67,8 @@ impl Target {
             command.arg(format!("--{name}={}", url(settings.peer)));
         }
         command.arg(format!("--initial-cluster=default={}", url(settings.peer)));
+        // requests are given up after 45 seconds: how fast the disk is has nothing to do with memory
+        command.args(["--heartbeat-interval=1000", "--election-timeout=20000"]);
         command.arg("--quota-backend-bytes=17179869184").args(flags);
         let log = std::fs::File::create(folder.path().join("log")).expect("a log");
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a log")).stderr(log);
