@@ -128,6 +128,10 @@ pub const HUB_READ_BYTES: usize = 256 << 10;
 pub const HUB_SENT_BYTES: usize = 16 << 20;
 /// Several events of one revision with more bytes than this are pulled by the clients instead of being held in memory.
 pub const OVERSIZED_REVISION_BYTES: usize = 1 << 20;
+/// Revisions of one watch response at most, as in etcd.
+pub const HUB_RESPONSE_REVISIONS: usize = 1000;
+/// A watch response in fragments ends with the revision that reaches this many bytes: the client puts it together in memory.
+pub const HUB_FRAGMENTED_BYTES: u64 = 16 << 20;
 
 /// Bytes of answers that are collected before they are sent (sorted ranges, keys of leases), all calls together.
 pub const COLLECTED_BYTES: usize = 128 << 20;

@@ -140,7 +140,8 @@ pub enum WatchFrame {
         /// More of the same response follows.
         fragment: bool,
     },
-    /// Events of one revision that are too many to lie in memory: pulled while the client takes them.
+    /// Events that are too many to lie in memory: pulled while the client takes them. Of one revision, or of several when the
+    /// client takes the response in parts.
     Oversized {
         /// The watcher.
         watch_id: i64,
@@ -179,7 +180,7 @@ impl WatchFrame {
     }
 }
 
-/// Events of one revision, to be pulled: each chunk is a number of whole `events` fields, as in [`WatchFrame::Events`].
+/// Events of whole revisions, to be pulled: each chunk is a number of whole `events` fields, as in [`WatchFrame::Events`].
 #[derive(Clone)]
 pub struct OversizedEvents {
     /// Bytes that all chunks have together.

@@ -1,6 +1,9 @@
 //! Sizes and times of a hub, where its store is, and what it is busy with. Must hold no state.
 
-use crate::limits::{HUB_READ_BYTES, HUB_RING_BYTES, HUB_SENT_BYTES, OVERSIZED_REVISION_BYTES};
+use crate::limits::{
+    HUB_FRAGMENTED_BYTES, HUB_READ_BYTES, HUB_RESPONSE_REVISIONS, HUB_RING_BYTES, HUB_SENT_BYTES,
+    OVERSIZED_REVISION_BYTES,
+};
 use std::time::Duration;
 
 /// Sizes and times of a hub.
@@ -17,6 +20,10 @@ pub struct HubConfig {
     pub read_bytes: usize,
     /// Several events of one revision with more bytes than this are not held in memory.
     pub oversized_bytes: usize,
+    /// Revisions of one response at most.
+    pub response_revisions: usize,
+    /// A response in fragments ends with the revision that reaches this many bytes.
+    pub fragmented_bytes: u64,
     /// Bytes sent on all streams together that the clients have not taken.
     pub sent_bytes: usize,
     /// Milliseconds without an event after which a watcher that asked for it is told of progress.
@@ -32,6 +39,8 @@ impl HubConfig {
             frame_bytes: 256 << 10,
             read_bytes: HUB_READ_BYTES,
             oversized_bytes: OVERSIZED_REVISION_BYTES,
+            response_revisions: HUB_RESPONSE_REVISIONS,
+            fragmented_bytes: HUB_FRAGMENTED_BYTES,
             sent_bytes: HUB_SENT_BYTES,
             progress_interval: 600_000,
         }

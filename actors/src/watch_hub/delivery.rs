@@ -20,6 +20,8 @@ pub(super) struct ResponseSizes {
     pub(super) fragment: usize,
     /// A response that reaches this many bytes ends with the revision at hand.
     pub(super) frame: usize,
+    /// Most revisions of a response.
+    pub(super) revisions: usize,
 }
 
 /// Which watchers are offered events, and what the frames say.
@@ -46,6 +48,9 @@ struct Outgoing {
 #[derive(Debug)]
 struct Gathered {
     watcher: WatcherSlot,
+    /// The oldest revision of the events, and how many there are.
+    first: i64,
+    revisions: usize,
     /// The newest revision of the events.
     last: i64,
     /// Where the events of `last` begin.
@@ -174,7 +179,9 @@ impl Delivery {
         }
         for gathered in std::mem::take(&mut self.gathered) {
             self.gathered_of.remove(gathered.watcher);
-            if !gathered.events.is_empty() {
+            if self.is_pulled(registry, &gathered, offer.state) {
+                self.leave_to_client(registry, gathered.watcher, gathered.first, &gathered.events);
+            } else if !gathered.events.is_empty() {
                 self.send_events(registry, gathered.watcher, gathered.events, gathered.last, offer.header);
             }
         }
@@ -218,10 +225,23 @@ impl Delivery {
         };
         let place = place.unwrap_or_else(|| self.begin_gathering(slot, revision));
         if begins {
-            if self.gathered[place].bytes >= self.sizes.frame {
+            if self.is_pulled(registry, &self.gathered[place], offer.state) {
+                let gathered = &mut self.gathered[place];
+                gathered.bytes = 0;
+                let events = std::mem::take(&mut gathered.events);
+                let first = gathered.first;
+                return self.leave_to_client(registry, slot, first, &events);
+            }
+            let gathered = &self.gathered[place];
+            if gathered.bytes >= self.sizes.frame || gathered.revisions == self.sizes.revisions {
                 self.send_gathered(registry, place, offer.header);
             }
             let gathered = &mut self.gathered[place];
+            if gathered.events.is_empty() {
+                gathered.first = revision;
+                gathered.revisions = 0;
+            }
+            gathered.revisions += 1;
             gathered.last = revision;
             gathered.last_at = gathered.events.len();
         }
@@ -234,9 +254,32 @@ impl Delivery {
 
     fn begin_gathering(&mut self, watcher: WatcherSlot, revision: i64) -> usize {
         let place = self.gathered.len();
-        self.gathered.push(Gathered { watcher, last: revision, last_at: 0, bytes: 0, events: Vec::new() });
+        self.gathered.push(Gathered {
+            watcher,
+            first: revision,
+            revisions: 0,
+            last: revision,
+            last_at: 0,
+            bytes: 0,
+            events: Vec::new(),
+        });
         self.gathered_of.insert(watcher, place);
         place
+    }
+
+    /// True when a watcher that is behind and takes fragments has more to get than one frame: it pulls as much as a response in
+    /// fragments carries, because no other response may come between two fragments.
+    fn is_pulled(&self, registry: &WatcherRegistry, gathered: &Gathered, offered: WatcherState) -> bool {
+        let behind = offered != WatcherState::AtHead;
+        let full = !gathered.events.is_empty() && gathered.bytes >= self.sizes.frame;
+        behind && full && registry.get(gathered.watcher).is_some_and(|w| w.spec().fragment)
+    }
+
+    /// What was gathered for a watcher from `first` on is not sent: its client pulls it.
+    fn leave_to_client(&mut self, registry: &mut WatcherRegistry, slot: WatcherSlot, first: i64, events: &[Bytes]) {
+        let stream = registry.get(slot).expect("nothing is cancelled while events are offered").stream();
+        self.flow.give_back(stream, events.iter().map(|e| e.len() + EVENT_COST).sum());
+        registry.move_to_at(slot, WatcherState::AtOversized, first);
     }
 
     /// Sends what was gathered for a watcher so far; more may follow.
@@ -263,25 +306,25 @@ impl Delivery {
         registry.move_to_at(slot, state, revision);
     }
 
-    /// Sends the events of an oversized revision, or parks the watcher before it; false when it was parked. `header` is the
+    /// Sends the events of oversized revisions, or parks the watcher before them; false when it was parked. `header` is the
     /// revision in the frame's header.
     pub(super) fn send_oversized(
         &mut self,
         registry: &mut WatcherRegistry,
         slot: WatcherSlot,
         events: OversizedEvents,
-        revision: i64,
+        span: Range<i64>,
         header: i64,
     ) -> bool {
         let watcher = registry.get(slot).expect("the caller found it");
         let stream = watcher.stream();
         if !self.flow.may_send(stream) {
-            registry.move_to_at(slot, WatcherState::Parked, revision);
+            registry.move_to_at(slot, WatcherState::Parked, span.start);
             return false;
         }
         let watch_id = watcher.id();
         let fragment = watcher.spec().fragment;
-        registry.note_events(slot, revision);
+        registry.note_events(slot, span.end - 1);
         self.send(stream, WatchFrame::Oversized { watch_id, revision: header, events, fragment });
         true
     }

@@ -4,16 +4,18 @@
 //! that reaches, else from the store. Must never block, and never hold more than the ring, one chunk per read in flight, and
 //! what credit allows.
 
+use super::batch::OversizedSpec;
 use super::catch_up::CatchUpScans;
 use super::config::{HubConfig, HubCounts, Position};
 use super::delivery::{Delivery, ResponseSizes};
 use super::head::HubHead;
 use super::jobs::{LogRead, ReadDone, ReadJob, Reader};
-use super::oversized::{MeasuredRevision, Measures, OversizedSpec};
+use super::oversized::{MeasuredBatches, Measures};
 use super::progress::{Notice, ProgressNotices, ProgressRequests};
 use super::registry::{WatcherRegistry, WatcherState};
 use super::slots::StreamSlot;
 use super::source::LogReadError;
+use super::span::SpanLimits;
 use crate::wiring::events::WatchRevision;
 use messages::watch::{CreateWatch, StreamKey, ToHub, WatchFrame};
 use model::mutant::{self, Mutant};
@@ -47,7 +49,11 @@ pub struct Hub {
 impl Hub {
     /// A hub over a store at this position, with no event in memory.
     pub fn new(config: HubConfig, at: Position) -> Self {
-        let sizes = ResponseSizes { fragment: config.fragment_bytes, frame: config.frame_bytes };
+        let sizes = ResponseSizes {
+            fragment: config.fragment_bytes,
+            frame: config.frame_bytes,
+            revisions: config.response_revisions,
+        };
         Self {
             config,
             head: HubHead::new(config, at.revision),
@@ -359,7 +365,7 @@ impl Hub {
         }
     }
 
-    /// Has the next oversized revision measured that watchers wait for.
+    /// Has the next oversized batches measured that watchers wait for.
     fn ask_measure(&mut self) {
         if self.measures.is_busy() {
             return;
@@ -367,11 +373,17 @@ impl Hub {
         let Some((revision, watchers)) = self.registry.take_at_oversized() else { return };
         let registry = &self.registry;
         let wishes = watchers.into_iter().map(|slot| (slot, registry.get(slot).expect("just listed").spec()));
-        self.jobs.push(ReadJob::Measure(self.measures.begin(revision, wishes, self.compact)));
+        let limits = SpanLimits {
+            revisions: self.config.response_revisions,
+            bytes: self.config.fragmented_bytes,
+            oversized: self.config.oversized_bytes,
+            last: self.head.revision(),
+        };
+        self.jobs.push(ReadJob::Measure(self.measures.begin(revision, limits, wishes, self.compact)));
     }
 
-    /// An oversized revision was measured: whoever has credit gets it, the others are parked before it.
-    fn take_measured(&mut self, measured: MeasuredRevision) -> Result<(), String> {
+    /// Oversized batches were measured: whoever has credit gets his, the others are parked before it.
+    fn take_measured(&mut self, measured: MeasuredBatches) -> Result<(), String> {
         let (revision, deliveries) = match self.measures.end(measured) {
             Ok(measured) => measured,
             Err(LogReadError::Failed(why)) => return Err(why),
@@ -381,7 +393,6 @@ impl Hub {
                 return Ok(());
             }
         };
-        let header = self.head.revision().max(revision);
         for delivery in deliveries {
             let slot = delivery.watcher;
             let waits = self.registry.get(slot).is_some_and(|watcher| {
@@ -390,10 +401,13 @@ impl Hub {
                     && OversizedSpec::of(watcher.spec()) == delivery.spec
             });
             let none = delivery.events.bytes == 0;
+            let span = revision..delivery.next;
+            let header = self.head.revision().max(span.end - 1);
             if waits
-                && (none || self.delivery.send_oversized(&mut self.registry, slot, delivery.events, revision, header))
+                && (none
+                    || self.delivery.send_oversized(&mut self.registry, slot, delivery.events, span.clone(), header))
             {
-                self.registry.move_to_at(slot, WatcherState::Ready, revision + 1);
+                self.registry.move_to_at(slot, WatcherState::Ready, span.end);
             }
         }
         Ok(())

@@ -4,7 +4,7 @@
 
 use super::event_log::{PrevKv, PrevKvAsk, PrevKvFound, StoredEvent, StoredRevision};
 use super::key_set::KeySet;
-use super::oversized::{MeasureJob, MeasuredRevision};
+use super::oversized::{MeasureJob, MeasuredBatches};
 use super::source::{LogChunk, LogReadError, LogReads};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ pub enum ReadJob {
     Log(LogJob),
     /// Read what events superseded.
     PrevKvs(Vec<PrevKvAsk>),
-    /// Measure an oversized revision for several watchers.
+    /// Measure oversized batches for several watchers.
     Measure(MeasureJob),
 }
 
@@ -81,7 +81,7 @@ pub enum ReadDone {
     /// Of [`ReadJob::PrevKvs`].
     PrevKvs(Result<PrevKvsRead, LogReadError>),
     /// Of [`ReadJob::Measure`].
-    Measured(MeasuredRevision),
+    Measured(MeasuredBatches),
 }
 
 /// Bytes of previous key-values read by one job, besides the last one.

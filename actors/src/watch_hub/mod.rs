@@ -14,7 +14,9 @@
 //! | `pending` | new events that wait until the hub has read up to them |
 //! | `flow_control` | credit of streams, and the budget that they share |
 //! | `jobs` | what reader threads do for the hub |
-//! | `oversized` | revisions that are too large for memory |
+//! | `oversized` | batches that are too large for memory: measured, then pulled |
+//! | `span` | batches of several revisions, for clients that take fragments |
+//! | `batch` | what is in such a batch |
 //! | `event_log` | events in memory, encoded once |
 //! | `source` | the store as the hub reads it |
 //! | `encode` | bytes of an event in a response |
@@ -26,6 +28,7 @@
 //! All but `actor` is pure. Must never block on the store or a client.
 
 pub mod actor;
+mod batch;
 mod catch_up;
 mod config;
 mod delivery;
@@ -43,6 +46,7 @@ mod progress;
 mod registry;
 mod slots;
 mod source;
+mod span;
 
 #[cfg(test)]
 mod actor_tests;
@@ -61,5 +65,5 @@ pub use self::hub::Hub;
 pub use event_log::{PrevKv, PrevKvAsk, PrevKvFound, StoredEvent, StoredRevision};
 pub use jobs::{LogJob, LogRead, PrevKvsRead, ReadDone, ReadJob, Reader};
 pub use key_set::KeySet;
-pub use oversized::{MeasureJob, MeasuredRevision};
+pub use oversized::{MeasureJob, MeasuredBatches};
 pub use source::{LogChunk, LogPart, LogReadError, LogReads};

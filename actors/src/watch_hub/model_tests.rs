@@ -109,6 +109,8 @@ impl World {
             frame_bytes: 100,
             read_bytes: 120,
             oversized_bytes,
+            response_revisions: 5,
+            fragmented_bytes: 400,
             sent_bytes: 500,
             progress_interval: 300,
         };
@@ -266,7 +268,7 @@ impl World {
                 seen.compacted = true;
                 self.seen.insert((key, watch_id), seen);
             }
-            WatchFrame::Oversized { watch_id, revision, events: oversized, .. } => {
+            WatchFrame::Oversized { watch_id, revision, events: oversized, fragment } => {
                 let mut source = oversized.take().expect("handed out once");
                 let mut pulled = Vec::new();
                 // a compaction may overtake what is pulled: the client then loses its stream
@@ -275,6 +277,12 @@ impl World {
                 }
                 assert_eq!(pulled.len() as u64, oversized.bytes, "an announced length");
                 let events = split(&pulled);
+                let before = self.seen.get(&(key, watch_id)).expect("events after the answer");
+                let got = &self.wanted(before, i64::MAX)[before.events.len()..][..events.len()];
+                let revisions: BTreeSet<i64> = got.iter().map(|(revision, _)| *revision).collect();
+                let most = if before.create.fragment { 5 } else { 1 };
+                assert!((1..=most).contains(&revisions.len()), "{revisions:?} for {:?}", before.create);
+                assert_eq!(fragment, before.create.fragment);
                 self.receive(key, WatchFrame::Events { watch_id, revision, events, fragment: false });
             }
             WatchFrame::Events { watch_id, revision, events, fragment } => {

@@ -1,106 +1,95 @@
-//! Oversized revisions, which have too many events for memory: measured once for all who want them, then pulled by each client.
+//! Oversized batches, which have too many events for memory: measured once for all who want them, then pulled by each client.
 //!
-//! A revision comes to a client whole, in one response, whatever its size; so its length must be known before its first byte.
-//! Must never hold more of it than one part, and never change a watcher: what follows from a measure is the hub's to do.
+//! A batch is one oversized revision, or as many revisions as one response carries to a client that takes it in fragments
+//! (`span`). It comes to a client whole, whatever its size; so its length must be known before its first byte. Must never hold
+//! more of it than one part, and never change a watcher: what follows from a measure is the hub's to do.
 
+use super::batch::{BatchSize, OversizedSpec, PART, read_error};
 use super::encode;
 use super::index::Index;
 use super::key_set::KeySet;
 use super::slots::WatcherSlot;
 use super::source::{LogReadError, LogReads};
-use crate::wiring::events::WatchEvent;
+use super::span::{self, SpanLimits, SpanSource};
 use bytes::{Bytes, BytesMut};
 use messages::read::ChunkSource;
 use messages::watch::{CreateWatch, OversizedEvents};
-use model::{KeyRange, ReadError};
-use std::collections::HashMap;
+use model::ReadError;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-/// Bytes of a part that is read at once.
-const PART: usize = 256 << 10;
 /// Measures that are remembered, so that a slow client does not have its revision measured again.
 const REMEMBERED: usize = 4096;
 
-/// What decides which events of a revision a watcher gets, and with what.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct OversizedSpec {
-    range: KeyRange,
-    no_put: bool,
-    no_delete: bool,
-    prev_kv: bool,
-}
-
-impl OversizedSpec {
-    /// The wishes of a watcher.
-    pub(super) fn of(create: &CreateWatch) -> Self {
-        let CreateWatch { range, no_put, no_delete, prev_kv, .. } = create;
-        Self { range: range.clone(), no_put: *no_put, no_delete: *no_delete, prev_kv: *prev_kv }
-    }
-
-    fn wants(&self, event: &WatchEvent) -> bool {
-        !(if event.delete { self.no_delete } else { self.no_put })
-    }
-}
-
-/// A watcher that waits for the length of its next revision.
+/// A watcher that waits for the length of its next batch.
 #[derive(Clone, Debug)]
 struct Ask {
     watcher: WatcherSlot,
     spec: OversizedSpec,
     /// The length, if it is remembered.
-    known: Option<u64>,
+    known: Option<BatchSize>,
 }
 
-/// A revision to be measured for several watchers.
+/// Batches that begin at one revision, to be measured for several watchers.
 #[derive(Clone, Debug)]
 pub struct MeasureJob {
     revision: i64,
+    limits: SpanLimits,
     asks: Vec<Ask>,
 }
 
-/// A measured revision.
+/// Measured batches that begin at one revision.
 #[derive(Debug)]
-pub struct MeasuredRevision {
+pub struct MeasuredBatches {
     revision: i64,
     result: Result<Vec<OversizedDelivery>, LogReadError>,
 }
 
-/// What a watcher is to be sent of an oversized revision, if it still waits for it with these wishes.
+/// What a watcher is to be sent of an oversized batch, if it still waits for it with these wishes.
 #[derive(Debug)]
 pub(super) struct OversizedDelivery {
     pub(super) watcher: WatcherSlot,
     pub(super) spec: OversizedSpec,
     /// Nothing is to be sent when it has no bytes.
     pub(super) events: OversizedEvents,
+    /// The first revision behind the batch.
+    pub(super) next: i64,
 }
 
 impl MeasureJob {
     /// Measures, and gives each watcher a source of its own; blocks on the store.
-    pub(super) fn run(self, source: &Arc<dyn LogReads>) -> MeasuredRevision {
-        let Self { revision, asks } = self;
-        let result = measure_in_one_state(source.as_ref(), revision, &asks).map(|(lengths, bare)| {
+    pub(super) fn run(self, source: &Arc<dyn LogReads>) -> MeasuredBatches {
+        let Self { revision, limits, asks } = self;
+        let result = measure_in_one_state(source.as_ref(), revision, limits, &asks).map(|(sizes, compact)| {
             let deliver = |ask: Ask| {
                 let Ask { watcher, spec, known } = ask;
-                let bytes = lengths.get(&spec).copied().or(known).expect("what is not known was measured");
+                let BatchSize { bytes, next } =
+                    sizes.get(&spec).copied().or(known).expect("what is not known was measured");
                 let keys = KeySet::of(std::iter::once(&spec.range));
                 let logs = source.clone();
-                let chunks = OversizedSource { logs, revision, next: Some(0), keys, spec: spec.clone(), bare };
-                OversizedDelivery { watcher, spec, events: OversizedEvents::new(bytes, Box::new(chunks)) }
+                let chunks: Box<dyn ChunkSource> = if next > revision + 1 {
+                    Box::new(SpanSource::new(logs, revision..next, keys, spec.clone(), compact))
+                } else {
+                    let bare = revision == compact;
+                    Box::new(OversizedSource { logs, revision, next: Some(0), keys, spec: spec.clone(), bare })
+                };
+                OversizedDelivery { watcher, spec, events: OversizedEvents::new(bytes, chunks), next }
             };
             asks.into_iter().map(deliver).collect()
         });
-        MeasuredRevision { revision, result }
+        MeasuredBatches { revision, result }
     }
 }
 
-/// Measures what is not known, in one state of the store. A compaction at the revision itself takes its previous key-values
-/// away: all lengths are of before it, or all of after it (then true is returned as well). A remembered length may be older
-/// than a compaction that the hub has not heard of, so it does not count once there was one.
+/// Measures what is not known, in one state of the store, whose compact revision is returned as well. A compaction at a revision
+/// takes its previous key-values away: all lengths are of before it, or all of after it. A remembered length may be older than
+/// a compaction that the hub has not heard of, so it does not count once there was one.
 fn measure_in_one_state(
     logs: &dyn LogReads,
     revision: i64,
+    limits: SpanLimits,
     asks: &[Ask],
-) -> Result<(HashMap<OversizedSpec, u64>, bool), LogReadError> {
+) -> Result<(HashMap<OversizedSpec, BatchSize>, i64), LogReadError> {
     loop {
         let (_, compact) = logs.position();
         if revision < compact {
@@ -108,9 +97,24 @@ fn measure_in_one_state(
         }
         let bare = revision == compact;
         let unknown = asks.iter().filter(|ask| ask.known.is_none() || (bare && ask.spec.prev_kv));
-        let lengths = measure(logs, revision, unknown.map(|ask| ask.spec.clone()), bare)?;
-        if bare || revision > logs.position().1 {
-            return Ok((lengths, bare));
+        let (spans, singles): (Vec<_>, Vec<_>) = unknown.map(|ask| &ask.spec).partition(|spec| spec.fragment);
+        let mut sizes = HashMap::new();
+        let mut singles: HashSet<OversizedSpec> = singles.into_iter().cloned().collect();
+        for spec in spans {
+            if sizes.contains_key(spec) || singles.contains(spec) {
+                continue;
+            }
+            if let Some(size) = span::measure(logs, revision, spec, limits)? {
+                sizes.insert(spec.clone(), size);
+            } else {
+                singles.insert(spec.clone());
+            }
+        }
+        let lengths = measure(logs, revision, singles.into_iter(), bare)?;
+        sizes.extend(lengths.into_iter().map(|(spec, bytes)| (spec, BatchSize { bytes, next: revision + 1 })));
+        let now = logs.position().1;
+        if now == compact || now < revision {
+            return Ok((sizes, compact));
         }
     }
 }
@@ -206,32 +210,26 @@ impl ChunkSource for OversizedSource {
     }
 }
 
-fn read_error(why: LogReadError) -> ReadError {
-    match why {
-        LogReadError::Compacted(_) => ReadError::Compacted,
-        LogReadError::Failed(why) => ReadError::Store(why),
-    }
-}
-
 /// Measures under way and remembered.
 #[derive(Debug, Default)]
 pub(super) struct Measures {
     busy: bool,
-    known: HashMap<(i64, OversizedSpec), u64>,
+    known: HashMap<(i64, OversizedSpec), BatchSize>,
     /// The compact revision they were taken at: a compaction takes previous key-values away.
     compact: i64,
 }
 
 impl Measures {
-    /// Whether a job is out: one revision is measured at a time.
+    /// Whether a job is out: batches of one revision are measured at a time.
     pub(super) fn is_busy(&self) -> bool {
         self.busy
     }
 
-    /// The job that measures a revision for watchers. `compact` is the newest compact revision known.
+    /// The job that measures what begins at a revision for watchers. `compact` is the newest compact revision known.
     pub(super) fn begin<'a>(
         &mut self,
         revision: i64,
+        limits: SpanLimits,
         watchers: impl Iterator<Item = (WatcherSlot, &'a CreateWatch)>,
         compact: i64,
     ) -> MeasureJob {
@@ -245,21 +243,22 @@ impl Measures {
             let known = self.known.get(&(revision, spec.clone())).copied();
             Ask { watcher, spec, known }
         };
-        MeasureJob { revision, asks: watchers.map(ask).collect() }
+        MeasureJob { revision, limits, asks: watchers.map(ask).collect() }
     }
 
-    /// A job came back: the revision, and what is to be sent of it.
+    /// A job came back: the revision, and what is to be sent from it on.
     ///
     /// # Errors
     /// [`LogReadError`], as the job met it.
-    pub(super) fn end(&mut self, measured: MeasuredRevision) -> Result<(i64, Vec<OversizedDelivery>), LogReadError> {
+    pub(super) fn end(&mut self, measured: MeasuredBatches) -> Result<(i64, Vec<OversizedDelivery>), LogReadError> {
         self.busy = false;
         let deliveries = measured.result?;
         if self.known.len() > REMEMBERED {
             self.known.clear();
         }
         for delivery in &deliveries {
-            self.known.insert((measured.revision, delivery.spec.clone()), delivery.events.bytes);
+            let size = BatchSize { bytes: delivery.events.bytes, next: delivery.next };
+            self.known.insert((measured.revision, delivery.spec.clone()), size);
         }
         Ok((measured.revision, deliveries))
     }

@@ -21,7 +21,7 @@ pub(super) enum WatcherState {
     FromMemory,
     /// Behind, member of a scan of the store.
     InScan(u64),
-    /// Behind, and its next revision is oversized: waits to be told how large it is.
+    /// Behind, and its next batch is oversized: waits to be told how large it is.
     AtOversized,
     /// Waits for a previous key-value.
     NeedsPrevKv,
@@ -251,7 +251,7 @@ impl WatcherRegistry {
         std::mem::take(&mut self.ready)
     }
 
-    /// Watchers that wait for the length of an oversized revision: the lowest such revision, and who waits there.
+    /// Watchers that wait for the length of an oversized batch: the lowest revision where one begins, and who waits there.
     pub(super) fn take_at_oversized(&mut self) -> Option<(i64, Vec<WatcherSlot>)> {
         let mut waiting = std::mem::take(&mut self.at_oversized);
         waiting.retain(|slot| self.is_in(*slot, WatcherState::AtOversized));

@@ -154,6 +154,9 @@ impl Params {
                 frame_bytes: rng.pick(&[200, 4_000, 256 << 10]),
                 read_bytes: rng.pick(&[100, 2_000, 256 << 10]),
                 oversized_bytes: rng.pick(&[0, 200, 1 << 20]),
+                // not drawn: seeds stay what they were
+                response_revisions: 20,
+                fragmented_bytes: 4_000,
                 sent_bytes: rng.pick(&[500, 8 << 20]),
                 progress_interval: rng.pick(&[300, 5_000]),
             },

@@ -34,5 +34,6 @@ mod txn;
 mod v2;
 mod v2_users;
 mod watch;
+mod watch_fragments;
 mod watch_many;
 mod watch_oversized;
