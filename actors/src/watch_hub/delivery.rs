@@ -20,6 +20,8 @@ pub(super) struct ResponseSizes {
     pub(super) fragment: usize,
     /// A response that reaches this many bytes ends with the revision at hand.
     pub(super) frame: usize,
+    /// A watcher that is behind and wants fragments pulls a batch when it has this many bytes to get at once.
+    pub(super) pulled: usize,
     /// Most revisions of a response.
     pub(super) revisions: usize,
 }
@@ -267,11 +269,11 @@ impl Delivery {
         place
     }
 
-    /// True when a watcher that is behind and takes fragments has more to get than one frame: it pulls as much as a response in
+    /// True when a watcher that is behind and takes fragments has much to get: it pulls as much as a response in
     /// fragments carries, because no other response may come between two fragments.
     fn is_pulled(&self, registry: &WatcherRegistry, gathered: &Gathered, offered: WatcherState) -> bool {
         let behind = offered != WatcherState::AtHead;
-        let full = !gathered.events.is_empty() && gathered.bytes >= self.sizes.frame;
+        let full = !gathered.events.is_empty() && gathered.bytes >= self.sizes.pulled;
         behind && full && registry.get(gathered.watcher).is_some_and(|w| w.spec().fragment)
     }
 

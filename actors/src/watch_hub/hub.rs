@@ -52,6 +52,8 @@ impl Hub {
         let sizes = ResponseSizes {
             fragment: config.fragment_bytes,
             frame: config.frame_bytes,
+            // a read of the store ends a little before or behind its budget: half of it says that there is more
+            pulled: config.frame_bytes.min(config.read_bytes) / 2,
             revisions: config.response_revisions,
         };
         Self {
@@ -377,6 +379,7 @@ impl Hub {
             revisions: self.config.response_revisions,
             bytes: self.config.fragmented_bytes,
             oversized: self.config.oversized_bytes,
+            // a promise of progress may never speak of less than was sent
             last: self.head.revision(),
         };
         self.jobs.push(ReadJob::Measure(self.measures.begin(revision, limits, wishes, self.compact)));

@@ -35,6 +35,16 @@ fn revisions(events: &[Event]) -> Vec<i64> {
     all.into_iter().collect()
 }
 
+/// Waits until the member's watchers know of everything that was written.
+async fn settled(stubs: &Stubs) {
+    let written = stubs.revision().await;
+    let mut watching = Watching::open(stubs, create("nothing", "", 0)).await;
+    watching.progress();
+    while watching.next().await.header.is_none_or(|header| header.revision < written) {
+        watching.progress();
+    }
+}
+
 async fn put_large(stubs: &Stubs, count: u8) {
     for n in 0..count {
         stubs.put(format!("k{n}"), vec![n; MIB]).await;
@@ -45,6 +55,7 @@ async fn put_large(stubs: &Stubs, count: u8) {
 fn large_revisions_come_in_one_response_whose_fragments_a_small_client_can_take() {
     on_server(async |server| {
         put_large(&server.stubs, 10).await;
+        settled(&server.stubs).await;
         let mut watching = Watching::open(&server.stubs, in_fragments(1)).await;
         let parts = response(&mut watching).await;
         // max-request-bytes and 512 KiB
@@ -68,6 +79,7 @@ fn what_lies_in_memory_is_sent_as_what_lies_in_the_store() {
         let mut head = Watching::open(&server.stubs, create_all(0)).await;
         put_large(&server.stubs, 6).await;
         assert_eq!(head.events(6).await.len(), 6);
+        settled(&server.stubs).await;
         let mut watching = Watching::open(&server.stubs, in_fragments(1)).await;
         assert_eq!(revisions(&joined(response(&mut watching).await)), (2..=7).collect::<Vec<_>>());
     });
@@ -79,6 +91,7 @@ fn a_response_carries_a_thousand_revisions_at_most() {
         for n in 0..1_200 {
             server.stubs.put(format!("k{n:04}"), vec![b'v'; 1024]).await;
         }
+        settled(&server.stubs).await;
         let mut fragments = Watching::open(&server.stubs, in_fragments(2)).await;
         let mut sizes = Vec::new();
         while sizes.iter().sum::<usize>() < 1_200 {
