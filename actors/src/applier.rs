@@ -176,7 +176,6 @@ impl<E: Engine> Applier<E> {
                     ToApplier::Apply(batch) => batches.push(batch),
                     ToApplier::Install(staged) => {
                         self.apply_all(&mut batches)?;
-                        self.resume()?;
                         self.install(staged)?;
                     }
                     ToApplier::Hold => {

@@ -30,7 +30,7 @@ impl<E: Engine> Applier<E> {
     /// # Panics
     /// When the store is one of another engine (AI-STAGED).
     pub fn install(&mut self, staged: StagedStore) -> Result<(), ApplyFatal> {
-        self.swap(staged)?;
+        self.swap_behind_held(staged)?;
         // a closed queue means that the log ended already
         let told = self.parts.install.wal.try_send(ToWal::Installed);
         assert!(!matches!(told, Err(crossbeam_channel::TrySendError::Full(_))), "AI-CREDITS: WAL queue");

@@ -104,9 +104,16 @@ impl<E: Engine> Flusher<E> {
     /// Flushes when a crash would have to replay too much, and tells the core how far the store is durable.
     fn watch_durable(&mut self) -> Result<(), String> {
         let applied = self.parts.gauges.applied.load(Relaxed);
-        if applied.saturating_sub(self.durable) >= self.parts.flush_entries {
+        let damaged_to = self.parts.gauges.log_damaged_to.load(Relaxed);
+        let flush_entries = self.parts.flush_entries;
+        let is_due = |durable: u64| {
+            // what is damaged in the log can go as soon as the store has it
+            let most = if damaged_to > durable { 1 } else { flush_entries };
+            applied.saturating_sub(durable) >= most
+        };
+        if is_due(self.durable) {
             self.report_durable()?;
-            if applied.saturating_sub(self.durable) >= self.parts.flush_entries {
+            if is_due(self.durable) {
                 self.parts.store.load().flush().map_err(|e| e.to_string())?;
             }
         }

@@ -42,12 +42,14 @@ pub mod lease_manager;
 pub mod limits;
 pub mod log_reader;
 pub mod log_reads;
+pub mod log_scrubber;
 pub mod mailbox;
 pub mod maintenance_jobs;
 #[cfg(test)]
 mod maintenance_jobs_tests;
 #[cfg(test)]
 mod memory_stores;
+mod pace;
 pub mod password_pool;
 pub mod peer_inbox;
 pub mod peers;

@@ -1,12 +1,14 @@
-//! The scrubber: reads the whole store now and then, slowly, so that damage of data at rest is found before somebody needs it.
+//! The scrubber: reads the whole store and the log now and then, slowly, so that damage of data at rest is found before somebody needs it.
 //!
 //! Every row is read and compared with those that speak of it (`storage::check`), which also checks RocksDB's checksums; counts are
-//! compared with rows. It works for a twentieth of the time and rests for the remainder. Own thread. What it finds is named in the log and
-//! raises the alarm CORRUPT for this member, which answers nothing about keys until it is rebuilt, unless it is the only voter. Must never
-//! repair anything, and never hold a view between two walks.
+//! compared with rows. It works for a twentieth of the time and rests for the remainder. Own thread. What it finds in the store is named in
+//! the log and raises the alarm CORRUPT for this member, which answers nothing about keys until it is rebuilt, unless it is the only voter.
+//! What it finds in the log is [`LogScrubber`]'s. Must never repair anything, and never hold a view between two walks.
 
 use crate::cancellable::Cancellable;
 use crate::death_watch::DeathWatch;
+use crate::log_scrubber::{AGAIN, LogScrubber};
+use crate::pace::Pace;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use messages::Gauges;
 use std::sync::Arc;
@@ -16,10 +18,6 @@ use storage::check::check;
 use storage::engine::Snapshot;
 use storage::view::Views;
 
-/// Rests so many times as long as it works.
-const REST: u32 = 19;
-/// Longest single rest: a node that stops waits for it.
-const LONGEST_REST: Duration = Duration::from_millis(200);
 /// Problems that are named in the log; further ones are counted.
 const NAMED: usize = 10;
 
@@ -36,47 +34,53 @@ pub struct ScrubberParts<S> {
 }
 
 /// See the file header.
-pub struct Scrubber<S>(ScrubberParts<S>);
+pub struct Scrubber<S> {
+    parts: ScrubberParts<S>,
+    log: LogScrubber,
+}
 
 impl<S: Snapshot> Scrubber<S> {
     /// Has read nothing yet.
-    pub fn new(parts: ScrubberParts<S>) -> Self {
-        Self(parts)
+    pub fn new(parts: ScrubberParts<S>, log: LogScrubber) -> Self {
+        Self { parts, log }
     }
 
     /// Runs until it is told to stop.
-    pub fn run(self, watch: DeathWatch) {
-        let ScrubberParts { gauges, stop, interval, .. } = &self.0;
-        let pause = if interval.is_zero() { Duration::MAX } else { *interval };
-        while self.waits(stop, pause) {
-            if !gauges.fenced.load(Acquire) && !gauges.rebuilding.load(Acquire) && gauges.serving.load(Acquire) {
+    pub fn run(mut self, watch: DeathWatch) {
+        let (gauges, stop) = (self.parts.gauges.clone(), self.parts.stop.clone());
+        let interval = self.parts.interval;
+        let pause = if interval.is_zero() { Duration::MAX } else { interval };
+        let mut next = Instant::now().checked_add(pause);
+        // what is damaged in the log is looked at again soon, whatever the interval is
+        let soon = |damaged: bool| if damaged { Instant::now().checked_add(AGAIN) } else { None };
+        while waits(&stop, soon(self.log.is_damaged()).into_iter().chain(next).min()) {
+            if !gauges.serving.load(Acquire) {
+                next = Instant::now().checked_add(pause);
+                continue;
+            }
+            let is_due = next.is_some_and(|next| next <= Instant::now());
+            if is_due && !gauges.fenced.load(Acquire) && !gauges.rebuilding.load(Acquire) {
                 self.walk();
+            }
+            self.log.walk();
+            if is_due {
+                next = Instant::now().checked_add(pause);
             }
         }
         watch.finish();
     }
 
-    /// False when the node stops.
-    fn waits(&self, stop: &Receiver<()>, pause: Duration) -> bool {
-        let told = match Instant::now().checked_add(pause) {
-            Some(end) => stop.recv_deadline(end),
-            None => stop.recv().map_err(|_| RecvTimeoutError::Disconnected),
-        };
-        told == Err(RecvTimeoutError::Timeout)
-    }
-
-    /// Reads everything once.
+    /// Reads the whole store once.
     fn walk(&self) {
-        let ScrubberParts { views, gauges, .. } = &self.0;
+        let ScrubberParts { views, gauges, .. } = &self.parts;
         let view = views.load();
         let index = view.status.applied_index;
         let snapshot = Cancellable::view(&view, gauges).snapshot;
         drop(view);
-        let mut worked = Instant::now();
+        let mut pace = Pace::begin();
         let checked = check(&snapshot, &mut |rows| {
             gauges.scrubbed_rows.store(rows, Relaxed);
-            std::thread::sleep((worked.elapsed() * REST).min(LONGEST_REST));
-            worked = Instant::now();
+            pace.rest();
         });
         // a walk that was broken off says nothing, nor does one of a store that is not there any more
         if gauges.stopping.load(Acquire) || gauges.rebuilding.load(Acquire) {
@@ -104,4 +108,13 @@ impl<S: Snapshot> Scrubber<S> {
             gauges.fenced.store(true, Release);
         }
     }
+}
+
+/// False when the node stops.
+fn waits(stop: &Receiver<()>, until: Option<Instant>) -> bool {
+    let told = match until {
+        Some(end) => stop.recv_deadline(end),
+        None => stop.recv().map_err(|_| RecvTimeoutError::Disconnected),
+    };
+    told == Err(RecvTimeoutError::Timeout)
 }

@@ -49,6 +49,7 @@ impl Machine {
             chunk_bytes: CHUNK_BYTES,
             log_id: 9,
             force_new_cluster: false,
+            rebuild: None,
             epoch_floor: 0,
         };
         boot.start(|| Ok(first(LogId { term: 1, index: 3 }))).unwrap()

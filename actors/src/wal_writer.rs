@@ -14,11 +14,11 @@ use crossbeam_channel::{Receiver, Sender};
 use messages::Gauges;
 use messages::peer::PeerSender;
 use model::mutant::{self, Mutant};
-use raft::{HardState, Message};
+use raft::{HardState, LogId, Message};
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::{Duration, Instant};
 use storage::disk::Disk;
 use storage::member::pointer::{self, PointerError};
@@ -150,6 +150,9 @@ impl WalWriter {
         if mutant::on(Mutant::AckBeforeSync) {
             self.release();
         }
+        if mutant::on(Mutant::AckToLeaderEarly) {
+            self.parts.peers.send(std::mem::take(&mut self.group.release));
+        }
         Ok(stop)
     }
 
@@ -164,9 +167,20 @@ impl WalWriter {
                 }
                 None => self.stage(batch),
             },
-            ToWal::Release { to } => Ok(self.wal.release_to(to)?),
+            ToWal::Release { to } => self.release_log(to),
             ToWal::Installed | ToWal::Prepared(_) | ToWal::Stop => unreachable!("nobody holds these back"),
         }
+    }
+
+    /// Entries up to `to` are not needed any more. Where something of them cannot be read back, their segment goes at once, also when it
+    /// is the one being written: a start would refuse it.
+    fn release_log(&mut self, to: LogId) -> Result<(), WriteError> {
+        let damaged_to = self.parts.gauges.log_damaged_to.load(Acquire);
+        if damaged_to > 0 && to.index >= damaged_to {
+            self.wal.roll();
+            self.group.must_sync = true;
+        }
+        Ok(self.wal.release_to(to)?)
     }
 
     /// Replaces the log: record, store pointer, reset, in this order. A crash behind the record is finished by the next start. The rest

@@ -81,6 +81,12 @@ pub struct Gauges {
     pub scrubbed_rows: AtomicU64,
     /// Problems that the last reading has found.
     pub scrub_problems: AtomicU64,
+    /// Bytes of the log that the present reading of it, or the last one, has come to.
+    pub scrubbed_log_bytes: AtomicU64,
+    /// Places of the log that could not be read back, since the start.
+    pub log_damages: AtomicU64,
+    /// The log is damaged at this entry or before it: what holds it is let go of as soon as the store has it for good. Zero for a sound log.
+    pub log_damaged_to: AtomicU64,
     /// Running hashes of other members that were compared.
     pub hashes_compared: AtomicU64,
     /// The node is stopping.

@@ -77,6 +77,17 @@ impl<S: Storage, T: Trace> Node<S, T> {
         }
     }
 
+    /// Takes over the membership of a store that has come from elsewhere, into a node that has known none so far: it was started beside a log
+    /// whose store was lost.
+    ///
+    /// # Panics
+    /// When it knows one (RI-5), or this one is not well formed.
+    pub fn adopt_membership(&mut self, conf_state: &ConfState) {
+        assert!(self.tracker.membership == ConfState::default(), "RI-5 only a node without a membership adopts one");
+        self.restore_membership(conf_state);
+        self.check_invariants();
+    }
+
     fn restore_membership(&mut self, conf_state: &ConfState) {
         let empty = self.tracker.cleared();
         match restore(&empty, self.log.last_index(), conf_state) {

@@ -11,6 +11,7 @@ use crate::hasher::Hasher;
 use crate::lease_manager::actor::LeaseSink;
 use crate::limits::{MAINTENANCE_JOBS, PASSWORD_JOBS, PASSWORD_THREADS, QUERIES, READERS};
 use crate::log_reader::LogReader;
+use crate::log_scrubber::LogScrubber;
 use crate::maintenance_jobs::{MaintenanceJobs, MaintenanceParts};
 use crate::peer_inbox::PeerInbox;
 use crate::promotions::AskedPromotions;
@@ -22,6 +23,7 @@ use crate::snapshotter::{Snapshotter, SnapshotterParts};
 use crate::store_cell::StoreCell;
 use crate::wal_writer::WalWriter;
 use crate::watch_hub::HubConfig;
+use crate::wiring::log::ReadLog;
 use crate::wiring::snapshots::ToSnapshotter;
 use crate::{password_pool, reader_pool, ticker};
 use actix_rt::Arbiter;
@@ -36,6 +38,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use storage::apply::Membership;
 use storage::engine::Engine;
+use storage::wal::WalScrub;
 
 /// A node that was started.
 pub(super) struct Started {
@@ -164,12 +167,23 @@ fn connect<E: Engine>(
     Ok(Some(transport))
 }
 
+/// What reads the log that the WAL writer will have: for followers, and to find damage, so often.
+fn log_readers<E: Engine>(
+    queues: &Queues<E>,
+    assembly: &Assembly<E>,
+    inbox: Receiver<ReadLog>,
+    stop: Receiver<()>,
+) -> (LogReader, (Duration, WalScrub)) {
+    let reader = LogReader::new(assembly.wal.reader(), inbox, stop, queues.inner.clone(), queues.gauges.clone());
+    (reader, (assembly.scrub_interval, assembly.wal.scrub()))
+}
+
 /// Starts the reader pool, the hasher behind it, and the scrubber.
 fn start_readers<E: Engine>(
     queues: &Queues<E>,
     queries: Receiver<RunQuery>,
     ends: HasherEnds<E>,
-    (stop, scrub_interval): (&Receiver<()>, Duration),
+    (stop, (interval, scrub_log)): (&Receiver<()>, (Duration, WalScrub)),
 ) -> std::io::Result<Vec<JoinHandle<()>>> {
     let (hash, hashes) = bounded(QUERIES);
     let hasher = Hasher::new(queues.hasher_parts(hashes, ends, stop.clone()));
@@ -178,7 +192,8 @@ fn start_readers<E: Engine>(
     let watch = queues.watch("hasher");
     threads.extend(spawn("hasher", move || hasher.run(watch))?);
     let (views, gauges) = (queues.views.clone(), queues.gauges.clone());
-    let scrubber = Scrubber::new(ScrubberParts { views, gauges, stop: stop.clone(), interval: scrub_interval });
+    let log = LogScrubber::new(scrub_log, gauges.clone(), queues.flusher.clone());
+    let scrubber = Scrubber::new(ScrubberParts { views, gauges, stop: stop.clone(), interval }, log);
     let watch = queues.watch("scrubber");
     threads.extend(spawn("scrubber", move || scrubber.run(watch))?);
     Ok(threads)
@@ -214,8 +229,8 @@ pub(super) fn start<E: Engine>(mut assembly: Assembly<E>) -> Result<Started, Sta
     let vitals = OwnVitals { transport: transport.clone(), version: assembly.version };
     let agreed = (membership, assembly.store.running_hash());
     let core = queues.core_parts(ends.inbox, &actors, transport.clone(), agreed, vitals);
+    let (log, scrub) = log_readers(&queues, &assembly, ends.log, log_stop);
     let core = CoreRunner::new(RaftCore::new(assembly.core, assembly.tail, core)?);
-    let log = LogReader::new(assembly.wal.reader(), ends.log, log_stop, queues.inner.clone());
     let (disk, member) = (assembly.disk.clone(), assembly.member.clone());
     let wal = WalWriter::new(assembly.wal, queues.wal_parts(ends.wal, peers, disk.clone(), assembly.member));
     let place = (store.clone(), disk, member);
@@ -235,8 +250,7 @@ pub(super) fn start<E: Engine>(mut assembly: Assembly<E>) -> Result<Started, Sta
         sinks: queues.sinks.clone(),
         gauges: queues.gauges.clone(),
     });
-
-    let ((query, queries), scrub) = (bounded(QUERIES), assembly.scrub_interval);
+    let (query, queries) = bounded(QUERIES);
     let ((stop_readers, readers_stop), (stop_ticker, ticker_stop)) = (bounded(0), bounded(0));
     let shells = Shells { core, wal, log, applier, flusher, snapshots, jobs };
     let mut threads = shells.spawn(&queues)?;

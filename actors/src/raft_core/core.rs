@@ -30,7 +30,7 @@ use messages::peer::{PeerSender, Vitals};
 use messages::reply::Outbox;
 use messages::{Gauges, Reply, ReplyBody, RequestError, Sinks};
 use model::mutant::{self, Mutant};
-use raft::{AppliedToken, Index, LogId, Node, PersistedToken, Role, Storage};
+use raft::{AppliedToken, Index, Node, PersistedToken, Role, Storage};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Duration;
@@ -129,6 +129,8 @@ pub struct RaftCore {
     /// The store holds everything up to here for good.
     pub(super) durable: Index,
     pub(super) released: Index,
+    /// The damaged entry for which the log was told to let go of its segments.
+    pub(super) let_go_for: Index,
     stopping: bool,
     /// Snapshots of other members.
     pub(super) incoming: Incoming,
@@ -184,6 +186,7 @@ impl RaftCore {
             last_leader: 0,
             durable: 0,
             released: 0,
+            let_go_for: 0,
             stopping: false,
             incoming: Incoming::default(),
             log_reads: 0,
@@ -323,28 +326,10 @@ impl RaftCore {
         }
     }
 
-    /// The store holds everything up to `durable` for good: the log before it goes, less what lagging followers may ask for. Nobody
-    /// asks a lone member, and on a full disk room is worth more: a follower can be sent a snapshot. What is needed behind one stays.
-    fn release_log(&mut self) {
-        let needless = self.is_alone() || self.parts.gauges.disk_low.load(Relaxed);
-        let keep = if needless { 0 } else { self.config.catch_up_entries };
-        let held = self.node.storage().outgoing.held();
-        let index = self.durable.saturating_sub(keep).min(self.node.applied()).min(held);
-        if index <= self.released {
-            return;
-        }
-        let Ok(term) = self.node.storage().term(index) else { return };
-        if self.parts.wal.try_send(ToWal::Release { to: LogId { term, index } }).is_ok() {
-            self.released = index;
-            self.parts.gauges.log_released.store(index, Relaxed);
-            self.node.storage_mut().compact(index);
-        }
-    }
-
     fn on_tick(&mut self, count: u32) {
         let half_election = u64::from(self.config.raft.election_tick).div_ceil(2);
         let round = self.now / half_election;
-        if self.parts.gauges.disk_low.load(Relaxed) {
+        if self.wants_room() {
             self.release_log();
         }
         self.note_late_heartbeats(count);
@@ -433,7 +418,7 @@ impl RaftCore {
     }
 
     /// This member is all there is: nobody will ask it for entries.
-    fn is_alone(&self) -> bool {
+    pub(super) fn is_alone(&self) -> bool {
         let members = self.node.membership();
         self.is_sole_voter() && members.learners.is_empty() && members.learners_next.is_empty()
     }

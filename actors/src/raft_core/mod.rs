@@ -27,6 +27,7 @@
 //! | `divergence` | a member whose data went its own way |
 //! | `pending_rebuild` | how far that has come |
 //! | `rebuild` | the store is rebuilt from the leader's |
+//! | `release` | how far the log may go |
 //! | `transfers` | leadership that is handed over |
 //! | `pending_transfers` | who waits for another leader |
 //!
@@ -63,6 +64,7 @@ mod pending_rebuild;
 mod pending_transfers;
 mod reads;
 mod rebuild;
+mod release;
 pub(crate) mod runner;
 #[cfg(test)]
 mod snapshot_tests;

@@ -148,7 +148,11 @@ impl RaftCore {
 
     /// The applier has it.
     pub(super) fn on_rebuilt(&mut self, done: Rebuilt) {
-        let Rebuilt { index, hash } = done;
+        let Rebuilt { index, hash, membership } = done;
+        if let Some(membership) = membership {
+            self.node.adopt_membership(&membership.conf_state);
+            self.on_membership(membership);
+        }
         tracing::info!(index, "rebuilt this member from the store of the leader");
         self.store_replaced(index, hash);
         self.end_rebuild(Ok(()));

@@ -17,15 +17,16 @@ const VERSION: u8 = 1;
 
 /// See the file header.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct About {
+pub struct About {
     /// Term of the leader that sends it.
-    pub(super) term: Term,
+    pub term: Term,
     /// Place and membership.
-    pub(super) meta: SnapshotMeta,
+    pub meta: SnapshotMeta,
 }
 
 impl About {
-    pub(super) fn encode(&self) -> Bytes {
+    /// As it travels.
+    pub fn encode(&self) -> Bytes {
         let ConfState { voters, learners, voters_outgoing, learners_next, auto_leave } = &self.meta.conf_state;
         let mut out = BytesMut::with_capacity(64);
         out.put_u8(VERSION);
@@ -41,7 +42,7 @@ impl About {
     }
 
     /// `None` for bytes that are none, or of another version.
-    pub(super) fn decode(mut from: &[u8]) -> Option<Self> {
+    pub fn decode(mut from: &[u8]) -> Option<Self> {
         if from.try_get_u8().ok()? != VERSION {
             return None;
         }

@@ -5,9 +5,10 @@
 use crate::cancellable::Cancellable;
 use crate::maintenance_jobs::OpenEngine;
 use crate::snapshot_streams::CheckpointDir;
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use messages::Gauges;
 use messages::peer::BulkSource;
+use model::mutant::{self, Mutant};
 use raft::SnapshotMeta;
 use std::io;
 use std::path::PathBuf;
@@ -16,7 +17,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Acquire;
 use storage::apply::OpenError;
 use storage::apply::meta_rows::decode_conf_state;
-use storage::engine::{Engine, Family, Snapshot};
+use storage::engine::{Engine, EngineError, Family, Op, Snapshot};
 use storage::schema::meta;
 use storage::snapshot::{SnapshotSource, StreamHeader, StreamReader};
 
@@ -47,6 +48,7 @@ impl<E: Engine> Checkpoint<E> {
     ) -> Result<Option<Self>, String> {
         let dir = CheckpointDir(dir);
         let copied = engine.checkpoint(&dir.0).and_then(|()| open(&dir.0));
+        let copied = if mutant::on(Mutant::AppliedAgain) { copied.and_then(one_entry_less) } else { copied };
         let engine = copied.map_err(|why| why.to_string())?;
         let snapshot = Cancellable::new(engine.snapshot(), gauges.clone());
         let read = Self::read(snapshot, server_version).map_err(|why| why.to_string())?;
@@ -68,6 +70,16 @@ impl<E: Engine> Checkpoint<E> {
     pub(super) fn meta(&self) -> &SnapshotMeta {
         &self.meta
     }
+}
+
+/// What [`Mutant::AppliedAgain`] does: the store says that it has not applied its last entry.
+fn one_entry_less<E: Engine>(engine: E) -> Result<E, EngineError> {
+    if let Some(mut row) = engine.snapshot().get(Family::Meta, meta::APPLIED)? {
+        let (index, term) = (row.get_u64(), row.get_u64());
+        let value = [(index - 1).to_be_bytes(), term.to_be_bytes()].concat().into();
+        engine.write(vec![Op::Put { family: Family::Meta, key: Bytes::from_static(meta::APPLIED), value }])?;
+    }
+    Ok(engine)
 }
 
 /// One transfer of a checkpoint. Field order is drop order.

@@ -10,7 +10,7 @@
 //!
 //! It never waits for a client's job: those have an owner of their own. Must never touch the write side of the store.
 
-mod about;
+pub mod about;
 mod checkpoint;
 pub mod sink;
 pub mod staging;

@@ -26,12 +26,14 @@ pub struct AppliedUpTo {
 }
 
 /// The applier has the store that another member sent to rebuild this one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Rebuilt {
     /// Where that store was in the log.
     pub index: u64,
     /// Its running hash.
     pub hash: Option<u64>,
+    /// Its membership, where the store before it knew none.
+    pub membership: Option<Arc<Membership>>,
 }
 
 /// A flush made everything up to `index` durable in the store.

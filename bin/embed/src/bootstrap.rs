@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use storage::apply::{Bootstrap, StateMachine};
-use storage::boot::{Boot, BootError, Stores};
+use storage::boot::{Boot, BootError, MembersOf, Stores};
 use storage::disk::space::Space;
 use storage::disk::{Disk, OsDisk};
 use storage::engine::rocks::{RocksEngine, RocksMemory, RocksOptions};
@@ -105,13 +105,15 @@ pub fn holds_member(data_dir: &Path) -> bool {
     Folders::of(data_dir, None).store.exists()
 }
 
-/// Opens the member of the data folder, or makes the one that `first` describes. Blocking.
+/// Opens the member of the data folder, or makes the one that `first` describes. `members_of` is asked when the store cannot be opened and is
+/// to be rebuilt. Blocking.
 ///
 /// # Errors
 /// [`BootstrapError`], each saying what to do.
 pub fn boot(
     config: &Config,
     first: impl FnOnce() -> Result<Bootstrap, ClusterError>,
+    members_of: MembersOf<'_>,
 ) -> Result<Booted, BootstrapError> {
     let folders = Folders::of(&config.data_dir, config.wal_dir.as_deref());
     let restoring = config.data_dir.join(RESTORING);
@@ -138,6 +140,7 @@ pub fn boot(
         chunk_bytes: budgets.owners.apply_chunk,
         log_id: random()?,
         force_new_cluster: config.force_new_cluster,
+        rebuild: config.rebuild.then_some(members_of),
         epoch_floor: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs()),
     };
     let booted = boot.start(first).map_err(|why| match why {

@@ -21,7 +21,7 @@ const FIRST_PERIOD: Duration = Duration::from_millis(2);
 
 /// The version that the cluster should have, when it should have another one: what is written, as major, minor and a zero. While an
 /// operator wants it lowered to `target`, that is what it should have.
-fn decide(own: [u16; 3], others: OtherVersions, present: &str, target: Option<&str>) -> Option<String> {
+pub fn decide(own: [u16; 3], others: OtherVersions, present: &str, target: Option<&str>) -> Option<String> {
     let lowest = match others {
         OtherVersions::Alone => own,
         OtherVersions::Between { lowest, .. } => own.min(lowest),

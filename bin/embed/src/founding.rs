@@ -7,7 +7,7 @@ use crate::version::refuse_older;
 use net::peer::http::ask::{self, RemoteCluster};
 use net::peer::tls::PeerTls;
 use std::time::Duration;
-use storage::apply::{Bootstrap, MemberRow};
+use storage::apply::{Bootstrap, MemberIds, MemberRow};
 use storage::member::{ClusterError, Founders, RunningCluster, founders, joiner, refuse_bootstrapped};
 
 /// Patience with a member of a new cluster, which may not have started yet.
@@ -42,6 +42,27 @@ pub(crate) async fn first_start(config: &Config, tls: &PeerTls) -> Result<Bootst
             judged.await.unwrap_or_else(|_| Err(ClusterError::NoAnswer("the start was interrupted".to_owned())))
         }
     }
+}
+
+/// Who the members of the cluster are, for a member whose store cannot say it and that is to be rebuilt.
+///
+/// # Errors
+/// [`ClusterError::NoAnswer`], also when it is another cluster that answers, or one without this member.
+pub(crate) async fn members_of(
+    own: MemberIds,
+    config: &Config,
+    tls: &PeerTls,
+) -> Result<Vec<(u64, MemberRow)>, ClusterError> {
+    let refused = |why: String| ClusterError::NoAnswer(format!("{why}; --initial-cluster must name members that run"));
+    let remote = ask_others(config, tls, JOIN_PATIENCE).await.map_err(refused)?;
+    let RunningCluster { cluster_id, members } = running(remote);
+    if cluster_id != own.cluster_id {
+        return Err(refused(format!("this member is of cluster {:x}, cluster {cluster_id:x} answers", own.cluster_id)));
+    }
+    if members.iter().all(|(id, _)| *id != own.member_id) {
+        return Err(refused(format!("member {:x} was removed from the cluster", own.member_id)));
+    }
+    Ok(members)
 }
 
 /// The first list of members that one of the others gives.

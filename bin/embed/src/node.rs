@@ -37,6 +37,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
+use storage::apply::MemberIds;
 use storage::engine::rocks::{RocksEngine, RocksOptions};
 use storage::member::ForeignData;
 use tokio::task::JoinHandle;
@@ -310,7 +311,9 @@ async fn open(config: &Config, tls: PeerTls) -> Result<Booted, StartError> {
     let (config, own) = (config.clone(), config.version);
     let runtime = tokio::runtime::Handle::current();
     let booted = tokio::task::spawn_blocking(move || {
-        bootstrap::boot(&config, || runtime.block_on(founding::first_start(&config, &tls)))
+        let first = || runtime.block_on(founding::first_start(&config, &tls));
+        let members_of = |own: MemberIds| runtime.block_on(founding::members_of(own, &config, &tls));
+        bootstrap::boot(&config, first, &members_of)
     });
     let booted = booted.await.map_err(|_| StartError::Interrupted)??;
     let version = storage::read::meta::cluster_version(&booted.store.view());

@@ -1,5 +1,7 @@
 //! Versions told to clients: those of the etcd whose API this is.
 
+pub use crate::cluster_version::decide as decide_cluster_version;
+
 /// What `Status.version` and `/version` say.
 pub const SERVER_VERSION: &str = "3.7.1";
 /// The first version that ran in clusters: what a member runs that has not said which version it is.
@@ -27,7 +29,7 @@ pub struct TooOld {
 ///
 /// # Errors
 /// [`TooOld`].
-pub(crate) fn refuse_older([major, minor, patch]: [u16; 3], cluster: &str) -> Result<(), TooOld> {
+pub fn refuse_older([major, minor, patch]: [u16; 3], cluster: &str) -> Result<(), TooOld> {
     if parse(cluster) <= [major, minor, u16::MAX] {
         return Ok(());
     }
@@ -35,7 +37,7 @@ pub(crate) fn refuse_older([major, minor, patch]: [u16; 3], cluster: &str) -> Re
 }
 
 /// A version as numbers: major, minor, patch. What is missing, or no number, counts as zero.
-pub(crate) fn parse(text: &str) -> [u16; 3] {
+pub fn parse(text: &str) -> [u16; 3] {
     let mut parts = text.split('.').map(|part| part.parse().unwrap_or_default());
     std::array::from_fn(|_| parts.next().unwrap_or_default())
 }

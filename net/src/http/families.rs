@@ -164,6 +164,20 @@ fn agreement(page: &mut Page, gauges: &Gauges) {
     );
     let problems = gauges.scrub_problems.load(Relaxed) as f64;
     page.gauge("conclave_scrub_problems", "Problems that the last reading of the store has found.", problems);
+    let bytes = gauges.scrubbed_log_bytes.load(Relaxed) as f64;
+    page.gauge(
+        "conclave_scrubbed_log_bytes",
+        "Bytes of the log that the present reading of it, or the last one, has come to.",
+        bytes,
+    );
+    let damages = gauges.log_damages.load(Relaxed) as f64;
+    page.counter("conclave_log_damages_total", "Places of the log that could not be read back.", damages);
+    let damaged = f64::from(gauges.log_damaged_to.load(Relaxed) > 0);
+    page.gauge(
+        "conclave_log_damaged",
+        "1 while a part of the log cannot be read back and the store does not hold all of it for good.",
+        damaged,
+    );
     let fenced = f64::from(gauges.fenced.load(Relaxed));
     page.gauge(
         "conclave_member_fenced",

@@ -64,11 +64,15 @@ pub enum Mutant {
     RemovedVotes,
     /// The applied index is not written with changes of users and roles alone: a crash has them carried out again.
     AuthIndexUnsaved,
+    /// What a follower tells its leader leaves before the sync that it promises.
+    AckToLeaderEarly,
+    /// A snapshot says that it holds one entry less than it does, which is applied again.
+    AppliedAgain,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::AppliedApart,
         Self::ViewEarly,
         Self::AckBeforeSync,
@@ -96,6 +100,8 @@ impl Mutant {
         Self::CompactionDiffers,
         Self::RemovedVotes,
         Self::AuthIndexUnsaved,
+        Self::AckToLeaderEarly,
+        Self::AppliedAgain,
     ];
 
     /// What [`VARIABLE`] calls it.
@@ -128,6 +134,8 @@ impl Mutant {
             Self::CompactionDiffers => "compaction-differs",
             Self::RemovedVotes => "removed-votes",
             Self::AuthIndexUnsaved => "auth-index-unsaved",
+            Self::AckToLeaderEarly => "ack-to-leader-early",
+            Self::AppliedAgain => "applied-again",
         }
     }
 

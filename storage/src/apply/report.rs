@@ -144,10 +144,14 @@ pub enum ApplyFatal {
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// A stored row does not read back.
-    #[error("{0}; restore this member from a snapshot or remove it and add it again")]
+    #[error(
+        "{0}; start this member with --rebuild-from-leader, restore it from a snapshot, or remove it and add it again"
+    )]
     Damaged(#[from] Damaged),
     /// A read inside a transaction failed in the engine.
-    #[error("{0}; restore this member from a snapshot or remove it and add it again")]
+    #[error(
+        "{0}; start this member with --rebuild-from-leader, restore it from a snapshot, or remove it and add it again"
+    )]
     Read(ReadError),
     /// A committed entry is no envelope.
     #[error("entry {index} of term {term}: {why}")]

@@ -82,6 +82,7 @@ impl Machine {
             chunk_bytes: crate::apply::CHUNK_BYTES,
             log_id: 99,
             force_new_cluster: false,
+            rebuild: None,
             epoch_floor: 0,
         }
     }
@@ -318,4 +319,62 @@ fn a_forced_new_cluster_that_crashes_is_forced_again() {
         }
     }
     panic!("no start was whole");
+}
+
+/// The store opens and says nothing that can be read: a row that every store has is damaged.
+fn damage_store(machine: &Machine) {
+    let engine = machine.stores.open(FIRST_STORE).unwrap();
+    let row = crate::engine::Op::Put {
+        family: crate::engine::Family::Meta,
+        key: crate::schema::meta::REVISIONS.into(),
+        value: "damaged".into(),
+    };
+    engine.write(vec![row]).unwrap();
+    engine.flush().unwrap();
+}
+
+fn rebuilding(machine: &Machine, members: crate::boot::MembersOf<'_>) -> Result<Booted<SimEngine>, BootError> {
+    Boot { rebuild: Some(members), ..machine.prepared() }.start(|| panic!("it is a member already"))
+}
+
+#[test]
+fn an_empty_store_stands_in_for_one_that_does_not_open_and_the_log_stays() {
+    let machine = Machine::default();
+    let mut booted = machine.boot().unwrap();
+    live(&mut booted, 9, 6);
+    booted.wal.append(&Batch { entries: &[], hard_state: Some(HardState { term: 7, vote: 3, commit: 8 }) }).unwrap();
+    booted.wal.sync().unwrap();
+    drop(booted);
+    damage_store(&machine);
+    assert!(matches!(machine.boot(), Err(BootError::Store(_))), "without the order it is refused");
+    let rows = vec![(1, crate::apply::MemberRow::default()), (3, crate::apply::MemberRow::default())];
+    let members = |own: MemberIds| {
+        assert_eq!(own, IDENTITY);
+        Ok(rows.clone())
+    };
+    for start in 0..3 {
+        let booted = rebuilding(&machine, &members).unwrap_or_else(|why| panic!("start {start}: {why}"));
+        assert_eq!((booted.store.identity(), booted.store_name.as_str()), (IDENTITY, store_name(0).as_str()));
+        assert_eq!(booted.store.applied(), LogId { term: 1, index: 1 }, "where the log begins");
+        assert_eq!(*booted.store.conf_state(), ConfState::default(), "it knows no voters");
+        assert_eq!(booted.store.members().unwrap(), rows, "and whom it can ask");
+        assert_eq!(booted.log.entries.len(), 8, "every entry is there");
+        assert_eq!(booted.log.hard_state, HardState { term: 7, vote: 3, commit: 8 });
+        drop(booted);
+        assert_eq!(machine.stores.names(), [FIRST_STORE.to_owned(), store_name(0)], "the damaged one is kept");
+        machine.crash(start);
+    }
+    assert!(matches!(machine.boot(), Err(BootError::Store(_))), "the pointer leads to the damaged store");
+    let nobody = |_| Err(ClusterError::NoAnswer("nobody".to_owned()));
+    assert!(matches!(rebuilding(&machine, &nobody), Err(BootError::NotInCluster(ClusterError::NoAnswer(_)))));
+}
+
+#[test]
+fn a_store_that_opens_is_not_replaced_at_the_start_and_a_first_start_is_one() {
+    let nobody = |_| panic!("nobody has to be asked");
+    let machine = Machine::default();
+    let first = Boot { rebuild: Some(&nobody), ..machine.prepared() }.start(|| Ok(founder(IDENTITY)));
+    assert_eq!(first.expect("a first start").store_name, FIRST_STORE);
+    machine.crash(1);
+    assert_eq!(rebuilding(&machine, &nobody).expect("it opens").store_name, FIRST_STORE);
 }

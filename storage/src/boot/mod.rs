@@ -7,19 +7,22 @@
 //! 3. An install that was begun is finished: pointer, then log.
 //! 4. The boot epoch is counted up, durably, before anybody is told it.
 //! 5. Log and store are held against each other, and what the store has not applied is loaded.
-//! 6. With `--force-new-cluster` the member becomes the only one of its cluster.
+//! 6. A store that cannot be opened is refused, or, when it is to be rebuilt from the leader's, an empty one takes its place (`stand_in`).
+//! 7. With `--force-new-cluster` the member becomes the only one of its cluster.
 //!
 //! Must never change a folder that belongs to somebody else, and never guess where the parts do not fit together.
 
 mod epoch;
 mod force_new;
 mod log;
+mod stand_in;
 
 #[cfg(test)]
 mod boot_tests;
 
 pub use epoch::{EPOCH_FILE, EpochError};
 pub use log::LogStart;
+pub use stand_in::MembersOf;
 
 use crate::apply::{Bootstrap, OpenError, StateMachine};
 use crate::disk::Disk;
@@ -111,6 +114,8 @@ pub struct Boot<'a, S: Stores> {
     pub log_id: u64,
     /// Make a cluster of this member alone, whoever was in it. Ignored at a first start, as in etcd.
     pub force_new_cluster: bool,
+    /// The store is to be rebuilt from the leader's, whether it opens or not: says who the members are. Ignored at a first start.
+    pub rebuild: Option<MembersOf<'a>>,
     /// Least boot epoch: seconds of the clock, so that a folder that was set back to an older copy counts on.
     pub epoch_floor: u64,
 }
@@ -133,6 +138,13 @@ pub struct Booted<E: Engine> {
     pub boot_epoch: u64,
 }
 
+/// What the store pointer leads to.
+enum Present<E: Engine> {
+    Store(Box<Opened<E>>),
+    /// Nothing was ever written there.
+    Empty(String, Arc<E>),
+}
+
 /// A store that is open.
 struct Opened<E: Engine> {
     name: String,
@@ -150,24 +162,18 @@ impl<S: Stores> Boot<'_, S> {
         first: impl FnOnce() -> Result<Bootstrap, ClusterError>,
     ) -> Result<Booted<S::Engine>, BootError> {
         let name = pointer::read(self.disk.as_ref(), self.member)?;
-        let engine = self.stores.open(&name)?;
         let mut is_new = false;
-        let (mut wal, mut recovered, mut opened) = match StateMachine::open_with(engine.clone(), self.chunk_bytes) {
-            Ok(store) => {
-                let identity = store.identity();
+        let (mut wal, mut recovered, mut opened) = match self.open_present(name) {
+            Ok(Present::Store(opened)) => {
+                let identity = opened.store.identity();
                 let (wal, recovered) = self.open_wal(identity.cluster_id, identity.member_id)?;
-                (wal, recovered, Opened { name, engine, store })
+                (wal, recovered, *opened)
             }
-            Err(OpenError::Empty) if name != FIRST_STORE => {
-                return Err(BootError::Mismatch(format!(
-                    "the store {name}, which the store pointer names, is not there"
-                )));
-            }
-            Err(OpenError::Empty) => {
+            Ok(Present::Empty(name, engine)) => {
                 is_new = true;
                 self.found(name, engine, &first()?)?
             }
-            Err(why) => return Err(why.into()),
+            Err(why) => self.stand_in(why)?,
         };
         if let Some(install) = recovered.install.take() {
             opened = self.finish_install(opened, &install)?;
@@ -178,7 +184,9 @@ impl<S: Stores> Boot<'_, S> {
             recovered.last = at;
             recovered.terms.clear();
         }
-        self.remove_others(&opened.name);
+        if !stand_in::is_one(&opened.name) {
+            self.remove_others(&opened.name);
+        }
         let floor = self.epoch_floor;
         let boot_epoch = epoch::count_up(self.disk.as_ref(), self.member, floor)?;
         let Opened { name: store_name, engine, mut store } = opened;
@@ -191,22 +199,35 @@ impl<S: Stores> Boot<'_, S> {
         Ok(Booted { store, engine, store_name, wal, recovered, log, boot_epoch })
     }
 
+    /// Opens the store of this name.
+    fn open_present(&self, name: String) -> Result<Present<S::Engine>, BootError> {
+        let engine = self.stores.open(&name)?;
+        match StateMachine::open_with(engine.clone(), self.chunk_bytes) {
+            Ok(store) => Ok(Present::Store(Box::new(Opened { name, engine, store }))),
+            Err(OpenError::Empty) if name != FIRST_STORE => {
+                Err(BootError::Mismatch(format!("the store {name}, which the store pointer names, is not there")))
+            }
+            Err(OpenError::Empty) => Ok(Present::Empty(name, engine)),
+            Err(why) => Err(why.into()),
+        }
+    }
+
     /// Opens the log of a member that has one.
     fn open_wal(&self, cluster: u64, member: u64) -> Result<(Wal, Recovered), BootError> {
+        let unchecked = self.open_unchecked()?;
+        unchecked.expect(cluster, member)?;
+        recover(unchecked)
+    }
+
+    fn open_unchecked(&self) -> Result<UncheckedWal, BootError> {
         let dir = self.wal_dir;
-        let unchecked = match UncheckedWal::open(self.disk.clone(), dir, self.wal) {
+        match UncheckedWal::open(self.disk.clone(), dir, self.wal) {
             Err(WalError::Missing { .. }) => {
                 let why = format!("there is no log in {}; is its disk mounted, is --wal-dir right?", dir.display());
-                return Err(BootError::Mismatch(why));
+                Err(BootError::Mismatch(why))
             }
-            opened => opened?,
-        };
-        unchecked.expect(cluster, member)?;
-        let (wal, recovered) = unchecked.recover()?;
-        if let Some(cut) = &recovered.cut {
-            tracing::warn!(file = %cut.file.display(), offset = cut.offset, "cut a torn, never acknowledged write off the log");
+            opened => Ok(opened?),
         }
-        Ok((wal, recovered))
     }
 
     /// Makes a new member, log first.
@@ -283,4 +304,13 @@ impl<S: Stores> Boot<'_, S> {
             }
         }
     }
+}
+
+/// Checks a log and cuts a torn tail off it.
+fn recover(unchecked: UncheckedWal) -> Result<(Wal, Recovered), BootError> {
+    let (wal, recovered) = unchecked.recover()?;
+    if let Some(cut) = &recovered.cut {
+        tracing::warn!(file = %cut.file.display(), offset = cut.offset, "cut a torn, never acknowledged write off the log");
+    }
+    Ok((wal, recovered))
 }

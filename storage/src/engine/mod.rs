@@ -112,7 +112,9 @@ pub enum EngineError {
         why: String,
     },
     /// Stored bytes are damaged.
-    #[error("store is corrupt: {0}; restore this member from a snapshot or remove it and add it again")]
+    #[error(
+        "store is corrupt: {0}; start this member with --rebuild-from-leader, restore it from a snapshot, or remove it and add it again"
+    )]
     Corrupt(String),
     /// Another live process holds the store.
     #[error("store is locked by another process: {0}; is another member running on this data folder?")]

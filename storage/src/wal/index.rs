@@ -23,6 +23,12 @@ pub(super) struct View {
     pub(super) last: Index,
     /// First index that is not truncated.
     pub(super) first: Index,
+    /// Oldest segment that is not released.
+    pub(super) oldest: u64,
+    /// The segment that is written, and where what is durable in it ends.
+    pub(super) newest: u64,
+    /// See `newest`.
+    pub(super) end: u64,
 }
 
 impl View {
@@ -74,6 +80,7 @@ impl LogIndex {
     /// Forgets segments before `oldest`, and hides entries up to `truncated`.
     pub(super) fn release(&mut self, oldest: u64, truncated: Index) {
         self.view.first = truncated + 1;
+        self.view.oldest = oldest;
         if self.view.marks.first().is_some_and(|m| m.segment < oldest) {
             Arc::make_mut(&mut self.view.marks).retain(|m| m.segment >= oldest);
         }
@@ -81,11 +88,12 @@ impl LogIndex {
 
     /// The log now begins and ends at `at`.
     pub(super) fn reset(&mut self, at: Index) {
-        self.view = View { marks: Arc::default(), last: at, first: at + 1 };
+        self.view = View { marks: Arc::default(), last: at, first: at + 1, ..self.view };
     }
 
-    /// Shows readers everything added so far: to be called once it is durable.
-    pub(super) fn publish(&self) {
+    /// Shows readers everything added so far, which ends at `end` of the segment `newest`: to be called once it is durable.
+    pub(super) fn publish(&mut self, newest: u64, end: u64) {
+        (self.view.newest, self.view.end) = (newest, end);
         self.published.store(Arc::new(self.view.clone()));
     }
 

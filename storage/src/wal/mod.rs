@@ -54,6 +54,7 @@ mod reader;
 mod record;
 mod replay;
 mod scan;
+mod scrub;
 mod segment;
 mod writer;
 
@@ -61,6 +62,8 @@ mod writer;
 mod crash_tests;
 #[cfg(test)]
 mod golden_tests;
+#[cfg(test)]
+mod scrub_tests;
 #[cfg(test)]
 mod speed_tests;
 #[cfg(test)]
@@ -74,6 +77,7 @@ pub use inspect::{Inspection, Logged, LoggedRecord, SegmentInfo, inspect};
 pub use open::{Recovered, TornTail, UncheckedWal};
 pub use reader::{ReadError, WalReader};
 pub use record::Install;
+pub use scrub::{LogDamage, WalScrub};
 pub use segment::{PrepareRequest, Prepared, prepare_segment};
 pub use writer::{Batch, Wal};
 

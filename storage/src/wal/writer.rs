@@ -14,6 +14,7 @@ use super::format::padded;
 use super::index::{LogIndex, Run};
 use super::reader::WalReader;
 use super::record::{Install, LogState, SegmentHead};
+use super::scrub::WalScrub;
 use super::segment::{Name, PrepareRequest, Prepared, Segment, Spares, encode_head, lock, parse_name, start_segment};
 use super::{Start, WalConfig, WalMeta};
 use crate::disk::{Disk, DiskLock};
@@ -50,6 +51,8 @@ pub struct Wal {
     /// The last batch is written and not yet synced.
     in_flight: bool,
     poisoned: bool,
+    /// The next batch begins a segment.
+    rolls: bool,
     /// Held as long as the log is open.
     _lock: Box<dyn DiskLock>,
 }
@@ -130,6 +133,7 @@ impl Wal {
             spares,
             in_flight: false,
             poisoned: false,
+            rolls: false,
             _lock: lock,
         };
         wal.settle()?;
@@ -172,7 +176,7 @@ impl Wal {
             return Ok(false);
         }
         let extent = self.staged.extent();
-        if self.offset + extent > self.current().size {
+        if self.rolls || self.offset + extent > self.current().size {
             self.next_segment(extent, false)?;
         }
         let segment = self.segments.back_mut().expect("WAL invariant: an open log has a segment");
@@ -302,6 +306,16 @@ impl Wal {
         WalReader::new(self.disk.clone(), self.dir.clone(), self.meta.log_id, self.index.readers_side())
     }
 
+    /// What reads the durable part of the log now and then to find damage, on another thread.
+    pub fn scrub(&self) -> WalScrub {
+        WalScrub::new(self.disk.clone(), self.dir.clone(), self.meta.log_id, self.index.readers_side())
+    }
+
+    /// The next batch begins a segment, so that the present one can be let go of: something in it cannot be read back.
+    pub fn roll(&mut self) {
+        self.rolls = true;
+    }
+
     /// Last entry written or staged.
     pub fn last(&self) -> LogId {
         self.staged.state.last
@@ -352,6 +366,7 @@ impl Wal {
         self.segments.push_back(segment);
         self.offset = offset;
         self.next_number += 1;
+        self.rolls = false;
         Ok(())
     }
 
@@ -362,7 +377,7 @@ impl Wal {
         let released =
             self.segments.iter().take(self.segments.len() - 1).take_while(|s| s.max_index <= truncated).count();
         self.index.release(self.segments[released].id, truncated);
-        self.index.publish();
+        self.index.publish(self.current().id, self.offset);
         let useful = self.config.next_size(self.current().size / 2, 0)..=self.config.max_segment;
         for Segment { path, file, size, .. } in self.segments.drain(..released) {
             self.spares.recycle(self.disk.as_ref(), &path, file, size, useful.clone())?;

@@ -16,7 +16,7 @@ sim [--one|--cluster] [--seconds N] [--seeds N] [--from SEED] [--seed SEED] [--t
   --from SEED   the first seed (default: from the clock)
   --seed SEED   run this one seed, and show its events when it fails
   --threads N   seeds at once (default 1)
-  --all         go on behind a failure, and name all of them
+  --all         go on behind a failure, and name all of them; with --mutants: all invariants that break
   --html FILE   with --seed: draw its run as a page
   --mutant NAME with --mutants: this one alone
   --mutants     look for each deliberate bug (needs --features mutants)";
@@ -230,22 +230,30 @@ fn mutants(ask: &Ask) -> ExitCode {
     for mutant in Mutant::ALL.into_iter().filter(chosen) {
         mutant::set(Some(mutant));
         let start = Instant::now();
-        let mut found = None;
+        // by name: the first seed, and how many there are
+        let mut found: Vec<(&'static str, u64, u64)> = Vec::new();
         let mut tried = 0;
-        while found.is_none() && tried < ask.seeds && start.elapsed() < Duration::from_secs(ask.seconds.max(1)) {
+        let limit = Duration::from_secs(ask.seconds.max(1));
+        while (ask.all || found.is_empty()) && tried < ask.seeds && start.elapsed() < limit {
             let seed = ask.from.wrapping_add(tried);
             tried += 1;
-            found = sim::run(ask.shape_of(seed), seed).err().map(|violation| (seed, violation));
+            let Err(violation) = sim::run(ask.shape_of(seed), seed) else { continue };
+            match found.iter_mut().find(|(name, ..)| *name == violation.name) {
+                Some((_, _, count)) => *count += 1,
+                None => found.push((violation.name, seed, 1)),
+            }
         }
         mutant::set(None);
         let seconds = start.elapsed().as_secs_f64();
-        match found {
-            Some((seed, v)) => println!("| {} | {seed} | {tried} | {seconds:.2} | {} |", mutant.name(), v.name),
-            None => {
-                missed += 1;
-                println!("| {} | - | {tried} | {seconds:.2} | not found |", mutant.name());
-            }
-        }
+        missed += u32::from(found.is_empty());
+        let names: Vec<_> =
+            found.iter().map(|(name, seed, count)| format!("{name} (seed {seed}, {count} times)")).collect();
+        let (seed, names) = match found.first() {
+            Some((name, seed, _)) if !ask.all => (seed.to_string(), (*name).to_owned()),
+            Some((_, seed, _)) => (seed.to_string(), names.join(", ")),
+            None => ("-".to_owned(), "not found".to_owned()),
+        };
+        println!("| {} | {seed} | {tried} | {seconds:.2} | {names} |", mutant.name());
     }
     if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

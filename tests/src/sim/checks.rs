@@ -23,6 +23,7 @@ use storage::engine::{Direction, Engine, Family, Scan, Snapshot};
 use storage::read::events::{EventsBudget, events};
 use storage::snapshot::{Hash, SnapshotSource, StreamEnd, StreamHeader};
 use storage::view::View;
+use storage::wal::WalScrub;
 
 /// No member has found that its data, or that of another one, is not that of a majority.
 ///
@@ -36,6 +37,15 @@ pub fn alike(at: usize, gauges: &Gauges) -> Checked {
             "m{at}: the running hashes of members {corrupt:x?} differ from those of the others, from entry {first} on"
         )
     })
+}
+
+/// Who reads the log beside its writer finds no damage in it: nobody has done any while the member runs.
+///
+/// # Errors
+/// The invariant that does not hold.
+pub fn log_is_sound(at: usize, scrub: &WalScrub) -> Checked {
+    let found = scrub.walk(&mut |_| ControlFlow::Continue(()));
+    hold("SIM-LOG-SOUND", found.is_none(), || format!("m{at}: damage is seen where there is none: {found:?}"))
 }
 
 fn all() -> KeyRange {

@@ -82,7 +82,7 @@ impl Clients {
             0..70 => Ask::Write(command(rng, params, replay)),
             70..80 => Ask::Read(range(rng, params, replay)),
             80..88 => Ask::Peek(range(rng, params, replay)),
-            _ => Ask::Renew(lease_id(rng, params)),
+            _ => Ask::Renew(held_lease(rng, params, replay)),
         };
         Call { op: FIRST_OP + self.begun, ask, since: now, after: self.told_index, revision: self.told_revision }
     }
@@ -96,6 +96,12 @@ impl Clients {
 
 fn lease_id(rng: &mut Rng, params: &Params) -> i64 {
     rng.between(1, params.leases) as i64
+}
+
+/// A lease that there is, more often than not: who holds one renews it, and knows nothing of its end.
+fn held_lease(rng: &mut Rng, params: &Params, replay: &Replay) -> i64 {
+    let held: Vec<i64> = replay.now().leases.keys().copied().collect();
+    if held.is_empty() || rng.chance(30) { lease_id(rng, params) } else { rng.pick(&held) }
 }
 
 fn key(rng: &mut Rng, params: &Params) -> Bytes {

@@ -64,6 +64,8 @@ pub enum Trouble {
     RemoveMember,
     /// A member that was removed is switched off at once, for good.
     SwitchOff,
+    /// A member is restarted with a newer build.
+    Upgrade,
 }
 
 /// Which part a member plays. The first that fits, from the bottom of the list upwards.
@@ -131,7 +133,7 @@ impl Trouble {
         Self::Stop,
     ];
     /// Those that need several.
-    pub const TOGETHER: [Self; 14] = [
+    pub const TOGETHER: [Self; 15] = [
         Self::Cut,
         Self::CutOneWay,
         Self::Partition,
@@ -146,6 +148,7 @@ impl Trouble {
         Self::Promote,
         Self::RemoveMember,
         Self::SwitchOff,
+        Self::Upgrade,
     ];
     const COUNT: usize = Self::ALONE.len() + Self::TOGETHER.len();
 

@@ -73,6 +73,7 @@ impl World {
         for at in wanted {
             self.judge_member(at)?;
         }
+        self.judge_version()?;
         let transfers = self.net.transfers();
         hold("SIM-TRANSFERS-END", transfers == 0, || format!("{transfers} snapshots are still on their way"))?;
         let leases = &self.replay.now().leases;

@@ -14,16 +14,24 @@ const NOTICED: u64 = 1_600_000;
 /// For so long after a lease has ended, its id may still be ended by the leader's manager, in microseconds of a cluster's run.
 const CONTESTED: u64 = 20_000_000;
 
+/// What became of a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    Granted,
+    /// At the wish of a client, or nobody can say for which of two leases of the same id.
+    Revoked,
+    /// By a lease manager, because its time was over.
+    Ended,
+}
+
 /// See the file header.
 #[derive(Debug, Default)]
 pub struct Promises {
     shape: Shape,
     /// How far clocks run apart, in parts per million.
     drift: u64,
-    /// When each lease was granted or ended last.
-    changed: HashMap<i64, u64>,
-    /// When each lease ended last.
-    ended: HashMap<i64, u64>,
+    /// When each lease was granted, revoked or ended, in order.
+    changes: HashMap<i64, Vec<(u64, Change)>>,
     /// Until when each lease must live.
     until: HashMap<i64, u64>,
     /// Granted anew before the manager was told that an older lease of this id is gone: it may still end that one, and take the
@@ -43,29 +51,57 @@ impl Promises {
         if self.contested.contains(&id) {
             return;
         }
-        let micros = seconds.max(0) as u64 * 1_000_000;
         let until = match self.shape {
-            Shape::One => now + micros,
-            Shape::Cluster if self.changed_since(id, since) && self.ended.get(&id).is_some_and(|at| *at >= since) => {
-                return;
-            }
-            Shape::Cluster => (since + micros - micros * self.drift / 500_000).max(since),
+            Shape::One => now + seconds.max(0) as u64 * 1_000_000,
+            Shape::Cluster if self.gone_since(id, since) => return,
+            Shape::Cluster => self.promised(seconds, since),
         };
         let known = self.until.entry(id).or_insert(until);
         *known = (*known).max(until);
     }
 
+    /// Until when a lease must live that had so many seconds at some moment from `since` on, by whatever clock.
+    fn promised(&self, seconds: i64, since: u64) -> u64 {
+        let micros = seconds.max(0) as u64 * 1_000_000;
+        since + micros - micros * self.drift / 500_000
+    }
+
+    /// A client that asked at `since` is told that a lease was renewed which has gone meanwhile. That is right where the renewal came
+    /// before its end, but then the end was that much later.
+    pub fn told_late(&self, id: i64, seconds: i64, since: u64) -> Checked {
+        let [(ended, Change::Ended)] = self.since(id, since)[..] else { return Ok(()) };
+        let until = self.promised(seconds, since);
+        hold("SIM-LEASE-HELD", self.shape == Shape::One || ended + SLACK >= until, || {
+            format!(
+                "AI-13: lease {id} was ended at {ended} us; a renewal that was asked for at {since} us promises {until} us"
+            )
+        })
+    }
+
+    fn since(&self, id: i64, since: u64) -> &[(u64, Change)] {
+        let all = self.changes.get(&id).map_or(&[][..], Vec::as_slice);
+        &all[all.partition_point(|(at, _)| *at < since)..]
+    }
+
+    fn gone_since(&self, id: i64, since: u64) -> bool {
+        self.since(id, since).iter().any(|(_, change)| *change != Change::Granted)
+    }
+
+    fn change(&mut self, id: i64, now: u64, change: Change) {
+        self.changes.entry(id).or_default().push((now, change));
+    }
+
     /// A lease was granted.
     pub fn granted(&mut self, id: i64, now: u64) {
-        if self.shape == Shape::Cluster && self.ended.get(&id).is_some_and(|at| now - at < CONTESTED) {
+        if self.shape == Shape::Cluster && self.gone_since(id, (now + 1).saturating_sub(CONTESTED)) {
             self.contested.insert(id);
         }
-        self.changed.insert(id, now);
+        self.change(id, now, Change::Granted);
     }
 
     /// The lease was granted or has ended since then.
     pub fn changed_since(&self, id: i64, since: u64) -> bool {
-        self.shape == Shape::Cluster && self.changed.get(&id).is_some_and(|at| *at >= since)
+        self.shape == Shape::Cluster && !self.since(id, since).is_empty()
     }
 
     /// The id is used again while its older lease is being ended.
@@ -83,9 +119,8 @@ impl Promises {
     /// A lease is gone: by a client's operation, or by the manager itself.
     pub fn revoked(&mut self, id: i64, by_client: bool, now: u64) -> Checked {
         let until = self.until.remove(&id);
-        self.changed.insert(id, now);
-        self.ended.insert(id, now);
-        self.contested.remove(&id);
+        let is_contested = self.contested.remove(&id);
+        self.change(id, now, if by_client || is_contested { Change::Revoked } else { Change::Ended });
         hold("SIM-LEASE-HELD", by_client || until.is_none_or(|until| now + SLACK >= until), || {
             format!("AI-13: lease {id} was ended at {now} us, it was promised until {} us", until.unwrap_or(0))
         })

@@ -5,7 +5,7 @@ use super::coverage::{Doing, Role, Trouble};
 use super::engine::Stop;
 use super::machine::FirstStart;
 use super::owner::{OWNERS, Owner};
-use super::params::{Shape, TICK};
+use super::params::{NEWER, Shape, TICK};
 use super::recover::{self, Start1};
 use super::running::{Home, Running};
 use super::violation::{Checked, hold, violated};
@@ -83,6 +83,7 @@ impl World {
         if self.clients.begun < self.params.operations && self.rng.chance(15) {
             self.arm_recovery(at);
         }
+        self.forget_hash(at);
         let log_id = self.rng.next();
         let others = self.ask_others(at);
         let machine = &self.machines[at];
@@ -179,7 +180,13 @@ impl World {
         let id = found.recovered.store.identity().member_id;
         let engine = found.recovered.engine.clone();
         let machine = &self.machines[at];
-        let home = Home { disk: &machine.disk, stores: &machine.stores, params: &self.params, epoch };
+        let home = Home {
+            disk: &machine.disk,
+            stores: &machine.stores,
+            params: &self.params,
+            version: machine.version,
+            epoch,
+        };
         let mut run = match Running::new(found.recovered, &home) {
             Ok(run) => run,
             Err(why) => return violated("SIM-STARTS", why),
@@ -193,6 +200,7 @@ impl World {
         machine.clock.born = now;
         machine.clock.suspended = 0;
         machine.led = None;
+        machine.ran_older = machine.version < NEWER;
         (machine.id, machine.engine, machine.run) = (id, engine, Some(run));
         self.tally.starts += 1;
         self.story.up(now, at, id);

@@ -5,7 +5,7 @@
 use super::params::TICK;
 use super::violation::{Checked, hold};
 use super::world::World;
-use raft::{ConfState, NodeId};
+use raft::{ConfState, NodeId, ProgressState};
 use std::sync::atomic::Ordering::Acquire;
 
 /// Signs of life may be late by so many ticks: a lump of ticks, a slow core, a message under way.
@@ -25,6 +25,7 @@ impl World {
         self.story.term(self.now, at, node.term(), node.is_leader(), node.committed());
         if node.is_leader() {
             self.look_at_leader(at)?;
+            self.look_at_transfers(at)?;
         }
         self.look_at_sole_voter(at)?;
         self.look_at_end(at)
@@ -59,13 +60,41 @@ impl World {
         })
     }
 
+    /// Whom a leader is sending a snapshot counts as having no more than it has said itself: what is sent behind that is in vain.
+    fn look_at_transfers(&self, at: usize) -> Checked {
+        let Some(run) = &self.machines[at].run else { return Ok(()) };
+        let node = run.core.node();
+        let Some(progress) = node.progress() else { return Ok(()) };
+        for to in self.net.sent_snapshots(at, self.machines[at].life, node.term()) {
+            let peer = self.machines[to].id;
+            let Some((_, progress)) = progress.iter().find(|(id, _)| *id == peer) else { continue };
+            let ahead = progress.state == ProgressState::Probe && progress.next > progress.matched + 1;
+            hold("SIM-SNAPSHOT-PENDING", !ahead, || {
+                format!("m{at}: a snapshot is on its way to m{to}, which counts as delivered already: {progress:?}")
+            })?;
+        }
+        Ok(())
+    }
+
     /// A voter's log holds an entry for good, or did until it was lost with its disk.
     fn holds(&self, voter: NodeId, index: u64, term: u64) -> bool {
         self.machine_of(voter).is_some_and(|at| self.machines[at].book.durable.holds(index, term))
     }
 
-    /// Who reads without asking anybody is alone: nobody leads in a later term.
+    /// Who reads without asking anybody is alone: it leads, it knows of no other voter, and nobody leads in a later term.
     fn look_at_sole_voter(&self, at: usize) -> Checked {
+        if let Some(run) = self.machines[at]
+            .run
+            .as_ref()
+            .filter(|run| run.gauges.sole_voter.load(Acquire) && run.core.failure().is_none())
+        {
+            let (node, own) = (run.core.node(), self.machines[at].id);
+            let conf = node.membership();
+            let is_alone = node.is_leader() && conf.voters == [own] && conf.voters_outgoing.is_empty();
+            hold("SIM-SOLE-VOTER", is_alone, || {
+                format!("m{at} reads as the sole voter, as {:?} among {:x?}", node.role(), conf.voters)
+            })?;
+        }
         let others: Vec<usize> = (0..self.machines.len()).filter(|other| *other != at).collect();
         for (one, other) in others.into_iter().flat_map(|other| [(at, other), (other, at)]) {
             let (Some(sole), Some(second)) = (&self.machines[one].run, &self.machines[other].run) else { continue };

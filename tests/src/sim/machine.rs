@@ -6,7 +6,7 @@ use super::coverage::{Doing, Trouble};
 use super::engine::StepEngine;
 use super::log_book::LogBook;
 use super::owner::OWNERS;
-use super::params::Params;
+use super::params::{NEWER, Params};
 use super::running::Running;
 use super::stores::SimStores;
 
@@ -71,6 +71,10 @@ pub struct Machine {
     pub name: String,
     /// The member that runs here, once it is known.
     pub id: NodeId,
+    /// Version of the build that it is started with.
+    pub version: [u16; 3],
+    /// The last start was one of an older build.
+    pub ran_older: bool,
     /// How it starts without data.
     pub first: FirstStart,
     /// It was given up: nothing runs here any more.
@@ -125,6 +129,8 @@ impl Machine {
             url,
             name,
             id: 0,
+            version: NEWER,
+            ran_older: false,
             first,
             is_gone: false,
             is_wiped: false,

@@ -11,7 +11,7 @@
 //! | `running`, `ports`, `wires` | a member: wiring, queues, what it says to others |
 //! | `network` | sessions, lanes, calls, snapshots under way |
 //! | `engine` | crash points inside the store |
-//! | `trouble`, `between`, `operator`, `coverage` | faults, and which state and role they met |
+//! | `trouble`, `between`, `operator`, `versions`, `coverage` | faults, and which state and role they met |
 //! | `clients`, `watchers`, `leases` | who asks, and what they were promised |
 //! | `replay`, `replay_members`, `checks`, `look`, `telling`, `ending` | the judge |
 //! | `trace`, `story`, `html` | what a run looked like |
@@ -48,6 +48,7 @@ mod story;
 mod telling;
 mod trace;
 mod trouble;
+mod versions;
 mod violation;
 mod watchers;
 mod wires;

@@ -29,6 +29,8 @@ impl World {
         let pause = if self.is_quiet { 2_000_000 } else { self.params.operator };
         self.later(pause, Event::Operator);
         self.publish();
+        self.keep_version();
+        self.upgrade();
         self.make_room();
         self.start_added()?;
         if self.operator.order.as_ref().is_some_and(|order| self.now - order.since > FORGET) {
@@ -102,6 +104,7 @@ impl World {
             let at = self.machines.len();
             let mut machine = Machine::new(url.clone(), name_of(at), FirstStart::Joiner(asked), LogId::default());
             machine.id = *id;
+            machine.version = self.newest_version();
             let drift = self.rng.below(2 * self.params.drift + 1) as i64 - self.params.drift as i64;
             machine.clock.drift = drift;
             self.machines.push(machine);

@@ -26,6 +26,8 @@ pub struct Operator {
     pub order: Option<Order>,
     /// Machines whose disk was lost and whose start was refused: their members are to be replaced.
     pub lost: BTreeSet<usize>,
+    /// The version of the cluster was proposed, and is not again before this moment.
+    pub versioning_until: u64,
     /// Term in which a machine's member leads, and since when.
     led: BTreeMap<usize, (u64, u64)>,
 }

@@ -1,7 +1,7 @@
 //! One step of each owner, and what is judged around it. Must never do an owner's work itself.
 
 use super::checks;
-use super::coverage::Doing;
+use super::coverage::{Doing, Trouble};
 use super::machine::Sending;
 use super::owner::Owner;
 use super::params::TICK;
@@ -17,6 +17,7 @@ use actors::wiring::tick::Tick;
 use actors::wiring::wal::ToWal;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use storage::disk::sim::Faults;
 
 impl World {
     pub(super) fn own(&mut self, at: usize, owner: Owner) -> Checked {
@@ -88,8 +89,14 @@ impl World {
     fn tick(&mut self, at: usize) -> Checked {
         let clock = self.machines[at].clock;
         let local = clock.monotonic(self.now);
+        self.look_at_version(at)?;
+        let looks = self.machines[at].armed.is_none() && self.rng.chance(2);
         let Some(run) = &mut self.machines[at].run else { return Ok(()) };
         checks::alike(at, &run.gauges)?;
+        // a disk that is about to fail reads nothing either
+        if looks {
+            checks::log_is_sound(at, &run.scrub)?;
+        }
         let mut count = 0;
         while run.next_tick <= local {
             run.next_tick += TICK;
@@ -109,6 +116,11 @@ impl World {
         let Some(run) = &mut machine.run else { return Ok(()) };
         let messages: Vec<ToWal> = run.to_wal.try_iter().collect();
         let installs = messages.iter().any(|m| matches!(m, ToWal::Append(batch) if batch.install.is_some()));
+        if installs {
+            self.arm_install(at);
+        }
+        let machine = &mut self.machines[at];
+        let Some(run) = &mut machine.run else { return Ok(()) };
         // an install is durable when this half of the round is over, or it is not known to be
         let before = installs.then(|| machine.book.clone());
         for message in &messages {
@@ -135,6 +147,16 @@ impl World {
         let took = self.rng.between(50, 3_000) + std::mem::take(&mut machine.hang);
         self.own_at(at, self.now + took, Owner::WalFinish);
         Ok(())
+    }
+
+    /// Power may fail at each of the few changes of the disk that an install is made of.
+    fn arm_install(&mut self, at: usize) {
+        if !self.is_quiet && self.machines[at].armed.is_none() && self.rng.chance(25) {
+            let stop_after = Some(self.rng.below(12));
+            let seed = self.rng.next();
+            self.machines[at].disk.set_faults(Faults { stop_after, ..Faults::default() }, seed);
+            self.machines[at].armed = Some(Trouble::PowerInDisk);
+        }
     }
 
     fn wal_finish(&mut self, at: usize) -> Checked {

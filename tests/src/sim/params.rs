@@ -11,6 +11,11 @@ pub const TICK: u64 = 100_000;
 /// Ticks of an election timeout.
 pub const ELECTION_TICKS: u32 = 10;
 
+/// Version of an older build.
+pub const OLDER: [u16; 3] = [3, 7, 0];
+/// Version of the present build, as far as the simulator goes.
+pub const NEWER: [u16; 3] = [3, 8, 0];
+
 /// What a world is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Shape {
@@ -40,6 +45,8 @@ pub struct Params {
     pub pre_vote: bool,
     /// Most of the first election timeout is skipped.
     pub advance_first_election: bool,
+    /// Some members begin as older ones, and are upgraded.
+    pub mixed: bool,
     /// Changes of the membership that could cost the quorum are refused.
     pub strict_reconfig: bool,
     /// Longest way of a message, in microseconds.
@@ -97,7 +104,8 @@ impl Params {
     /// What is between members. Messages and what is kept of the log are small, so that snapshots are the rule.
     fn draw_cluster(&mut self, rng: &mut Rng) {
         self.shape = Shape::Cluster;
-        self.members = rng.pick(&[1, 2, 3, 3, 3, 3, 4, 5]);
+        // one that grows has been sure of itself once
+        self.members = rng.pick(&[1, 1, 2, 3, 3, 3, 3, 4, 5]);
         self.clients = rng.between(2, 6);
         self.faults = rng.between(4, 20);
         self.leases = rng.pick(&[6, 30]);
@@ -107,6 +115,7 @@ impl Params {
         self.pre_vote = rng.chance(85);
         self.advance_first_election = rng.chance(50);
         self.strict_reconfig = rng.chance(60);
+        self.mixed = rng.chance(30);
         self.way = rng.pick(&[300, 3_000, 30_000]);
         self.loss = rng.pick(&[0, 0, 5, 50]);
         self.drift = rng.pick(&[0, 200, 5_000]);
@@ -127,6 +136,7 @@ impl Params {
             pre_vote: true,
             advance_first_election: false,
             strict_reconfig: true,
+            mixed: false,
             way: 0,
             loss: 0,
             drift: 0,

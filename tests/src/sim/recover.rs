@@ -133,6 +133,7 @@ pub fn start(
         chunk_bytes: params.chunk_bytes,
         log_id,
         force_new_cluster: false,
+        rebuild: None,
         epoch_floor: 0,
     };
     let booted = boot.start(first).map_err(|why| why.to_string())?;

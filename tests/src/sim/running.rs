@@ -46,7 +46,7 @@ use storage::apply::{Membership, StateMachine as Store};
 use storage::disk::SimDisk;
 use storage::engine::sim::SimSnapshot;
 use storage::view::{View, Views};
-use storage::wal::Wal;
+use storage::wal::{Wal, WalScrub};
 
 /// Where answers to clients go.
 pub const CLIENT_SINK: SinkId = SinkId(FIRST_CLIENT_SINK);
@@ -71,6 +71,8 @@ pub struct Running {
     pub core: RaftCore,
     /// The WAL writer.
     pub wal: WalWriter,
+    /// What reads the log to find damage.
+    pub scrub: WalScrub,
     /// The applier.
     pub applier: Applier<StepEngine>,
     /// The log reader.
@@ -137,6 +139,8 @@ pub struct Home<'a> {
     pub stores: &'a SimStores,
     /// Sizes and habits.
     pub params: &'a Params,
+    /// Version of the build.
+    pub version: [u16; 3],
     /// Random number of this run.
     pub epoch: u64,
 }
@@ -179,7 +183,7 @@ struct Queues {
 }
 
 impl Wiring {
-    fn new(recovered: &Recovered, shape: Shape) -> (Self, Queues) {
+    fn new(recovered: &Recovered, shape: Shape, version: [u16; 3]) -> (Self, Queues) {
         let (inbox, port, inner) = Inbox::new();
         let (wal_end, to_wal) = bounded(WAL_QUEUE);
         let (applier_end, to_applier) = bounded(APPLIER_QUEUE);
@@ -191,7 +195,7 @@ impl Wiring {
         let (to_hub, hub_mail) = mailbox();
         let gauges = Arc::<Gauges>::default();
         gauges.applied.store(recovered.store.applied().index, Release);
-        let wires = Arc::<Wires>::default();
+        let wires = Arc::new(Wires::of(version));
         let calls = PeerCalls::default();
         if shape != Shape::One {
             calls.connect(wires.clone());
@@ -372,7 +376,7 @@ impl Running {
     /// A text when a part refuses.
     pub fn new(recovered: Recovered, home: &Home<'_>) -> Result<Self, String> {
         let (params, shape) = (home.params, home.params.shape);
-        let (wiring, queues) = Wiring::new(&recovered, shape);
+        let (wiring, queues) = Wiring::new(&recovered, shape, home.version);
         let Recovered { store, engine, store_name, wal, tail } = recovered;
         engine.watch(wiring.views.clone());
         let replies = Arc::<ClientSink>::default();
@@ -386,13 +390,15 @@ impl Running {
         let core = wiring.core_parts(queues.inbox, membership, store.running_hash());
         let core = RaftCore::new(core_config(&store, params, home.epoch), tail, core).map_err(|e| e.to_string())?;
         let (_, never) = bounded(0);
-        let log = LogReader::new(wal.reader(), queues.to_log.clone(), never, wiring.inner.clone());
+        let log =
+            LogReader::new(wal.reader(), queues.to_log.clone(), never, wiring.inner.clone(), wiring.gauges.clone());
         let snapshotter = (shape != Shape::One)
             .then(|| wiring.snapshotter(queues.to_snapshotter.clone(), store_name, staging.clone(), home));
         Ok(Self {
             core,
             log,
             to_log: queues.to_log,
+            scrub: wal.scrub(),
             wal: WalWriter::new(wal, wiring.wal_parts(queues.to_wal.clone(), home.disk)),
             applier: Applier::new(store, wiring.applier_parts(queues.to_applier.clone(), home)),
             flusher: Flusher::new(wiring.flusher_parts(queues.to_flusher.clone(), home)),

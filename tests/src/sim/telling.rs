@@ -271,6 +271,8 @@ impl World {
             })?;
             if held {
                 self.promises.told(*id, *ttl, call.since, self.now);
+            } else {
+                self.promises.told_late(*id, *ttl, call.since)?;
             }
         }
         Ok(())

@@ -14,6 +14,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::params::NEWER;
 use super::ports::{LeaseMail, ToLeases};
 
 /// Something a member has said.
@@ -37,6 +38,7 @@ pub enum Said {
 /// See the file header.
 #[derive(Default)]
 pub struct Wires {
+    version: [u16; 3],
     said: Mutex<Vec<Said>>,
     now: AtomicU64,
     /// Since when messages can be sent to each peer, in microseconds.
@@ -48,6 +50,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Wires {
+    /// Of a member of this version.
+    pub fn of(version: [u16; 3]) -> Self {
+        Self { version, ..Self::default() }
+    }
+
     /// Writes something down.
     pub fn say(&self, said: Said) {
         lock(&self.said).push(said);
@@ -131,7 +138,9 @@ pub struct ToWires(pub Arc<Wires>);
 
 impl Mailbox<Vitals> for ToWires {
     fn send(&self, vitals: Vitals) {
-        self.0.set_vitals(Vitals { version: [3, 7, 0], ..vitals });
+        let version = self.0.version;
+        let hashes = if version < NEWER { Vec::new() } else { vitals.hashes };
+        self.0.set_vitals(Vitals { version, hashes, ..vitals });
     }
 }
 

@@ -8,7 +8,7 @@ use super::machine::{Clock, FirstStart, Machine};
 use super::network::{Carried, Network};
 use super::orders::Operator;
 use super::owner::Owner;
-use super::params::{Params, Shape};
+use super::params::{OLDER, Params, Shape};
 use super::recover::{Founding, name_of, url_of};
 use super::replay::Replay;
 use super::replay_members::Members;
@@ -168,6 +168,9 @@ impl World {
         self.trace.line(0, || format!("{:?}", self.params));
         for machine in 0..self.machines.len() {
             self.machines[machine].clock = self.draw_clock();
+            if self.params.mixed && self.rng.chance(70) {
+                self.machines[machine].version = OLDER;
+            }
             let within = self.params.way * 10 + 1;
             self.later(within, Event::Start(machine));
         }

@@ -83,6 +83,7 @@ impl Member {
             wal_dir: Path::new("/data/member/wal"),
             stores: &machine.stores,
             force_new_cluster: false,
+            rebuild: None,
             wal: WalConfig { min_segment: 16 << 10, max_segment: 32 << 10, ..WalConfig::default() },
             chunk_bytes: CHUNK_BYTES,
             log_id: id + 100,

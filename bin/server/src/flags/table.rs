@@ -274,7 +274,7 @@ const OWN: &[Group] = &[
                 Duration,
                 "6h0m0s",
                 Used,
-                "Time between two readings of the whole store that look for damage; 0 for never.",
+                "Time between two readings of the whole store and of the log that look for damage; 0 for never.",
             ),
             Row(
                 "compact-hash-check-time",

@@ -52,7 +52,7 @@ pub(super) const GROUPS: &[Group] = &[
                 Bool,
                 "false",
                 Used,
-                "Rebuild the store of this member from the leader's before it serves; its log and votes stay. Ignored at a first start.",
+                "Rebuild the store of this member from the leader's before it serves, also one that cannot be opened; its log and votes stay. Ignored at a first start.",
             ),
         ],
     ),

@@ -150,6 +150,12 @@ impl Network {
         self.transfers.values().any(|transfer| transfer.from == machine)
     }
 
+    /// Machines that this life of a machine sends a snapshot to, as the leader of this term.
+    pub fn sent_snapshots(&self, machine: usize, life: u64, term: u64) -> impl Iterator<Item = usize> {
+        let sent = self.transfers.values();
+        sent.filter(move |transfer| transfer.is_of(machine, life, term)).map(|transfer| transfer.to)
+    }
+
     /// Transfers that have not ended.
     pub fn transfers(&self) -> usize {
         self.transfers.len()

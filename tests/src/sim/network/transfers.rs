@@ -6,6 +6,7 @@ use super::super::coverage::{Doing, Trouble};
 use super::super::engine::StepEngine;
 use super::super::violation::Checked;
 use super::super::world::{Event, World};
+use actors::snapshotter::about::About;
 use actors::snapshotter::sink::{HandedOver, StagingSink};
 use crc32c::crc32c_append;
 use messages::peer::{BulkError, BulkHeader, BulkSink, Parcel};
@@ -27,6 +28,14 @@ pub(super) struct Transfer {
     handed: Option<HandedOver>,
     at: u64,
     tries: u32,
+}
+
+impl Transfer {
+    /// This life of the machine sends it, as the leader of this term.
+    pub(super) fn is_of(&self, machine: usize, life: u64, term: u64) -> bool {
+        let about = About::decode(&self.header.about);
+        self.from == machine && self.lives.0 == life && about.is_some_and(|about| about.term == term)
+    }
 }
 
 enum Step {

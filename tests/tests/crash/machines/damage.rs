@@ -73,7 +73,8 @@ fn cases() -> Vec<Case> {
     let case = |name, harm: fn(&Path), expect| Case { name, harm, expect };
     let wal = "write-ahead log: …/member/wal/0000000000000001.wal is corrupt at offset …: …; do not start this member with this log, \
                remove it from the cluster and add it again, or restore the folder from a copy of the same disk";
-    let store = "store is corrupt: …; restore this member from a snapshot or remove it and add it again";
+    let store = "store is corrupt: …; start this member with --rebuild-from-leader, restore it from a snapshot, or remove it and \
+                 add it again";
     let lost = "log and store in … do not fit together: …; restore this member from a snapshot, or remove it from the cluster and add it again";
     vec![
         case("a bit of the log's head", |d| flip(&segment(d), 70), Refused(wal)),
@@ -110,7 +111,8 @@ fn cases() -> Vec<Case> {
             "no CURRENT",
             |d| std::fs::remove_file(d.join("member/store/CURRENT")).expect("remove"),
             Refused(
-                "store is corrupt: …/member/store holds … but no file CURRENT; restore this member from a snapshot or remove it and add it again",
+                "store is corrupt: …/member/store holds … but no file CURRENT; start this member with --rebuild-from-leader, restore it from a \
+                 snapshot, or remove it and add it again",
             ),
         ),
         case("a damaged OPTIONS", |d| flip(&options(d), middle(&options(d))), Serves),

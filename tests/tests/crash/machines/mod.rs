@@ -7,6 +7,7 @@ mod faults;
 mod foreign;
 mod full_disk;
 mod pauses;
+mod repair;
 
 use harness::compare::chance::Chance;
 use harness::daemon::Settings;
