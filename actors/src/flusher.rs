@@ -44,6 +44,9 @@ pub struct FlusherParts<E: Engine> {
     pub fill_pause: Duration,
 }
 
+/// Part of the entries at which a crash would have to replay too much: so many are worth a flush for the log's sake.
+const FLUSH_FOR_LOG: u64 = 20;
+
 /// The flusher.
 pub struct Flusher<E: Engine> {
     parts: FlusherParts<E>,
@@ -88,7 +91,8 @@ impl<E: Engine> Flusher<E> {
     /// In the store's words: the node must stop.
     pub fn serve_one(&mut self, order: ToFlusher) -> Result<bool, String> {
         match order {
-            ToFlusher::Flush => self.watch_durable()?,
+            ToFlusher::Flush => self.watch_durable(self.parts.flush_entries)?,
+            ToFlusher::FlushForLog => self.watch_durable((self.parts.flush_entries / FLUSH_FOR_LOG).max(1))?,
             ToFlusher::Prepare(request) => {
                 // the log has grown by a segment, after few entries when they are large: perhaps an old one can go
                 self.report_durable()?;
@@ -101,14 +105,13 @@ impl<E: Engine> Flusher<E> {
         Ok(true)
     }
 
-    /// Flushes when a crash would have to replay too much, and tells the core how far the store is durable.
-    fn watch_durable(&mut self) -> Result<(), String> {
+    /// Flushes when so many entries are not durable in the store, and tells the core how far it is.
+    fn watch_durable(&mut self, entries: u64) -> Result<(), String> {
         let applied = self.parts.gauges.applied.load(Relaxed);
         let damaged_to = self.parts.gauges.log_damaged_to.load(Relaxed);
-        let flush_entries = self.parts.flush_entries;
         let is_due = |durable: u64| {
             // what is damaged in the log can go as soon as the store has it
-            let most = if damaged_to > durable { 1 } else { flush_entries };
+            let most = if damaged_to > durable { 1 } else { entries };
             applied.saturating_sub(durable) >= most
         };
         if is_due(self.durable) {

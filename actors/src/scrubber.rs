@@ -98,7 +98,7 @@ impl<S: Snapshot> Scrubber<S> {
         problems.iter().take(NAMED).for_each(|what: &String| {
             tracing::error!(index, what, "the store of this member is damaged");
         });
-        let is_alone = gauges.sole_voter.load(Acquire);
+        let is_alone = gauges.sole_member.load(Acquire);
         tracing::error!(
             problems = found,
             "data at rest is damaged; {}",

@@ -217,6 +217,10 @@ impl WalWriter {
         let written = self.sync()?;
         self.release();
         if written {
+            if self.wal.wants_release() {
+                // busy: asked again behind the next segment
+                let _ = self.parts.flusher.try_send(ToFlusher::FlushForLog);
+            }
             // only then: one that cannot be made, on a full disk say, must not be asked for again at once
             self.ask_for_segment();
         }
@@ -306,8 +310,9 @@ mod tests {
     #[test]
     fn a_segment_that_cannot_be_made_is_asked_for_again_with_the_next_batch() {
         let disk = SimDisk::new();
-        let wal =
-            Wal::create(disk.shared(), Path::new("/wal"), WalConfig::default(), WalMeta::default(), Start::default());
+        // its head is a quarter of it
+        let config = WalConfig { min_segment: 16 << 10, ..WalConfig::default() };
+        let wal = Wal::create(disk.shared(), Path::new("/wal"), config, WalMeta::default(), Start::default());
         let (_core, _port, core) = Inbox::new();
         let (_wal, inbox) = bounded(1);
         let (flusher, orders) = bounded(8);

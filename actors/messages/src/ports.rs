@@ -58,9 +58,9 @@ pub struct Gauges {
     pub packed_highest_version: AtomicU64,
     /// This member is a learner.
     pub learner: AtomicBool,
-    /// This member leads, is the only voter and has applied the first entry of its term: every acknowledged write is in the
-    /// published view, so a linearizable read needs no read-index grant.
-    pub sole_voter: AtomicBool,
+    /// This member leads, is the only one and has applied the first entry of its term: every acknowledged write is in the published view,
+    /// so a linearizable read needs no read-index grant. A learner may apply, and answer, before this member does.
+    pub sole_member: AtomicBool,
     /// Service may begin: see "Start of service" in the architecture.
     pub serving: AtomicBool,
     /// A defragmentation is running.

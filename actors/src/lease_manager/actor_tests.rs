@@ -125,7 +125,7 @@ fn a_renewal_is_answered_after_a_round_and_the_next_one_at_once() {
         rig.ask(4, LeaseAsk::Renew { id: 1 });
         rig.grant_read(Err(RequestError::NoLeader));
         assert_eq!(rig.answer(), (4, Err(RequestError::NoLeader)));
-        rig.gauges.sole_voter.store(true, Release);
+        rig.gauges.sole_member.store(true, Release);
         rig.ask(5, LeaseAsk::Renew { id: 1 });
         assert_eq!(rig.answer(), (5, Ok(LeaseReply::Renewed { ttl: 60 })));
         rig.stop();
@@ -136,7 +136,7 @@ fn a_renewal_is_answered_after_a_round_and_the_next_one_at_once() {
 fn an_unknown_lease_is_looked_for_once_more_after_a_round() {
     with_arbiter(|arbiter| {
         let rig = Rig::start(arbiter, Vec::new());
-        rig.gauges.sole_voter.store(true, Release);
+        rig.gauges.sole_member.store(true, Release);
         rig.lead(true, 3);
         rig.ask(1, LeaseAsk::Renew { id: 5 });
         rig.manager.do_send(LeasesAdvanced { changes: vec![LeaseChange::Granted { id: 5, ttl: 9 }] });
@@ -159,7 +159,7 @@ fn an_unknown_lease_is_looked_for_once_more_after_a_round() {
 fn an_ended_lease_is_revoked_in_its_term_and_a_renewal_waits_for_it() {
     with_arbiter(|arbiter| {
         let rig = Rig::start(arbiter, Vec::new());
-        rig.gauges.sole_voter.store(true, Release);
+        rig.gauges.sole_member.store(true, Release);
         rig.lead(true, 8);
         rig.manager.do_send(LeasesAdvanced { changes: vec![LeaseChange::Granted { id: 5, ttl: 1 }] });
         let list = rig.proposed.recv_timeout(LONG).expect("the lease ends");

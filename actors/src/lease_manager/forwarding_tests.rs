@@ -310,7 +310,7 @@ fn a_round_without_a_grant_answers_that_it_could_not() {
 #[test]
 fn a_checkpointed_lease_of_a_members_client_delays_nobody_else() {
     let mut leader = member(1, vec![lease(1, 60), StoredLease { id: 2, ttl: 900, remaining: 400 }]);
-    leader.gauges.sole_voter.store(true, Release);
+    leader.gauges.sole_member.store(true, Release);
     leader.role(true, 3, 1, 0);
     let first = leader.renewed(&[1, 2], 0);
     assert_eq!(first.try_recv(), Ok(Ok(Renewals { ttls: vec![60, ASK_AGAIN] })));
@@ -331,7 +331,7 @@ fn a_table_that_is_rebuilt_holds_what_the_new_store_holds() {
     member.role(false, 3, 1, 0);
     member.service.rebuild(RebuildLeases { stored: vec![lease(2, 30), lease(3, 90)] }, 100);
     member.role(true, 4, 2, 200);
-    member.gauges.sole_voter.store(true, Release);
+    member.gauges.sole_member.store(true, Release);
     let leases = member.service.leases();
     assert_eq!([1, 2, 3].map(|id| leases.exists(id)), [false, true, true]);
     member.ask(1, LeaseAsk::Renew { id: 2 }, 300);

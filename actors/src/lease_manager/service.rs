@@ -216,7 +216,7 @@ impl LeaseService {
             return false;
         }
         let is_applied = || gauges.applied.load(Acquire) >= gauges.committed.load(Acquire);
-        gauges.sole_voter.load(Acquire) || (is_applied() && self.confirmation.is_fresh(now))
+        gauges.sole_member.load(Acquire) || (is_applied() && self.confirmation.is_fresh(now))
     }
 
     fn decide(&mut self, ask: LeaseAsk, now: u64, confirmed: bool) -> Verdict {

@@ -144,8 +144,8 @@ impl RaftCore {
             self.last_leader = leader;
         }
         let leading = self.is_settled_leader();
-        let was_sole = mutant::on(Mutant::StaleSoleVoter) && gauges.sole_voter.load(Relaxed);
-        gauges.sole_voter.store((leading && self.is_sole_voter()) || was_sole, Release);
+        let was_sole = mutant::on(Mutant::StaleSoleVoter) && gauges.sole_member.load(Relaxed);
+        gauges.sole_member.store((leading && self.is_alone()) || was_sole, Release);
         if led_anew || leading != self.was_leading {
             self.was_leading = leading;
             self.parts.leases.send(RoleChanged { leading, term: self.node.term(), leader });

@@ -226,7 +226,7 @@ fn what_was_under_way_when_this_member_took_over_is_told_so_while_it_commits_not
 fn a_sole_voter_is_none_any_more_in_the_round_that_brings_another_one() {
     let mut bench = bench(1);
     bench.lead_alone();
-    let sole = |bench: &Bench| bench.core.parts.gauges.sole_voter.load(Acquire);
+    let sole = |bench: &Bench| bench.core.parts.gauges.sole_member.load(Acquire);
     assert!(sole(&bench));
     bench.change(1, MemberChange::Add { peer_urls: vec!["http://n:1".into()], learner: false, unix_seconds: 0 });
     assert!(sole(&bench), "it is not committed");
@@ -234,4 +234,16 @@ fn a_sole_voter_is_none_any_more_in_the_round_that_brings_another_one() {
     assert!(sole(&bench), "it is not applied: the new member cannot vote, and this one needs nobody");
     bench.apply();
     assert!(!sole(&bench));
+}
+
+/// A learner applies what is committed when it likes, and answers whoever wrote through it: what was told may not be in this view yet.
+#[test]
+fn a_sole_voter_with_a_learner_reads_with_leave() {
+    let mut bench = bench(1);
+    bench.lead_alone();
+    bench.change(1, MemberChange::Add { peer_urls: vec!["http://n:1".into()], learner: true, unix_seconds: 0 });
+    bench.persist();
+    bench.apply();
+    assert!(bench.core.is_settled_leader());
+    assert!(!bench.core.parts.gauges.sole_member.load(Acquire));
 }

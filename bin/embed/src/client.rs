@@ -181,7 +181,7 @@ impl Client {
         if self.ports.gauges.stopping.load(Ordering::Acquire) {
             return Err(RequestError::Stopped.into());
         }
-        if !request.serializable && !self.ports.gauges.sole_voter.load(Ordering::Acquire) {
+        if !request.serializable && !self.ports.gauges.sole_member.load(Ordering::Acquire) {
             self.wait_until_current().await?;
         }
         if let Some(answer) = self.ports.reads.range(&request, INLINE_BYTES) {

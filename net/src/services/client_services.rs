@@ -365,7 +365,7 @@ impl ClientServices {
 
     /// True while this member may serve linearizable reads without asking anybody.
     pub(crate) fn reads_are_free(&self) -> bool {
-        self.ports().gauges.sole_voter.load(Acquire)
+        self.ports().gauges.sole_member.load(Acquire)
     }
 
     /// Asks the core for a read index; the call goes on when it is granted.

@@ -11,7 +11,13 @@ use super::tests::{META, install_at};
 use super::*;
 use crate::disk::{Disk, OsDisk, SimDisk};
 
-const TINY: WalConfig = WalConfig { min_segment: 16 << 10, max_segment: 16 << 10, max_spares: 0, mark_every: 8 << 10 };
+const TINY: WalConfig = WalConfig {
+    min_segment: 16 << 10,
+    max_segment: 16 << 10,
+    max_spares: 0,
+    max_padding: 1 << 20,
+    mark_every: 8 << 10,
+};
 
 fn golden() -> PathBuf {
     // Asked when it runs: a build folder shared by two clones keeps the binary of the other one.

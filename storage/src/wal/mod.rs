@@ -111,15 +111,23 @@ pub struct WalConfig {
     pub min_segment: u64,
     /// Largest size of a segment, unless one batch needs more.
     pub max_segment: u64,
-    /// Prepared and recycled files kept for reuse.
+    /// Prepared and recycled files kept for reuse, in bytes of as many of the largest segments.
     pub max_spares: usize,
+    /// Bytes of padding, more than bytes of records, at which the log asks to be released.
+    pub max_padding: u64,
     /// One mark of the reader's index per this many bytes of a segment.
     pub mark_every: u64,
 }
 
 impl Default for WalConfig {
     fn default() -> Self {
-        Self { min_segment: 4 << 20, max_segment: 64 << 20, max_spares: 2, mark_every: 256 << 10 }
+        Self {
+            min_segment: 4 << 20,
+            max_segment: 64 << 20,
+            max_spares: 2,
+            max_padding: 32 << 20,
+            mark_every: 256 << 10,
+        }
     }
 }
 
@@ -130,11 +138,17 @@ impl WalConfig {
         let whole = Self::default();
         let max_segment = (total / 32 / BLOCK * BLOCK).clamp(1 << 20, whole.max_segment);
         let max_spares = if total < 1 << 30 { 1 } else { whole.max_spares };
-        Self { min_segment: whole.min_segment.min(max_segment), max_segment, max_spares, ..whole }
+        let max_padding = (max_segment / 2).min(whole.max_padding);
+        Self { min_segment: whole.min_segment.min(max_segment), max_segment, max_spares, max_padding, ..whole }
     }
 
-    /// Size of the segment after one of `size` bytes, which must take `need` bytes.
-    fn next_size(&self, size: u64, need: u64) -> u64 {
-        (size * 2).clamp(self.min_segment, self.max_segment).max(need).next_multiple_of(BLOCK)
+    /// Bytes that spares may take.
+    fn spare_bytes(&self) -> u64 {
+        self.max_spares as u64 * self.max_segment
+    }
+
+    /// Size of a segment as one of `size` bytes would be made anew, which must take `need` bytes.
+    fn fitting(&self, size: u64, need: u64) -> u64 {
+        size.clamp(self.min_segment, self.max_segment).max(need).next_multiple_of(BLOCK)
     }
 }

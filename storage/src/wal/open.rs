@@ -194,7 +194,7 @@ impl UncheckedWal {
             install: replay.state.install.clone(),
             cut: torn,
         };
-        let mut spares = Spares::new(&self.dir, self.config.max_spares);
+        let mut spares = Spares::new(&self.dir, self.config.spare_bytes());
         for number in &self.spares {
             spares.adopt(self.disk.as_ref(), *number)?;
         }
@@ -204,7 +204,7 @@ impl UncheckedWal {
         let mut segments: VecDeque<Segment> = VecDeque::with_capacity(self.segments.len());
         for (found, max_index) in self.segments.into_iter().zip(&end.max_indexes) {
             let Window { file, path, size, .. } = found.window;
-            segments.push_back(Segment { id: found.id, path, file, size, max_index: *max_index });
+            segments.push_back(Segment { id: found.id, path, file, size, max_index: *max_index, records: size });
         }
         let opened = Opened {
             disk: self.disk,

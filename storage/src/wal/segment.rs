@@ -148,7 +148,8 @@ fn fill(file: &dyn DiskFile, size: u64, between: &mut dyn FnMut()) -> std::io::R
 pub(super) struct Spares {
     dir: PathBuf,
     ready: VecDeque<Prepared>,
-    max: usize,
+    /// Bytes that they may take.
+    max: u64,
     next_number: u64,
     /// A request is out and not yet answered.
     asked: bool,
@@ -157,7 +158,7 @@ pub(super) struct Spares {
 }
 
 impl Spares {
-    pub(super) fn new(dir: &Path, max: usize) -> Self {
+    pub(super) fn new(dir: &Path, max: u64) -> Self {
         Self { dir: dir.to_owned(), ready: VecDeque::new(), max, next_number: 1, asked: false, settled: false }
     }
 
@@ -170,8 +171,19 @@ impl Spares {
         self.put(disk, Prepared { path, file, size, recycled: true })
     }
 
+    fn has_room(&self, size: u64) -> bool {
+        self.ready.iter().map(|file| file.size).sum::<u64>() + size <= self.max
+    }
+
     fn put(&mut self, disk: &dyn Disk, file: Prepared) -> Result<(), WalError> {
-        if self.ready.len() >= self.max {
+        // smaller ones were left by a time of small batches
+        while !self.has_room(file.size)
+            && let Some(at) = self.ready.iter().position(|other| other.size < file.size)
+        {
+            let small = self.ready.remove(at).expect("position is within the queue");
+            disk.remove(&small.path).map_err(WalError::io("remove", &small.path))?;
+        }
+        if !self.has_room(file.size) {
             return disk.remove(&file.path).map_err(WalError::io("remove", &file.path));
         }
         self.ready.push_back(file);
@@ -187,7 +199,7 @@ impl Spares {
         size: u64,
         useful: std::ops::RangeInclusive<u64>,
     ) -> Result<(), WalError> {
-        if self.ready.len() >= self.max || !useful.contains(&size) {
+        if !self.has_room(size) || !useful.contains(&size) {
             return disk.remove(path).map_err(WalError::io("remove", path));
         }
         let number = self.take_number();
@@ -203,9 +215,10 @@ impl Spares {
         self.next_number - 1
     }
 
-    /// What should be prepared now, if anything: of `size`, or of `least` where room is short.
+    /// What should be prepared now, if anything: of `size`, or of `least` where room is short. Nothing while a spare is there that is as
+    /// large.
     pub(super) fn wanted(&mut self, size: u64, least: u64) -> Option<PrepareRequest> {
-        if self.asked || !self.ready.is_empty() || self.max == 0 {
+        if self.asked || self.max == 0 || self.ready.iter().any(|file| file.size >= size) {
             return None;
         }
         self.asked = true;
@@ -221,10 +234,12 @@ impl Spares {
         self.asked = false;
     }
 
-    /// A file of at least `need` bytes, made on the spot when there is none: of `size`, or of `need` where room is short.
+    /// A file of at least `need` bytes, of `size` if there is one; made on the spot when there is none: of `size`, or of `need` where room is
+    /// short.
     pub(super) fn take(&mut self, disk: &dyn Disk, need: u64, size: u64) -> Result<Prepared, WalError> {
         self.settle(disk)?;
-        if let Some(at) = self.ready.iter().position(|f| f.size >= need) {
+        let of = |least: u64| self.ready.iter().position(|file| file.size >= least);
+        if let Some(at) = of(size.max(need)).or_else(|| of(need)) {
             return Ok(self.ready.remove(at).expect("position is within the queue"));
         }
         let least = need.next_multiple_of(BLOCK);
@@ -253,6 +268,8 @@ pub(super) struct Segment {
     pub(super) size: u64,
     /// Highest index of an entry ever written to it.
     pub(super) max_index: u64,
+    /// Bytes of records in it, without heads and padding. After a start, when nobody knows, all that was written.
+    pub(super) records: u64,
 }
 
 /// The bytes of a segment's first batch.
@@ -291,7 +308,7 @@ pub(super) fn start_segment(
     let path = segment_path(dir, id);
     disk.rename(&from, &path).map_err(WalError::io("rename", &from))?;
     disk.sync_dir(dir).map_err(WalError::io("sync", dir))?;
-    Ok((Segment { id, path, file, size, max_index: 0 }, bytes.len() as u64))
+    Ok((Segment { id, path, file, size, max_index: 0, records: 0 }, bytes.len() as u64))
 }
 
 /// Takes the folder's lock.

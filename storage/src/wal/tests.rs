@@ -11,8 +11,13 @@ use crate::disk::sim::Faults;
 
 pub(super) const DIR: &str = "/member/wal";
 pub(super) const META: WalMeta = WalMeta { cluster: 0xc1, member: 0xa1, log_id: 0x1234_5678_9abc_def0 };
-pub(super) const SMALL: WalConfig =
-    WalConfig { min_segment: 16 << 10, max_segment: 64 << 10, max_spares: 2, mark_every: 8 << 10 };
+pub(super) const SMALL: WalConfig = WalConfig {
+    min_segment: 16 << 10,
+    max_segment: 64 << 10,
+    max_spares: 2,
+    max_padding: 256 << 10,
+    mark_every: 8 << 10,
+};
 
 /// All segments of one size: they are recycled from the first on, and old batches lie exactly where new ones go.
 pub(super) const EVEN: WalConfig = WalConfig { min_segment: 24 << 10, max_segment: 24 << 10, ..SMALL };
@@ -141,8 +146,9 @@ fn segments_grow_are_released_and_come_back_as_spares() {
     }
     let names = disk.shared().list(dir()).unwrap();
     let live = names.iter().filter(|n| n.ends_with(".wal")).count();
-    let spare = names.iter().filter(|n| n.ends_with(".spare")).count();
-    assert!(live <= 3 && spare <= 2, "{names:?}");
+    let spares = names.iter().filter(|n| n.ends_with(".spare"));
+    let spare: u64 = spares.map(|n| disk.shared().open(&dir().join(n)).unwrap().len().unwrap()).sum();
+    assert!(live <= 3 && spare <= SMALL.spare_bytes(), "{names:?}");
     assert_eq!(disk.shared().open(&disk_newest(&names)).unwrap().len().unwrap(), 64 << 10, "grown to the largest size");
     drop(wal);
     disk.crash(3);
@@ -150,6 +156,42 @@ fn segments_grow_are_released_and_come_back_as_spares() {
     assert_eq!(recovered.truncated, id(1, 189), "released with the batch after the call");
     assert_eq!(all(&wal), entries(1, 190..=200, 3000));
     assert_eq!(recovered.terms, [id(1, 190)]);
+}
+
+/// Clients that wait for each other's syncs fill the log with padding: it is released in time, and written again instead of being made anew.
+#[test]
+fn a_padded_log_asks_for_its_release_and_goes_round() {
+    const BATCHES: u64 = 2_000;
+    let config = WalConfig { max_padding: 64 << 10, ..SMALL };
+    let disk = SimDisk::new();
+    let mut wal = Wal::create(disk.shared(), dir(), config, WalMeta::default(), Start::default()).unwrap();
+    let (mut made, mut most) = (0, 0);
+    for index in 1..=BATCHES {
+        commit(&mut wal, &[entry(1, index, 100)], None).unwrap();
+        if wal.wants_release() {
+            wal.release_to(wal.last()).unwrap();
+        }
+        if let Some(request) = wal.wants_segment() {
+            made += 1;
+            assert_eq!(request.size, config.min_segment, "small batches need no larger ones");
+            let prepared = prepare_segment(disk.shared().as_ref(), &request, &mut || {}).unwrap();
+            wal.offer_prepared(Some(prepared)).unwrap();
+        }
+        most = most.max(wal.disk_len());
+    }
+    // three batches and a head fill a segment
+    assert!(made < 12, "{made} of {} segments were made anew", BATCHES / 3);
+    assert!(most <= 2 * config.max_padding, "{most} bytes");
+    // large batches need larger ones, whatever is left of the small ones
+    for index in BATCHES + 1..=BATCHES + 60 {
+        if let Some(request) = wal.wants_segment() {
+            let prepared = prepare_segment(disk.shared().as_ref(), &request, &mut || {}).unwrap();
+            wal.offer_prepared(Some(prepared)).unwrap();
+        }
+        commit(&mut wal, &[entry(1, index, 3_500)], None).unwrap();
+    }
+    let names = disk.shared().list(dir()).unwrap();
+    assert_eq!(disk.shared().open(&disk_newest(&names)).unwrap().len().unwrap(), config.max_segment);
 }
 
 fn disk_newest(names: &[String]) -> PathBuf {

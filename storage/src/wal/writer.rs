@@ -10,7 +10,7 @@ use raft::{Entry, HardState, LogId};
 
 use super::batch::Staged;
 use super::error::WalError;
-use super::format::padded;
+use super::format::{BLOCK, padded};
 use super::index::{LogIndex, Run};
 use super::reader::WalReader;
 use super::record::{Install, LogState, SegmentHead};
@@ -53,6 +53,8 @@ pub struct Wal {
     poisoned: bool,
     /// The next batch begins a segment.
     rolls: bool,
+    /// See [`Self::wants_release`].
+    is_padded: bool,
     /// Held as long as the log is open.
     _lock: Box<dyn DiskLock>,
 }
@@ -86,7 +88,7 @@ impl Wal {
     ) -> Result<Self, WalError> {
         disk.create_dir_all(dir).map_err(WalError::io("create", dir))?;
         let lock = lock(disk.as_ref(), dir)?;
-        let mut spares = Spares::new(dir, config.max_spares);
+        let mut spares = Spares::new(dir, config.spare_bytes());
         for name in disk.list(dir).map_err(WalError::io("list", dir))? {
             match parse_name(&name) {
                 Name::Segment(_) => return Err(WalError::Exists { dir: dir.to_owned() }),
@@ -134,6 +136,7 @@ impl Wal {
             in_flight: false,
             poisoned: false,
             rolls: false,
+            is_padded: false,
             _lock: lock,
         };
         wal.settle()?;
@@ -180,6 +183,7 @@ impl Wal {
             self.next_segment(extent, false)?;
         }
         let segment = self.segments.back_mut().expect("WAL invariant: an open log has a segment");
+        segment.records += self.staged.record_bytes() as u64;
         let bytes = self.staged.seal(self.meta.log_id, segment.id, self.next_number);
         self.poisoned = true;
         segment.file.write_all_at(bytes, self.offset).map_err(WalError::io("write", &segment.path))?;
@@ -280,10 +284,23 @@ impl Wal {
     }
 
     /// A file that should be prepared now, on a thread that may wait: hand it to [`prepare_segment`](super::prepare_segment), and the
-    /// result to [`Self::offer_prepared`]. None while one is ready or asked for.
+    /// result to [`Self::offer_prepared`]. None while one is ready or asked for, and until the present segment is used by a quarter: what
+    /// is released meanwhile need not be made.
     pub fn wants_segment(&mut self) -> Option<PrepareRequest> {
-        let size = self.config.next_size(self.current().size, 0);
+        if self.offset < self.current().size / 4 {
+            return None;
+        }
+        let size = self.next_size(0);
         self.spares.wanted(size, self.config.min_segment.min(size))
+    }
+
+    /// Whether the log has come to be mostly padding, at the segments behind it: whoever can should make the store durable and release it.
+    /// True once for each segment.
+    ///
+    /// Each batch takes whole blocks, so that clients who wait for each other's syncs fill the log with padding. Released segments are written
+    /// again; others are made of zeros first, which is as much for the disk as what is written.
+    pub fn wants_release(&mut self) -> bool {
+        std::mem::take(&mut self.is_padded)
     }
 
     /// Takes a prepared file into the pool. On `Err` of the preparation pass `None`: it may then be asked for again.
@@ -349,12 +366,28 @@ impl Wal {
         self.segments.back().expect("WAL invariant: an open log has a segment")
     }
 
+    /// Size of the segment after the present one, which must take `need` bytes: twice as large, but for one that is mostly padding. Whoever
+    /// syncs small batches one by one fills no segment soon.
+    fn next_size(&self, need: u64) -> u64 {
+        let current = self.current();
+        let batches = self.offset.saturating_sub(BLOCK);
+        let growth = if current.records * 2 < batches { 1 } else { 2 };
+        self.config.fitting(current.size * growth, need)
+    }
+
+    /// Bytes of padding in all segments, less the bytes of records.
+    fn padding(&self) -> u64 {
+        let (bytes, records) =
+            self.segments.iter().fold((0, 0), |(bytes, records), one| (bytes + one.size, records + one.records));
+        bytes.saturating_sub(2 * records)
+    }
+
     /// Goes on in a new segment that has room for `extent` bytes behind its head. Only a lack of space for its file leaves the log usable.
     fn next_segment(&mut self, extent: u64, reset: bool) -> Result<(), WalError> {
         let mut head = SegmentHead { meta: self.meta, reset, recycled: false, state: self.state.clone() };
         let id = self.current().id + 1;
         let need = encode_head(&head, id, self.next_number).len() as u64 + padded(extent as usize);
-        let size = self.config.next_size(self.current().size, need);
+        let size = self.next_size(need);
         self.poisoned = true;
         let taken = self.spares.take(self.disk.as_ref(), need, size);
         self.poisoned = !matches!(taken, Ok(_) | Err(WalError::NoSpace { .. }));
@@ -363,6 +396,7 @@ impl Wal {
         self.poisoned = true;
         let (segment, offset) = start_segment(self.disk.as_ref(), &self.dir, prepared, &head, id, self.next_number)?;
         self.poisoned = false;
+        self.is_padded = self.padding() > self.config.max_padding;
         self.segments.push_back(segment);
         self.offset = offset;
         self.next_number += 1;
@@ -378,7 +412,7 @@ impl Wal {
             self.segments.iter().take(self.segments.len() - 1).take_while(|s| s.max_index <= truncated).count();
         self.index.release(self.segments[released].id, truncated);
         self.index.publish(self.current().id, self.offset);
-        let useful = self.config.next_size(self.current().size / 2, 0)..=self.config.max_segment;
+        let useful = self.config.fitting(self.current().size, 0)..=self.config.max_segment;
         for Segment { path, file, size, .. } in self.segments.drain(..released) {
             self.spares.recycle(self.disk.as_ref(), &path, file, size, useful.clone())?;
         }

@@ -9,8 +9,13 @@ use storage::disk::{Disk, SimDisk};
 use storage::wal::{BLOCK, Batch, Recovered, Start, UncheckedWal, Wal, WalConfig, WalError, WalMeta};
 
 const META: WalMeta = WalMeta { cluster: 0xc1, member: 0xa1, log_id: 0x1234_5678_9abc_def0 };
-const CONFIG: WalConfig =
-    WalConfig { min_segment: 16 << 10, max_segment: 24 << 10, max_spares: 1, mark_every: 8 << 10 };
+const CONFIG: WalConfig = WalConfig {
+    min_segment: 16 << 10,
+    max_segment: 24 << 10,
+    max_spares: 1,
+    max_padding: 1 << 20,
+    mark_every: 8 << 10,
+};
 
 fn dir() -> &'static Path {
     Path::new("/wal")

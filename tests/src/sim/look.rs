@@ -27,7 +27,7 @@ impl World {
             self.look_at_leader(at)?;
             self.look_at_transfers(at)?;
         }
-        self.look_at_sole_voter(at)?;
+        self.look_at_sole_member(at)?;
         self.look_at_end(at)
     }
 
@@ -81,18 +81,22 @@ impl World {
         self.machine_of(voter).is_some_and(|at| self.machines[at].book.durable.holds(index, term))
     }
 
-    /// Who reads without asking anybody is alone: it leads, it knows of no other voter, and nobody leads in a later term.
-    fn look_at_sole_voter(&self, at: usize) -> Checked {
+    /// Who reads without asking anybody is alone: it leads, it knows of no other member, and nobody leads in a later term.
+    fn look_at_sole_member(&self, at: usize) -> Checked {
         if let Some(run) = self.machines[at]
             .run
             .as_ref()
-            .filter(|run| run.gauges.sole_voter.load(Acquire) && run.core.failure().is_none())
+            .filter(|run| run.gauges.sole_member.load(Acquire) && run.core.failure().is_none())
         {
             let (node, own) = (run.core.node(), self.machines[at].id);
             let conf = node.membership();
-            let is_alone = node.is_leader() && conf.voters == [own] && conf.voters_outgoing.is_empty();
-            hold("SIM-SOLE-VOTER", is_alone, || {
-                format!("m{at} reads as the sole voter, as {:?} among {:x?}", node.role(), conf.voters)
+            let is_alone = node.is_leader()
+                && conf.voters == [own]
+                && conf.voters_outgoing.is_empty()
+                && conf.learners.is_empty()
+                && conf.learners_next.is_empty();
+            hold("SIM-SOLE-MEMBER", is_alone, || {
+                format!("m{at} reads as the sole member, as {:?} among {:x?}", node.role(), conf.voters)
             })?;
         }
         let others: Vec<usize> = (0..self.machines.len()).filter(|other| *other != at).collect();
@@ -100,9 +104,9 @@ impl World {
             let (Some(sole), Some(second)) = (&self.machines[one].run, &self.machines[other].run) else { continue };
             let second = second.core.node();
             let has_led = second.is_leader() && second.committed_in_own_term();
-            let stale = has_led && second.term() > sole.core.node().term() && sole.gauges.sole_voter.load(Acquire);
-            hold("SIM-SOLE-VOTER", !stale, || {
-                format!("m{one} reads as the sole voter, m{other} leads in term {}", second.term())
+            let stale = has_led && second.term() > sole.core.node().term() && sole.gauges.sole_member.load(Acquire);
+            hold("SIM-SOLE-MEMBER", !stale, || {
+                format!("m{one} reads as the sole member, m{other} leads in term {}", second.term())
             })?;
         }
         Ok(())

@@ -150,6 +150,8 @@ impl Params {
                 min_segment: segment,
                 max_segment: segment * rng.pick(&[1, 2, 4]),
                 max_spares: rng.between(0, 2) as usize,
+                // not drawn: seeds stay what they were
+                max_padding: 4 * segment,
                 mark_every: rng.pick(&[4 << 10, 64 << 10]),
             },
             chunk_bytes: rng.pick(&[300, 1_000, 3_000, CHUNK_BYTES]),

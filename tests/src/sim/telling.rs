@@ -55,7 +55,7 @@ impl World {
                     return Ok(());
                 }
             }
-            Ask::Read(request) if run.gauges.sole_voter.load(Acquire) => {
+            Ask::Read(request) if run.gauges.sole_member.load(Acquire) => {
                 let request = request.clone();
                 return self.serve(client, &request, Some((call.revision, call.after)));
             }
