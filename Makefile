@@ -95,10 +95,7 @@ deny: ## Licences, duplicates and sources of dependencies (needs cargo install c
 
 unit: deps ## Every test; ends with the test runner's own summary.
 	cargo build --release -p conclave
-	@log=$$(mktemp); trap 'rm -f $$log' EXIT; status=0; \
-	CONCLAVE_BIN=$(CARGO_TARGET_DIR)/release/conclave cargo test --workspace --no-fail-fast 2>&1 | tee $$log || status=$$?; \
-	awk '/^test result:/ {passed += $$4; failed += $$6; ignored += $$8} \
-	     END {printf "%d passed, %d failed, %d skipped\n", passed, failed, ignored}' $$log; exit $$status
+	CONCLAVE_BIN=$(CARGO_TARGET_DIR)/release/conclave .ci/unit
 
 # OPS, SEED, and EPOCH and KEEP of a failure; ENDPOINT of a running server, whose data is lost, and SERVER=etcd when that is one.
 model: deps ## Compare the daemon (or ENDPOINT=host:port) with the specification of the API, for OPS operations.

@@ -82,7 +82,9 @@ impl World {
             return Ok(());
         }
         let step = self.step_of(&mut transfer);
-        let stopped = self.machines[to].stores.has_stopped();
+        // a store says so, a disk in the error that the receiver passes on
+        let stopped = self.machines[to].stores.has_stopped()
+            || matches!(&step, Step::Ended(Err(BulkError::Refused(why))) if why.contains("simulated: the machine"));
         match step {
             Step::Next(most) => {
                 self.net.transfers.insert(id, transfer);
