@@ -7,6 +7,7 @@ pub mod certificates;
 pub mod chaos;
 pub mod compare;
 pub mod daemon;
+pub mod damage;
 pub mod examples;
 pub mod fuzz;
 pub mod http;

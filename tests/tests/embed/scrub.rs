@@ -2,6 +2,7 @@
 
 use api::etcdserverpb::{AlarmAction, AlarmType};
 use embed::{Config, Node};
+use harness::damage::wrong_count;
 use harness::members::{Over, configs, start};
 use harness::request::get;
 use harness::server::in_system;
@@ -9,26 +10,10 @@ use harness::{Stubs, soon, until};
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
-use storage::engine::rocks::{RocksEngine, RocksOptions};
-use storage::engine::{Direction, Engine, Family, Op, Scan, Snapshot};
 use tempfile::TempDir;
 
 /// Enough for a file of each family.
 const KEYS: usize = 200;
-
-/// A count of keys in the store says one more than there are.
-fn wrong_count(data_dir: &Path) {
-    let engine = RocksEngine::open(&data_dir.join("member/store"), &RocksOptions::default()).expect("the store opens");
-    let (key, mut value) = {
-        let snapshot = engine.snapshot();
-        let mut rows = snapshot.scan(Family::Cnt, &[], None, Direction::Backward);
-        let (key, row) = rows.next().expect("it reads").expect("there are counts");
-        (key.to_vec(), row.to_vec())
-    };
-    *value.last_mut().expect("a row is not empty") ^= 1;
-    engine.write(vec![Op::Put { family: Family::Cnt, key: key.into(), value: value.into() }]).expect("written");
-    engine.flush().expect("flushed");
-}
 
 fn damaged_by(problems: &Node) -> u64 {
     problems.client().ports().gauges.scrub_problems.load(Relaxed)
@@ -50,7 +35,7 @@ async fn found_and_repaired(damage: fn(&Path)) {
     for node in nodes {
         soon("the stop", node.stop()).await;
     }
-    damage(&configs[2].data_dir);
+    damage(&configs[2].data_dir.join("member/store"));
     configs[2].scrub_interval = Duration::from_millis(100);
     let nodes = start(&configs).await;
     let damaged = nodes[2].client();

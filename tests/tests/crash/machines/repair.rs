@@ -6,13 +6,12 @@ use api::conclave::RebuildRequest;
 use api::conclave::maintenance_client::MaintenanceClient;
 use api::etcdserverpb::{AlarmAction, AlarmType};
 use harness::daemon::Settings;
+use harness::damage::wrong_count;
 use harness::request::get;
 use harness::{Daemon, Stubs, soon, until};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use storage::disk::OsDisk;
-use storage::engine::rocks::{RocksEngine, RocksOptions};
-use storage::engine::{Direction, Engine, Family, Op, Scan, Snapshot};
 use storage::member::pointer;
 use tempfile::TempDir;
 
@@ -167,19 +166,6 @@ fn table(store: &Path) -> (PathBuf, u64) {
 fn bit_of_a_value(store: &Path) {
     let (table, len) = table(store);
     flip(&table, len / 2);
-}
-
-fn wrong_count(store: &Path) {
-    let engine = RocksEngine::open(store, &RocksOptions::default()).expect("the store opens");
-    let (key, mut value) = {
-        let snapshot = engine.snapshot();
-        let mut rows = snapshot.scan(Family::Cnt, &[], None, Direction::Backward);
-        let (key, row) = rows.next().expect("it reads").expect("there are counts");
-        (key.to_vec(), row.to_vec())
-    };
-    *value.last_mut().expect("a row is not empty") ^= 1;
-    engine.write(vec![Op::Put { family: Family::Cnt, key: key.into(), value: value.into() }]).expect("written");
-    engine.flush().expect("flushed");
 }
 
 /// Found by the scrubber, fenced, and rebuilt on command; or found by RocksDB, which compacts when it likes, so that the member ends and is
