@@ -1,7 +1,8 @@
 //! The log reader: reads ranges of the log back for followers that lag, on its own thread, so that neither the raft core nor
 //! the WAL writer waits for the disk.
 //!
-//! What cannot be read back is noted: the log is let go of up to there, and the follower is sent a snapshot. Must never hand out an entry that pins more memory than itself: entries of one batch share a buffer, and are copied here.
+//! What cannot be read back is noted: the log is let go of up to there, and the follower is sent a snapshot. Must never hand out an entry
+//! that pins more memory than itself: entries of one batch share a buffer, and are copied here.
 
 use crate::death_watch::DeathWatch;
 use crate::limits::LOG_READ_BYTES;
@@ -75,9 +76,7 @@ impl LogReader {
         self.core.log_read(LogRead { lo: ask.lo, entries });
         Ok(())
     }
-}
 
-impl LogReader {
     fn note_damage(&self, why: &WalError) {
         let last = self.reader.last_index().max(1);
         if self.gauges.log_damaged_to.compare_exchange(0, last, Release, Acquire).is_ok() {

@@ -31,16 +31,16 @@ impl<S: Storage, T: Trace> Node<S, T> {
 
     /// Tells all how far the log is committed now.
     pub(crate) fn broadcast_commit(&mut self) {
-        let ends_probes = self.config.tell_probed_of_changes && self.is_change_committed();
-        self.for_each_peer(|node, peer| {
-            if ends_probes
-                && let Some(progress) = node.tracker.progress.get_mut(peer)
-                && progress.state == ProgressState::Probe
-            {
-                progress.flow_paused = false;
-            }
-            node.maybe_send_append(peer, true);
-        });
+        if self.config.tell_probed_of_changes && self.is_change_committed() {
+            self.for_each_peer(|node, peer| {
+                if let Some(progress) = node.tracker.progress.get_mut(peer)
+                    && progress.state == ProgressState::Probe
+                {
+                    progress.flow_paused = false;
+                }
+            });
+        }
+        self.broadcast_append();
     }
 
     /// The newest change of the membership that this leader has appended is committed, and not applied yet.
@@ -49,6 +49,7 @@ impl<S: Storage, T: Trace> Node<S, T> {
         if index <= self.log.applied() || index > self.log.committed() {
             return false;
         }
+        // one that cannot be read now could not be sent either
         let entries = self.log.entries(index, 1).unwrap_or_default();
         entries.first().is_some_and(|entry| entry.index == index && entry.kind != EntryKind::Normal)
     }
